@@ -1,0 +1,1 @@
+"""Machines that learn to work together when what lies between them is unknown."""

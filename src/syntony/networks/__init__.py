@@ -1,0 +1,1 @@
+"""The parameters: modules whose leaves are arrays."""

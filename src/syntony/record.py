@@ -1,0 +1,32 @@
+"""Records: frozen dataclasses that are pytrees, so that a setting can be traced."""
+
+import dataclasses
+import typing
+from typing import TypeVar, dataclass_transform
+
+import jax
+
+T = TypeVar("T")
+
+STATIC = (int, bool, str, tuple, typing.Literal)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def record(cls: type[T]) -> type[T]:
+    """Makes `cls` a frozen, keyword-only dataclass and a pytree.
+
+    Integers, booleans, strings, tuples and literals shape the program: they are
+    static. Everything else (floats, nested records) is data: it can be traced and
+    batched, and changed without compiling again.
+    """
+    frozen = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    hints = typing.get_type_hints(frozen)
+    names = [field.name for field in dataclasses.fields(frozen)]
+    static = [name for name in names if _is_static(hints[name])]
+    data = [name for name in names if name not in static]
+    jax.tree_util.register_dataclass(frozen, data_fields=data, meta_fields=static)
+    return frozen
+
+
+def _is_static(hint: object) -> bool:
+    return (typing.get_origin(hint) or hint) in STATIC

@@ -1,0 +1,1 @@
+"""One run: the only host loop, the only files."""

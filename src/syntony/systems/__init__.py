@@ -1,0 +1,1 @@
+"""The learners: one file each, read as the paper's algorithm box."""

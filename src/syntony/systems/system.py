@@ -1,0 +1,39 @@
+"""The protocol that every learner follows."""
+
+from typing import Any, Protocol
+
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+Metrics = dict[str, Float[Array, ""]]
+Samples = dict[str, Float[Array, " samples"]]
+
+
+class System(Protocol):
+    """A record of settings with pure methods; all that changes lives in its state."""
+
+    def init(self, key: Key[Array, ""]) -> Any:
+        """Returns the state of a run that is about to start.
+
+        The state is one pytree of arrays with everything a resumed run needs: saving
+        it is saving the run.
+        """
+        ...
+
+    def step(self, state: Any) -> tuple[Any, Metrics]:
+        """Learns once; returns the next state and what was measured on the way."""
+        ...
+
+    def progress(self, state: Any) -> Int[Array, ""]:
+        """Returns what `--steps` counts: environment steps, or iterations of a link."""
+        ...
+
+    def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> Samples:
+        """Returns one number an episode for each score, e.g. `eval/return_mean`.
+
+        A score is named after its mean, which is what a run reports, with an interval.
+        """
+        ...
+
+    def weights(self, state: Any) -> PyTree[Float[Array, "..."]]:
+        """Returns the learned parameters alone, as exported to `model.npz`."""
+        ...
