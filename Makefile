@@ -1,0 +1,58 @@
+# Everything lives in .venv, which is made from requirements.lock when first needed.
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/.ready
+
+# `make test SLOW=1` adds the checks that learn for minutes.
+SLOW ?=
+MARKERS := $(if $(SLOW),,-m "not slow")
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY)  ## Train a small team and show what it learned (about 3 minutes)
+	@$(BIN)/syntony demo
+
+test: $(READY)  ## Run the tests; SLOW=1 adds those that take minutes
+	@$(BIN)/pytest --quiet --numprocesses 2 $(MARKERS)
+
+lint: $(READY)  ## Check style and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . \
+	  || { echo "lint: not formatted; run $(BIN)/ruff format" >&2; exit 1; }
+	@command -v node >/dev/null \
+	  || { echo "lint: pyright needs Node.js: install it and repeat" >&2; exit 1; }
+	@$(BIN)/pyright
+
+bench: $(READY)  ## Measure the speed of training
+	@$(BIN)/python benchmarks/training_speed.py
+
+docs: $(READY)  ## Build the documentation into site/
+	@$(BIN)/zensical build --strict --clean
+
+lock: $(READY)  ## Resolve requirements.lock again, after editing pyproject.toml
+	@$(BIN)/pip install -qq uv
+	@$(BIN)/uv pip compile pyproject.toml --quiet --output-file requirements.lock \
+	  --extra dev --extra docs --extra envs --extra tensorboard \
+	  --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command "make lock"
+
+clean:  ## Remove what was built here, .venv included
+	@rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
+	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "Python 3.11 or newer is needed, and $(PYTHON) is not:" \
+	       "make PYTHON=path/to/python" >&2; exit 1; }
+	@echo "Setting up .venv (about a minute, once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -qq --require-hashes --requirement requirements.lock
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
+	@touch $@
