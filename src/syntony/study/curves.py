@@ -1,0 +1,53 @@
+"""Learning curves, read from run folders."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from syntony.errors import BadInput
+
+SCORE = "eval/return_mean"
+
+
+class Curve(NamedTuple):
+    """A score along training, one row a seed, all on the same steps."""
+
+    steps: Float[np.ndarray, " points"]
+    scores: Float[np.ndarray, "seeds points"]
+
+
+def read_curve(run: Path, score: str = SCORE) -> Curve:
+    """Returns a run's `score` against the steps that it had taken.
+
+    Seeds differ in how many steps their episodes take, so their scores are interpolated
+    at the steps of all, from where the last seed begins to where the first one ends.
+
+    Raises:
+        BadInput: there is no such run, or it never measured that score.
+    """
+    points = _read_points(run / "metrics.jsonl", score)
+    if not points:
+        raise BadInput(f"{run} has no {score!r}: is it a run that was evaluated?")
+    by_seed = [np.array(points[seed], float).T for seed in sorted(points)]
+    first = max(steps[0] for steps, _ in by_seed)
+    last = min(steps[-1] for steps, _ in by_seed)
+    steps = np.unique(np.concatenate([steps for steps, _ in by_seed]))
+    steps = steps[(first <= steps) & (steps <= last)]
+    scores = [np.interp(steps, *seed) for seed in by_seed]
+    return Curve(steps, np.stack(scores))
+
+
+def _read_points(path: Path, score: str) -> dict[int, list[tuple[float, float]]]:
+    if not path.is_file():
+        raise BadInput(f"no {path.name} in {path.parent}: expected the folder of a run")
+    points: dict[int, list[tuple[float, float]]] = {}
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        if score in row:
+            points.setdefault(row["seed"], []).append(
+                (float(row["step"]), float(row[score]))
+            )
+    return points

@@ -1,0 +1,254 @@
+"""Pictures for print: arrays in, figure out; the same arrays give the same files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from syntony.study import boards
+from syntony.study.boards import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
+from syntony.study.curves import Curve
+from syntony.study.statistics import mean_over_seeds
+from syntony.tasks.foraging import Foraging
+
+LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+GREY = "#737373"
+STYLE = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "figure.dpi": 200,
+    "font.size": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.4,
+    "svg.hashsalt": "syntony",
+    "xtick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.labelsize": 7,
+    "ytick.major.width": 0.6,
+}
+
+Points = Sequence[tuple[float, float]]
+"""(million steps, score) pairs."""
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Writes `path`.svg and `path`.png, without date or version; returns both paths."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    svg, png = path.with_suffix(".svg"), path.with_suffix(".png")
+    with style.context(STYLE):
+        figure.savefig(svg, metadata={"Date": None})
+        figure.savefig(png, metadata={"Software": None})
+    return [svg, png]
+
+
+@style.context(STYLE)
+def learning_curves(
+    curves: Mapping[str, Curve],
+    *,
+    title: str = "",
+    ylabel: str = "return of an episode",
+    paper: Mapping[str, Points] | None = None,
+) -> Figure:
+    """Draws the mean over seeds, and the 95 % interval of that mean where there is one.
+
+    Args:
+        curves: a curve for each name in the legend.
+        title: what was learned.
+        ylabel: the score.
+        paper: points read off a paper's figure, by the name of the curve that they are
+            to be compared with.
+    """
+    figure = Figure(figsize=(4.2, 2.6), layout="constrained")
+    axes = figure.subplots()
+    colours = dict(zip(curves, LINES, strict=False))
+    for name, curve in curves.items():
+        _draw_curve(axes, name, curve, colours[name])
+    for name, points in (paper or {}).items():
+        _draw_points(axes, name, points, colours.get(name, BLACK))
+    axes.set(title=title, xlabel="million environment steps", ylabel=ylabel)
+    axes.set_xlim(left=0)
+    axes.set_ylim(_limits([line.get_ydata() for line in axes.lines]))
+    axes.legend(loc="best", title="mean, 95 % interval; thin: a seed", title_fontsize=7)
+    return figure
+
+
+def _limits(lines: Sequence[ArrayLike]) -> tuple[float, float]:
+    """Returns limits that hold the lines; a wide interval may leave the picture."""
+    values = np.concatenate([np.ravel(line) for line in lines])
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _draw_curve(axes: Axes, name: str, curve: Curve, colour: str) -> None:
+    """Draws every seed thinly, and from three seeds on the interval of their mean."""
+    band, millions = mean_over_seeds(curve.scores), curve.steps / 1e6
+    seeds = len(curve.scores)
+    label = f"{name} ({seeds} seed{'s' if seeds > 1 else ''})"
+    axes.plot(millions, curve.scores.T, color=colour, lw=0.5, alpha=0.4)
+    axes.plot(millions, band.mean, color=colour, label=label, zorder=3)
+    if seeds > 2:
+        edges = (millions, band.low, band.high)
+        axes.fill_between(*edges, color=colour, alpha=0.15, linewidth=0)
+
+
+def _draw_points(axes: Axes, name: str, points: Points, colour: str) -> None:
+    x, y = zip(*points, strict=True)
+    label = f"{name}, paper (read off its figure)"
+    axes.plot(
+        *(x, y),
+        "o",
+        mfc="white",
+        mec=colour,
+        ms=4,
+        label=label,
+        clip_on=False,
+        zorder=4,
+    )
+
+
+@style.context(STYLE)
+def film_strip(
+    task: Foraging,
+    film: Sequence[boards.Board],
+    returns: Float[np.ndarray, " T"],
+    *,
+    frames: int = 6,
+    title: str = "",
+) -> Figure:
+    """Draws an episode of Foraging: the moments that matter, and the ways between them.
+
+    Args:
+        task: the board's size and the agents' sight.
+        film: the board before the first step and after each one.
+        returns: what the team had earned by then.
+        frames: most boards to draw.
+        title: whose episode it is.
+    """
+    chosen = moments(returns, frames)
+    figure = Figure(figsize=(1.15 * len(chosen), 1.62), layout="constrained")
+    strip = figure.subplots(1, len(chosen), squeeze=False)[0]
+    positions = np.stack([board.position for board in film])
+    before = 0
+    for axes, moment in zip(strip, chosen, strict=True):
+        boards.draw_board(axes, task, film[moment])
+        boards.draw_paths(axes, positions[before : moment + 1])
+        label = "start" if moment == 0 else f"step {moment}"
+        axes.set_xlabel(f"{label}\nreturn {returns[moment]:.2f}", fontsize=7)
+        before = moment
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def moments(returns: Float[np.ndarray, " T"], frames: int) -> list[int]:
+    """Picks the start, the end and what was earned on the way, then fills the gaps."""
+    last = len(returns) - 1
+    earned = np.flatnonzero(np.diff(returns) > 0) + 1
+    chosen = {0, last, *earned[: frames - 2].tolist()}
+    while len(chosen) < min(frames, last + 1):
+        bounds = sorted(chosen)
+        gaps = np.diff(bounds)
+        widest = int(np.argmax(gaps))
+        chosen.add(bounds[widest] + int(gaps[widest]) // 2)
+    return sorted(chosen)
+
+
+@style.context(STYLE)
+def belief_panel(
+    others: Float[np.ndarray, " F"],
+    belief: Float[np.ndarray, " F"],
+    weights: Float[np.ndarray, " F"],
+    *,
+    task: Foraging,
+    board: boards.Board,
+    agent: int,
+    title: str = "",
+) -> Figure:
+    """Draws what an agent of Foraging believes its teammates see, and what they do see.
+
+    Args:
+        others: o_-i, the teammates' observations, raw, in agent-index order.
+        belief: ô_-i, in the same units.
+        weights: w_i, how much each feature counts, in (0, 1).
+        task: whose features they are.
+        board: the moment.
+        agent: i.
+        title: a line above the panel.
+    """
+    teammates = [other for other in range(task.agents) if other != agent]
+    widths = [2.0, 0.19 * len(others)]
+    figure = Figure(figsize=(sum(widths) + 0.5, 2.4), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=[2.2, 1])
+    scene = figure.add_subplot(grid[:, 0])
+    boards.draw_board(scene, task, board)
+    boards.name_agents(scene, task.agents)
+    values = figure.add_subplot(grid[0, 1])
+    shares = figure.add_subplot(grid[1, 1], sharex=values)
+    _draw_beliefs(values, others, belief)
+    _draw_weights(shares, weights)
+    _name_features(values, shares, task, teammates)
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def _draw_beliefs(
+    axes: Axes, others: Float[np.ndarray, " F"], belief: Float[np.ndarray, " F"]
+) -> None:
+    feature = np.arange(len(others))
+    axes.vlines(feature, others, belief, color=GREY, lw=0.8, zorder=2)
+    truth = {"color": BLACK, "marker": "_", "s": 45, "linewidths": 1.8}
+    axes.scatter(feature, others, label="true", zorder=3, **truth)
+    axes.scatter(feature, belief, color=ORANGE, s=16, label="believed", zorder=4)
+    axes.set_ylabel("value")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.tick_params(bottom=False, labelbottom=False)
+    corner = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderpad": 0}
+    axes.legend(**corner, ncols=2, handletextpad=0.1, columnspacing=1)
+
+
+def _draw_weights(axes: Axes, weights: Float[np.ndarray, " F"]) -> None:
+    axes.bar(np.arange(len(weights)), weights, width=0.7, color=SKY, zorder=2)
+    axes.set(ylim=(0, 1), ylabel="weight $w$", yticks=[0, 0.5, 1])
+    axes.tick_params(bottom=False)
+
+
+def _name_features(
+    values: Axes, shares: Axes, task: Foraging, teammates: list[int]
+) -> None:
+    """Names the features: three to each thing seen, a block to each teammate."""
+    names = ["row", "col", "level"] * (task.obs_size // 3) * len(teammates)
+    shares.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=6)
+    shares.set_xlim(-0.6, len(names) - 0.4)
+    for block, teammate in enumerate(teammates):
+        start, shade = task.obs_size * block, boards.colour(teammate)
+        note = {"fontsize": 7, "color": shade, "va": "bottom"}
+        _annotate(values, start - 0.5, 1.03, f"agent {teammate + 1} sees", note)
+        for place, label in enumerate(_things(task, teammate)):
+            left = start + 3 * place - 0.5
+            for axes in (values, shares):
+                tint = 0.05 + 0.08 * (place % 2)
+                axes.axvspan(left, left + 3, color=shade, alpha=tint, lw=0, zorder=0)
+            note = {"fontsize": 6, "ha": "center", "va": "top"}
+            _annotate(values, left + 1.5, -0.03, label, note)
+
+
+def _things(task: Foraging, agent: int) -> list[str]:
+    """Returns the things in an agent's observation, in order."""
+    foods = [f"food {food + 1}" for food in range(task.foods)]
+    rest = [f"agent {other + 1}" for other in range(task.agents) if other != agent]
+    return [*foods, "itself", *rest]
+
+
+def _annotate(axes: Axes, x: float, y: float, text: str, note: dict[str, Any]) -> None:
+    """Writes at a feature's x, at a fraction y of the axes' height."""
+    axes.text(x, y, text, transform=axes.get_xaxis_transform(), **note)
