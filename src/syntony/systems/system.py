@@ -11,6 +11,10 @@ Samples = dict[str, Float[Array, " samples"]]
 class System(Protocol):
     """A record of settings with pure methods; all that changes lives in its state."""
 
+    def check(self) -> None:
+        """Raises `BadInput` where a setting makes no sense; called before all else."""
+        ...
+
     def init(self, key: Key[Array, ""]) -> Any:
         """Returns the state of a run that is about to start.
 

@@ -1,0 +1,74 @@
+"""The books of a run that is going on: what is written down, and in which order."""
+
+import time
+from collections.abc import Iterable
+
+from syntony.run import checkpoint, journal
+from syntony.run.checkpoint import named_arrays
+from syntony.run.folder import Folder
+from syntony.run.lanes import Lane, Leg
+from syntony.run.progress import Screen
+from syntony.systems.system import System
+
+SAVE_SECONDS = 300.0
+"""The longest that a seed learns without being saved."""
+
+
+class Books:
+    """Writes to a run folder and to the screen; only the main thread does."""
+
+    def __init__(self, folder: Folder, screen: Screen, began: float):
+        self._folder, self._screen = folder, screen
+        self._began = began
+        self._saved_at: dict[int, float] = {}
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds that the run has taken, all its sittings together."""
+        return time.perf_counter() - self._began
+
+    def enter(self, leg: Leg) -> None:
+        """Writes down what a leg measured, and saves where that is due."""
+        seed, step = leg.lane.seed, leg.lane.step
+        if leg.measured is not None:
+            head = {"step": step, "seed": seed, "wall_s": round(self.wall_s, 3)}
+            # The line first: a line beyond the checkpoint is measured again, but one
+            # that is missing before it would be missing for ever.
+            journal.append(self._folder.metrics, head | leg.measured)
+            self._screen.evaluated(head | leg.measured)
+        last = self._saved_at.setdefault(seed, self.wall_s)
+        if leg.measured is not None or self.wall_s - last > SAVE_SECONDS:
+            self._save(leg.lane)
+
+    def obituary(self, leg: Leg) -> str:
+        """Says what diverged, what is left, and what to try."""
+        folder, seed = self._folder.checkpoints, leg.lane.seed
+        left = [str(path) for path in checkpoint.of_seed(folder, seed)]
+        return (
+            f"seed {seed} diverged at step {leg.lane.step}: {leg.diverged}; "
+            f"last good checkpoint: {left[0] if left else 'none'}; "
+            "try lower learning rates, with another --out"
+        )
+
+    def close(self, lanes: Iterable[Lane], system: System) -> None:
+        """Saves what is not saved yet, and all weights by name."""
+        weights = {}
+        for lane in lanes:
+            if lane.progress is None:
+                continue
+            folder, seed = self._folder.checkpoints, lane.seed
+            if not checkpoint.path_of(folder, seed, lane.step).exists():
+                self._save(lane)
+            named = named_arrays(system.weights(lane.progress.state))
+            weights |= {f"seed{seed}/{name}": w for name, w in named.items()}
+        self._folder.write_model(weights)
+
+    def _save(self, lane: Lane) -> None:
+        checkpoint.save(
+            self._folder.checkpoints,
+            lane.seed,
+            lane.step,
+            lane.progress,
+            wall_s=self.wall_s,
+        )
+        self._saved_at[lane.seed] = self.wall_s

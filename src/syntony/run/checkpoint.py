@@ -1,0 +1,177 @@
+"""Checkpoints: one `.npz` file a state, one named array a leaf, no pickle.
+
+A file carries a hash of all it holds. What cannot be read back exactly as it was
+written is never used: the one before takes its place.
+"""
+
+import hashlib
+import re
+import warnings
+import zipfile
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from syntony.errors import BadInput
+from syntony.run.atomic import replacing
+
+KEPT = 2
+"""Checkpoints of a seed that are kept: the newest and the one before."""
+HASH = "sha256"
+WALL = "wall_s"
+
+
+class Saved(NamedTuple):
+    """What a checkpoint file gave back."""
+
+    tree: Any
+    step: int
+    wall_s: float
+    """Seconds that the run had taken by then."""
+
+
+def save(folder: Path, seed: int, step: int, tree: PyTree, *, wall_s: float) -> Path:
+    """Writes the arrays of `tree`, then removes the seed's older checkpoints."""
+    path = path_of(folder, seed, step)
+    arrays = named_arrays(tree) | {WALL: np.array(wall_s)}
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **arrays, **{HASH: _hash(arrays)})
+    for old in of_seed(folder, seed)[KEPT:]:
+        old.unlink()
+    return path
+
+
+def newest(folder: Path, seed: int, like: PyTree) -> Saved | None:
+    """Returns a seed's newest checkpoint that is whole, or None if there is no file.
+
+    Warns when it has to fall back to an older one.
+
+    Args:
+        like: shapes and types of what was saved, e.g. by `jax.eval_shape`.
+
+    Raises:
+        BadInput: there are files, and none of them can be used.
+    """
+    paths = of_seed(folder, seed)
+    failures = []
+    for path in paths:
+        try:
+            saved = load(path, like)
+        except BadInput as failure:
+            failures.append(failure)
+        else:
+            for failure in failures:
+                warnings.warn(f"{failure}; using {path.name}", stacklevel=2)
+            return saved
+    if failures:
+        raise failures[0]
+    return None
+
+
+def path_of(folder: Path, seed: int, step: int) -> Path:
+    """Returns where the checkpoint of a seed at a step is, or would be."""
+    return folder / f"seed-{seed}-{step:012d}.npz"
+
+
+def of_seed(folder: Path, seed: int) -> list[Path]:
+    """Returns a seed's checkpoint files, newest first."""
+    return sorted(folder.glob(f"seed-{seed}-{'[0-9]' * 12}.npz"), reverse=True)
+
+
+def forget(folder: Path, seed: int, step: int) -> None:
+    """Removes a seed's checkpoints that are newer than the one it goes on from."""
+    for path in of_seed(folder, seed):
+        if step_of(path) > step:
+            path.unlink()
+
+
+def step_of(path: Path) -> int:
+    """Returns the step at which a checkpoint was taken."""
+    match = re.fullmatch(r"seed-\d+-(\d{12})", path.stem)
+    assert match is not None
+    return int(match[1])
+
+
+def load(path: Path, like: PyTree) -> Saved:
+    """Reads a checkpoint into the shape of `like`.
+
+    Raises:
+        BadInput: the file is damaged, or holds something else.
+    """
+    arrays = _read(path)
+    wall_s = float(arrays.pop(WALL))
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
+    wanted = {_name(place): leaf for place, leaf in leaves}
+    for name in sorted(wanted.keys() ^ arrays.keys()):
+        where = "lacks" if name in wanted else "holds an unknown"
+        raise BadInput(f"{path.name} {where} {name!r}: it is of another system")
+    restored = [_restore(path, n, arrays[n], leaf) for n, leaf in wanted.items()]
+    tree = jax.tree_util.tree_unflatten(treedef, restored)
+    return Saved(tree, step_of(path), wall_s)
+
+
+def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
+    """Returns the leaves of `tree` by their path in it, e.g. `state/actor/out/bias`."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    assert len({_name(place) for place, _ in leaves}) == len(leaves)
+    return {_name(place): np.asarray(_plain(leaf)) for place, leaf in leaves}
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise BadInput(f"there is no checkpoint {path.name}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as failure:
+        raise BadInput(f"{path.name} is damaged ({_first_line(failure)})") from None
+    written = arrays.pop(HASH, None)
+    if written is None or WALL not in arrays:
+        raise BadInput(f"{path.name} is not a checkpoint of Syntony")
+    if not np.array_equal(written, _hash(arrays)):
+        raise BadInput(f"{path.name} is damaged (its hash does not match)")
+    return arrays
+
+
+def _restore(path: Path, name: str, array: np.ndarray, like: Any) -> jax.Array:
+    is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
+    plain = jax.eval_shape(jax.random.key_data, like) if is_key else like
+    if (array.shape, array.dtype) != (plain.shape, plain.dtype):
+        saved, wanted = f"{array.dtype}{array.shape}", f"{plain.dtype}{plain.shape}"
+        raise BadInput(f"{path.name} holds {name!r} as {saved}; expected {wanted}")
+    # A copy: JAX may otherwise use memory that NumPy owns.
+    value = jnp.array(array, copy=True)
+    return (
+        jax.random.wrap_key_data(value, impl=_implementation(like)) if is_key else value
+    )
+
+
+def _hash(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _name(place: tuple) -> str:
+    return jax.tree_util.keystr(place, simple=True, separator="/")
+
+
+def _plain(leaf: Any) -> Any:
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
+
+
+def _implementation(like: Any) -> Hashable:
+    # Of a shape alone JAX does not tell.
+    return jax.random.key_impl(jnp.zeros((), like.dtype))
+
+
+def _first_line(failure: Exception) -> str:
+    return str(failure).splitlines()[0] if str(failure) else type(failure).__name__

@@ -1,0 +1,106 @@
+"""The run folder: where everything of a run lies, and who may write there."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from syntony.errors import BadInput
+from syntony.run.atomic import PART, replacing
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A run's files, by what they hold."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """What the run is, and where it came from."""
+        return self.path / "settings.json"
+
+    @property
+    def metrics(self) -> Path:
+        """What was measured, a line for each evaluation of a seed."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Complete states to go on from."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The weights by name, those of seed 0 under `seed0/`."""
+        return self.path / "model.npz"
+
+    def holds_a_run(self) -> bool:
+        return self.settings.is_file()
+
+    def read_settings(self) -> dict[str, Any]:
+        """Returns what `settings.json` holds.
+
+        Raises:
+            BadInput: there is none, or it is not a JSON object.
+        """
+        if not self.path.exists():
+            raise BadInput(f"there is no run {self.path}; expected a run's folder")
+        if not self.holds_a_run():
+            raise BadInput(f"{self.path} is not the folder of a run: no settings.json")
+        try:
+            settings = json.loads(self.settings.read_text("utf-8"))
+        except (OSError, ValueError) as failure:
+            raise BadInput(f"{self.settings} cannot be read: {failure}") from None
+        if not isinstance(settings, dict):
+            raise BadInput(f"{self.settings} holds no JSON object")
+        return settings
+
+    def write_settings(self, settings: Mapping[str, Any]) -> None:
+        text = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False)
+        with replacing(self.settings) as file:
+            file.write(text.encode() + b"\n")
+
+    def write_model(self, weights: Mapping[str, np.ndarray]) -> None:
+        with replacing(self.model) as file:
+            np.savez(file, allow_pickle=False, **weights)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the folder, and keeps all other processes from writing there.
+
+        Raises:
+            BadInput: the folder cannot be made or written, or is in use.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as failure:
+            reason = failure.strerror
+            raise BadInput(f"cannot write to {self.path}: {reason}") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput(f"{self.path} is in use by another process") from None
+            self._remove_torn()
+            yield
+
+    def _remove_torn(self) -> None:
+        """Removes what a killed process left half written."""
+        for folder in (self.path, self.checkpoints):
+            for part in folder.glob(f"*{PART}"):
+                part.unlink()
+
+
+def next_free(parent: Path, name: str) -> Path:
+    """Returns `parent`/`name`-n with the lowest n that is not taken."""
+    taken = 1
+    while (parent / f"{name}-{taken}").exists():
+        taken += 1
+    return parent / f"{name}-{taken}"

@@ -1,0 +1,130 @@
+"""A run that exists: its settings, its states, its numbers."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from syntony.errors import BadInput
+from syntony.run import checkpoint, journal
+from syntony.run.checkpoint import Saved
+from syntony.run.chunk import blank, measure
+from syntony.run.devices import compiler_options
+from syntony.run.folder import Folder
+from syntony.run.lanes import keys
+from syntony.run.plan import Plan, understand
+from syntony.systems.system import System
+
+Episodes = dict[str, Float[np.ndarray, " samples"]]
+"""One number an episode, for each score."""
+BATCH = 500
+"""Most episodes that are lived side by side when a run is evaluated."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read on demand."""
+
+    path: Path
+    plan: Plan
+
+    @property
+    def system(self) -> System:
+        """The settings that it learned with, as a record."""
+        return self.plan.system
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that `settings.json` holds."""
+        return Folder(self.path).read_settings()
+
+    @property
+    def states(self) -> dict[int, Any]:
+        """The newest state of each seed."""
+        return {seed: saved.tree.state for seed, saved in self.saved.items()}
+
+    @property
+    def steps(self) -> dict[int, int]:
+        """How far each seed has come."""
+        return {seed: saved.step for seed, saved in self.saved.items()}
+
+    @cached_property
+    def saved(self) -> dict[int, Saved]:
+        """The newest checkpoint of each seed, read once.
+
+        Raises:
+            BadInput: a seed has none that can be used.
+        """
+        return {seed: self._read(seed) for seed in self.plan.every_seed}
+
+    def metrics(self) -> list[journal.Line]:
+        """Returns all that was measured, in the order of `metrics.jsonl`."""
+        return journal.read(Folder(self.path).metrics)
+
+    def evaluate(self, *, episodes: int = 1000) -> dict[int, Episodes]:
+        """Returns one number an episode for each score, of each seed.
+
+        The episodes are others than those of the evaluations during training, and
+        the same at each call.
+        """
+        return assess(self.system, self.states, episodes)
+
+    def _read(self, seed: int) -> Saved:
+        folder = Folder(self.path).checkpoints
+        saved = checkpoint.newest(folder, seed, blank(self.system))
+        if saved is None:
+            raise BadInput(f"{self.path} has no checkpoint of seed {seed}")
+        return saved
+
+
+def load(path: str | os.PathLike[str], *, system: System | None = None) -> Run:
+    """Returns the run in a folder.
+
+    Args:
+        system: the system, where it is not one of Syntony's own.
+
+    Raises:
+        BadInput: the folder holds no run, or one that cannot be understood.
+    """
+    folder = Folder(Path(path))
+    return Run(folder.path, plan_of(folder, system))
+
+
+def plan_of(folder: Folder, system: System | None) -> Plan:
+    """Returns the plan that a run folder holds.
+
+    Raises:
+        BadInput: as for `load`.
+    """
+    settings = folder.read_settings()
+    try:
+        return understand(settings, system)
+    except BadInput as failure:
+        raise BadInput(f"{folder.settings}: {failure}") from None
+
+
+def assess(
+    system: System, states: Mapping[int, Any], episodes: int
+) -> dict[int, Episodes]:
+    """Returns one number an episode for each score, of each seed's state."""
+    if episodes < 1:
+        raise BadInput(f"episodes is {episodes}; expected at least 1")
+    batches = -(-episodes // BATCH)
+    batch = -(-episodes // batches)
+    state, key = next(iter(states.values())), keys(0).assess
+    lowered = jax.jit(partial(measure, episodes=batch)).lower(system, state, key)
+    program = lowered.compile(compiler_options())
+
+    def samples(seed: int) -> Episodes:
+        key = keys(seed).assess
+        every = [jax.random.fold_in(key, number) for number in range(batches)]
+        parts = [jax.device_get(program(system, states[seed], key)) for key in every]
+        return {n: np.concatenate([p[n] for p in parts])[:episodes] for n in parts[0]}
+
+    return {seed: samples(seed) for seed in states}

@@ -1,0 +1,54 @@
+"""Stopping a run from outside: once for a clean end, twice for one at once."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was asked to stop, and is saved."""
+
+    def __init__(self, path: Path, signum: int):
+        super().__init__(f"stopped and saved; go on with: syntony resume {path}")
+        self.path = path
+        self.signum = signum
+
+
+class Request:
+    """Whether the run was asked to stop, and by which signal."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signum is not None
+
+    def receive(self, signum: int, frame: FrameType | None) -> None:
+        """Takes note of the first signal; the second raises `KeyboardInterrupt`."""
+        del frame
+        if self:
+            raise KeyboardInterrupt
+        self.signum = signum
+
+
+@contextmanager
+def listening() -> Iterator[Request]:
+    """Yields a request that Ctrl-C and SIGTERM make.
+
+    Only the main thread of a process hears signals; in another, nothing changes.
+    """
+    request = Request()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {signum: signal.signal(signum, request.receive) for signum in SIGNALS}
+    try:
+        yield request
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,200 @@
+"""Training: the one host loop, through which every system and every seed goes."""
+
+import dataclasses
+import os
+import re
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from syntony.errors import BadInput
+from syntony.run import checkpoint, journal
+from syntony.run.books import Books
+from syntony.run.chunk import Programs, blank, compile_programs
+from syntony.run.devices import Place, workers
+from syntony.run.folder import Folder, next_free
+from syntony.run.lanes import TICK_SECONDS, Lane, next_until, relay
+from syntony.run.load import Run, plan_of
+from syntony.run.plan import Plan, describe, difference
+from syntony.run.progress import Screen
+from syntony.run.provenance import provenance
+from syntony.run.stop import Interrupted, listening
+from syntony.systems.ids import name_of
+from syntony.systems.system import System
+
+
+class TrainingDiverged(RuntimeError):  # noqa: N818
+    """A loss or a weight of a seed is no longer a finite number."""
+
+
+def train(
+    system: System,
+    *,
+    steps: int,
+    seeds: int = 1,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    eval_every: int = 50_000,
+    eval_episodes: int = 100,
+    preset: str = "",
+    quiet: bool = False,
+) -> Run:
+    """Trains a system from one or more seeds, into a run folder.
+
+    If the folder holds a run with the same settings, that run goes on.
+
+    Args:
+        steps: where each seed ends, in what the system counts: environment steps.
+        seeds: how many seeds, from `seed` on; each learns alone.
+        out: the run folder; by default a new one in `runs/`.
+        eval_every: steps from one evaluation to the next.
+        eval_episodes: episodes of an evaluation.
+        preset: the name of the preset that the settings came from, for the record.
+        quiet: shows nothing.
+
+    Raises:
+        BadInput: a setting makes no sense, or the folder cannot be used.
+        Interrupted: Ctrl-C or SIGTERM came; the run is saved.
+        TrainingDiverged: a loss is not finite; the last good checkpoint remains.
+    """
+    plan = Plan(
+        system=system,
+        steps=steps,
+        seeds=seeds,
+        seed=seed,
+        eval_every=eval_every,
+        eval_episodes=eval_episodes,
+        preset=preset,
+    )
+    plan.check()
+    folder = Folder(Path(out) if out is not None else _new_path(plan))
+    return _carry_out(plan, folder, quiet)
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    steps: int | None = None,
+    system: System | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Lets a run go on from its newest checkpoints, as if it had never stopped.
+
+    Args:
+        steps: a new end, further than the old one.
+        system: the system, where it is not one of Syntony's own.
+        quiet: shows nothing.
+
+    Raises:
+        BadInput, Interrupted, TrainingDiverged: as for `train`.
+    """
+    folder = Folder(Path(path))
+    plan = plan_of(folder, system)
+    if steps is not None:
+        plan = dataclasses.replace(plan, steps=steps)
+    return _carry_out(plan, folder, quiet)
+
+
+def _new_path(plan: Plan) -> Path:
+    task = getattr(plan.system, "task", None)
+    words = [name_of(plan.system)] + ([task.id] if task is not None else [])
+    return next_free(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(words)))
+
+
+def _carry_out(plan: Plan, folder: Folder, quiet: bool) -> Run:
+    plan.check()
+    with folder.locked():
+        settings = _settle(plan, folder)
+        lanes, wall_s = _restore(plan, folder)
+        folder.write_settings(settings)
+        with Screen(plan, folder.path, quiet=quiet) as screen:
+            _learn(plan, folder, lanes, wall_s, screen)
+    return Run(folder.path, plan)
+
+
+def _settle(plan: Plan, folder: Folder) -> dict[str, Any]:
+    """Returns the settings of the run: new ones, or those it had, if they are these."""
+    if not folder.holds_a_run():
+        return describe(plan) | provenance()
+    old, new = folder.read_settings(), describe(plan)
+    # Steps may grow; all else is what the numbers so far came from.
+    if found := difference(old, new | {"steps": old.get("steps")}):
+        raise BadInput(f"{folder.path} holds another run: {found}; try another --out")
+    if plan.steps < old["steps"]:
+        raise BadInput(
+            f"steps is {plan.steps}, but the run in {folder.path} goes to "
+            f"{old['steps']}; expected as many or more"
+        )
+    return old | {"steps": plan.steps}
+
+
+def _restore(plan: Plan, folder: Folder) -> tuple[dict[int, Lane], float]:
+    """Returns each seed where its newest checkpoint left it, and the seconds so far.
+
+    What was measured after that is forgotten: it will be measured again.
+    """
+    like, wall_s = blank(plan.system), 0.0
+    lanes: dict[int, Lane] = {}
+    for seed in plan.every_seed:
+        saved = checkpoint.newest(folder.checkpoints, seed, like)
+        if saved is None:
+            if journal.reached(folder.metrics, seed) > 0:
+                raise BadInput(f"{folder.path} has lost the checkpoints of seed {seed}")
+            lanes[seed] = Lane(seed)
+            continue
+        until = next_until(plan, saved.step)
+        lanes[seed] = Lane(seed, saved.tree, saved.step, until)
+        wall_s = max(wall_s, saved.wall_s)
+        checkpoint.forget(folder.checkpoints, seed, saved.step)
+    reached = {lane.seed: lane.step for lane in lanes.values() if lane.progress}
+    journal.forget(folder.metrics, reached)
+    return lanes, wall_s
+
+
+def _learn(
+    plan: Plan, folder: Folder, lanes: dict[int, Lane], wall_s: float, screen: Screen
+) -> None:
+    """Runs all lanes to their end, or to the first reason to stop; saves all."""
+    books = Books(folder, screen, time.perf_counter() - wall_s)
+    crew = workers(sum(lane.until is not None for lane in lanes.values()))
+    pool = ThreadPoolExecutor(max(1, len(crew)))
+    failures: list[str] = []
+    try:
+        with listening() as request:
+
+            def going() -> bool:
+                screen.refresh()
+                return not request and not failures
+
+            programs = _compile(plan, set(crew), pool, screen)
+            for leg in relay(plan, lanes, programs, crew, pool, going):
+                screen.advanced(lane.step for lane in lanes.values())
+                if leg.diverged:
+                    failures.append(books.obituary(leg))
+                else:
+                    books.enter(leg)
+            books.close(lanes.values(), plan.system)
+    finally:
+        # Whoever still works here works in vain.
+        pool.shutdown(wait=False, cancel_futures=True)
+    if failures:
+        raise TrainingDiverged(failures[0])
+    if request.signum is not None and any(x.until is not None for x in lanes.values()):
+        raise Interrupted(folder.path, request.signum)
+    screen.finished()
+
+
+def _compile(
+    plan: Plan, places: set[Place], pool: Executor, screen: Screen
+) -> dict[Place, Programs]:
+    if not places:
+        return {}
+    screen.doing("compiling")
+    make = partial(compile_programs, plan.system, plan.eval_episodes)
+    futures = {place: pool.submit(make, place) for place in places}
+    while wait(futures.values(), TICK_SECONDS).not_done:
+        screen.refresh()
+    screen.doing("training")
+    return {place: future.result() for place, future in futures.items()}
