@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-class BadInput(ValueError):
+class BadInput(ValueError):  # noqa: N818  (it reads as what it is)
     """Input that cannot be used: what was wrong, what was expected, what to type."""
 
 

@@ -1,0 +1,54 @@
+"""Distributions that are drawn from and scored: log-probabilities in nats."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+UNAVAILABLE = -1e10
+"""Logit of an action that may not be taken: its probability underflows to zero."""
+
+
+def masked_logits(
+    logits: Float[Array, "*batch A"], available: Bool[Array, "*batch A"]
+) -> Float[Array, "*batch A"]:
+    """Returns logits under which unavailable actions are never drawn."""
+    return jnp.where(available, logits, UNAVAILABLE)
+
+
+def categorical_sample(
+    key: Key[Array, ""], logits: Float[Array, "*batch A"]
+) -> Int[Array, "*batch"]:
+    """Draws an action from softmax(logits), by the Gumbel-max trick."""
+    return jnp.argmax(logits + jax.random.gumbel(key, logits.shape), axis=-1)
+
+
+def categorical_mode(
+    key: Key[Array, ""],  # noqa: ARG001  (the signature of a draw)
+    logits: Float[Array, "*batch A"],
+) -> Int[Array, "*batch"]:
+    """Returns the most likely action; the key goes unused."""
+    return jnp.argmax(logits, axis=-1)
+
+
+def categorical_log_prob(
+    logits: Float[Array, "*batch A"], action: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Returns ln softmax(logits)[action]."""
+    # A one-hot product: the gradient of an index is a scatter, slow on a CPU.
+    chosen = jax.nn.one_hot(action, logits.shape[-1], dtype=logits.dtype)
+    return jnp.sum(jax.nn.log_softmax(logits) * chosen, axis=-1)
+
+
+def categorical_entropy(logits: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
+    """Returns H = −Σ p ln p."""
+    log_p = jax.nn.log_softmax(logits)
+    return -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
+
+
+def gaussian_sample(
+    noise: Float[Array, "*batch Z"],
+    mean: Float[Array, "*batch Z"],
+    log_var: Float[Array, "*batch Z"],
+) -> Float[Array, "*batch Z"]:
+    """Returns z = μ + σ ε for ε ~ N(0, I), differentiable in μ and ln σ²."""
+    return mean + jnp.exp(0.5 * log_var) * noise

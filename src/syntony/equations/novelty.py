@@ -1,0 +1,41 @@
+"""How new a belief is: SimHash codes, exact counts, and the bonus they earn.
+
+Source: SMPE² section 3.2, after Tang et al., "#Exploration", NeurIPS 2017.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+def simhash(
+    z: Float[Array, "*batch Z"], projection: Float[Array, "Z K"]
+) -> Int[Array, "*batch"]:
+    """Returns codes 0 … 2ᴷ − 1 whose bit b says whether (z A)_b > 0.
+
+    Args:
+        z: what is hashed; near vectors share most bits.
+        projection: A, entries N(0, 1), fixed for a run.
+    """
+    bits = (z @ projection > 0).astype(jnp.int32)
+    return jnp.sum(bits << jnp.arange(projection.shape[-1]), axis=-1)
+
+
+def count(
+    table: Int[Array, " codes"],
+    codes: Int[Array, "*batch"],
+    mask: Bool[Array, "*batch"],
+) -> Int[Array, " codes"]:
+    """Returns the table n(·) with every masked-in occurrence added.
+
+    The table is exact, one cell a code. (The authors' six-table sketch counts codes
+    that collide together.)
+    """
+    return table.at[codes.ravel()].add(mask.ravel().astype(table.dtype))
+
+
+def bonus(counts: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Returns 1/√n, the reward of having met a code for the n-th time.
+
+    A code never counted (n = 0) earns as much as one met once.
+    """
+    return 1.0 / jnp.sqrt(jnp.maximum(counts, 1).astype(jnp.float32))

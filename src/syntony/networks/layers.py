@@ -1,0 +1,151 @@
+"""Layers: linear, multilayer perceptron, gated recurrent unit. Leaves are arrays.
+
+Initial weights follow PyTorch's defaults, which every published number rests on.
+"""
+
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+
+class Linear(eqx.Module):
+    """An affine map, x W + b, with entries from U(−1/√in, 1/√in)."""
+
+    weight: Float[Array, "In Out"]
+    bias: Float[Array, " Out"]
+
+    def __init__(self, size_in: int, size_out: int, *, key: Key[Array, ""]):
+        weight_key, bias_key = jax.random.split(key)
+        bound = size_in**-0.5
+        self.weight = _uniform(weight_key, (size_in, size_out), bound)
+        self.bias = _uniform(bias_key, (size_out,), bound)
+
+    def __call__(self, x: Float[Array, "*batch In"]) -> Float[Array, "*batch Out"]:
+        return x @ self.weight + self.bias
+
+
+class Mlp(eqx.Module):
+    """Linear maps with rectifiers between them, none after the last."""
+
+    layers: tuple[Linear, ...]
+
+    def __init__(self, *sizes: int, key: Key[Array, ""]):
+        keys = jax.random.split(key, len(sizes) - 1)
+        self.layers = tuple(
+            Linear(*pair, key=layer_key)
+            for pair, layer_key in zip(pairwise(sizes), keys, strict=True)
+        )
+
+    def __call__(self, x: Float[Array, "*batch In"]) -> Float[Array, "*batch Out"]:
+        for layer in self.layers[:-1]:
+            x = jax.nn.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class Gru(eqx.Module):
+    """A gated recurrent unit (Cho et al., 2014), in PyTorch's form.
+
+    r = σ(W_r x + U_r h),  u = σ(W_u x + U_u h)
+    n = tanh(W_n x + r ⊙ U_n h),  h' = (1 − u) ⊙ n + u ⊙ h    (biases included)
+    """
+
+    input: Linear
+    hidden: Linear
+
+    def __init__(self, size_in: int, size: int, *, key: Key[Array, ""]):
+        input_key, hidden_key = jax.random.split(key)
+        bound = size**-0.5
+
+        def gates(key: Key[Array, ""], size_in: int) -> Linear:
+            layer = Linear(size_in, 3 * size, key=key)
+            # PyTorch bounds both by the state's size, whatever the input's.
+            return jax.tree.map(lambda p: p * (bound * size_in**0.5), layer)
+
+        self.input = gates(input_key, size_in)
+        self.hidden = gates(hidden_key, size)
+
+    def __call__(
+        self, x: Float[Array, "*batch In"], h: Float[Array, "*batch H"]
+    ) -> Float[Array, "*batch H"]:
+        return _gru_cell(self.input(x), self.hidden(h), h)[0]
+
+    def unroll(
+        self, x: Float[Array, "T *batch In"], h: Float[Array, "*batch H"]
+    ) -> Float[Array, "T *batch H"]:
+        """Returns h_1 … h_T; the product with all inputs is taken before the scan."""
+        return _unroll(self.hidden.weight, self.hidden.bias, self.input(x), h)
+
+
+def _gru_cell(
+    x_gates: Float[Array, "*batch G"],
+    h_gates: Float[Array, "*batch G"],
+    h: Float[Array, "*batch H"],
+) -> tuple[Float[Array, "*batch H"], tuple[Array, Array, Array]]:
+    x_r, x_u, x_n = jnp.split(x_gates, 3, axis=-1)
+    h_r, h_u, h_n = jnp.split(h_gates, 3, axis=-1)
+    r, u = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_u + h_u)
+    n = jnp.tanh(x_n + r * h_n)
+    return (1.0 - u) * n + u * h, (r, u, n)
+
+
+@jax.custom_vjp
+def _unroll(
+    weight: Float[Array, "H G"],
+    bias: Float[Array, " G"],
+    x_gates: Float[Array, "T *batch G"],
+    h: Float[Array, "*batch H"],
+) -> Float[Array, "T *batch H"]:
+    return _unroll_forward(weight, bias, x_gates, h)[0]
+
+
+def _unroll_forward(weight: Array, bias: Array, x_gates: Array, h: Array):
+    def cell(h: Array, x_gates: Array):
+        h_gates = h @ weight + bias
+        h_next, (r, u, n) = _gru_cell(x_gates, h_gates, h)
+        h_n = h_gates[..., -h.shape[-1] :]
+        return h_next, (h_next, r, u, n, h_n)
+
+    _, (hs, *gates) = jax.lax.scan(cell, h, x_gates)
+    previous = jnp.concatenate([h[None], hs[:-1]])
+    return hs, (weight, previous, *gates)
+
+
+def _unroll_backward(saved: tuple[Array, ...], dhs: Array):
+    """Chain rule through time, with the weight's gradient as one product after it.
+
+    Automatic differentiation would add a rank-`batch` product to the weight's
+    gradient at every step; gathered over time it is one product of T·batch rows.
+    """
+    weight, previous, r, u, n, h_n = saved
+    back = weight.T
+
+    def cell(dh: Array, step: tuple[Array, ...]):
+        d_out, h, r, u, n, h_n = step
+        dh = dh + d_out
+        d_n = dh * (1.0 - u) * (1.0 - n * n)
+        d_u = dh * (h - n) * u * (1.0 - u)
+        d_r = d_n * h_n * r * (1.0 - r)
+        d_h_gates = jnp.concatenate([d_r, d_u, d_n * r], axis=-1)
+        return dh * u + d_h_gates @ back, (d_h_gates, d_n)
+
+    steps = (dhs, previous, r, u, n, h_n)
+    dh, (d_h_gates, d_n) = jax.lax.scan(
+        cell, jnp.zeros_like(previous[0]), steps, reverse=True
+    )
+    size = weight.shape[0]
+    d_x_gates = jnp.concatenate([d_h_gates[..., : 2 * size], d_n], axis=-1)
+    rows = d_h_gates.reshape(-1, 3 * size)
+    d_weight = previous.reshape(-1, size).T @ rows
+    return d_weight, jnp.sum(rows, axis=0), d_x_gates, dh
+
+
+_unroll.defvjp(_unroll_forward, _unroll_backward)
+
+
+def _uniform(
+    key: Key[Array, ""], shape: tuple[int, ...], bound: float
+) -> Float[Array, "..."]:
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)

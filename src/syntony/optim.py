@@ -1,0 +1,73 @@
+"""Gradient descent: optax behind one method, with settings that can be traced."""
+
+from typing import Protocol, TypeVar
+
+import equinox as eqx
+import optax
+from jaxtyping import PyTree
+
+from syntony.record import record
+
+Model = TypeVar("Model", bound=PyTree)
+
+
+class Optimiser(Protocol):
+    """Turns gradients into steps, and remembers what it needs for the next one."""
+
+    def init(self, model: PyTree) -> PyTree:
+        """Returns the memory before the first step."""
+        ...
+
+    def descend(
+        self, grad: Model, memory: PyTree, model: Model
+    ) -> tuple[Model, PyTree]:
+        """Returns the model one step down, and the memory after it."""
+        ...
+
+
+@record
+class Adam:
+    """Adam on gradients of bounded norm, with PyTorch's constants."""
+
+    learning_rate: float
+    max_norm: float
+    """Gradients are scaled down to this global norm."""
+
+    def init(self, model: PyTree) -> PyTree:
+        return self._transform().init(model)
+
+    def descend(
+        self, grad: Model, memory: PyTree, model: Model
+    ) -> tuple[Model, PyTree]:
+        return _descend(self._transform(), grad, memory, model)
+
+    def _transform(self) -> optax.GradientTransformation:
+        clip = optax.clip_by_global_norm(self.max_norm)
+        return optax.chain(clip, optax.adam(self.learning_rate))
+
+
+@record
+class RmsProp:
+    """RMSprop with PyTorch's form and constants: g / (√v + 10⁻⁸)."""
+
+    learning_rate: float
+
+    def init(self, model: PyTree) -> PyTree:
+        return self._transform().init(model)
+
+    def descend(
+        self, grad: Model, memory: PyTree, model: Model
+    ) -> tuple[Model, PyTree]:
+        return _descend(self._transform(), grad, memory, model)
+
+    def _transform(self) -> optax.GradientTransformation:
+        return optax.rmsprop(
+            self.learning_rate, decay=0.99, eps=1e-8, eps_in_sqrt=False
+        )
+
+
+def _descend(
+    transform: optax.GradientTransformation, grad: Model, memory: PyTree, model: Model
+) -> tuple[Model, PyTree]:
+    update, memory = transform.update(grad, memory, model)
+    return eqx.apply_updates(model, update), memory

@@ -1,0 +1,219 @@
+"""The actor-critic that the learners share: how a team acts, judges and improves."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from syntony.equations import densities
+from syntony.equations.returns import critic_loss, n_step_targets
+from syntony.equations.score import actor_loss
+from syntony.errors import BadInput
+from syntony.networks.agents import Actor, Critic, each, team, with_agent_id
+from syntony.optim import Adam
+from syntony.record import record
+from syntony.systems.system import Metrics, Samples
+from syntony.tasks.rollout import Policy, Trajectory
+from syntony.tasks.task import Task
+
+Choose = Callable[[Key[Array, ""], Float[Array, "*batch A"]], Int[Array, "*batch"]]
+"""Key and logits to actions."""
+Features = Callable[[Float[Array, "*batch N O"]], Float[Array, "*batch N F"]]
+"""What the actors see: from observations, whatever else is known."""
+
+
+@record
+class Backbone:
+    """Constants of the actor-critic."""
+
+    environments: int = 10
+    """Episodes lived side by side before each update."""
+    hidden: int = 128
+    """Width of the actors and the critics."""
+    shared_actor: bool = True
+    """One actor for all agents, told apart by a one-hot id; or one for each."""
+    gamma: float = 0.99
+    """Discount of a step."""
+    n_step: int = 5
+    """Rewards in a target before it bootstraps."""
+    entropy_coef: float = 0.01
+    """β_H, the weight of the policy's entropy, per nat."""
+    actor_lr: float = 5e-4
+    """Learning rate of the actors (Adam)."""
+    critic_lr: float = 5e-4
+    """Learning rate of the critics (Adam)."""
+    max_norm: float = 10.0
+    """Largest gradient norm of the actors and the critics."""
+    polyak: float = 0.01
+    """Share of a critic that its slow copy takes over after each update."""
+    standardise_rewards: bool = True
+    """Learn from rewards of zero mean and unit variance."""
+
+    def check(self) -> None:
+        """Raises BadInput where a constant makes no sense."""
+        for name in ("environments", "hidden", "n_step"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name in ("gamma", "polyak"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise BadInput(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        for name in ("actor_lr", "critic_lr", "max_norm", "entropy_coef"):
+            if not getattr(self, name) >= 0.0:
+                raise BadInput(f"{name} is {getattr(self, name)}; expected 0 or more")
+
+    def actors(self, task: Task, features: int, key: Key[Array, ""]) -> Actor:
+        """Returns new actors: one network, or one for each agent."""
+
+        def make(key: Key[Array, ""]) -> Actor:
+            return Actor(features + task.agents, self.hidden, task.actions, key=key)
+
+        return make(key) if self.shared_actor else team(make, task.agents, key)
+
+    def judge(self, task: Task, key: Key[Array, ""]) -> "Judge":
+        """Returns a new critic of joint states, its slow copy and its memory."""
+        features = task.agents * task.obs_size + task.agents
+        critic = Critic(features, self.hidden, key=key)
+        # A copy, so that no buffer of a donated state appears twice.
+        slow = jax.tree.map(jnp.copy, critic)
+        return Judge(critic, slow, self.critic_optimiser.init(critic))
+
+    @property
+    def actor_optimiser(self) -> Adam:
+        return Adam(learning_rate=self.actor_lr, max_norm=self.max_norm)
+
+    @property
+    def critic_optimiser(self) -> Adam:
+        return Adam(learning_rate=self.critic_lr, max_norm=self.max_norm)
+
+
+class Judge(NamedTuple):
+    """A critic, the slow copy that its targets bootstrap from, and Adam's memory."""
+
+    critic: Critic
+    slow: Critic
+    memory: PyTree
+
+    def improve(self, backbone: Backbone, grad: Critic) -> "Judge":
+        """Returns the judge one step wiser: slow' = (1 − τ) slow + τ critic'."""
+        critic, memory = backbone.critic_optimiser.descend(
+            grad, self.memory, self.critic
+        )
+        tau = backbone.polyak
+        slow = jax.tree.map(lambda s, c: (1.0 - tau) * s + tau * c, self.slow, critic)
+        return Judge(critic, slow, memory)
+
+
+def recurrent_policy(
+    backbone: Backbone, actor: Actor, features: Features, choose: Choose
+) -> Policy:
+    """Returns the team's policy; its memory is the actors' hidden state."""
+
+    def policy(
+        key: Key[Array, ""],
+        obs: Float[Array, "E N O"],
+        available: Bool[Array, "E N A"],
+        memory: Float[Array, "E N H"],
+    ) -> tuple[Int[Array, "E N"], Float[Array, "E N H"]]:
+        x = with_agent_id(features(obs))
+        if backbone.shared_actor:
+            logits, memory = actor(x, memory)
+        else:
+            logits, memory = each(actor, x, memory)
+        return choose(key, densities.masked_logits(logits, available)), memory
+
+    return policy
+
+
+def blank_memory(
+    backbone: Backbone, task: Task, episodes: int
+) -> Float[Array, "E N H"]:
+    """Returns the hidden state in which every episode starts."""
+    return jnp.zeros((episodes, task.agents, backbone.hidden))
+
+
+def joint_state(obs: Float[Array, "*batch N O"]) -> Float[Array, "*batch N NO"]:
+    """Returns s = (o_1, …, o_N), once for each agent."""
+    agents, size = obs.shape[-2:]
+    flat = obs.reshape(*obs.shape[:-2], 1, agents * size)
+    return jnp.broadcast_to(flat, (*obs.shape[:-1], agents * size))
+
+
+def value_loss(
+    backbone: Backbone,
+    critic: Critic,
+    slow: Critic,
+    state: Float[Array, "T+1 E N S"],
+    reward: Float[Array, "T E N"],
+    episodes: Trajectory,
+) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
+    """Returns the mean (G − V)², differentiable in critic and state, and G − V."""
+    judged = with_agent_id(state)
+    bootstrap = jax.lax.stop_gradient(slow(judged))
+    target = n_step_targets(
+        reward,
+        bootstrap[:-1],
+        bootstrap[1:],
+        jnp.broadcast_to(episodes.terminated[..., None], reward.shape),
+        jnp.broadcast_to(episodes.truncated[..., None], reward.shape),
+        gamma=backbone.gamma,
+        n=backbone.n_step,
+    )
+    value = critic(judged[:-1])
+    loss = masked_mean(critic_loss(target, value), episodes.mask)
+    return loss, jax.lax.stop_gradient(target - value)
+
+
+def policy_loss(
+    backbone: Backbone,
+    actor: Actor,
+    features: Float[Array, "T E N F"],
+    advantage: Float[Array, "T E N"],
+    episodes: Trajectory,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Returns the mean actor loss, differentiable in the actor, and the entropy."""
+    x = with_agent_id(features)
+    unroll = Actor.unroll
+    logits = unroll(actor, x) if backbone.shared_actor else each(unroll, actor, x)
+    logits = densities.masked_logits(logits, episodes.available)
+    log_prob = densities.categorical_log_prob(logits, episodes.action)
+    entropy = densities.categorical_entropy(logits)
+    loss = actor_loss(log_prob, advantage, entropy, entropy_coef=backbone.entropy_coef)
+    return masked_mean(loss, episodes.mask), masked_mean(entropy, episodes.mask)
+
+
+def masked_mean(x: Float[Array, "T E N"], mask: Bool[Array, "T E"]) -> Float[Array, ""]:
+    """Returns the mean over all agents and the steps that were really lived."""
+    total = jnp.sum(jnp.where(mask[..., None], x, 0.0))
+    return total / (jnp.sum(mask) * x.shape[-1])
+
+
+def sampled_and_greedy(
+    live: Callable[[Key[Array, ""], Choose], Trajectory], key: Key[Array, ""]
+) -> Samples:
+    """Returns the returns of episodes with sampled and with most likely actions."""
+    sampled_key, greedy_key = jax.random.split(key)
+    sampled = live(sampled_key, densities.categorical_sample)
+    greedy = live(greedy_key, densities.categorical_mode)
+    return {
+        "eval/return_mean": sampled.returns,
+        "eval/return_mean_greedy": greedy.returns,
+        "eval/length_mean": jnp.sum(sampled.mask, axis=0, dtype=jnp.float32),
+    }
+
+
+def improve_actor(
+    backbone: Backbone,
+    actor: Actor,
+    memory: PyTree,
+    features: Float[Array, "T E N F"],
+    advantage: Float[Array, "T E N"],
+    episodes: Trajectory,
+) -> tuple[Actor, PyTree, Metrics]:
+    """Returns the actors one step wiser, Adam's memory, and what was measured."""
+    (loss, entropy), grad = jax.value_and_grad(policy_loss, argnums=1, has_aux=True)(
+        backbone, actor, features, advantage, episodes
+    )
+    actor, memory = backbone.actor_optimiser.descend(grad, memory, actor)
+    return actor, memory, {"train/actor_loss": loss, "train/entropy": entropy}

@@ -1,0 +1,288 @@
+"""What a team believes: encoders, decoders and filters, and how they learn.
+
+Beliefs learn off-policy, in bursts over a replay of whole episodes, and stand still
+in between. One network of each kind for each agent, stacked: no agent is looped over.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from syntony.equations.belief import (
+    encodings_loss,
+    kl_loss,
+    norm_loss,
+    reconstruction_loss,
+)
+from syntony.equations.densities import gaussian_sample
+from syntony.equations.moments import (
+    Moments,
+    initial_moments,
+    standardise,
+    update_moments,
+)
+from syntony.errors import BadInput
+from syntony.networks.agents import Decoder, Encoder, Filter, each, team, teammates
+from syntony.optim import RmsProp
+from syntony.record import record
+from syntony.tasks.rollout import Trajectory
+from syntony.tasks.task import Task
+
+
+@record
+class Beliefs:
+    """Constants of the belief learning."""
+
+    latent: int = 32
+    """Size Z of a belief, and width of encoder and decoder."""
+    filters: bool = True
+    """Weigh the teammates' features; without, every weight is one (ablation)."""
+    filter_layers: int = 3
+    """Linear layers of a filter."""
+    filter_floor: float = 0.0
+    """Weights are cut off below this value."""
+    lambda_rec: float = 0.5
+    """Weight of the reconstruction loss."""
+    lambda_norm: float = 1.0
+    """Weight of the filter's norm loss; 0 leaves it out (ablation)."""
+    lambda_kl: float = 0.1
+    """Weight of the KL divergence; 0 leaves it out (ablation)."""
+    belief_lr: float = 5e-4
+    """Learning rate of encoders and decoders (RMSprop)."""
+    filter_lr: float = 5e-4
+    """Learning rate of the filters in the bursts (RMSprop)."""
+    filter_critic_lr: float = 5e-5
+    """Learning rate of the filters under the critic's loss (RMSprop)."""
+    burst_every: int = 2_000
+    """Environment steps from burst to burst."""
+    minibatches: int = 225
+    """Steps of descent in a burst."""
+    minibatch: int = 32
+    """Time steps in a minibatch, drawn with replacement."""
+    slow_every: int = 100_000
+    """Environment steps from copy to copy of the filters into the slow ones."""
+    replay: int = 500
+    """Episodes that are remembered."""
+
+    def check(self) -> None:
+        """Raises BadInput where a constant makes no sense."""
+        counts = ("latent", "filter_layers", "burst_every", "minibatches", "minibatch")
+        for name in (*counts, "slow_every", "replay"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} is {getattr(self, name)}; expected at least 1")
+        rates = ("belief_lr", "filter_lr", "filter_critic_lr")
+        for name in (*rates, "lambda_rec", "lambda_norm", "lambda_kl"):
+            if not getattr(self, name) >= 0.0:
+                raise BadInput(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if not 0.0 <= self.filter_floor < 1.0:
+            raise BadInput(
+                f"filter_floor is {self.filter_floor}; expected 0 to below 1"
+            )
+
+    def init(self, task: Task, key: Key[Array, ""]) -> "BeliefState":
+        """Returns beliefs that know nothing yet."""
+        encoder_key, decoder_key, filter_key = jax.random.split(key, 3)
+        others_size = (task.agents - 1) * task.obs_size
+        encoder = team(
+            lambda key: Encoder(task.obs_size, self.latent, key=key),
+            task.agents,
+            encoder_key,
+        )
+        decoder = team(
+            lambda key: Decoder(self.latent, others_size, key=key),
+            task.agents,
+            decoder_key,
+        )
+        filters = team(
+            lambda key: Filter(task.obs_size, others_size, self.filter_layers, key=key),
+            task.agents,
+            filter_key,
+        )
+        shape = (self.replay, task.time_limit, task.agents, task.obs_size)
+        return BeliefState(
+            encoder=encoder,
+            decoder=decoder,
+            filter=filters,
+            slow_filter=jax.tree.map(jnp.copy, filters),
+            coder_memory=self.coder_optimiser.init((encoder, decoder)),
+            filter_memory=self.filter_optimiser.init(filters),
+            filter_critic_memory=self.filter_critic_optimiser.init(filters),
+            pooled=initial_moments((task.obs_size,)),
+            each=initial_moments((task.agents, task.obs_size)),
+            replay=Replay(
+                obs=jnp.zeros(shape),
+                lengths=jnp.zeros(self.replay, jnp.int32),
+                cursor=jnp.zeros((), jnp.int32),
+            ),
+            losses=BurstLosses(*jnp.zeros(4)),
+        )
+
+    @property
+    def coder_optimiser(self) -> RmsProp:
+        return RmsProp(learning_rate=self.belief_lr)
+
+    @property
+    def filter_optimiser(self) -> RmsProp:
+        return RmsProp(learning_rate=self.filter_lr)
+
+    @property
+    def filter_critic_optimiser(self) -> RmsProp:
+        return RmsProp(learning_rate=self.filter_critic_lr)
+
+
+class Replay(NamedTuple):
+    """The newest episodes, in a ring."""
+
+    obs: Float[Array, "R T N O"]
+    lengths: Int[Array, " R"]
+    """Steps lived; zero where no episode is remembered yet."""
+    cursor: Int[Array, ""]
+
+
+class BurstLosses(NamedTuple):
+    """Mean losses of the latest burst, and the mean filter weight."""
+
+    reconstruction: Float[Array, ""]
+    norm: Float[Array, ""]
+    kl: Float[Array, ""]
+    weight: Float[Array, ""]
+
+
+class BeliefState(NamedTuple):
+    """All of the beliefs that training changes."""
+
+    encoder: Encoder
+    decoder: Decoder
+    filter: Filter
+    slow_filter: Filter
+    coder_memory: PyTree
+    filter_memory: PyTree
+    filter_critic_memory: PyTree
+    pooled: Moments
+    """Of one agent's observation, all agents pooled: what goes into the networks."""
+    each: Moments
+    """Of every agent's observation by itself: what the decoders aim at."""
+    replay: Replay
+    losses: BurstLosses
+
+    def encode(
+        self, obs: Float[Array, "*batch N O"]
+    ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
+        """Returns mean and log-variance of each agent's belief."""
+        return each(self.encoder, standardise(self.pooled, obs))
+
+
+def filter_weights(
+    settings: Beliefs, filters: Filter, own: Float[Array, "*batch N O"]
+) -> Float[Array, "*batch N F"]:
+    """Returns w_i of each agent from its own normalised observation."""
+    if not settings.filters:
+        agents, size = own.shape[-2:]
+        return jnp.ones((*own.shape[:-1], (agents - 1) * size))
+    # No gradient passes where a weight is cut off.
+    return jnp.maximum(each(filters, own), settings.filter_floor)
+
+
+def remember(state: BeliefState, episodes: Trajectory) -> BeliefState:
+    """Returns the beliefs with the episodes in their replay and their statistics."""
+    obs = episodes.obs[:-1]
+    agents = obs.shape[-2]
+    lived = jnp.repeat(episodes.mask[..., None], agents, axis=-1)
+
+    replay = state.replay
+    capacity, newest = replay.obs.shape[0], episodes.mask.shape[1]
+    rows = (replay.cursor + jnp.arange(newest)) % capacity
+    replay = Replay(
+        obs=replay.obs.at[rows].set(jnp.moveaxis(obs, 0, 1)),
+        lengths=replay.lengths.at[rows].set(jnp.sum(episodes.mask, axis=0)),
+        cursor=(replay.cursor + newest) % capacity,
+    )
+    return state._replace(
+        pooled=update_moments(state.pooled, obs, lived),
+        each=update_moments(state.each, obs, episodes.mask),
+        replay=replay,
+    )
+
+
+def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefState:
+    """Returns the beliefs after one burst of learning over the replay."""
+    draw_key, noise_key = jax.random.split(key)
+    shape = (settings.minibatches, settings.minibatch)
+    obs = draw(state.replay, draw_key, shape)
+    own = standardise(state.pooled, obs)
+    others = teammates(standardise(state.each, obs))
+    # The slow filter stands still during the burst.
+    w_slow = filter_weights(settings, state.slow_filter, own)
+    noise = jax.random.normal(noise_key, (*own.shape[:-1], settings.latent))
+
+    def descend(learners: tuple[PyTree, ...], minibatch: tuple[Array, ...]):
+        coders, filters, coder_memory, filter_memory = learners
+        (_, losses), (coder_grad, filter_grad) = jax.value_and_grad(
+            belief_loss, argnums=(1, 2), has_aux=True
+        )(settings, coders, filters, *minibatch)
+        coders, coder_memory = settings.coder_optimiser.descend(
+            coder_grad, coder_memory, coders
+        )
+        filters, filter_memory = settings.filter_optimiser.descend(
+            filter_grad, filter_memory, filters
+        )
+        return (coders, filters, coder_memory, filter_memory), losses
+
+    coders = (state.encoder, state.decoder)
+    learners = (coders, state.filter, state.coder_memory, state.filter_memory)
+    learners, losses = jax.lax.scan(descend, learners, (own, others, w_slow, noise))
+    (encoder, decoder), filters, coder_memory, filter_memory = learners
+    return state._replace(
+        encoder=encoder,
+        decoder=decoder,
+        filter=filters,
+        coder_memory=coder_memory,
+        filter_memory=filter_memory,
+        losses=jax.tree.map(jnp.mean, losses),
+    )
+
+
+def belief_loss(
+    settings: Beliefs,
+    coders: tuple[Encoder, Decoder],
+    filters: Filter,
+    own: Float[Array, "B N O"],
+    others: Float[Array, "B N F"],
+    w_slow: Float[Array, "B N F"],
+    noise: Float[Array, "B N Z"],
+) -> tuple[Float[Array, ""], BurstLosses]:
+    """Returns the off-policy part of eq. 7: mean over samples, sum over agents."""
+    encoder, decoder = coders
+    mean, log_var = each(encoder, own)
+    prediction = each(decoder, gaussian_sample(noise, mean, log_var))
+    w = filter_weights(settings, filters, own)
+    losses = BurstLosses(
+        reconstruction=jnp.mean(reconstruction_loss(w_slow, others, w, prediction)),
+        norm=jnp.mean(norm_loss(w)),
+        kl=jnp.mean(kl_loss(mean, log_var)),
+        weight=jnp.mean(w),
+    )
+    loss = encodings_loss(
+        0.0,
+        losses.reconstruction,
+        losses.norm,
+        losses.kl,
+        lambda_rec=settings.lambda_rec,
+        lambda_norm=settings.lambda_norm,
+        lambda_kl=settings.lambda_kl,
+    )
+    # Each agent's own networks descend that agent's own mean loss.
+    return own.shape[1] * loss, losses
+
+
+def draw(
+    replay: Replay, key: Key[Array, ""], shape: tuple[int, ...]
+) -> Float[Array, "*shape N O"]:
+    """Draws time steps uniformly from all that were lived, with replacement."""
+    ends = jnp.cumsum(replay.lengths)
+    step = jax.random.randint(key, shape, 0, ends[-1])
+    episode = jnp.searchsorted(ends, step, side="right")
+    start = ends[episode] - replay.lengths[episode]
+    return replay.obs[episode, step - start]

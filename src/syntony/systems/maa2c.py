@@ -1,0 +1,143 @@
+"""MAA2C: recurrent actors and one central critic that learn from whole episodes.
+
+The backbone of SMPE², usable alone. One step of learning:
+
+    live whole episodes with the actors as they are
+    standardise the team's rewards by the statistics of all rewards so far
+    G ← n-step targets from the slow critic; time-outs bootstrap, terminals do not
+    critic: descend (G − V(s, i))²; the slow critic follows
+    actors: descend −ln π(a | h) (G − V) − β_H H(π)
+
+Source: Papoudakis et al., "Benchmarking Multi-Agent Deep Reinforcement Learning
+    Algorithms in Cooperative Tasks", NeurIPS 2021; constants of SMPE², Table 3.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from syntony.equations import densities
+from syntony.equations.moments import (
+    Moments,
+    initial_moments,
+    standardise,
+    update_moments,
+)
+from syntony.networks.agents import Actor
+from syntony.record import record
+from syntony.systems.actor_critic import (
+    Backbone,
+    Choose,
+    Judge,
+    blank_memory,
+    improve_actor,
+    joint_state,
+    recurrent_policy,
+    sampled_and_greedy,
+    value_loss,
+)
+from syntony.systems.system import Metrics, Samples
+from syntony.tasks.rollout import Trajectory, rollout
+from syntony.tasks.task import Task
+
+
+class Maa2cState(NamedTuple):
+    """All that training changes."""
+
+    actor: Actor
+    actor_memory: PyTree
+    judge: Judge
+    rewards: Moments
+    key: Key[Array, ""]
+    env_steps: Int[Array, ""]
+
+
+@record
+class Maa2c:
+    """Settings of MAA2C, and what it can do: start, learn, be measured."""
+
+    task: Task
+    backbone: Backbone = Backbone()
+
+    def check(self) -> None:
+        """Raises BadInput where a setting makes no sense."""
+        self.backbone.check()
+
+    def init(self, key: Key[Array, ""]) -> Maa2cState:
+        actor_key, critic_key, run_key = jax.random.split(key, 3)
+        actor = self.backbone.actors(self.task, self.task.obs_size, actor_key)
+        return Maa2cState(
+            actor=actor,
+            actor_memory=self.backbone.actor_optimiser.init(actor),
+            judge=self.backbone.judge(self.task, critic_key),
+            rewards=initial_moments(()),
+            key=run_key,
+            env_steps=jnp.zeros((), jnp.int32),
+        )
+
+    def step(self, state: Maa2cState) -> tuple[Maa2cState, Metrics]:
+        key, rollout_key = jax.random.split(state.key)
+        backbone, sample = self.backbone, densities.categorical_sample
+        episodes = self.live(state, rollout_key, backbone.environments, sample)
+
+        reward = jnp.sum(episodes.reward, axis=-1, keepdims=True)
+        rewards = update_moments(state.rewards, reward[..., 0], episodes.mask)
+        if backbone.standardise_rewards:
+            reward = standardise(rewards, reward)
+        reward = jnp.broadcast_to(reward, episodes.reward.shape)
+
+        judge = state.judge
+        (critic_loss, advantage), grad = jax.value_and_grad(
+            value_loss, argnums=1, has_aux=True
+        )(
+            backbone,
+            judge.critic,
+            judge.slow,
+            joint_state(episodes.obs),
+            reward,
+            episodes,
+        )
+        actor, actor_memory, metrics = improve_actor(
+            backbone,
+            state.actor,
+            state.actor_memory,
+            episodes.obs[:-1],
+            advantage,
+            episodes,
+        )
+        state = Maa2cState(
+            actor=actor,
+            actor_memory=actor_memory,
+            judge=judge.improve(backbone, grad),
+            rewards=rewards,
+            key=key,
+            env_steps=state.env_steps + episodes.steps,
+        )
+        metrics |= {
+            "train/critic_loss": critic_loss,
+            "train/return": jnp.mean(episodes.returns),
+        }
+        return state, metrics
+
+    def live(
+        self, state: Maa2cState, key: Key[Array, ""], episodes: int, choose: Choose
+    ) -> Trajectory:
+        """Returns whole episodes of the team as it is."""
+        policy = recurrent_policy(self.backbone, state.actor, lambda obs: obs, choose)
+        memory = blank_memory(self.backbone, self.task, episodes)
+        return rollout(self.task, policy, memory, key, episodes)
+
+    def progress(self, state: Maa2cState) -> Int[Array, ""]:
+        return state.env_steps
+
+    def evaluate(
+        self, state: Maa2cState, key: Key[Array, ""], episodes: int
+    ) -> Samples:
+        return sampled_and_greedy(
+            lambda key, choose: self.live(state, key, episodes, choose), key
+        )
+
+    def weights(self, state: Maa2cState) -> PyTree[Float[Array, "..."]]:
+        return {"actor": state.actor, "critic": state.judge.critic}

@@ -1,0 +1,317 @@
+"""SMPE²: agents that infer what their teammates see, and seek what is new to them.
+
+One step of learning:
+
+    live whole episodes; each agent acts on (o_i, μ_i), μ_i the mean of q_ω(z | o_i)
+    r̃_i ← r + β / √n_i(SimHash(z_i)), standardised
+    critic V_ξ(s, i): descend (G_i − V_ξ)²; its slow copy follows
+    filtered critic V_k(ŝ_i, i): descend (G^w_i − V_k)² in k and in the filter φ^w_i
+    actors: descend −ln π(a | h, μ) (G − V_ξ) − β_H H(π), beliefs held constant
+    every 2,000 environment steps, over the replay: descend
+        λ_rec ‖w̃ ⊙ o_-i − w ⊙ ô_-i‖² − λ_norm ‖w‖² + λ_KL KL(q_ω ‖ N(0, I))
+    every 100,000 environment steps: w̃ ← w
+
+Source: Kontogiannis et al., "Enhancing Cooperative Multi-Agent Reinforcement Learning
+    with State Modelling and Adversarial Exploration", ICML 2025, Algorithm 1.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from syntony.equations import densities, novelty
+from syntony.equations.belief import filtered_state
+from syntony.equations.moments import (
+    Moments,
+    initial_moments,
+    standardise,
+    update_moments,
+)
+from syntony.errors import BadInput
+from syntony.networks.agents import Actor, Critic, Filter, teammates
+from syntony.record import record
+from syntony.systems.actor_critic import (
+    Backbone,
+    Choose,
+    Judge,
+    blank_memory,
+    improve_actor,
+    joint_state,
+    masked_mean,
+    recurrent_policy,
+    sampled_and_greedy,
+    value_loss,
+)
+from syntony.systems.beliefs import (
+    Beliefs,
+    BeliefState,
+    burst,
+    filter_weights,
+    remember,
+)
+from syntony.systems.system import Metrics, Samples
+from syntony.tasks.rollout import Trajectory, rollout
+from syntony.tasks.task import Task
+
+
+@record
+class Novelty:
+    """Constants of the exploration."""
+
+    intrinsic: bool = True
+    """Earn a bonus for new beliefs; without, the reward is the task's (ablation)."""
+    beta: float = 0.1
+    """β, the weight of the bonus against the task's reward."""
+    hashed: Literal["sample", "mean", "observation"] = "sample"
+    """What is counted: z, its mean, or the normalised own observation (ablation)."""
+    bits: int = 16
+    """Bits of a SimHash code; each agent counts 2^bits codes."""
+
+
+class SmpeState(NamedTuple):
+    """All that training changes."""
+
+    actor: Actor
+    actor_memory: PyTree
+    judge: Judge
+    """V_ξ, of the joint state."""
+    filtered_judge: Judge
+    """V_k, of the filtered state."""
+    beliefs: BeliefState
+    rewards: Moments
+    projection: Float[Array, "N Z K"]
+    counts: Int[Array, "N codes"]
+    key: Key[Array, ""]
+    env_steps: Int[Array, ""]
+
+
+@record
+class Smpe:
+    """Settings of SMPE², and what it can do: start, learn, be measured."""
+
+    task: Task
+    backbone: Backbone = Backbone()
+    beliefs: Beliefs = Beliefs()
+    novelty: Novelty = Novelty()
+    standard_critic: bool = True
+    """Take advantages from V_ξ; without, from the filtered critic (ablation)."""
+    filtered_critic: bool = True
+    """Let a critic of the filtered state shape the filters (else an ablation)."""
+
+    def check(self) -> None:
+        """Raises BadInput where a setting makes no sense."""
+        self.backbone.check()
+        self.beliefs.check()
+        if not 1 <= self.novelty.bits <= 24:
+            raise BadInput(f"bits is {self.novelty.bits}; expected 1 to 24")
+        if not self.novelty.beta >= 0.0:
+            raise BadInput(f"beta is {self.novelty.beta}; expected 0 or more")
+        if not (self.standard_critic or self.filtered_critic):
+            raise BadInput("no critic is left; keep the standard or the filtered one")
+        if self.task.agents < 2:
+            raise BadInput(f"{self.task.id} has one agent; SMPE² needs teammates")
+
+    def init(self, key: Key[Array, ""]) -> SmpeState:
+        keys = jax.random.split(key, 6)
+        task, backbone = self.task, self.backbone
+        actor = backbone.actors(task, task.obs_size + self.beliefs.latent, keys[0])
+        hashed = (
+            task.obs_size
+            if self.novelty.hashed == "observation"
+            else self.beliefs.latent
+        )
+        shape = (task.agents, hashed, self.novelty.bits)
+        return SmpeState(
+            actor=actor,
+            actor_memory=backbone.actor_optimiser.init(actor),
+            judge=backbone.judge(task, keys[1]),
+            filtered_judge=backbone.judge(task, keys[2]),
+            beliefs=self.beliefs.init(task, keys[3]),
+            rewards=initial_moments((task.agents,)),
+            projection=jax.random.normal(keys[4], shape),
+            counts=jnp.zeros((task.agents, 2**self.novelty.bits), jnp.int32),
+            key=keys[5],
+            env_steps=jnp.zeros((), jnp.int32),
+        )
+
+    def step(self, state: SmpeState) -> tuple[SmpeState, Metrics]:
+        key, rollout_key, bonus_key, burst_key = jax.random.split(state.key, 4)
+        sample = densities.categorical_sample
+        episodes = self.live(state, rollout_key, self.backbone.environments, sample)
+        state, reward, bonus = self.reward(state, episodes, bonus_key)
+
+        state, advantage, critic_metrics = self.improve_critics(state, episodes, reward)
+        actor, actor_memory, actor_metrics = improve_actor(
+            self.backbone,
+            state.actor,
+            state.actor_memory,
+            self.features(state, episodes.obs[:-1]),
+            advantage,
+            episodes,
+        )
+        env_steps = state.env_steps + episodes.steps
+        beliefs = self.improve_beliefs(state, episodes, env_steps, burst_key)
+        state = state._replace(
+            actor=actor,
+            actor_memory=actor_memory,
+            beliefs=beliefs,
+            key=key,
+            env_steps=env_steps,
+        )
+        metrics = {
+            "train/return": jnp.mean(episodes.returns),
+            "train/bonus": bonus,
+            "train/reconstruction_loss": beliefs.losses.reconstruction,
+            "train/norm_loss": beliefs.losses.norm,
+            "train/kl_loss": beliefs.losses.kl,
+            "train/filter_weight": beliefs.losses.weight,
+        }
+        return state, metrics | critic_metrics | actor_metrics
+
+    def features(
+        self, state: SmpeState, obs: Float[Array, "*batch N O"]
+    ) -> Float[Array, "*batch N OZ"]:
+        """Returns (o_i, μ_i), what the actors see; constant in the actor's loss."""
+        mean, _ = state.beliefs.encode(obs)
+        return jax.lax.stop_gradient(jnp.concatenate([obs, mean], axis=-1))
+
+    def reward(
+        self, state: SmpeState, episodes: Trajectory, key: Key[Array, ""]
+    ) -> tuple[SmpeState, Float[Array, "T E N"], Float[Array, ""]]:
+        """Counts the new beliefs; returns r̃ of each agent and the mean bonus β / √n."""
+        reward = jnp.sum(episodes.reward, axis=-1, keepdims=True)
+        reward = jnp.broadcast_to(reward, episodes.reward.shape)
+        agents = episodes.reward.shape[-1]
+        lived = jnp.repeat(episodes.mask[..., None], agents, axis=-1)
+        bonus = jnp.zeros_like(reward)
+        if self.novelty.intrinsic:
+            hashed = self.hashed(state, episodes.obs[:-1], key)
+            codes = jax.vmap(novelty.simhash, (-2, 0), -1)(hashed, state.projection)
+            counts = jax.vmap(novelty.count, (0, -1, -1))(state.counts, codes, lived)
+            seen = jax.vmap(lambda n, code: n[code], (0, -1), -1)(counts, codes)
+            bonus = self.novelty.beta * novelty.bonus(seen)
+            state = state._replace(counts=counts)
+        reward = reward + jnp.where(lived, bonus, 0.0)
+        rewards = update_moments(state.rewards, reward, episodes.mask)
+        if self.backbone.standardise_rewards:
+            reward = standardise(rewards, reward)
+        return (
+            state._replace(rewards=rewards),
+            reward,
+            masked_mean(bonus, episodes.mask),
+        )
+
+    def hashed(
+        self, state: SmpeState, obs: Float[Array, "T E N O"], key: Key[Array, ""]
+    ) -> Float[Array, "T E N Z"]:
+        """Returns what the novelty of a time step is judged by."""
+        if self.novelty.hashed == "observation":
+            return standardise(state.beliefs.pooled, obs)
+        mean, log_var = state.beliefs.encode(obs)
+        if self.novelty.hashed == "mean":
+            return mean
+        noise = jax.random.normal(key, mean.shape)
+        return densities.gaussian_sample(noise, mean, log_var)
+
+    def improve_critics(
+        self, state: SmpeState, episodes: Trajectory, reward: Float[Array, "T E N"]
+    ) -> tuple[SmpeState, Float[Array, "T E N"], Metrics]:
+        """Returns wiser critics (and filters), the advantages, and the losses."""
+        metrics: Metrics = {}
+        advantage = reward
+        if self.filtered_critic:
+            judge, beliefs = state.filtered_judge, state.beliefs
+            (loss, advantage), (grad, filter_grad) = jax.value_and_grad(
+                self.filtered_value_loss, argnums=(0, 1), has_aux=True
+            )(judge.critic, beliefs.filter, state, episodes, reward)
+            filters, memory = self.beliefs.filter_critic_optimiser.descend(
+                filter_grad, beliefs.filter_critic_memory, beliefs.filter
+            )
+            state = state._replace(
+                filtered_judge=judge.improve(self.backbone, grad),
+                beliefs=beliefs._replace(filter=filters, filter_critic_memory=memory),
+            )
+            metrics["train/filtered_critic_loss"] = loss
+        if self.standard_critic:
+            judge, joint = state.judge, joint_state(episodes.obs)
+            (loss, advantage), grad = jax.value_and_grad(
+                value_loss, argnums=1, has_aux=True
+            )(self.backbone, judge.critic, judge.slow, joint, reward, episodes)
+            state = state._replace(judge=judge.improve(self.backbone, grad))
+            metrics["train/critic_loss"] = loss
+        return state, advantage, metrics
+
+    def filtered_value_loss(
+        self,
+        critic: Critic,
+        filters: Filter,
+        state: SmpeState,
+        episodes: Trajectory,
+        reward: Float[Array, "T E N"],
+    ) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
+        """Returns L^w_critic (eq. 6), which reaches the filters too, and G − V_k."""
+        own = standardise(state.beliefs.pooled, episodes.obs)
+        w = filter_weights(self.beliefs, filters, own)
+        filtered = filtered_state(episodes.obs, teammates(episodes.obs), w)
+        slow = state.filtered_judge.slow
+        return value_loss(self.backbone, critic, slow, filtered, reward, episodes)
+
+    def improve_beliefs(
+        self,
+        state: SmpeState,
+        episodes: Trajectory,
+        env_steps: Int[Array, ""],
+        key: Key[Array, ""],
+    ) -> BeliefState:
+        """Remembers the episodes; copies the filters and learns, where it is time."""
+        settings = self.beliefs
+        beliefs = remember(state.beliefs, episodes)
+
+        def due(every: int) -> Int[Array, ""]:
+            return env_steps // every - state.env_steps // every
+
+        slow_filter = jax.tree.map(
+            lambda new, old: jnp.where(due(settings.slow_every) > 0, new, old),
+            beliefs.filter,
+            beliefs.slow_filter,
+        )
+        # An iteration of long episodes may span several bursts.
+        return jax.lax.fori_loop(
+            0,
+            due(settings.burst_every),
+            lambda i, b: burst(settings, b, jax.random.fold_in(key, i)),
+            beliefs._replace(slow_filter=slow_filter),
+        )
+
+    def live(
+        self, state: SmpeState, key: Key[Array, ""], episodes: int, choose: Choose
+    ) -> Trajectory:
+        """Returns whole episodes of the team as it is."""
+        policy = recurrent_policy(
+            self.backbone, state.actor, lambda obs: self.features(state, obs), choose
+        )
+        memory = blank_memory(self.backbone, self.task, episodes)
+        return rollout(self.task, policy, memory, key, episodes)
+
+    def progress(self, state: SmpeState) -> Int[Array, ""]:
+        return state.env_steps
+
+    def evaluate(self, state: SmpeState, key: Key[Array, ""], episodes: int) -> Samples:
+        return sampled_and_greedy(
+            lambda key, choose: self.live(state, key, episodes, choose), key
+        )
+
+    def weights(self, state: SmpeState) -> PyTree[Float[Array, "..."]]:
+        beliefs = state.beliefs
+        return {
+            "actor": state.actor,
+            "critic": state.judge.critic,
+            "filtered_critic": state.filtered_judge.critic,
+            "encoder": beliefs.encoder,
+            "decoder": beliefs.decoder,
+            "filter": beliefs.filter,
+            "pooled": beliefs.pooled,
+            "each": beliefs.each,
+        }

@@ -1,0 +1,54 @@
+"""A team's stacked networks are the same as one network after the other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from syntony.networks.agents import (
+    Actor,
+    Encoder,
+    Filter,
+    each,
+    team,
+    teammates,
+    with_agent_id,
+)
+
+
+def test_each_applies_every_agents_own_network(key):
+    encoders = team(lambda k: Encoder(4, 6, key=k), 3, jax.random.key(1))
+    obs = jax.random.normal(key, (5, 2, 3, 4))
+    mean, log_var = each(encoders, obs)
+    for i in range(3):
+        alone = jax.tree.map(lambda p, i=i: p[i], encoders)
+        want_mean, want_log_var = alone(obs[:, :, i])
+        np.testing.assert_allclose(mean[:, :, i], want_mean, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(log_var[:, :, i], want_log_var, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(mean[:, :, 0], each(encoders, obs[:, :, ::-1])[0][:, :, 0])
+
+
+def test_unrolled_actor_is_the_actor_step_by_step(key):
+    actors = team(lambda k: Actor(4, 8, 5, key=k), 2, jax.random.key(1))
+    x = jax.random.normal(key, (6, 3, 2, 4))
+    unrolled = each(Actor.unroll, actors, x)
+    h = jnp.zeros((3, 2, 8))
+    for t in range(6):
+        logits, h = each(actors, x[t], h)
+        np.testing.assert_allclose(unrolled[t], logits, rtol=1e-4, atol=1e-5)
+
+
+def test_filter_weights_lie_between_zero_and_one(key):
+    w = Filter(4, 9, 3, key=jax.random.key(1))(100.0 * jax.random.normal(key, (50, 4)))
+    assert w.shape == (50, 9)
+    assert np.all((w >= 0) & (w <= 1))
+
+
+def test_teammates_leave_out_oneself_in_index_order():
+    obs = jnp.array([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
+    want = [[[3, 4, 5, 6], [1, 2, 5, 6], [1, 2, 3, 4]]]
+    np.testing.assert_array_equal(teammates(obs), want)
+
+
+def test_agent_ids_are_one_hot():
+    got = with_agent_id(jnp.zeros((4, 3, 2)))
+    np.testing.assert_array_equal(got[..., 2:], np.broadcast_to(np.eye(3), (4, 3, 3)))

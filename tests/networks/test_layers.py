@@ -1,0 +1,84 @@
+"""The GRU against PyTorch's equations in NumPy; its gradient against autodiff."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from syntony.networks.layers import Gru, Linear, Mlp
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def gru_by_hand(gru, x, h):
+    """torch.nn.GRUCell's documented equations, gate by gate."""
+    size = h.shape[-1]
+    gate = [slice(k * size, (k + 1) * size) for k in range(3)]
+    w, b = np.asarray(gru.input.weight), np.asarray(gru.input.bias)
+    v, c = np.asarray(gru.hidden.weight), np.asarray(gru.hidden.bias)
+    r, u = (
+        sigmoid(x @ w[:, g] + b[g] + h @ v[:, g] + c[g]) for g in (gate[0], gate[1])
+    )
+    g = gate[2]
+    n = np.tanh(x @ w[:, g] + b[g] + r * (h @ v[:, g] + c[g]))
+    return (1 - u) * n + u * h
+
+
+@pytest.fixture
+def gru():
+    return Gru(3, 5, key=jax.random.key(1))
+
+
+def test_one_step_and_the_unrolled_scan(gru, key):
+    x = jax.random.normal(key, (7, 2, 3))
+    h = np.zeros((2, 5), np.float32)
+    unrolled = gru.unroll(x, jnp.asarray(h))
+    for t in range(7):
+        np.testing.assert_allclose(
+            gru(x[t], jnp.asarray(h)), gru_by_hand(gru, x[t], h), rtol=1e-5, atol=1e-6
+        )
+        h = gru_by_hand(gru, np.asarray(x[t]), h)
+        np.testing.assert_allclose(unrolled[t], h, rtol=1e-4, atol=1e-6)
+
+
+def test_the_written_gradient_is_the_automatic_one(gru, key):
+    x_key, h_key, target_key = jax.random.split(key, 3)
+    x = jax.random.normal(x_key, (7, 2, 3))
+    h = jax.random.normal(h_key, (2, 5))
+    target = jax.random.normal(target_key, (7, 2, 5))
+
+    def written(gru, x, h):
+        return jnp.sum((gru.unroll(x, h) - target) ** 2)
+
+    def automatic(gru, x, h):
+        def cell(h, x):
+            h = gru(x, h)
+            return h, h
+
+        return jnp.sum((jax.lax.scan(cell, h, x)[1] - target) ** 2)
+
+    got = jax.grad(written, argnums=(0, 1, 2))(gru, x, h)
+    want = jax.grad(automatic, argnums=(0, 1, 2))(gru, x, h)
+    for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-5)
+
+
+def test_initial_weights_are_pytorchs(key):
+    linear_key, gru_key = jax.random.split(key)
+    linear = Linear(100, 50, key=linear_key)
+    for p in jax.tree.leaves(linear):
+        assert np.abs(p).max() <= 0.1
+    assert np.asarray(linear.weight).std() == pytest.approx(0.1 / 3**0.5, rel=0.05)
+    gru = Gru(4, 64, key=gru_key)
+    for p in jax.tree.leaves(gru):
+        assert 0.9 / 8 < np.abs(p).max() <= 1 / 8
+
+
+def test_mlp_is_linear_maps_with_rectifiers_between(key):
+    mlp = Mlp(3, 4, 2, key=key)
+    x = np.array([1.0, -2.0, 0.5], np.float32)
+    hidden = np.maximum(x @ mlp.layers[0].weight + mlp.layers[0].bias, 0)
+    want = hidden @ mlp.layers[1].weight + mlp.layers[1].bias
+    np.testing.assert_allclose(mlp(jnp.asarray(x)), want, rtol=1e-5)
