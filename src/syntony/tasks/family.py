@@ -55,7 +55,7 @@ def join(name: str, record: Any) -> str:
     changed = [
         f"{field}={_number(getattr(record, field))}"
         for field, default in _defaults(type(record)).items()
-        if getattr(record, field) != default
+        if _number(getattr(record, field)) != _number(default)
     ]
     return name + ("?" + "&".join(changed) if changed else "")
 
@@ -112,5 +112,10 @@ def _assign(assignment: str, defaults: Fields) -> tuple[str, int | float]:
 
 
 def _number(value: Any) -> str:
-    # A number that went through JAX comes back as an array.
-    return str(value) if isinstance(value, int) else repr(float(value))
+    if isinstance(value, int):
+        return str(value)
+    try:
+        # A parameter that went through JAX comes back as an array.
+        return repr(float(value))
+    except TypeError:
+        return "traced"

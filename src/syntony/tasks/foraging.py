@@ -28,9 +28,9 @@ class ForagingState(NamedTuple):
     position: Int[Array, "N 2"]
     level: Int[Array, " N"]
     food_position: Int[Array, "F 2"]
-    """In row-major order; that of a food which was never spawned means nothing."""
+    """Below the board for a food that was never spawned."""
     food_level: Int[Array, " F"]
-    """0 once loaded, and for a food which was never spawned."""
+    """0 once loaded, and for a food that was never spawned."""
     spawned: Int[Array, ""]
     """Sum of all food levels at the start: what rewards are fractions of."""
     time: Int[Array, ""]
@@ -91,16 +91,19 @@ class Foraging:
 
     def reset(self, key: Key[Array, ""]) -> tuple[ForagingState, Float[Array, "N O"]]:
         """Spawns a board."""
-        place_key, player_key, food_key = jax.random.split(key, 3)
-        position, food_position = self._place(place_key)
-        level = jax.random.randint(
-            player_key,
-            (self.players,),
-            self.min_player_level,
-            self.max_player_level + 1,
-        )
-        placed = food_position[:, 0] < self.size
-        food_level = jnp.where(placed, self._food_levels(food_key, level), 0)
+        # A draw costs half a second to compile: one serves for everything.
+        chance = jax.random.uniform(key, (self.size**2 + self.players + self.foods,))
+        ends = [self.size**2, self.size**2 + self.players]
+        luck, player_chance, food_chance = jnp.split(chance, ends)
+
+        position, food_position = self._place(luck)
+        level = _whole(player_chance, self.min_player_level, self.max_player_level)
+        # The three weakest set the bar, even where more agents could help.
+        most = jnp.sum(jnp.sort(level)[:3])
+        food_level = _whole(food_chance, most if self.coop else 1, most)
+        # Oddity: fewer foods than asked for are spawned if no legal cell is left.
+        spawned = food_position[:, 0] < self.size
+        food_level = jnp.where(spawned, food_level, 0)
         state = ForagingState(
             position=position,
             level=level,
@@ -116,10 +119,7 @@ class Foraging:
         return jnp.ones((*state.level.shape, self.actions), bool)
 
     def step(
-        self,
-        key: Key[Array, ""],
-        state: ForagingState,
-        action: Int[Array, " N"],
+        self, key: Key[Array, ""], state: ForagingState, action: Int[Array, " N"]
     ) -> tuple[ForagingState, Step]:
         """Moves those who walk, then feeds those who load."""
         del key  # Chance only spawns the board.
@@ -148,17 +148,18 @@ class Foraging:
 
         rows, columns = _offsets(state.position, state.food_position)
         near = jnp.maximum(rows, columns) <= self.sight
-        foods_seen = near & (state.food_level > 0)
+        foods_seen = near & (state.food_level > 0)[None]
         # Oddity: agents are looked for in a window that is not clipped but starts at
         # the clipped one's corner: near the low border up to twice the sight away.
         row, column = agents[..., 0], agents[..., 1]
         inside = jnp.maximum(row, column) <= 2 * self.sight
         agents_seen = inside & (jnp.minimum(row, column) >= 0)
 
-        food_order = jnp.arange(self.foods)[None]
-        agent_order = jnp.where(jnp.eye(self.players), -1, jnp.arange(self.players))
+        food_order = state.food_position[:, 0] * self.size + state.food_position[:, 1]
+        order = jnp.arange(self.players)[None]
+        agent_order = jnp.where(jnp.eye(self.players), -1, order)
         listed = [
-            _list(foods, foods_seen, food_order),
+            _list(foods, foods_seen, food_order[None]),
             _list(agents, agents_seen, agent_order),
         ]
         return jnp.concatenate(listed, axis=-1).astype(jnp.float32)
@@ -168,7 +169,7 @@ class Foraging:
     ) -> Int[Array, "N 2"]:
         wanted = state.position + _heading(action)
         on_food = _steps_apart(wanted, state.food_position) == 0
-        blocked = jnp.any(on_food & (state.food_level > 0), axis=-1)
+        blocked = jnp.any(on_food & (state.food_level > 0)[None], axis=-1)
         outside = jnp.any((wanted < 0) | (wanted >= self.size), axis=-1)
         wanted = jnp.where((blocked | outside)[:, None], state.position, wanted)
         # An agent that stays wants its own cell. Where several want one, none moves.
@@ -183,50 +184,47 @@ class Foraging:
         beside = _steps_apart(state.position, state.food_position) == 1
         # Foods keep their distance: an agent is beside one at most, and the order in
         # which the original goes through its set of loaders cannot matter.
-        loading = beside & (state.food_level > 0) & (action == LOAD)[:, None]
+        loading = beside & (state.food_level > 0)[None] & (action == LOAD)[:, None]
         lift = jnp.where(loading, state.level[:, None], 0)
         lifted = jnp.sum(lift, axis=0)
         loaded = lifted >= state.food_level
 
         worth = state.food_level / jnp.maximum(state.spawned, 1)
-        share = lift * (worth / jnp.maximum(lifted, 1))
-        # Oddity: only loaders pay for a failure, whatever else stands beside the food.
-        earned = jnp.where(loaded, share, jnp.where(loading, -self.penalty, 0.0))
+        share = lift * (worth / jnp.maximum(lifted, 1))[None]
+        # Who stands beside the food without loading neither earns nor pays.
+        paid = jnp.where(loading, self.penalty, 0.0)
+        earned = jnp.where(loaded[None], share, -paid)
         return jnp.where(loaded, 0, state.food_level), jnp.sum(earned, axis=-1)
 
     def _place(
-        self, key: Key[Array, ""]
+        self, luck: Float[Array, " C"]
     ) -> tuple[Int[Array, "N 2"], Int[Array, "F 2"]]:
-        """Shuffles the cells; each agent, then each food, takes the first it may.
+        """Lets the agents, then the foods, take the luckiest cell that is still legal.
 
-        The original draws cells until one is legal, which has the same law. A food
-        that finds no cell is put in the row below the board.
+        As each cell's luck is drawn alike, each taker is as likely on one legal cell as
+        on any other: what the original reaches by drawing cells until one is legal. A
+        food that finds none is put in the row below the board.
         """
-        cell = jax.random.permutation(key, self.size**2)
-        agent_cell, cell = jnp.split(cell, [self.players])
-        position = self._position(cell)
-        legal = jnp.all((position > 0) & (position < self.size - 1), axis=-1)
+        cells = jnp.stack(jnp.divmod(jnp.arange(self.size**2), self.size), axis=-1)
+        inner = jnp.all((cells > 0) & (cells < self.size - 1), axis=-1)
 
-        def take(legal: Bool[Array, " C"], _: None):
-            first = jnp.argmax(legal)
-            far = _steps_apart(position, position[first][None])[:, 0] > 2
-            # Oddity: fewer foods than asked for are spawned if no legal cell is left.
-            taken = jnp.where(legal[first], cell[first], self.size**2)
-            return legal & far, taken
+        def take(free: Bool[Array, " C"], is_food: Bool[Array, ""]):
+            legal = free & (inner | ~is_food)
+            cell = jnp.argmax(jnp.where(legal, luck, -1.0))
+            distance = _steps_apart(cells, cells[cell][None])[:, 0]
+            free = free & (distance > jnp.where(is_food, 2, 0))
+            return free, jnp.where(jnp.any(legal), cells[cell], self.size)
 
-        _, food_cell = jax.lax.scan(take, legal, length=self.foods)
-        return self._position(agent_cell), self._position(jnp.sort(food_cell))
+        is_food = jnp.arange(self.players + self.foods) >= self.players
+        _, taken = jax.lax.scan(take, jnp.ones(self.size**2, bool), is_food)
+        return taken[: self.players], taken[self.players :]
 
-    def _position(self, cell: Int[Array, " C"]) -> Int[Array, "C 2"]:
-        return jnp.stack([cell // self.size, cell % self.size], axis=-1)
 
-    def _food_levels(
-        self, key: Key[Array, ""], level: Int[Array, " N"]
-    ) -> Int[Array, " F"]:
-        # The three weakest set the bar even where more agents could help.
-        most = jnp.sum(jnp.sort(level)[:3])
-        least = most if self.coop else 1
-        return jax.random.randint(key, (self.foods,), least, most + 1)
+def _whole(
+    chance: Float[Array, " K"], least: Int[Array, ""] | int, most: Int[Array, ""] | int
+) -> Int[Array, " K"]:
+    """Turns chances in [0, 1) into whole numbers from `least` to `most`, all alike."""
+    return least + jnp.floor(chance * (most - least + 1)).astype(int)
 
 
 def _heading(action: Int[Array, " N"]) -> Int[Array, "N 2"]:
@@ -266,14 +264,13 @@ def _list(
     before = order[:, None, :] < order[:, :, None]
     place = jnp.sum(before & seen[:, None, :], axis=-1)
     # Sorting by comparison: at this size a sort or a gather costs many times more.
-    fills = seen[..., None] & (place[..., None] == jnp.arange(seen.shape[-1]))
+    places = jnp.arange(seen.shape[-1])[None, None]
+    fills = seen[..., None] & (place[..., None] == places)
     # What fills a place is moved up by (1, 1, 0) and all are moved back at the end,
     # so that an empty one, a sum of nothing, reads (−1, −1, 0).
     up = jnp.array([1, 1, 0])[None, None]
-    listed = jnp.sum(
-        jnp.where(fills[..., None], (triplets + up)[:, :, None], 0), axis=1
-    )
-    return jnp.reshape(listed - up, (len(seen), -1))
+    chosen = jnp.where(fills[..., None], (triplets + up)[:, :, None], 0)
+    return jnp.reshape(jnp.sum(chosen, axis=1) - up, (len(seen), -1))
 
 
 FAMILY = Family(
@@ -299,7 +296,7 @@ _LIMITS: Limits = {
     "sight": lambda task: (1, task["size"]),
     "min_player_level": lambda _: (1, _MOST),
     "max_player_level": lambda task: (task["min_player_level"], _MOST),
-    "penalty": lambda _: (0, _MOST),
+    "penalty": lambda _: (0.0, _MOST),
     "time_limit": lambda _: (1, _MOST),
 }
 

@@ -1,0 +1,41 @@
+import re
+
+import pytest
+
+from syntony.errors import BadInput
+from syntony.tasks import ids
+from syntony.tasks.foraging import Foraging
+
+
+def test_an_id_becomes_its_record():
+    task = ids.task("Foraging-2s-8x8-3p-2f-coop")
+    assert task == Foraging(size=8, players=3, foods=2, sight=2, coop=True)
+
+
+@pytest.mark.parametrize("family", ids.families(), ids=lambda family: family.prefix)
+def test_families_are_ready_to_be_listed(family: ids.Family):
+    assert family.example.startswith(family.prefix)
+    assert family.pattern.startswith(family.prefix)
+    assert ids.task(family.example).id == family.example
+    assert "\n" not in family.summary
+
+
+def test_prefixes_do_not_hide_one_another():
+    prefixes = [family.prefix for family in ids.families()]
+    assert not [a for a in prefixes for b in prefixes if a != b and a.startswith(b)]
+
+
+@pytest.mark.parametrize(
+    "id", ["foraging-2s-8x8-3p-2f-coop", "lbforaging:Foraging-2s-8x8-3p-2f-v3"]
+)
+def test_an_unknown_family_gets_the_nearest_id(id: str):
+    nearest = "did you mean 'Foraging-2s-8x8-3p-2f-coop'?"
+    with pytest.raises(BadInput, match=re.escape(f"unknown task {id!r}; {nearest}")):
+        ids.task(id)
+
+
+@pytest.mark.parametrize("id", ["", "CartPole", "?", "\n"])
+def test_the_families_are_listed_if_none_is_near(id: str):
+    with pytest.raises(BadInput, match=r"^unknown task .*; valid: .*Foraging-2s") as it:
+        ids.task(id)
+    assert "\n" not in str(it.value)
