@@ -8,7 +8,6 @@ from jaxtyping import Array, Key
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_debug_nans", True)
 jax.config.update("jax_num_cpu_devices", 2)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 mpl.use("Agg")
 
 

@@ -29,5 +29,5 @@ def test_other_scores_are_not_invented(tmp_path: Path):
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path):
-    with pytest.raises(BadInput, match="expected the folder of a run"):
+    with pytest.raises(BadInput, match="is it a run"):
         read_curve(tmp_path / "nothing")

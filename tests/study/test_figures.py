@@ -47,7 +47,7 @@ def test_moments_are_those_of_rewards_first():
 
 def pictures(key: Key[Array, ""]) -> dict[str, Figure]:
     state, obs = TASK.reset(key)
-    board = boards.board_of(state)
+    (board,) = boards.boards_of(jax.tree.map(lambda x: x[None], state))
     others = np.concatenate([obs[0], obs[2]])
     weights = np.linspace(0, 1, others.size)
     film = figures.film_strip(TASK, [board, board, board], np.array([0, 0.5, 1.0]))

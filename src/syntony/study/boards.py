@@ -29,10 +29,10 @@ class Board(NamedTuple):
     food_level: Int[np.ndarray, " F"]
 
 
-def board_of(state: ForagingState) -> Board:
-    """Returns what can be seen of a state from above."""
-    seen = (state.position, state.level, state.food_position, state.food_level)
-    return Board(*map(np.asarray, seen))
+def boards_of(states: ForagingState) -> list[Board]:
+    """Returns what can be seen from above of states, time along the first axis."""
+    seen = (states.position, states.level, states.food_position, states.food_level)
+    return [Board(*moment) for moment in zip(*map(np.asarray, seen), strict=True)]
 
 
 def draw_board(axes: Axes, task: Foraging, board: Board) -> None:

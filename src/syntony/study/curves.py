@@ -1,13 +1,14 @@
 """Learning curves, read from run folders."""
 
-import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from syntony.errors import BadInput
+from syntony.run import journal
+from syntony.run.folder import Folder
 
 SCORE = "eval/return_mean"
 
@@ -28,7 +29,7 @@ def read_curve(run: Path, score: str = SCORE) -> Curve:
     Raises:
         BadInput: there is no such run, or it never measured that score.
     """
-    points = _read_points(run / "metrics.jsonl", score)
+    points = _read_points(Folder(run).metrics, score)
     if not points:
         raise BadInput(f"{run} has no {score!r}: is it a run that was evaluated?")
     by_seed = [np.array(points[seed], float).T for seed in sorted(points)]
@@ -41,13 +42,10 @@ def read_curve(run: Path, score: str = SCORE) -> Curve:
 
 
 def _read_points(path: Path, score: str) -> dict[int, list[tuple[float, float]]]:
-    if not path.is_file():
-        raise BadInput(f"no {path.name} in {path.parent}: expected the folder of a run")
     points: dict[int, list[tuple[float, float]]] = {}
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
-        if score in row:
-            points.setdefault(row["seed"], []).append(
-                (float(row["step"]), float(row[score]))
-            )
+    rows: list[dict[str, Any]] = [*journal.read(path)]
+    for row in rows:
+        if row.get(score) is not None:
+            point = (float(row["step"]), float(row[score]))
+            points.setdefault(row["seed"], []).append(point)
     return points

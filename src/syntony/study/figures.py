@@ -76,9 +76,12 @@ def learning_curves(
     for name, points in (paper or {}).items():
         _draw_points(axes, name, points, colours.get(name, BLACK))
     axes.set(title=title, xlabel="million environment steps", ylabel=ylabel)
+    axes.margins(x=0.02)
     axes.set_xlim(left=0)
     axes.set_ylim(_limits([line.get_ydata() for line in axes.lines]))
-    axes.legend(loc="best", title="mean, 95 % interval; thin: a seed", title_fontsize=7)
+    known = any(len(curve.scores) > 2 for curve in curves.values())
+    what = "mean, its 95 % interval, each seed" if known else "mean, each seed"
+    axes.legend(loc="best", title=what, title_fontsize=7, alignment="left")
     return figure
 
 
@@ -209,7 +212,7 @@ def _draw_beliefs(
     truth = {"color": BLACK, "marker": "_", "s": 45, "linewidths": 1.8}
     axes.scatter(feature, others, label="true", zorder=3, **truth)
     axes.scatter(feature, belief, color=ORANGE, s=16, label="believed", zorder=4)
-    axes.set_ylabel("value")
+    axes.set_ylabel("value (−1: unseen)")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.tick_params(bottom=False, labelbottom=False)
     corner = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderpad": 0}
