@@ -141,7 +141,7 @@ class Foraging:
         Places left over hold (-1, -1, 0).
         """
         # Oddity: positions count from the corner of the window as clipped by the
-        # border, so near the border, and only there, an agent can tell where it is.
+        # border: near the low border, and only there, an agent can tell where it is.
         corner = jnp.maximum(state.position - self.sight, 0)
         foods = _triplets(state.food_position, state.food_level, corner)
         agents = _triplets(state.position, state.level, corner)
