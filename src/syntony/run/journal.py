@@ -74,7 +74,7 @@ def _to_bytes(line: Line) -> bytes:
     return json.dumps(finite, allow_nan=False).encode() + b"\n"
 
 
-def _finite(value: float | None) -> float | None:
+def _finite(value: int | float | None) -> int | float | None:
     return value if value is not None and math.isfinite(value) else None
 
 

@@ -1,6 +1,6 @@
 """The protocol that every learner follows."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int, Key, PyTree
 
@@ -8,6 +8,7 @@ Metrics = dict[str, Float[Array, ""]]
 Samples = dict[str, Float[Array, " samples"]]
 
 
+@runtime_checkable
 class System(Protocol):
     """A record of settings with pure methods; all that changes lives in its state."""
 

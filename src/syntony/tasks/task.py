@@ -1,6 +1,6 @@
 """What lies between agents: the protocol that every task follows."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -18,6 +18,7 @@ class Step(NamedTuple):
     """The time limit cut the episode: more could have been earned after it."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """A cooperative, partially observed world; a record of settings, no state inside.
 

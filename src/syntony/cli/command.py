@@ -1,0 +1,85 @@
+"""Which word does what, and how each command ends.
+
+Exit codes: 0 done, 1 a fault, 2 bad input (one line on stderr), 130 and 143 stopped
+by Ctrl-C and SIGTERM.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, TextIO
+
+from syntony.cli.help import SYNTONY, TRAIN
+from syntony.errors import BadInput, unknown
+
+COMMANDS = ("demo", "evaluate", "list", "resume", "train")
+"""Each is a module here with a function `run`."""
+HELP = ("-h", "--help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit code.
+
+    Args:
+        argv: the words after `syntony`; by default, those that were typed.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return _run(words)
+        except SystemExit as end:  # What --help of a command raises.
+            return int(end.code or 0)
+        except KeyboardInterrupt as stop:
+            return _stopped(stop)
+        except BadInput as failure:
+            return _failed(failure, code=2)
+        except OSError as failure:
+            # A full disk, a folder that is gone: nothing that a traceback explains.
+            return _failed(failure, code=1)
+
+
+def _run(words: list[str]) -> int:
+    match words:
+        case [] | ["-h" | "--help" | "help"]:
+            print(SYNTONY, end="")
+        case ["-V" | "--version"]:
+            print(f"syntony {version('syntony')}")
+        # Quick, for want of JAX; `train smpe --help` has to know all of its records.
+        case ["train", "-h" | "--help"]:
+            print(TRAIN, end="")
+        case [command, *rest] if command in COMMANDS:
+            return import_module(f"syntony.cli.{command}").run(rest)
+        case [command, *_]:
+            raise unknown("command", command, COMMANDS)
+    return 0
+
+
+def _failed(failure: Exception, *, code: int) -> int:
+    print("syntony:", *str(failure).split(), file=sys.stderr)
+    return code
+
+
+def _stopped(stop: KeyboardInterrupt) -> int:
+    signum = getattr(stop, "signum", None)
+    if signum is not None:
+        print(f"syntony: {stop}", file=sys.stderr)
+        return 128 + signum
+    # Asked twice, or before there was anything to save: wait for no thread.
+    sys.stdout.flush()
+    os._exit(130)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> Any:
+    del category, filename, lineno, file, line
+    print(f"syntony: {message}", file=sys.stderr)

@@ -1,0 +1,76 @@
+"""`syntony evaluate`: what a run has learned, as a table or as JSON."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from syntony.cli.flags import parse
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measures what each seed of a run has learned, and what all have together.
+
+    Intervals hold the mean with 95 %: over episodes for a seed, over seeds for all.
+    """
+
+    run: Annotated[str, tyro.conf.Positional]
+    """The run folder."""
+    episodes: int = 1000
+    """Episodes that each seed lives through."""
+    json: bool = False
+    """Print one JSON object, and nothing else."""
+
+
+def run(words: list[str]) -> int:
+    """Evaluates; returns the exit code."""
+    asked = parse(Evaluate, words, prog="syntony evaluate")
+    # Late: --help need not wait for JAX.
+    from syntony.run.load import load
+    from syntony.study.evaluate import evaluate
+
+    found = evaluate(load(asked.run), episodes=asked.episodes)
+    if asked.json:
+        print(json.dumps(found, allow_nan=False))
+    else:
+        _print_table(found)
+    return 0
+
+
+def _print_table(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from syntony.run.progress import title
+
+    scores = [name for name in found["all"] if f"{name}_low" in found["all"]]
+    table = Table("", "steps", *map(title, scores), box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for head, steps, line in _rows(found):
+        table.add_row(head, steps, *(_cell(line, name) for name in scores))
+    console = Console(highlight=False, soft_wrap=True)
+    task = found["task"] or ""
+    episodes = f"{found['episodes']:,} episodes each, mean [95 % interval]"
+    console.print(f"{found['run']}: {found['system']} {task}, {episodes}", markup=False)
+    console.print(table)
+
+
+def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    if found["untrained"]:
+        yield "untrained", "0", found["untrained"]
+    for line in found["seeds"]:
+        yield f"seed {line['seed']}", f"{line['step']:,}", line
+    if len(found["seeds"]) > 1:
+        yield "all seeds", "", found["all"]
+
+
+def _cell(line: dict[str, Any], name: str) -> str:
+    from syntony.run.progress import interval
+
+    if line[f"{name}_low"] is None:
+        return f"{line[name]:.3f}"
+    return interval(line, name)

@@ -1,0 +1,161 @@
+"""Words to records: every field of a record is a flag, every mistake one line."""
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import re
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+)
+
+from syntony.errors import BadInput, unknown
+
+Record = TypeVar("Record")
+Spec = PrimitiveConstructorSpec[Any]
+Rule = Callable[[PrimitiveTypeInfo], Spec | None]
+
+
+def parse(
+    kind: type[Record],
+    words: Sequence[str],
+    *,
+    prog: str,
+    default: Record | None = None,
+    rules: Sequence[Rule] = (),
+) -> Record:
+    """Returns the record that the words of a command describe.
+
+    Fields of nested records are flags of their own name. `--help` prints and exits.
+
+    Args:
+        prog: the command before these words.
+        default: the record whose values hold where no flag was given.
+        rules: how to read types that are not numbers or text.
+
+    Raises:
+        BadInput: a word is not understood, or one is missing.
+    """
+    registry = ConstructorRegistry()
+    for rule in (*rules, choice, whole, real):
+        registry.primitive_rule(rule)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            record, rest = tyro.cli(
+                kind,
+                args=list(words),
+                prog=prog,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                return_unknown_args=True,
+                registry=registry,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as end:
+        if end.code:
+            said = _first_paragraph(complaint.getvalue())
+            raise BadInput(f"{said}; see {prog} --help") from None
+        raise
+    if rest:
+        raise _not_understood(rest[0], kind)
+    return record
+
+
+def flags(kind: Any) -> Iterator[str]:
+    """Yields the names of all flags of a record, and of those nested in it."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from flags(hint)
+            continue
+        name = field.name.replace("_", "-")
+        yield f"--{name}"
+        if hint is bool:
+            yield f"--no-{name}"
+
+
+def _not_understood(word: str, kind: Any) -> BadInput:
+    if not word.startswith("-"):
+        return BadInput(f"{word!r} is one word too many; expected a flag, or no more")
+    return unknown("flag", word.partition("=")[0], flags(kind))
+
+
+def _first_paragraph(box: str) -> str:
+    """Returns what a box of tyro says above its first rule, in one line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│| ") for line in plain.splitlines()[1:]]
+    said = itertools.takewhile(lambda line: not re.fullmatch(r"[─-]+", line), lines)
+    return " ".join(said).replace("Error parsing ", "")
+
+
+def whole(info: PrimitiveTypeInfo) -> Spec | None:
+    """Reads `50000`, `50_000`, `50,000` and `5e4` alike."""
+    if info.type is not int:
+        return None
+
+    def read(words: list[str]) -> int:
+        text = words[0].replace("_", "").replace(",", "")
+        if re.fullmatch(r"[+-]?\d+", text):
+            return int(text)
+        if re.fullmatch(r"\d+(\.\d+)?e\d+", text) and float(text).is_integer():
+            return int(float(text))
+        raise ValueError(f"{words[0]!r} is not a whole number")
+
+    return spec("INT", read, int, lambda n: f"{n:_}" if n >= 10_000 else str(n))
+
+
+def real(info: PrimitiveTypeInfo) -> Spec | None:
+    """Reads finite numbers."""
+    if info.type is not float:
+        return None
+
+    def read(words: list[str]) -> float:
+        if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", words[0].lower()):
+            return float(words[0])
+        raise ValueError(f"{words[0]!r} is not a number")
+
+    return spec("FLOAT", read, float, str)
+
+
+def choice(info: PrimitiveTypeInfo) -> Spec | None:
+    """Reads one of a few words."""
+    options = typing.get_args(info.type)
+    if typing.get_origin(info.type) is not typing.Literal:
+        return None
+
+    def read(words: list[str]) -> str:
+        if words[0] in options:
+            return words[0]
+        raise unknown("value", words[0], options)
+
+    return spec("|".join(options), read, str, str)
+
+
+def spec(
+    metavar: str,
+    read: Callable[[list[str]], Any],
+    kind: type,
+    show: Callable[[Any], str],
+) -> Spec:
+    """Returns how tyro reads one word as a value, and shows the value in help.
+
+    Args:
+        read: turns a list of one word into the value, or raises ValueError.
+        kind: what the value is.
+        show: turns the value into a word.
+    """
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, kind),
+        str_from_instance=lambda value: [show(value)],
+    )

@@ -1,0 +1,61 @@
+"""`syntony list`: the names that other commands understand."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from syntony.cli.flags import parse
+from syntony.errors import unknown
+
+
+@dataclass(frozen=True)
+class List:
+    """Lists the names that other commands understand."""
+
+    what: Annotated[str, tyro.conf.Positional]
+    """systems, tasks or presets."""
+
+
+def run(words: list[str]) -> int:
+    """Lists; returns the exit code."""
+    asked = parse(List, words, prog="syntony list").what
+    if asked not in LISTS:
+        raise unknown("list", asked, LISTS)
+    rows = list(LISTS[asked]())
+    width = max(len(name) for name, _ in rows)
+    for name, summary in rows:
+        print(f"{name:{width}}  {summary}".rstrip())
+    return 0
+
+
+def systems() -> Iterator[tuple[str, str]]:
+    """Yields each system's name and first words."""
+    from syntony.systems.ids import SYSTEMS
+
+    for name, kind in SYSTEMS.items():
+        yield name, (kind.__doc__ or "").partition("\n")[0]
+
+
+def tasks() -> Iterator[tuple[str, str]]:
+    """Yields each family's pattern, what it is about, and an example."""
+    from syntony.tasks.ids import families
+
+    for family in families():
+        yield family.pattern, family.summary
+        yield "", f"e.g. {family.example}"
+
+
+def presets() -> Iterator[tuple[str, str]]:
+    """Yields each preset's name and what it is."""
+    from syntony.study.presets import PRESETS
+
+    yield from PRESETS.items()
+
+
+LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
+    "systems": systems,
+    "tasks": tasks,
+    "presets": presets,
+}

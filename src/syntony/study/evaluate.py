@@ -1,0 +1,61 @@
+"""Runs in numbers: what each seed scores, what all do, and how sure that is."""
+
+from typing import Any
+
+import numpy as np
+
+from syntony.equations.statistics import bootstrap_interval
+from syntony.run.journal import Line, with_intervals
+from syntony.run.load import Run
+from syntony.run.plan import describe
+
+
+def evaluate(run: Run, *, episodes: int = 1000) -> dict[str, Any]:
+    """Evaluates all seeds of a run anew; returns what JSON can hold.
+
+    Intervals are 95 % bootstrap intervals: those of a seed are over its episodes,
+    those of `all` over the means of the seeds. Of one seed the latter are None.
+
+    Args:
+        episodes: how many each seed lives through.
+
+    Raises:
+        BadInput: a seed has no checkpoint that can be used.
+    """
+    samples = run.evaluate(episodes=episodes)
+    described = describe(run.plan)
+    task = described["task"]
+    seeds = [
+        {"seed": seed, "step": run.steps[seed]} | with_intervals(found)
+        for seed, found in samples.items()
+    ]
+    scores = list(next(iter(samples.values())))
+    return {
+        "run": run.path.name,
+        "system": described["system"],
+        "task": None if task is None else task["id"],
+        "episodes": episodes,
+        "seeds": seeds,
+        "all": over_seeds(seeds, scores),
+        "untrained": untrained(run, scores),
+    }
+
+
+def over_seeds(lines: list[Line], scores: list[str]) -> Line:
+    """Returns the mean over seeds of each score, with its interval over seeds."""
+    found: Line = {}
+    for name in scores:
+        means = np.array([line[name] for line in lines], float)
+        low, high = bootstrap_interval(means) if len(means) > 1 else (None, None)
+        found |= {
+            name: float(means.mean()),
+            f"{name}_low": low,
+            f"{name}_high": high,
+        }
+    return found
+
+
+def untrained(run: Run, scores: list[str]) -> Line:
+    """Returns what the seeds scored before they learned, from the run's journal."""
+    lines = [line for line in run.metrics() if line["step"] == 0]
+    return over_seeds(lines, scores) if lines else {}
