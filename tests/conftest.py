@@ -1,5 +1,8 @@
 """Every test runs under JAX's strictest settings, on two devices, without a screen."""
 
+import os
+from pathlib import Path
+
 import jax
 import matplotlib as mpl
 import pytest
@@ -9,6 +12,14 @@ jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_debug_nans", True)
 jax.config.update("jax_num_cpu_devices", 2)
 mpl.use("Agg")
+
+# Most of the time goes to the compiler: what it has made once is kept, for the commands
+# that tests start as well.
+CACHE = str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @pytest.fixture
