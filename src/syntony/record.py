@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from typing import TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
@@ -19,12 +19,15 @@ def record(cls: type[T]) -> type[T]:
     static. Everything else (floats, nested records) is data: it can be traced and
     batched, and changed without compiling again.
     """
-    frozen = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    frozen: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     hints = typing.get_type_hints(frozen)
     names = [field.name for field in dataclasses.fields(frozen)]
     static = [name for name in names if _is_static(hints[name])]
     data = [name for name in names if name not in static]
     jax.tree_util.register_dataclass(frozen, data_fields=data, meta_fields=static)
+    # JAX puts tracers where numbers stood: a record's types hold outside of it only.
+    # On the class this would empty `get_type_hints`, by which settings and flags read.
+    frozen.__init__.__no_type_check__ = True
     return frozen
 
 

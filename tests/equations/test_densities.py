@@ -19,17 +19,24 @@ def test_log_prob_and_entropy():
 
 
 def test_draws_follow_the_softmax(key):
-    draws = densities.categorical_sample(key, jnp.broadcast_to(LOGITS[0], (50_000, 4)))
+    noise = jax.random.gumbel(key, (50_000, 4))
+    rows = jnp.broadcast_to(LOGITS[0], noise.shape)
+    draws = densities.categorical_sample(noise, rows)
     counts = np.bincount(draws, minlength=4)
     expected = 50_000 * np.asarray(jax.nn.softmax(LOGITS[0]), np.float64)
     assert stats.chisquare(counts, expected * 50_000 / expected.sum()).pvalue > 1e-4
+
+
+def test_without_noise_the_most_likely_action_is_taken():
+    draws = densities.categorical_sample(jnp.zeros_like(LOGITS), LOGITS)
+    np.testing.assert_array_equal(draws, [2, 0])
 
 
 def test_unavailable_actions_are_never_drawn_nor_scored(key):
     available = jnp.array([True, False, True, False])
     rows = jnp.broadcast_to(LOGITS[0], (9_999, 4))
     logits = densities.masked_logits(rows, jnp.broadcast_to(available, rows.shape))
-    draws = densities.categorical_sample(key, logits)
+    draws = densities.categorical_sample(jax.random.gumbel(key, rows.shape), logits)
     assert set(np.unique(draws)) == {0, 2}
     p = np.exp(np.asarray(LOGITS[0])[[0, 2]])
     want = stats.entropy(p / p.sum())

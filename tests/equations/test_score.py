@@ -13,7 +13,8 @@ def test_surrogate_estimates_the_gradient_of_the_expected_payoff(key):
     logits = jnp.array([0.3, -0.5, 1.1])
     payoff = jnp.array([1.0, -2.0, 0.5])
     draws = 200_000
-    action = densities.categorical_sample(key, jnp.broadcast_to(logits, (draws, 3)))
+    noise = jax.random.gumbel(key, (draws, 3))
+    action = densities.categorical_sample(noise, jnp.broadcast_to(logits, noise.shape))
 
     def surrogate(logits, action):
         log_prob = densities.categorical_log_prob(logits, action)

@@ -30,7 +30,7 @@ def test_each_applies_every_agents_own_network(key):
 def test_unrolled_actor_is_the_actor_step_by_step(key):
     actors = team(lambda k: Actor(4, 8, 5, key=k), 2, jax.random.key(1))
     x = jax.random.normal(key, (6, 3, 2, 4))
-    unrolled = each(Actor.unroll, actors, x)
+    unrolled = each(actors, x, apply=Actor.unroll)
     h = jnp.zeros((3, 2, 8))
     for t in range(6):
         logits, h = each(actors, x[t], h)

@@ -87,7 +87,7 @@ def encodings_loss(
     lambda_rec: Float[Array, ""] | float,
     lambda_norm: Float[Array, ""] | float,
     lambda_kl: Float[Array, ""] | float,
-) -> Float[Array, "*batch"] | float:
+) -> Float[Array, "*batch"]:
     """Returns L_encodings = L^w_critic + λ_rec L_rec + λ_norm L_norm + λ_KL L_KL.
 
     It is never one backward pass: the first term is descended on-policy, after each
@@ -96,4 +96,4 @@ def encodings_loss(
     Source: eq. 7.
     """
     beliefs = lambda_rec * reconstruction + lambda_norm * norm + lambda_kl * kl
-    return filtered_critic + beliefs
+    return jnp.asarray(filtered_critic + beliefs)

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
 UNAVAILABLE = -1e10
 """Logit of an action that may not be taken: its probability underflows to zero."""
@@ -16,18 +16,13 @@ def masked_logits(
 
 
 def categorical_sample(
-    key: Key[Array, ""], logits: Float[Array, "*batch A"]
+    noise: Float[Array, "*batch A"], logits: Float[Array, "*batch A"]
 ) -> Int[Array, "*batch"]:
-    """Draws an action from softmax(logits), by the Gumbel-max trick."""
-    return jnp.argmax(logits + jax.random.gumbel(key, logits.shape), axis=-1)
+    """Returns argmax(logits + g), a draw from softmax(logits) if g ~ Gumbel(0, 1).
 
-
-def categorical_mode(
-    key: Key[Array, ""],  # noqa: ARG001  (the signature of a draw)
-    logits: Float[Array, "*batch A"],
-) -> Int[Array, "*batch"]:
-    """Returns the most likely action; the key goes unused."""
-    return jnp.argmax(logits, axis=-1)
+    Without noise (g = 0) it is the most likely action.
+    """
+    return jnp.argmax(logits + noise, axis=-1)
 
 
 def categorical_log_prob(

@@ -13,7 +13,8 @@ class Moments(NamedTuple):
 
     mean: Float[Array, "*shape"]
     var: Float[Array, "*shape"]
-    count: Float[Array, ""]
+    weight: Float[Array, ""]
+    """How many rows that is."""
 
 
 def initial_moments(shape: tuple[int, ...]) -> Moments:
@@ -33,16 +34,16 @@ def update_moments(
     Source: Chan, Golub & LeVeque (1979), with the biased variance of a batch.
     """
     rows = x.reshape(-1, *moments.mean.shape)
-    weight = mask.reshape(-1).astype(x.dtype)
-    n = jnp.maximum(jnp.sum(weight), 1.0)
-    mean = jnp.tensordot(weight, rows, 1) / n
-    var = jnp.tensordot(weight, (rows - mean) ** 2, 1) / n
+    lived = mask.reshape(-1).astype(x.dtype)
+    n = jnp.sum(lived)
+    share = lived / jnp.maximum(n, 1.0)
+    mean = jnp.tensordot(share, rows, 1)
+    var = jnp.tensordot(share, (rows - mean) ** 2, 1)
 
-    n = jnp.sum(weight)
-    total = moments.count + n
+    total = moments.weight + n
     delta = mean - moments.mean
-    squares = moments.var * moments.count + var * n
-    squares = squares + delta**2 * (moments.count * n / total)
+    squares = moments.var * moments.weight + var * n
+    squares = squares + delta**2 * (moments.weight * n / total)
     return Moments(moments.mean + delta * (n / total), squares / total, total)
 
 

@@ -110,11 +110,14 @@ def team(
     return jax.vmap(make)(jax.random.split(key, agents))
 
 
-def each(network: Callable, *inputs: Array) -> PyTree:
-    """Applies a team's stacked networks, each to its own slice `[..., N, F]`."""
-    return jax.vmap(
-        lambda net, *x: net(*x), in_axes=(0, *[-2] * len(inputs)), out_axes=-2
-    )(network, *inputs)
+def each(
+    networks: PyTree,
+    *inputs: Float[Array, "*batch N _"],
+    apply: Callable = lambda network, *x: network(*x),
+) -> PyTree:
+    """Applies a team's stacked networks, each to its own agent's slice."""
+    axes = (0, *[-2] * len(inputs))
+    return jax.vmap(apply, in_axes=axes, out_axes=-2)(networks, *inputs)
 
 
 def with_agent_id(x: Float[Array, "*batch N F"]) -> Float[Array, "*batch N FN"]:

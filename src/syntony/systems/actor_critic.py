@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from syntony.equations import densities
 from syntony.equations.returns import critic_loss, n_step_targets
@@ -18,8 +18,6 @@ from syntony.systems.system import Metrics, Samples
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
-Choose = Callable[[Key[Array, ""], Float[Array, "*batch A"]], Int[Array, "*batch"]]
-"""Key and logits to actions."""
 Features = Callable[[Float[Array, "*batch N O"]], Float[Array, "*batch N F"]]
 """What the actors see: from observations, whatever else is known."""
 
@@ -105,23 +103,14 @@ class Judge(NamedTuple):
         return Judge(critic, slow, memory)
 
 
-def recurrent_policy(
-    backbone: Backbone, actor: Actor, features: Features, choose: Choose
-) -> Policy:
+def recurrent_policy(backbone: Backbone, actor: Actor, features: Features) -> Policy:
     """Returns the team's policy; its memory is the actors' hidden state."""
 
     def policy(
-        key: Key[Array, ""],
-        obs: Float[Array, "E N O"],
-        available: Bool[Array, "E N A"],
-        memory: Float[Array, "E N H"],
-    ) -> tuple[Int[Array, "E N"], Float[Array, "E N H"]]:
+        obs: Float[Array, "E N O"], memory: Float[Array, "E N H"]
+    ) -> tuple[Float[Array, "E N A"], Float[Array, "E N H"]]:
         x = with_agent_id(features(obs))
-        if backbone.shared_actor:
-            logits, memory = actor(x, memory)
-        else:
-            logits, memory = each(actor, x, memory)
-        return choose(key, densities.masked_logits(logits, available)), memory
+        return actor(x, memory) if backbone.shared_actor else each(actor, x, memory)
 
     return policy
 
@@ -144,7 +133,7 @@ def value_loss(
     backbone: Backbone,
     critic: Critic,
     slow: Critic,
-    state: Float[Array, "T+1 E N S"],
+    state: Float[Array, "T1 E N S"],
     reward: Float[Array, "T E N"],
     episodes: Trajectory,
 ) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
@@ -174,8 +163,10 @@ def policy_loss(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Returns the mean actor loss, differentiable in the actor, and the entropy."""
     x = with_agent_id(features)
-    unroll = Actor.unroll
-    logits = unroll(actor, x) if backbone.shared_actor else each(unroll, actor, x)
+    if backbone.shared_actor:
+        logits = actor.unroll(x)
+    else:
+        logits = each(actor, x, apply=Actor.unroll)
     logits = densities.masked_logits(logits, episodes.available)
     log_prob = densities.categorical_log_prob(logits, episodes.action)
     entropy = densities.categorical_entropy(logits)
@@ -190,12 +181,15 @@ def masked_mean(x: Float[Array, "T E N"], mask: Bool[Array, "T E"]) -> Float[Arr
 
 
 def sampled_and_greedy(
-    live: Callable[[Key[Array, ""], Choose], Trajectory], key: Key[Array, ""]
+    live: Callable[[Key[Array, ""], bool], Trajectory], key: Key[Array, ""]
 ) -> Samples:
-    """Returns the returns of episodes with sampled and with most likely actions."""
+    """Returns the returns of episodes with sampled and with most likely actions.
+
+    Args:
+        live: key, and whether to be greedy, to episodes.
+    """
     sampled_key, greedy_key = jax.random.split(key)
-    sampled = live(sampled_key, densities.categorical_sample)
-    greedy = live(greedy_key, densities.categorical_mode)
+    sampled, greedy = live(sampled_key, False), live(greedy_key, True)
     return {
         "eval/return_mean": sampled.returns,
         "eval/return_mean_greedy": greedy.returns,

@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from syntony.equations import densities
 from syntony.equations.moments import (
     Moments,
     initial_moments,
@@ -29,7 +28,6 @@ from syntony.networks.agents import Actor
 from syntony.record import record
 from syntony.systems.actor_critic import (
     Backbone,
-    Choose,
     Judge,
     blank_memory,
     improve_actor,
@@ -79,8 +77,8 @@ class Maa2c:
 
     def step(self, state: Maa2cState) -> tuple[Maa2cState, Metrics]:
         key, rollout_key = jax.random.split(state.key)
-        backbone, sample = self.backbone, densities.categorical_sample
-        episodes = self.live(state, rollout_key, backbone.environments, sample)
+        backbone = self.backbone
+        episodes = self.live(state, rollout_key, backbone.environments)
 
         reward = jnp.sum(episodes.reward, axis=-1, keepdims=True)
         rewards = update_moments(state.rewards, reward[..., 0], episodes.mask)
@@ -122,12 +120,16 @@ class Maa2c:
         return state, metrics
 
     def live(
-        self, state: Maa2cState, key: Key[Array, ""], episodes: int, choose: Choose
+        self,
+        state: Maa2cState,
+        key: Key[Array, ""],
+        episodes: int,
+        greedy: bool = False,
     ) -> Trajectory:
         """Returns whole episodes of the team as it is."""
-        policy = recurrent_policy(self.backbone, state.actor, lambda obs: obs, choose)
+        policy = recurrent_policy(self.backbone, state.actor, lambda obs: obs)
         memory = blank_memory(self.backbone, self.task, episodes)
-        return rollout(self.task, policy, memory, key, episodes)
+        return rollout(self.task, policy, memory, key, episodes=episodes, greedy=greedy)
 
     def progress(self, state: Maa2cState) -> Int[Array, ""]:
         return state.env_steps
@@ -136,7 +138,7 @@ class Maa2c:
         self, state: Maa2cState, key: Key[Array, ""], episodes: int
     ) -> Samples:
         return sampled_and_greedy(
-            lambda key, choose: self.live(state, key, episodes, choose), key
+            lambda key, greedy: self.live(state, key, episodes, greedy), key
         )
 
     def weights(self, state: Maa2cState) -> PyTree[Float[Array, "..."]]:

@@ -34,7 +34,6 @@ from syntony.networks.agents import Actor, Critic, Filter, teammates
 from syntony.record import record
 from syntony.systems.actor_critic import (
     Backbone,
-    Choose,
     Judge,
     blank_memory,
     improve_actor,
@@ -138,8 +137,7 @@ class Smpe:
 
     def step(self, state: SmpeState) -> tuple[SmpeState, Metrics]:
         key, rollout_key, bonus_key, burst_key = jax.random.split(state.key, 4)
-        sample = densities.categorical_sample
-        episodes = self.live(state, rollout_key, self.backbone.environments, sample)
+        episodes = self.live(state, rollout_key, self.backbone.environments)
         state, reward, bonus = self.reward(state, episodes, bonus_key)
 
         state, advantage, critic_metrics = self.improve_critics(state, episodes, reward)
@@ -286,21 +284,25 @@ class Smpe:
         )
 
     def live(
-        self, state: SmpeState, key: Key[Array, ""], episodes: int, choose: Choose
+        self,
+        state: SmpeState,
+        key: Key[Array, ""],
+        episodes: int,
+        greedy: bool = False,
     ) -> Trajectory:
         """Returns whole episodes of the team as it is."""
         policy = recurrent_policy(
-            self.backbone, state.actor, lambda obs: self.features(state, obs), choose
+            self.backbone, state.actor, lambda obs: self.features(state, obs)
         )
         memory = blank_memory(self.backbone, self.task, episodes)
-        return rollout(self.task, policy, memory, key, episodes)
+        return rollout(self.task, policy, memory, key, episodes=episodes, greedy=greedy)
 
     def progress(self, state: SmpeState) -> Int[Array, ""]:
         return state.env_steps
 
     def evaluate(self, state: SmpeState, key: Key[Array, ""], episodes: int) -> Samples:
         return sampled_and_greedy(
-            lambda key, choose: self.live(state, key, episodes, choose), key
+            lambda key, greedy: self.live(state, key, episodes, greedy), key
         )
 
     def weights(self, state: SmpeState) -> PyTree[Float[Array, "..."]]:

@@ -11,19 +11,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from syntony.equations import densities
 from syntony.tasks.task import Task
 
-Policy = Callable[
-    [Key[Array, ""], Float[Array, "E N O"], Bool[Array, "E N A"], PyTree],
-    tuple[Int[Array, "E N"], PyTree],
-]
-"""Key, observations, available actions, memory → actions, memory."""
+Policy = Callable[[Float[Array, "E N O"], PyTree], tuple[Float[Array, "E N A"], PyTree]]
+"""Observations and memory to logits of the actions and memory."""
 
 
 class Trajectory(NamedTuple):
     """E episodes of T steps by N agents. Where `mask` is false nothing counts."""
 
-    obs: Float[Array, "T+1 E N O"]
+    state: PyTree[Array]
+    """The task's states, T+1 of each of E: for pictures; costs nothing unread."""
+    obs: Float[Array, "T1 E N O"]
     """o_0 … o_T; after an episode's last step, its true final observation."""
     available: Bool[Array, "T E N A"]
     action: Int[Array, "T E N"]
@@ -46,27 +46,47 @@ class Trajectory(NamedTuple):
 
 
 def rollout(
-    task: Task, policy: Policy, memory: PyTree, key: Key[Array, ""], episodes: int
+    task: Task,
+    policy: Policy,
+    memory: PyTree,
+    key: Key[Array, ""],
+    *,
+    episodes: int,
+    greedy: bool = False,
 ) -> Trajectory:
-    """Returns `episodes` whole episodes of `policy`, lived in lock-step."""
-    reset_key, scan_key = jax.random.split(key)
+    """Returns whole episodes of `policy`, lived in lock-step.
+
+    Args:
+        memory: what the policy starts every episode with.
+        episodes: how many, E.
+        greedy: take the most likely actions, instead of drawing them.
+    """
+    reset_key, task_key, noise_key = jax.random.split(key, 3)
     state, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
     alive = jnp.ones(episodes, bool)
 
-    def live(carry: tuple[Any, ...], key: Key[Array, ""]):
+    # All actions' luck in one draw: on a CPU, one a step costs half the rollout.
+    shape = (task.time_limit, episodes, task.agents, task.actions)
+    noise = jnp.zeros(shape) if greedy else jax.random.gumbel(noise_key, shape)
+
+    def live(carry: tuple[Any, ...], luck: tuple[Array, Array]):
         state, obs, alive, memory = carry
-        act_key, task_key = jax.random.split(key)
+        task_key, noise = luck
+        logits, memory = policy(obs, memory)
         available = jax.vmap(task.available)(state)
-        action, memory = policy(act_key, obs, available, memory)
+        logits = densities.masked_logits(logits, available)
+        action = densities.categorical_sample(noise, logits)
         task_keys = jax.random.split(task_key, episodes)
-        state, step = jax.vmap(task.step)(task_keys, state, action)
+        next_state, step = jax.vmap(task.step)(task_keys, state, action)
         terminated, truncated = alive & step.terminated, alive & step.truncated
         reward = jnp.where(alive[:, None], step.reward, 0.0)
-        lived = (obs, available, action, reward, terminated, truncated, alive)
+        lived = (state, obs, available, action, reward, terminated, truncated, alive)
         alive = alive & ~(step.terminated | step.truncated)
-        return (state, step.obs, alive, memory), lived
+        return (next_state, step.obs, alive, memory), lived
 
-    keys = jax.random.split(scan_key, task.time_limit)
-    (_, last, _, _), lived = jax.lax.scan(live, (state, obs, alive, memory), keys)
-    obs, *rest = lived
-    return Trajectory(jnp.concatenate([obs, last[None]]), *rest)
+    luck = (jax.random.split(task_key, task.time_limit), noise)
+    (*last, _, _), lived = jax.lax.scan(live, (state, obs, alive, memory), luck)
+    state, obs = jax.tree.map(
+        lambda rest, end: jnp.concatenate([rest, end[None]]), lived[:2], tuple(last)
+    )
+    return Trajectory(state, obs, *lived[2:])
