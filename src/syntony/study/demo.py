@@ -1,17 +1,17 @@
 """The demonstration: a small team learns, and shows what it has learned."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float
 from rich.console import Console
 from rich.table import Table
 
-from syntony.equations.densities import categorical_sample, masked_logits
 from syntony.equations.statistics import bootstrap_interval
 from syntony.run.lanes import keys
 from syntony.run.load import assess
@@ -92,19 +92,13 @@ def measure(
 def random_returns(task: Task, episodes: int) -> Float[np.ndarray, " E"]:
     """Returns what episodes earn in which every available action is as likely."""
 
-    def wander(
-        key: Key[Array, ""],
-        obs: Float[Array, "E N O"],
-        available: Bool[Array, "E N A"],
-        memory: None,
-    ) -> tuple[Int[Array, "E N"], None]:
-        del obs
-        indifferent = masked_logits(jnp.zeros(available.shape), available)
-        return categorical_sample(key, indifferent), memory
+    def indifferent(
+        obs: Float[Array, "E N O"], memory: None
+    ) -> tuple[Float[Array, "E N A"], None]:
+        return jnp.zeros((*obs.shape[:2], task.actions)), memory
 
-    key = jax.random.key(0)
-    lived = jax.jit(lambda key: rollout(task, wander, None, key, episodes).returns)(key)
-    return np.asarray(lived)
+    live = jax.jit(partial(rollout, task, indifferent, None, episodes=episodes))
+    return np.asarray(live(jax.random.key(0)).returns)
 
 
 def score(returns: list[Float[np.ndarray, "_"]]) -> Score:
@@ -126,7 +120,7 @@ def draw(path: Path, task: Foraging, system: Smpe, state: SmpeState) -> None:
     figures.save(film, folder / "episode")
 
     middle = episode.steps // 2
-    belief = jax.device_get(believe(system, state, episode.obs[middle]))
+    belief = jax.device_get(believe(system, state, jnp.asarray(episode.obs[middle])))
     panel = figures.belief_panel(
         *(belief.others[0], belief.belief[0], belief.weights[0]),
         task=task,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from syntony.equations.densities import categorical_sample
+from syntony.equations.densities import categorical_sample, masked_logits
 from syntony.equations.moments import EPSILON, standardise
 from syntony.networks.agents import each, teammates
 from syntony.systems.actor_critic import blank_memory, recurrent_policy
@@ -77,16 +77,16 @@ def _live(
 ) -> tuple[PyTree[Array], ...]:
     """Lives whole episodes; unlike a rollout, keeps the task's states."""
     task, backbone = system.task, system.backbone
-    features = partial(system.features, state)
-    policy = recurrent_policy(backbone, state.actor, features, categorical_sample)
+    policy = recurrent_policy(backbone, state.actor, partial(system.features, state))
     reset_key, live_key = jax.random.split(key)
     world, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
 
     def step(carry: tuple[Any, ...], key: Key[Array, ""]) -> tuple[Any, Any]:
         world, obs, alive, memory = carry
         act_key, task_key = jax.random.split(key)
-        available = jax.vmap(task.available)(world)
-        action, memory = policy(act_key, obs, available, memory)
+        logits, memory = policy(obs, memory)
+        logits = masked_logits(logits, jax.vmap(task.available)(world))
+        action = categorical_sample(jax.random.gumbel(act_key, logits.shape), logits)
         keys = jax.random.split(task_key, episodes)
         next_world, answer = jax.vmap(task.step)(keys, world, action)
         lived = (world, obs, jnp.sum(answer.reward, axis=-1), alive)
