@@ -65,8 +65,9 @@ class Novelty:
     """β, the weight of the bonus against the task's reward."""
     hashed: Literal["sample", "mean", "observation"] = "sample"
     """What is counted: z, its mean, or the normalised own observation (ablation)."""
-    bits: int = 16
-    """Bits of a SimHash code; each agent counts 2^bits codes."""
+    bits: int = 13
+    """Bits of a SimHash code. Each agent counts 2^bits codes exactly; the authors'
+    16 bits fall into sketches of some 10,000 cells, which 2^13 is nearest to."""
 
 
 class SmpeState(NamedTuple):
