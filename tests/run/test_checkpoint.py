@@ -15,7 +15,7 @@ from syntony.run import checkpoint
 
 class Inner(NamedTuple):
     w: Float[Array, "2 3"]
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
 
 
 class State(NamedTuple):
@@ -65,7 +65,7 @@ def test_keys_of_another_kind_come_back(tmp_path: Path):
 def test_leaves_are_named_and_need_no_pickle(tmp_path: Path, state: State):
     path = checkpoint.save(tmp_path, 0, 0, state, wall_s=0.0)
     with np.load(path, allow_pickle=False) as file:
-        assert {"inner/w", "inner/count", "keys", "by_name/a/b"} <= set(file.files)
+        assert {"inner/w", "inner/steps", "keys", "by_name/a/b"} <= set(file.files)
 
 
 def test_a_flipped_bit_anywhere_is_found_or_does_not_matter(

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a fault, 2 bad input (one line on stderr), 130 and 143 sto
 by Ctrl-C and SIGTERM.
 """
 
+import io
 import os
 import sys
 import warnings
@@ -27,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `syntony`; by default, those that were typed.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without a squared sign shows a question mark, no traceback.
+            stream.reconfigure(errors="replace")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:

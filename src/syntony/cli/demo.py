@@ -21,7 +21,9 @@ def run(words: list[str]) -> int:
     """Runs the demonstration; returns the exit code."""
     asked = parse(Demo, words, prog="syntony demo")
     # Late: --help need not wait for JAX.
+    from syntony.run.devices import remember_programs
     from syntony.study.demo import demo
 
+    remember_programs()
     demo(Path(asked.out))
     return 0

@@ -3,11 +3,9 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from syntony.cli.flags import parse
+from syntony.cli.flags import Run, Switch, parse
 
 
 @dataclass(frozen=True)
@@ -17,11 +15,11 @@ class Evaluate:
     Intervals hold the mean with 95 %: over episodes for a seed, over seeds for all.
     """
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: Run
     """The run folder."""
     episodes: int = 1000
     """Episodes that each seed lives through."""
-    json: bool = False
+    json: Switch = False
     """Print one JSON object, and nothing else."""
 
 
@@ -29,9 +27,11 @@ def run(words: list[str]) -> int:
     """Evaluates; returns the exit code."""
     asked = parse(Evaluate, words, prog="syntony evaluate")
     # Late: --help need not wait for JAX.
+    from syntony.run.devices import remember_programs
     from syntony.run.load import load
     from syntony.study.evaluate import evaluate
 
+    remember_programs()
     found = evaluate(load(asked.run), episodes=asked.episodes)
     if asked.json:
         print(json.dumps(found, allow_nan=False))
@@ -44,12 +44,13 @@ def _print_table(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from syntony.run.progress import title
+    from syntony.run.progress import scores_of, title
 
-    scores = [name for name in found["all"] if f"{name}_low" in found["all"]]
+    scores = scores_of(found["all"])
     table = Table("", "steps", *map(title, scores), box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
+        column.justify = "right" if column.header else "left"
     for head, steps, line in _rows(found):
         table.add_row(head, steps, *(_cell(line, name) for name in scores))
     console = Console(highlight=False, soft_wrap=True)

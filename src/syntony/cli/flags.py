@@ -4,10 +4,11 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import math
 import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 from tyro.constructors import (
@@ -19,6 +20,10 @@ from tyro.constructors import (
 from syntony.errors import BadInput, unknown
 
 Record = TypeVar("Record")
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""A flag that says yes by being there."""
+Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+"""A run folder, named without a flag."""
 Spec = PrimitiveConstructorSpec[Any]
 Rule = Callable[[PrimitiveTypeInfo], Spec | None]
 
@@ -89,11 +94,21 @@ def _not_understood(word: str, kind: Any) -> BadInput:
 
 
 def _first_paragraph(box: str) -> str:
-    """Returns what a box of tyro says above its first rule, in one line."""
+    """Returns what a box of tyro says between its title and its next rule.
+
+    The box is drawn of lines, or, where the terminal has none, of blanks and hyphens.
+    """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│| ") for line in plain.splitlines()[1:]]
-    said = itertools.takewhile(lambda line: not re.fullmatch(r"[─-]+", line), lines)
-    return " ".join(said).replace("Error parsing ", "")
+    lines = [line for text in plain.splitlines() if (line := text.strip("│ "))]
+    paragraphs = [
+        list(group)
+        for is_rule, group in itertools.groupby(lines, re.compile(r"[─-]+$").match)
+        if not is_rule
+    ]
+    (_, *under_title), *rest = paragraphs
+    text = " ".join(under_title or rest[0])
+    text = text.replace("Error parsing ", "").removesuffix(".")
+    return re.sub(r" Expected 1 values$", " Expected a value", text)
 
 
 def whole(info: PrimitiveTypeInfo) -> Spec | None:
@@ -119,7 +134,10 @@ def real(info: PrimitiveTypeInfo) -> Spec | None:
 
     def read(words: list[str]) -> float:
         if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", words[0].lower()):
-            return float(words[0])
+            number = float(words[0])
+            if math.isfinite(number):
+                return number
+            raise ValueError(f"{words[0]!r} is not a finite number")
         raise ValueError(f"{words[0]!r} is not a number")
 
     return spec("FLOAT", read, float, str)

@@ -1,5 +1,6 @@
 """`syntony list`: the names that other commands understand."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +15,7 @@ from syntony.errors import unknown
 class List:
     """Lists the names that other commands understand."""
 
-    what: Annotated[str, tyro.conf.Positional]
+    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WHAT")]
     """systems, tasks or presets."""
 
 
@@ -31,11 +32,12 @@ def run(words: list[str]) -> int:
 
 
 def systems() -> Iterator[tuple[str, str]]:
-    """Yields each system's name and first words."""
+    """Yields each system's name, and the first line of its file."""
     from syntony.systems.ids import SYSTEMS
 
     for name, kind in SYSTEMS.items():
-        yield name, (kind.__doc__ or "").partition("\n")[0]
+        about = sys.modules[kind.__module__].__doc__ or ""
+        yield name, about.partition("\n")[0]
 
 
 def tasks() -> Iterator[tuple[str, str]]:
@@ -43,8 +45,8 @@ def tasks() -> Iterator[tuple[str, str]]:
     from syntony.tasks.ids import families
 
     for family in families():
-        yield family.pattern, family.summary
-        yield "", f"e.g. {family.example}"
+        yield family.example, family.summary
+        yield "", f"any {family.pattern}"
 
 
 def presets() -> Iterator[tuple[str, str]]:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import tyro
 from tyro.constructors import PrimitiveTypeInfo
 
-from syntony.cli.flags import Spec, parse, spec
+from syntony.cli.flags import Spec, Switch, parse, spec
 from syntony.errors import BadInput
+from syntony.run.devices import remember_programs
 from syntony.run.train import TrainingDiverged, train
 from syntony.study import presets
 from syntony.systems.ids import SYSTEMS, system
@@ -39,7 +40,7 @@ class Options:
     """Environment steps from one evaluation to the next."""
     eval_episodes: int = 100
     """Episodes of an evaluation."""
-    quiet: bool = False
+    quiet: Switch = False
     """Show nothing."""
 
 
@@ -49,6 +50,7 @@ def run(words: list[str]) -> int:
         raise BadInput(f"train what? expected {' or '.join(SYSTEMS)}")
     name, flags = words[0], words[1:]
     options, learner = _read(name, flags)
+    remember_programs()
     try:
         train(
             learner,
@@ -70,9 +72,9 @@ def _read(name: str, flags: list[str]) -> tuple[Options, Any]:
     kind = system(name)
     preset = _value(flags, "--preset", presets.DEFAULT)
     learner = presets.preset(name, preset, task(_value(flags, "--task", TASK)))
-    options = Options(preset=preset, steps=presets.default_steps(name, preset))
+    options = Options(preset=preset, steps=presets.default_steps(preset))
     both = dataclasses.make_dataclass(
-        "Train", [("options", Options), (name, kind)], frozen=True
+        "Train", [("run", Options), (name, kind)], frozen=True
     )
     read = parse(
         both,
@@ -81,14 +83,14 @@ def _read(name: str, flags: list[str]) -> tuple[Options, Any]:
         default=both(options, learner),
         rules=[_task],
     )
-    return read.options, getattr(read, name)
+    return read.run, getattr(read, name)
 
 
 def _value(flags: list[str], flag: str, default: str) -> str:
     """Returns the value of a flag that other flags' defaults depend on."""
     value = default
     for word, following in zip(flags, [*flags[1:], ""], strict=True):
-        if word == flag:
+        if word == flag and following and not following.startswith("-"):
             value = following
         elif word.startswith(f"{flag}="):
             value = word.removeprefix(f"{flag}=")

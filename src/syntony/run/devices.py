@@ -1,6 +1,9 @@
 """Where seeds run: as many side by side as the machine has processors for."""
 
+import hashlib
 import os
+import platform
+from pathlib import Path
 
 import jax
 from jax.sharding import SingleDeviceSharding as Place
@@ -40,6 +43,34 @@ def hasty_compiler_options() -> dict[str, str | bool]:
     return compiler_options() | (
         {"xla_backend_optimization_level": "0"} if _on_cpu() else {}
     )
+
+
+def remember_programs() -> None:
+    """Keeps compiled programs on disk: the same run compiles in a tenth of the time.
+
+    They lie in `~/.cache/syntony`, apart for each kind of processor, unless JAX was
+    told of another place.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "syntony" / f"programs-{_processor()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def _processor() -> str:
+    """Returns a name for what this processor can do: programs are compiled for that."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    abilities = [line for line in lines if line.startswith(("flags", "Features"))][:1]
+    kind = platform.machine() + "".join(abilities)
+    return hashlib.sha256(kind.encode()).hexdigest()[:12]
 
 
 def _on_cpu() -> bool:

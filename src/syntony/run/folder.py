@@ -13,6 +13,9 @@ import numpy as np
 from syntony.errors import BadInput
 from syntony.run.atomic import PART, replacing
 
+UNBORN = {".lock", "checkpoints", f"settings.json{PART}"}
+"""All that a run can leave that was killed before its settings were written."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -75,9 +78,11 @@ class Folder:
         """Makes the folder, and keeps all other processes from writing there.
 
         Raises:
-            BadInput: the folder cannot be made or written, or is in use.
+            BadInput: the folder cannot be made or written, is in use, or is of another
+                kind.
         """
         try:
+            self._refuse_foreign()
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("w")
         except OSError as failure:
@@ -90,6 +95,15 @@ class Folder:
                 raise BadInput(f"{self.path} is in use by another process") from None
             self._remove_torn()
             yield
+
+    def _refuse_foreign(self) -> None:
+        if self.holds_a_run() or not self.path.is_dir():
+            return
+        if foreign := {path.name for path in self.path.iterdir()} - UNBORN:
+            raise BadInput(
+                f"{self.path} holds {min(foreign)!r} and no run; expected a run's "
+                "folder, or an empty or new one"
+            )
 
     def _remove_torn(self) -> None:
         """Removes what a killed process left half written."""

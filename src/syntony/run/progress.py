@@ -78,7 +78,7 @@ class Screen:
     def evaluated(self, line: Line) -> None:
         """Prints what an evaluation found, with the intervals of the means."""
         seed, step, wall_s = (line[name] for name in ("seed", "step", "wall_s"))
-        scores = [name for name in line if f"{name}_low" in line]
+        scores = scores_of(line)
         self._latest[int(seed or 0)] = line[scores[0]] or 0.0
         words = [f"{title(name)} {interval(line, name)}" for name in scores]
         head = f"seed {seed}  step {step:>10,}  {duration(wall_s or 0.0):>7}"
@@ -88,6 +88,12 @@ class Screen:
         """Says where everything is, and what to type next."""
         self.say(f"done: {self._path} holds metrics.jsonl, model.npz, checkpoints/")
         self.say(f"next: syntony evaluate {self._path}")
+
+
+def scores_of(line: Line) -> list[str]:
+    """Returns the names of what has an interval, returns first."""
+    scores = [name for name in line if f"{name}_low" in line]
+    return sorted(scores, key=lambda name: (not name.startswith("eval/return"), name))
 
 
 def title(name: str) -> str:

@@ -1,0 +1,138 @@
+"""Whatever is wrong with what was typed is said in one line, with exit code 2."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from syntony.cli import main
+
+LIMIT = 250
+"""No line is longer than a few lines of a terminal."""
+
+
+def complaint(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Returns the one line that a command says before it ends with exit code 2."""
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("syntony: ")
+    assert said.err.count("\n") == 1
+    assert len(said.err) < LIMIT
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("trian", "unknown command 'trian'; did you mean 'train'?"),
+        ("--verbose", "unknown command '--verbose'"),
+        ("train", "expected smpe or maa2c"),
+        ("train --gamma 0.9", "expected smpe or maa2c"),
+        ("train smp", "unknown system 'smp'; did you mean 'smpe'?"),
+        ("train toy --rat 0.1", "unknown flag '--rat'; did you mean '--rate'?"),
+        ("train toy --rat=0.1", "unknown flag '--rat'; did you mean '--rate'?"),
+        ("train toy 0.1", "'0.1' is one word too many"),
+        ("train toy --quiet yes", "'yes' is one word too many"),
+        ("train toy --rate x", "--rate: 'x' is not a number"),
+        ("train toy --rate nan", "--rate: 'nan' is not a number"),
+        ("train toy --rate 1e999", "--rate: '1e999' is not a finite number"),
+        ("train toy --rate", "Missing value for argument '--rate'"),
+        ("train toy --size 0", "size is 0; expected at least 1"),
+        ("train toy --size 2.5", "--size: '2.5' is not a whole number"),
+        ("train toy --steps 0", "steps is 0; expected 1"),
+        ("train toy --steps -1", "steps is -1; expected 1"),
+        ("train toy --steps 1e99", "expected 1 to 2,147,483,647"),
+        ("train toy --seeds 0", "seeds is 0; expected 1"),
+        ("train toy --seed -1", "seed is -1; expected 0"),
+        ("train toy --eval-every 0", "eval_every is 0; expected 1"),
+        ("train toy --eval-episodes 0", "eval_episodes is 0; expected 1"),
+        ("train toy --out file", "cannot write to file: "),
+        ("train toy --out file/run", "cannot write to file/run: "),
+        ("train toy --out /proc/run", "cannot write to /proc/run: "),
+        ("train toy --out full", "full holds 'of things' and no run"),
+        ("train smpe --task Foragin-8x8", "did you mean 'Foraging-2s-8x8-3p-2f-coop'?"),
+        ("train smpe --task", "Missing value for argument '--task'"),
+        ("train smpe --preset papr", "unknown preset 'papr'; did you mean 'paper'?"),
+        ("train smpe --hashed men", "--hashed: unknown value 'men'; did you mean"),
+        ("train smpe --environments 0", "environments is 0; expected"),
+        ("train smpe --gamma 1.5", "gamma is 1.5; expected"),
+        ("evaluate", "Missing from syntony evaluate: RUN"),
+        ("evaluate nowhere", "there is no run nowhere"),
+        ("evaluate file", "file is not the folder of a run"),
+        ("evaluate full", "full is not the folder of a run: no settings.json"),
+        ("evaluate run --episodes 0", "episodes is 0; expected at least 1"),
+        ("evaluate run --episodes x", "--episodes: 'x' is not a whole number"),
+        ("evaluate run run", "'run' is one word too many"),
+        ("resume", "Missing from syntony resume: RUN"),
+        ("resume nowhere", "there is no run nowhere"),
+        ("resume run --steps 99", "steps is 99, but the run in run goes to 100"),
+        ("resume run --steps 0", "steps is 0; expected 1"),
+        ("list", "Missing from syntony list: WHAT"),
+        ("list sytems", "unknown list 'sytems'; did you mean 'systems'?"),
+        ("demo --steps 3", "unknown flag '--steps'"),
+    ],
+)
+def test_bad_words(words: str, expected: str, capsys: pytest.CaptureFixture[str]):
+    Path("file").touch()
+    Path("full").mkdir()
+    Path("full", "of things").touch()
+    if " run" in words:
+        assert main(["train", "toy", "--steps", "100", "--out", "run", "--quiet"]) == 0
+    assert expected in complaint(words.split(), capsys)
+
+
+def test_another_configuration_in_the_folder(capsys: pytest.CaptureFixture[str]):
+    assert main(["train", "toy", "--steps", "100", "--out", "run", "--quiet"]) == 0
+    words = ["train", "toy", "--steps", "100", "--out", "run", "--rate", "0.5"]
+    said = complaint(words, capsys)
+    assert "run holds another run: descent.rate is 0.1, not 0.5; try another" in said
+
+
+def edit(change: dict, *drop: str) -> None:
+    path = Path("run/settings.json")
+    settings = json.loads(path.read_text()) | change
+    path.write_text(json.dumps({n: v for n, v in settings.items() if n not in drop}))
+
+
+def tear_newest() -> None:
+    for path in Path("run/checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:99])
+
+
+def lose_checkpoints() -> None:
+    for path in Path("run/checkpoints").iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda: Path("run/settings.json").write_text("{"), "cannot be read"),
+        (lambda: Path("run/settings.json").write_text("[]"), "no JSON object"),
+        (lambda: edit({"system": "smp"}), "unknown system 'smp'; did you mean 'smpe'"),
+        (lambda: edit({}, "system"), "system is missing"),
+        (lambda: edit({}, "settings"), "settings is missing"),
+        (lambda: edit({"steps": "x"}), "steps is 'x'; expected a whole number"),
+        (lambda: edit({"seeds": 0}), "seeds is 0; expected 1"),
+        (lambda: edit({"settings": 1}), "settings is 1; expected the fields of Toy"),
+        (lambda: edit({"settings": {"size": 4}}), "settings.descent is missing"),
+        (tear_newest, "is damaged"),
+        (lose_checkpoints, "checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate", "resume"])
+def test_damaged_runs(
+    command: str, damage, expected: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["train", "toy", "--steps", "100", "--out", "run", "--quiet"]) == 0
+    damage()
+    assert expected in complaint([command, "run"], capsys)
+
+
+def test_checkpoints_of_other_shapes(capsys: pytest.CaptureFixture[str]):
+    assert main(["train", "toy", "--steps", "100", "--out", "run", "--quiet"]) == 0
+    settings = json.loads(Path("run/settings.json").read_text())["settings"]
+    edit({"settings": settings | {"size": 5}})
+    said = complaint(["evaluate", "run"], capsys)
+    assert "holds 'state/x' as float32(3,); expected float32(5,)" in said
