@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from syntony.cli import main
+from syntony.run.folder import Folder
 
 LIMIT = 250
 """No line is longer than a few lines of a terminal."""
@@ -87,6 +88,12 @@ def test_another_configuration_in_the_folder(capsys: pytest.CaptureFixture[str])
     words = ["train", "toy", "--steps", "100", "--out", "run", "--rate", "0.5"]
     said = complaint(words, capsys)
     assert "run holds another run: descent.rate is 0.1, not 0.5; try another" in said
+
+
+def test_a_folder_in_use(capsys: pytest.CaptureFixture[str]):
+    words = ["train", "toy", "--steps", "100", "--out", "run", "--quiet"]
+    with Folder(Path("run")).locked():
+        assert "run is in use by another process" in complaint(words, capsys)
 
 
 def edit(change: dict, *drop: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from syntony.cli import main
@@ -161,6 +162,20 @@ def test_the_same_command_goes_on(run: str, capsys: pytest.CaptureFixture[str]):
     assert main(["resume", run, "--steps", "2000", "--quiet"]) == 0
     last = Path(run, "metrics.jsonl").read_text().splitlines()[-1]
     assert 2000 <= json.loads(last)["step"] < 2003
+
+
+def test_a_divergence_is_said_in_a_line(capsys: pytest.CaptureFixture[str]):
+    jax.config.update("jax_debug_nans", False)
+    try:
+        assert main([*TOY, "--explodes-at", "500", "--out", "run", "--quiet"]) == 1
+    finally:
+        jax.config.update("jax_debug_nans", True)
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"syntony: seed 0 diverged at step 50\d: train/loss is nan; last good "
+        r"checkpoint: run/checkpoints/seed-0-00000000040\d\.npz; try .*\n",
+        said,
+    )
 
 
 def test_list(capsys: pytest.CaptureFixture[str]):

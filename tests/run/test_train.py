@@ -11,7 +11,7 @@ import pytest
 from toy import Descent, Toy
 
 from syntony.errors import BadInput
-from syntony.run import lanes
+from syntony.run import books, lanes
 from syntony.run import train as training
 from syntony.run.checkpoint import of_seed
 from syntony.run.devices import Place, workers
@@ -78,6 +78,15 @@ def test_chunks_do_not_change_numbers(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Callable, seconds
 ):
     monkeypatch.setattr(lanes, "CHUNK_SECONDS", seconds)
+    train(Toy(), steps=1000, seeds=2, out=tmp_path / "other", **SHORT)
+    same(run, tmp_path / "other", range(2))
+
+
+def test_saving_often_does_not_change_numbers(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Callable
+):
+    monkeypatch.setattr(lanes, "CHUNK_SECONDS", 1e-3)
+    monkeypatch.setattr(books, "SAVE_SECONDS", -1.0)
     train(Toy(), steps=1000, seeds=2, out=tmp_path / "other", **SHORT)
     same(run, tmp_path / "other", range(2))
 

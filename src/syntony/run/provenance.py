@@ -1,7 +1,7 @@
 """Where a run came from: versions, hardware, the command, the commit. No paths."""
 
-import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -33,8 +33,7 @@ def provenance() -> dict[str, Any]:
 
 def _command(argv: list[str]) -> str:
     # Only the last part of a path: where a machine keeps its files is nobody's matter.
-    words = [os.path.basename(word) if os.path.isabs(word) else word for word in argv]
-    return shlex.join(words)
+    return shlex.join(re.sub(r"^(--[\w-]+=)?/.*/", r"\1", word) for word in argv)
 
 
 def _cpu() -> str:

@@ -1,0 +1,21 @@
+"""Where a run came from is said without saying where a machine keeps its files."""
+
+import json
+import sys
+
+import pytest
+
+from syntony.run.provenance import provenance
+
+
+def test_it_is_json_and_names_versions_and_hardware():
+    found = json.loads(json.dumps(provenance()))
+    assert found["versions"].keys() >= {"syntony", "jax", "python"}
+    assert found["hardware"]["cores"] >= 1
+    assert found["hardware"]["cpu"]
+
+
+def test_no_paths(monkeypatch: pytest.MonkeyPatch):
+    argv = ["/home/me/bin/syntony", "train", "smpe", "--out", "/data/x y", "--out=/d/z"]
+    monkeypatch.setattr(sys, "argv", argv)
+    assert provenance()["command"] == "syntony train smpe --out 'x y' --out=z"
