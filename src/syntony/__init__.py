@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from syntony.run.load import Run as Run
     from syntony.run.load import load as load
     from syntony.run.stop import Interrupted as Interrupted
-    from syntony.run.train import TrainingDiverged as TrainingDiverged
+    from syntony.run.stop import TrainingDiverged as TrainingDiverged
     from syntony.run.train import resume as resume
     from syntony.run.train import train as train
+    from syntony.study.presets import preset as preset
     from syntony.systems.maa2c import Maa2c as Maa2c
     from syntony.systems.smpe import Smpe as Smpe
-    from syntony.study.presets import preset as preset
     from syntony.tasks.foraging import Foraging as Foraging
     from syntony.tasks.ids import task as task
 
@@ -24,7 +24,7 @@ _HOMES = {
     "Maa2c": "syntony.systems.maa2c",
     "Run": "syntony.run.load",
     "Smpe": "syntony.systems.smpe",
-    "TrainingDiverged": "syntony.run.train",
+    "TrainingDiverged": "syntony.run.stop",
     "load": "syntony.run.load",
     "preset": "syntony.study.presets",
     "resume": "syntony.run.train",

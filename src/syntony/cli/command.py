@@ -6,6 +6,7 @@ by Ctrl-C and SIGTERM.
 
 import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ from typing import Any, TextIO
 
 from syntony.cli.help import SYNTONY, TRAIN
 from syntony.errors import BadInput, unknown
+from syntony.run.stop import Interrupted, TrainingDiverged
 
 COMMANDS = ("demo", "evaluate", "list", "resume", "train")
 """Each is a module here with a function `run`."""
-HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,19 +36,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            return _run(words)
+            _run(words)
         except SystemExit as end:  # What --help of a command raises.
             return int(end.code or 0)
-        except KeyboardInterrupt as stop:
-            return _stopped(stop)
+        except Interrupted as stop:
+            return _failed(stop, code=128 + stop.signum)
+        except KeyboardInterrupt:
+            # Asked twice, or before there was anything to save: wait for no thread.
+            os._exit(128 + signal.SIGINT)
         except BadInput as failure:
             return _failed(failure, code=2)
-        except OSError as failure:
-            # A full disk, a folder that is gone: nothing that a traceback explains.
+        except (TrainingDiverged, OSError) as failure:
+            # Also a full disk, or a folder that is gone: no traceback explains those.
             return _failed(failure, code=1)
+    return 0
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str]) -> None:
     match words:
         case [] | ["-h" | "--help" | "help"]:
             print(SYNTONY, end="")
@@ -57,25 +62,14 @@ def _run(words: list[str]) -> int:
         case ["train", "-h" | "--help"]:
             print(TRAIN, end="")
         case [command, *rest] if command in COMMANDS:
-            return import_module(f"syntony.cli.{command}").run(rest)
+            import_module(f"syntony.cli.{command}").run(rest)
         case [command, *_]:
             raise unknown("command", command, COMMANDS)
-    return 0
 
 
-def _failed(failure: Exception, *, code: int) -> int:
+def _failed(failure: BaseException, *, code: int) -> int:
     print("syntony:", *str(failure).split(), file=sys.stderr)
     return code
-
-
-def _stopped(stop: KeyboardInterrupt) -> int:
-    signum = getattr(stop, "signum", None)
-    if signum is not None:
-        print(f"syntony: {stop}", file=sys.stderr)
-        return 128 + signum
-    # Asked twice, or before there was anything to save: wait for no thread.
-    sys.stdout.flush()
-    os._exit(130)
 
 
 def _show_warning(

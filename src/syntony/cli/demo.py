@@ -17,8 +17,8 @@ class Demo:
     """The run folder."""
 
 
-def run(words: list[str]) -> int:
-    """Runs the demonstration; returns the exit code."""
+def run(words: list[str]) -> None:
+    """Runs the demonstration."""
     asked = parse(Demo, words, prog="syntony demo")
     # Late: --help need not wait for JAX.
     from syntony.run.devices import remember_programs
@@ -26,4 +26,3 @@ def run(words: list[str]) -> int:
 
     remember_programs()
     demo(Path(asked.out))
-    return 0

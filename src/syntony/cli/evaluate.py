@@ -23,8 +23,8 @@ class Evaluate:
     """Print one JSON object, and nothing else."""
 
 
-def run(words: list[str]) -> int:
-    """Evaluates; returns the exit code."""
+def run(words: list[str]) -> None:
+    """Evaluates."""
     asked = parse(Evaluate, words, prog="syntony evaluate")
     # Late: --help need not wait for JAX.
     from syntony.run.devices import remember_programs
@@ -37,7 +37,6 @@ def run(words: list[str]) -> int:
         print(json.dumps(found, allow_nan=False))
     else:
         _print_table(found)
-    return 0
 
 
 def _print_table(found: dict[str, Any]) -> None:

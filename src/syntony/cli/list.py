@@ -19,8 +19,8 @@ class List:
     """systems, tasks or presets."""
 
 
-def run(words: list[str]) -> int:
-    """Lists; returns the exit code."""
+def run(words: list[str]) -> None:
+    """Lists."""
     asked = parse(List, words, prog="syntony list").what
     if asked not in LISTS:
         raise unknown("list", asked, LISTS)
@@ -28,7 +28,6 @@ def run(words: list[str]) -> int:
     width = max(len(name) for name, _ in rows)
     for name, summary in rows:
         print(f"{name:{width}}  {summary}".rstrip())
-    return 0
 
 
 def systems() -> Iterator[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """`syntony resume`: a run goes on where it stopped."""
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -24,17 +23,12 @@ class Resume:
     """Show nothing."""
 
 
-def run(words: list[str]) -> int:
-    """Resumes; returns the exit code."""
+def run(words: list[str]) -> None:
+    """Resumes."""
     asked = parse(Resume, words, prog="syntony resume")
     # Late: --help need not wait for JAX.
     from syntony.run.devices import remember_programs
-    from syntony.run.train import TrainingDiverged, resume
+    from syntony.run.train import resume
 
     remember_programs()
-    try:
-        resume(asked.run, steps=asked.steps, quiet=asked.quiet)
-    except TrainingDiverged as failure:
-        print(f"syntony: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    resume(asked.run, steps=asked.steps, quiet=asked.quiet)

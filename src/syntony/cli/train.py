@@ -1,7 +1,6 @@
 """`syntony train`: a preset, changed by flags, becomes a run."""
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from tyro.constructors import PrimitiveTypeInfo
 from syntony.cli.flags import Spec, Switch, parse, spec
 from syntony.errors import BadInput
 from syntony.run.devices import remember_programs
-from syntony.run.train import TrainingDiverged, train
+from syntony.run.train import train
 from syntony.study import presets
 from syntony.systems.ids import SYSTEMS, system
 from syntony.tasks.ids import task
@@ -33,8 +32,9 @@ class Options:
     seed: int = 0
     """The first seed."""
     out: Annotated[
-        str, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: new, in runs/)")
-    ] = ""
+        str | None,
+        tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: new, in runs/)"),
+    ] = None
     """The run folder. If it holds this very run, that goes on."""
     eval_every: int = 50_000
     """Environment steps from one evaluation to the next."""
@@ -44,27 +44,14 @@ class Options:
     """Show nothing."""
 
 
-def run(words: list[str]) -> int:
-    """Trains; returns the exit code."""
+def run(words: list[str]) -> None:
+    """Trains."""
     if not words or words[0].startswith("-"):
         raise BadInput(f"train what? expected {' or '.join(SYSTEMS)}")
     name, flags = words[0], words[1:]
     options, learner = _read(name, flags)
     remember_programs()
-    try:
-        train(
-            learner,
-            out=options.out or None,
-            **{
-                field.name: getattr(options, field.name)
-                for field in dataclasses.fields(options)
-                if field.name != "out"
-            },
-        )
-    except TrainingDiverged as failure:
-        print(f"syntony: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    train(learner, **vars(options))
 
 
 def _read(name: str, flags: list[str]) -> tuple[Options, Any]:

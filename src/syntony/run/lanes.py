@@ -35,8 +35,6 @@ class Lane(NamedTuple):
     """Where the next evaluation is due; None when the seed is done."""
     most: int = 1
     """Updates in the next chunk."""
-    saved: int = -1
-    """The step of the newest checkpoint."""
 
 
 class Leg(NamedTuple):

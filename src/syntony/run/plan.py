@@ -13,6 +13,8 @@ from syntony.systems.system import System
 
 MOST_STEPS = 2**31 - 1
 """Steps are counted in 32 bits."""
+MOST_SEEDS = 10_000
+"""Each is a state in memory."""
 LABELS = ("preset",)
 """Entries of a plan's description that no number follows from."""
 
@@ -36,10 +38,15 @@ class Plan:
 
     def check(self) -> None:
         """Raises BadInput where a setting makes no sense."""
-        for name in ("steps", "seeds", "eval_every", "eval_episodes"):
-            if not 1 <= getattr(self, name) <= MOST_STEPS:
-                value = getattr(self, name)
-                raise BadInput(f"{name} is {value}; expected 1 to {MOST_STEPS:,}")
+        most = {
+            "steps": MOST_STEPS,
+            "seeds": MOST_SEEDS,
+            "eval_every": MOST_STEPS,
+            "eval_episodes": MOST_STEPS,
+        }
+        for name, bound in most.items():
+            if not 1 <= (value := getattr(self, name)) <= bound:
+                raise BadInput(f"{name} is {value}; expected 1 to {bound:,}")
         if not 0 <= self.seed <= MOST_STEPS - self.seeds:
             raise BadInput(f"seed is {self.seed}; expected 0 to {MOST_STEPS:,}")
         self.system.check()

@@ -1,4 +1,4 @@
-"""Stopping a run from outside: once for a clean end, twice for one at once."""
+"""Why a run stops before its end, and how it is asked to."""
 
 import signal
 import threading
@@ -17,6 +17,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"stopped and saved; go on with: syntony resume {path}")
         self.path = path
         self.signum = signum
+
+
+class TrainingDiverged(RuntimeError):  # noqa: N818
+    """A loss or a weight of a seed is no longer a finite number."""
 
 
 class Request:

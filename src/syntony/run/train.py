@@ -20,13 +20,8 @@ from syntony.run.load import Run, plan_of
 from syntony.run.plan import Plan, describe, difference
 from syntony.run.progress import Screen
 from syntony.run.provenance import provenance
-from syntony.run.stop import Interrupted, listening
-from syntony.systems.ids import name_of
+from syntony.run.stop import Interrupted, TrainingDiverged, listening
 from syntony.systems.system import System
-
-
-class TrainingDiverged(RuntimeError):  # noqa: N818
-    """A loss or a weight of a seed is no longer a finite number."""
 
 
 def train(
@@ -98,8 +93,9 @@ def resume(
 
 
 def _new_path(plan: Plan) -> Path:
-    task = getattr(plan.system, "task", None)
-    words = [name_of(plan.system)] + ([task.id] if task is not None else [])
+    described = describe(plan)
+    task = described["task"]
+    words = [described["system"]] + ([task["id"]] if task is not None else [])
     return next_free(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(words)))
 
 
@@ -122,10 +118,11 @@ def _settle(plan: Plan, folder: Folder) -> dict[str, Any]:
     # Steps may grow; all else is what the numbers so far came from.
     if found := difference(old, new | {"steps": old.get("steps")}):
         raise BadInput(f"{folder.path} holds another run: {found}; try another --out")
-    if plan.steps < old["steps"]:
+    held = plan_of(folder, plan.system)
+    if plan.steps < held.steps:
         raise BadInput(
             f"steps is {plan.steps}, but the run in {folder.path} goes to "
-            f"{old['steps']}; expected as many or more"
+            f"{held.steps}; expected as many or more"
         )
     return old | {"steps": plan.steps}
 
