@@ -1,7 +1,7 @@
 """The actor-critic that the learners share: how a team acts, judges and improves."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from syntony.equations import densities
 from syntony.equations.returns import critic_loss, n_step_targets
-from syntony.equations.score import actor_loss
+from syntony.equations.score import actor_loss, clipped_actor_loss
 from syntony.errors import BadInput
 from syntony.networks.agents import Actor, Critic, each, team, with_agent_id
 from syntony.optim import Adam
@@ -18,6 +18,7 @@ from syntony.systems.system import Metrics, Samples
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
+State = TypeVar("State")
 Features = Callable[[Float[Array, "*batch N O"]], Float[Array, "*batch N F"]]
 """What the actors see: from observations, whatever else is known."""
 
@@ -48,16 +49,22 @@ class Backbone:
     """Share of a critic that its slow copy takes over after each update."""
     standardise_rewards: bool = True
     """Learn from rewards of zero mean and unit variance."""
+    objective: Literal["a2c", "ppo"] = "a2c"
+    """Learn once from each batch, or several times with a clipped objective."""
+    epochs: int = 4
+    """Times that PPO learns from each batch."""
+    clip: float = 0.2
+    """ε, how far from 1 the ratio of probabilities may lead PPO."""
 
     def check(self) -> None:
         """Raises BadInput where a constant makes no sense."""
-        for name in ("environments", "hidden", "n_step"):
+        for name in ("environments", "hidden", "n_step", "epochs"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected at least 1")
         for name in ("gamma", "polyak"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected 0 to 1")
-        for name in ("actor_lr", "critic_lr", "max_norm", "entropy_coef"):
+        for name in ("actor_lr", "critic_lr", "max_norm", "entropy_coef", "clip"):
             if not getattr(self, name) >= 0.0:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected 0 or more")
 
@@ -170,7 +177,19 @@ def policy_loss(
     logits = densities.masked_logits(logits, episodes.available)
     log_prob = densities.categorical_log_prob(logits, episodes.action)
     entropy = densities.categorical_entropy(logits)
-    loss = actor_loss(log_prob, advantage, entropy, entropy_coef=backbone.entropy_coef)
+    if backbone.objective == "ppo":
+        loss = clipped_actor_loss(
+            log_prob,
+            episodes.log_prob,
+            advantage,
+            entropy,
+            clip=backbone.clip,
+            entropy_coef=backbone.entropy_coef,
+        )
+    else:
+        loss = actor_loss(
+            log_prob, advantage, entropy, entropy_coef=backbone.entropy_coef
+        )
     return masked_mean(loss, episodes.mask), masked_mean(entropy, episodes.mask)
 
 
@@ -195,6 +214,18 @@ def sampled_and_greedy(
         "eval/return_mean_greedy": greedy.returns,
         "eval/length_mean": jnp.sum(sampled.mask, axis=0, dtype=jnp.float32),
     }
+
+
+def improve(
+    backbone: Backbone, learn: Callable[[State], tuple[State, Metrics]], state: State
+) -> tuple[State, Metrics]:
+    """Learns from a batch: once with A2C, `epochs` times with PPO."""
+    if backbone.objective == "a2c":
+        return learn(state)
+    state, metrics = jax.lax.scan(
+        lambda state, _: learn(state), state, length=backbone.epochs
+    )
+    return state, jax.tree.map(lambda m: m[-1], metrics)
 
 
 def improve_actor(

@@ -30,6 +30,7 @@ from syntony.systems.actor_critic import (
     Backbone,
     Judge,
     blank_memory,
+    improve,
     improve_actor,
     joint_state,
     recurrent_policy,
@@ -86,18 +87,23 @@ class Maa2c:
             reward = standardise(rewards, reward)
         reward = jnp.broadcast_to(reward, episodes.reward.shape)
 
-        judge = state.judge
-        (critic_loss, advantage), grad = jax.value_and_grad(
-            value_loss, argnums=1, has_aux=True
-        )(
-            backbone,
-            judge.critic,
-            judge.slow,
-            joint_state(episodes.obs),
-            reward,
-            episodes,
+        state, metrics = improve(
+            backbone, lambda state: self.improve(state, episodes, reward), state
         )
-        actor, actor_memory, metrics = improve_actor(
+        state = state._replace(
+            rewards=rewards, key=key, env_steps=state.env_steps + episodes.steps
+        )
+        return state, metrics | {"train/return": jnp.mean(episodes.returns)}
+
+    def improve(
+        self, state: Maa2cState, episodes: Trajectory, reward: Float[Array, "T E N"]
+    ) -> tuple[Maa2cState, Metrics]:
+        """Returns a wiser critic and, by its advantages, wiser actors."""
+        backbone, judge, joint = self.backbone, state.judge, joint_state(episodes.obs)
+        (loss, advantage), grad = jax.value_and_grad(
+            value_loss, argnums=1, has_aux=True
+        )(backbone, judge.critic, judge.slow, joint, reward, episodes)
+        actor, memory, metrics = improve_actor(
             backbone,
             state.actor,
             state.actor_memory,
@@ -105,19 +111,9 @@ class Maa2c:
             advantage,
             episodes,
         )
-        state = Maa2cState(
-            actor=actor,
-            actor_memory=actor_memory,
-            judge=judge.improve(backbone, grad),
-            rewards=rewards,
-            key=key,
-            env_steps=state.env_steps + episodes.steps,
-        )
-        metrics |= {
-            "train/critic_loss": critic_loss,
-            "train/return": jnp.mean(episodes.returns),
-        }
-        return state, metrics
+        judge = judge.improve(backbone, grad)
+        state = state._replace(actor=actor, actor_memory=memory, judge=judge)
+        return state, metrics | {"train/critic_loss": loss}
 
     def live(
         self,

@@ -36,6 +36,7 @@ from syntony.systems.actor_critic import (
     Backbone,
     Judge,
     blank_memory,
+    improve,
     improve_actor,
     joint_state,
     masked_mean,
@@ -141,25 +142,13 @@ class Smpe:
         episodes = self.live(state, rollout_key, self.backbone.environments)
         state, reward, bonus = self.reward(state, episodes, bonus_key)
 
-        state, advantage, critic_metrics = self.improve_critics(state, episodes, reward)
-        actor, actor_memory, actor_metrics = improve_actor(
-            self.backbone,
-            state.actor,
-            state.actor_memory,
-            self.features(state, episodes.obs[:-1]),
-            advantage,
-            episodes,
+        state, metrics = improve(
+            self.backbone, lambda state: self.improve(state, episodes, reward), state
         )
         env_steps = state.env_steps + episodes.steps
         beliefs = self.improve_beliefs(state, episodes, env_steps, burst_key)
-        state = state._replace(
-            actor=actor,
-            actor_memory=actor_memory,
-            beliefs=beliefs,
-            key=key,
-            env_steps=env_steps,
-        )
-        metrics = {
+        state = state._replace(beliefs=beliefs, key=key, env_steps=env_steps)
+        metrics |= {
             "train/return": jnp.mean(episodes.returns),
             "train/bonus": bonus,
             "train/reconstruction_loss": beliefs.losses.reconstruction,
@@ -167,7 +156,23 @@ class Smpe:
             "train/kl_loss": beliefs.losses.kl,
             "train/filter_weight": beliefs.losses.weight,
         }
-        return state, metrics | critic_metrics | actor_metrics
+        return state, metrics
+
+    def improve(
+        self, state: SmpeState, episodes: Trajectory, reward: Float[Array, "T E N"]
+    ) -> tuple[SmpeState, Metrics]:
+        """Returns wiser critics and filters and, by the advantages, wiser actors."""
+        state, advantage, critic_metrics = self.improve_critics(state, episodes, reward)
+        actor, memory, actor_metrics = improve_actor(
+            self.backbone,
+            state.actor,
+            state.actor_memory,
+            self.features(state, episodes.obs[:-1]),
+            advantage,
+            episodes,
+        )
+        state = state._replace(actor=actor, actor_memory=memory)
+        return state, critic_metrics | actor_metrics
 
     def features(
         self, state: SmpeState, obs: Float[Array, "*batch N O"]

@@ -27,6 +27,8 @@ class Trajectory(NamedTuple):
     """o_0 … o_T; after an episode's last step, its true final observation."""
     available: Bool[Array, "T E N A"]
     action: Int[Array, "T E N"]
+    log_prob: Float[Array, "T E N"]
+    """ln π(a) of the policy that acted."""
     reward: Float[Array, "T E N"]
     """Zero behind the end of an episode."""
     terminated: Bool[Array, "T E"]
@@ -76,11 +78,13 @@ def rollout(
         available = jax.vmap(task.available)(state)
         logits = densities.masked_logits(logits, available)
         action = densities.categorical_sample(noise, logits)
+        log_prob = densities.categorical_log_prob(logits, action)
         task_keys = jax.random.split(task_key, episodes)
         next_state, step = jax.vmap(task.step)(task_keys, state, action)
         terminated, truncated = alive & step.terminated, alive & step.truncated
         reward = jnp.where(alive[:, None], step.reward, 0.0)
-        lived = (state, obs, available, action, reward, terminated, truncated, alive)
+        ended = (terminated, truncated)
+        lived = (state, obs, available, action, log_prob, reward, *ended, alive)
         alive = alive & ~(step.terminated | step.truncated)
         return (next_state, step.obs, alive, memory), lived
 
