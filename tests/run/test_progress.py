@@ -77,4 +77,4 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch):
     assert "training" in text
     assert " 75 %" in text
     # 150,000 steps since the clock's last tick; 50,000 are left.
-    assert "150,000 steps/s, 0s left, latest 0.500" in text
+    assert "150,000 steps/s, 0s left, return 0.500" in text

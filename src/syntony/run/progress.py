@@ -18,7 +18,7 @@ class Screen:
     def __init__(self, plan: Plan, path: Path, *, quiet: bool = False):
         self._plan, self._path = plan, path
         self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-        self._latest: dict[int, float] = {}
+        self._score, self._latest = "", dict[int, float]()
         self._start: tuple[float, int] | None = None
         # Drawn by the main thread alone, between its other duties.
         self._bar = Progress(
@@ -70,18 +70,19 @@ class Screen:
         if gained > 0 and seconds > 0:
             left = (self._plan.steps * self._plan.seeds - done) * seconds / gained
             pace = f"{gained / seconds:,.0f} steps/s, {duration(left)} left"
-        latest = list(self._latest.values())
-        if latest:
-            pace += f", latest {sum(latest) / len(latest):.3f}"
+        if self._latest:
+            mean = sum(self._latest.values()) / len(self._latest)
+            pace += f", {self._score} {mean:.3f}"
         self._bar.update(self._task, completed=done, pace=pace)
 
     def evaluated(self, line: Line) -> None:
         """Prints what an evaluation found, with the intervals of the means."""
         seed, step, wall_s = (line[name] for name in ("seed", "step", "wall_s"))
         scores = scores_of(line)
-        self._latest[int(seed or 0)] = line[scores[0]] or 0.0
+        self._score = title(scores[0])
+        self._latest[seed] = line[scores[0]] or 0.0
         words = [f"{title(name)} {interval(line, name)}" for name in scores]
-        head = f"seed {seed}  step {step:>10,}  {duration(wall_s or 0.0):>7}"
+        head = f"seed {seed}  step {step:>10,}  {duration(wall_s):>7}"
         self.say("  ".join([head, *words]))
 
     def finished(self) -> None:
