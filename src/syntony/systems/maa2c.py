@@ -58,6 +58,7 @@ class Maa2c:
     """Settings of MAA2C, and what it can do: start, learn, be measured."""
 
     task: Task
+    """The world to learn in; see: syntony list tasks."""
     backbone: Backbone = Backbone()
 
     def check(self) -> None:

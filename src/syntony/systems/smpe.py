@@ -93,6 +93,7 @@ class Smpe:
     """Settings of SMPE², and what it can do: start, learn, be measured."""
 
     task: Task
+    """The world to learn in; see: syntony list tasks."""
     backbone: Backbone = Backbone()
     beliefs: Beliefs = Beliefs()
     novelty: Novelty = Novelty()
