@@ -15,7 +15,7 @@ def by_definition(rewards, value, terminated, truncated, gamma, n):
     steps = len(rewards)
     targets = np.zeros(steps)
     for t in range(steps):
-        discount = 1.0
+        discount, k = 1.0, t
         for k in range(t, min(t + n, steps)):
             targets[t] += discount * rewards[k]
             discount *= gamma

@@ -1,6 +1,7 @@
 """SMPE²: which loss moves what, schedules, counts, masks, gradients through filters."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,21 +20,15 @@ STILL = {"belief_lr": 0.0, "filter_lr": 0.0, "filter_critic_lr": 0.0}
 
 
 def small(*, backbone=None, beliefs=None, novelty=None, **settings) -> Smpe:
+    few: dict[str, Any] = {"latent": 4, "replay": 8, "minibatches": 1, "minibatch": 8}
+    few |= {"burst_every": 1, "slow_every": 10**6}
+    narrow: dict[str, Any] = {"environments": 4, "hidden": 8}
+    coarse: dict[str, Any] = {"bits": 6}
     return Smpe(
         task=TASK,
-        backbone=Backbone(**{"environments": 4, "hidden": 8} | (backbone or {})),
-        beliefs=Beliefs(
-            **{
-                "latent": 4,
-                "replay": 8,
-                "burst_every": 1,
-                "minibatches": 1,
-                "minibatch": 8,
-                "slow_every": 10**6,
-            }
-            | (beliefs or {})
-        ),
-        novelty=Novelty(**{"bits": 6} | (novelty or {})),
+        backbone=Backbone(**narrow | (backbone or {})),
+        beliefs=Beliefs(**few | (beliefs or {})),
+        novelty=Novelty(**coarse | (novelty or {})),
         **settings,
     )
 
@@ -222,7 +217,7 @@ def test_the_filtered_critic_learns_and_its_slow_copy_tracks_it(state):
         ):
             want = (1 - tau) * np.asarray(slow) + tau * np.asarray(critic)
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
-    later = first
+    later, last = first, metrics
     for _ in range(60):
         later, _, last = improve(later)
     for loss in ("train/critic_loss", "train/filtered_critic_loss"):

@@ -1,19 +1,17 @@
 """Episodes of a trained team, from above and from inside its members."""
 
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from syntony.equations.densities import categorical_sample, masked_logits
 from syntony.equations.moments import EPSILON, standardise
 from syntony.networks.agents import each, teammates
-from syntony.systems.actor_critic import blank_memory, recurrent_policy
 from syntony.systems.beliefs import filter_weights
 from syntony.systems.smpe import Smpe, SmpeState
+from syntony.tasks.rollout import Trajectory
 
 
 class Episode(NamedTuple):
@@ -59,45 +57,14 @@ def typical_episode(
     system: Smpe, state: SmpeState, key: Key[Array, ""], episodes: int = 31
 ) -> Episode:
     """Returns the episode of median length among so many."""
-    live = jax.jit(lambda state, key: _live(system, state, key, episodes))
-    states, obs, rewards, alive = jax.device_get(live(state, key))
-    lengths = alive.sum(axis=0)
+    live = jax.jit(lambda state, key: system.live(state, key, episodes))
+    lived: Trajectory = jax.device_get(live(state, key))
+    lengths = lived.mask.sum(axis=0)
     typical = np.argsort(lengths, kind="stable")[episodes // 2]
     end = lengths[typical]
-    earned = np.cumsum(rewards[:end, typical])
+    earned = np.cumsum(lived.reward[:end, typical].sum(axis=-1))
     return Episode(
-        states=jax.tree.map(lambda x: x[: end + 1, typical], states),
-        obs=obs[: end + 1, typical],
+        states=jax.tree.map(lambda x: x[: end + 1, typical], lived.state),
+        obs=np.asarray(lived.obs)[: end + 1, typical],
         returns=np.concatenate([np.zeros(1), earned]),
     )
-
-
-def _live(
-    system: Smpe, state: SmpeState, key: Key[Array, ""], episodes: int
-) -> tuple[PyTree[Array], ...]:
-    """Lives whole episodes; unlike a rollout, keeps the task's states."""
-    task, backbone = system.task, system.backbone
-    policy = recurrent_policy(backbone, state.actor, partial(system.features, state))
-    reset_key, live_key = jax.random.split(key)
-    world, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
-
-    def step(carry: tuple[Any, ...], key: Key[Array, ""]) -> tuple[Any, Any]:
-        world, obs, alive, memory = carry
-        act_key, task_key = jax.random.split(key)
-        logits, memory = policy(obs, memory)
-        logits = masked_logits(logits, jax.vmap(task.available)(world))
-        action = categorical_sample(jax.random.gumbel(act_key, logits.shape), logits)
-        keys = jax.random.split(task_key, episodes)
-        next_world, answer = jax.vmap(task.step)(keys, world, action)
-        lived = (world, obs, jnp.sum(answer.reward, axis=-1), alive)
-        alive = alive & ~(answer.terminated | answer.truncated)
-        return (next_world, answer.obs, alive, memory), lived
-
-    alive, memory = jnp.ones(episodes, bool), blank_memory(backbone, task, episodes)
-    keys = jax.random.split(live_key, task.time_limit)
-    last, lived = jax.lax.scan(step, (world, obs, alive, memory), keys)
-    worlds, obs, rewards, alive = lived
-    worlds, obs = jax.tree.map(
-        lambda rest, end: jnp.concatenate([rest, end[None]]), (worlds, obs), last[:2]
-    )
-    return worlds, obs, rewards, alive

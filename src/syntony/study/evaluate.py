@@ -4,17 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from syntony.equations.statistics import bootstrap_interval
 from syntony.run.journal import Line, with_intervals
 from syntony.run.load import Run
 from syntony.run.plan import describe
+from syntony.study.statistics import mean_over_seeds
 
 
 def evaluate(run: Run, *, episodes: int = 1000) -> dict[str, Any]:
     """Evaluates all seeds of a run anew; returns what JSON can hold.
 
-    Intervals are 95 % bootstrap intervals: those of a seed are over its episodes,
-    those of `all` over the means of the seeds. Of one seed the latter are None.
+    Intervals are of 95 %: those of a seed bootstrap its episodes; those of `all` are
+    Student's, over the means of the seeds. Of one seed the latter are None.
 
     Args:
         episodes: how many each seed lives through.
@@ -46,11 +46,12 @@ def over_seeds(lines: list[Line], scores: list[str]) -> Line:
     found: Line = {}
     for name in scores:
         means = np.array([line[name] for line in lines], float)
-        low, high = bootstrap_interval(means) if len(means) > 1 else (None, None)
+        mean, low, high = (float(x[0]) for x in mean_over_seeds(means[:, None]))
+        known = len(means) > 1
         found |= {
-            name: float(means.mean()),
-            f"{name}_low": low,
-            f"{name}_high": high,
+            name: mean,
+            f"{name}_low": low if known else None,
+            f"{name}_high": high if known else None,
         }
     return found
 

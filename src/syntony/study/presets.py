@@ -1,5 +1,8 @@
 """The papers' tables of constants, by name."""
 
+from collections.abc import Callable
+from typing import cast
+
 from syntony.errors import unknown
 from syntony.systems.ids import system as named
 from syntony.systems.system import System
@@ -18,7 +21,7 @@ def preset(system: str, name: str, task: Task) -> System:
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     # The records' own defaults are the paper's.
-    return named(system)(task=task)
+    return cast(Callable[..., System], named(system))(task=task)
 
 
 def default_steps(name: str) -> int:
