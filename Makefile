@@ -16,7 +16,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
-demo: $(READY)  ## Train a small team and show what it learned (about 3 minutes)
+demo: $(READY)  ## Train a small team and show what it learned (a minute or two)
 	@$(BIN)/syntony demo
 
 test: $(READY)  ## Run the tests; SLOW=1 adds those that take minutes
