@@ -1,6 +1,6 @@
 """Gradient descent: optax behind one method, with settings that can be traced."""
 
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import equinox as eqx
 import optax
@@ -9,20 +9,6 @@ from jaxtyping import PyTree
 from syntony.record import record
 
 Model = TypeVar("Model", bound=PyTree)
-
-
-class Optimiser(Protocol):
-    """Turns gradients into steps, and remembers what it needs for the next one."""
-
-    def init(self, model: PyTree) -> PyTree:
-        """Returns the memory before the first step."""
-        ...
-
-    def descend(
-        self, grad: Model, memory: PyTree, model: Model
-    ) -> tuple[Model, PyTree]:
-        """Returns the model one step down, and the memory after it."""
-        ...
 
 
 @record

@@ -208,16 +208,6 @@ def remember(state: BeliefState, episodes: Trajectory) -> BeliefState:
 
 def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefState:
     """Returns the beliefs after one burst of learning over the replay."""
-    draw_key, noise_key = jax.random.split(key)
-    shape = (settings.minibatches, settings.minibatch)
-    obs = draw(state.replay, draw_key, shape)
-    own = standardise(state.pooled, obs)
-    others = teammates(standardise(state.each, obs))
-    # The slow filter stands still during the burst.
-    w_slow = filter_weights(settings, state.slow_filter, own)
-    # One draw serves all agents: no loss ever joins two of them.
-    noise = jax.random.normal(noise_key, (*shape, 1, settings.latent))
-    noise = jnp.broadcast_to(noise, (*own.shape[:-1], settings.latent))
 
     def descend(learners: tuple[PyTree, ...], minibatch: tuple[Array, ...]):
         coders, filters, coder_memory, filter_memory = learners
@@ -234,7 +224,7 @@ def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefS
 
     coders = (state.encoder, state.decoder)
     learners = (coders, state.filter, state.coder_memory, state.filter_memory)
-    minibatches = (own, others, w_slow, noise)
+    minibatches = draw_minibatches(settings, state, key)
     learners, _ = jax.lax.scan(descend, learners, minibatches)
     coders, filters, coder_memory, filter_memory = learners
     # Measured once, on the last minibatch: at every step it would cost a tenth more.
@@ -248,6 +238,23 @@ def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefS
         filter_memory=filter_memory,
         losses=losses,
     )
+
+
+def draw_minibatches(
+    settings: Beliefs, state: BeliefState, key: Key[Array, ""]
+) -> tuple[Array, Array, Array, Array]:
+    """Returns a burst's own and others' observations, slow weights and noise."""
+    draw_key, noise_key = jax.random.split(key)
+    shape = (settings.minibatches, settings.minibatch)
+    obs = draw(state.replay, draw_key, shape)
+    own = standardise(state.pooled, obs)
+    others = teammates(standardise(state.each, obs))
+    # The slow filter stands still during the burst.
+    w_slow = filter_weights(settings, state.slow_filter, own)
+    # One draw serves all agents: no loss ever joins two of them.
+    noise = jax.random.normal(noise_key, (*shape, 1, settings.latent))
+    noise = jnp.broadcast_to(noise, (*own.shape[:-1], settings.latent))
+    return own, others, w_slow, noise
 
 
 def belief_loss(
