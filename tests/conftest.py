@@ -6,12 +6,16 @@ from pathlib import Path
 import jax
 import matplotlib as mpl
 import pytest
+from hypothesis import settings
 from jaxtyping import Array, Key
 
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_debug_nans", True)
 jax.config.update("jax_num_cpu_devices", 2)
 mpl.use("Agg")
+# The first example of a property pays for the compiler.
+settings.register_profile("compiled", deadline=None)
+settings.load_profile("compiled")
 
 # Most of the time goes to the compiler: what it has made once is kept, for the commands
 # that tests start as well.

@@ -1,0 +1,108 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from syntony.equations import signal
+
+VARIANCES = st.floats(0.001, 0.9)
+
+
+def draws(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_noise_power_is_the_inverse_of_the_snr():
+    assert float(signal.noise_power(10.0)) == pytest.approx(0.1)
+    assert float(signal.noise_power(0.0)) == 1.0
+
+
+def test_pairs_and_complex_numbers_are_the_same():
+    z = np.array([1 + 2j, -0.5j], np.complex64)
+    np.testing.assert_array_equal(signal.to_pairs(z), [[1, 2], [0, -0.5]])
+    np.testing.assert_array_equal(signal.from_pairs(signal.to_pairs(z)), z)
+
+
+def test_products_and_quotients_are_those_of_complex_numbers():
+    a, b = draws(5, 3, 2), draws(5, 1, 2, seed=1)
+    ours = signal.from_pairs(signal.complex_multiply(jnp.array(a), jnp.array(b)))
+    za, zb = signal.from_pairs(a), signal.from_pairs(b)
+    np.testing.assert_allclose(ours, za * zb, rtol=1e-5)
+    ours = signal.from_pairs(signal.complex_divide(jnp.array(a), jnp.array(b)))
+    np.testing.assert_allclose(ours, za / zb, rtol=1e-4)
+
+
+def test_complex_noise_splits_its_variance(key):
+    noise = np.asarray(signal.complex_noise(key, (200_000,), 0.3))
+    np.testing.assert_allclose(noise.var(axis=0), [0.15, 0.15], rtol=0.02)
+    assert abs(np.corrcoef(noise.T)[0, 1]) < 0.01
+
+
+def test_average_power_is_one_over_the_whole_codebook():
+    codebook = np.asarray(signal.average_power(jnp.array(draws(16, 4, 2))))
+    energies = np.abs(signal.from_pairs(codebook)) ** 2
+    assert energies.mean() == pytest.approx(1.0, rel=1e-5)
+    assert energies.mean(axis=1).std() > 0.1
+
+
+def test_other_normalisations_hold_codewords_and_symbols():
+    codebook = jnp.array(draws(16, 4, 2))
+    each = np.abs(signal.from_pairs(signal.codeword_power(codebook))) ** 2
+    np.testing.assert_allclose(each.mean(axis=1), 1.0, rtol=1e-5)
+    symbols = np.abs(signal.from_pairs(signal.constant_modulus(codebook)))
+    np.testing.assert_allclose(symbols, 1.0, rtol=1e-5)
+
+
+def test_clipping_shortens_strong_symbols_only():
+    codebook = draws(16, 4, 2)
+    before = signal.from_pairs(codebook)
+    after = signal.from_pairs(signal.clip_amplitude(jnp.array(codebook), 1.2))
+    np.testing.assert_allclose(np.abs(after), np.minimum(np.abs(before), 1.2), 1e-5)
+    np.testing.assert_allclose(np.angle(after), np.angle(before), atol=1e-5)
+
+
+def test_cross_entropy_is_minus_the_log_of_the_softmax():
+    logits, message = draws(7, 5), np.arange(7) % 5
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    ours = signal.cross_entropy(jnp.array(logits), jnp.array(message))
+    np.testing.assert_allclose(ours, -np.log(p[np.arange(7), message]), rtol=1e-5)
+
+
+def test_cross_entropy_survives_confident_receivers():
+    logits = jnp.array([[1e4, 0.0], [1e4, 0.0]])
+    ours = signal.cross_entropy(logits, jnp.array([0, 1]))
+    np.testing.assert_allclose(ours, [0.0, 1e4])
+
+
+@given(VARIANCES)
+def test_the_log_density_is_scipys(variance: float):
+    x, sent = draws(6, 4, 2), draws(6, 4, 2, seed=1)
+    mean = np.sqrt(1 - variance) * x
+    scale = np.sqrt(variance / 2)
+    expected = stats.norm.logpdf(sent, mean, scale).sum(axis=(1, 2))
+    ours = signal.explore_log_prob(jnp.array(sent), jnp.array(x), variance)
+    np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=1e-4)
+
+
+def test_the_score_is_as_printed():
+    x, sent, variance = jnp.array(draws(3, 4, 2)), jnp.array(draws(3, 4, 2)), 0.02
+    score = jax.grad(lambda x: signal.explore_log_prob(sent, x, variance).sum())(x)
+    a = np.sqrt(1 - variance)
+    np.testing.assert_allclose(score, 2 * a / variance * (sent - a * x), rtol=1e-4)
+
+
+@given(VARIANCES)
+def test_exploration_keeps_the_mean_power(variance: float):
+    x = jnp.ones((50_000, 2, 2)) / np.sqrt(2)
+    sent = signal.explore(jax.random.key(1), x, variance)
+    assert float(signal.power(sent).mean()) == pytest.approx(1.0, rel=0.03)
+
+
+def test_exploration_has_the_stated_mean_and_variance(key):
+    x = jnp.broadcast_to(jnp.array(draws(1, 3, 2)), (100_000, 3, 2))
+    sent = np.asarray(signal.explore(key, x, 0.1), np.float64)
+    np.testing.assert_allclose(sent.mean(axis=0), np.sqrt(0.9) * x[0], atol=0.005)
+    np.testing.assert_allclose(sent.var(axis=0), 0.05, rtol=0.03)
