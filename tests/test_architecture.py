@@ -11,6 +11,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS = (
     {"record", "errors"},
+    {"naming"},
     {"optim"},
     {"equations"},
     {"networks"},
