@@ -1,0 +1,366 @@
+"""How good a code can be: block error rates that bound, or stand beside, a link's.
+
+A block is one of `messages` = M, equally likely, in `uses` = N complex channel uses:
+n = 2N real dimensions. `snr_db` is Es/N0 = γ per complex use in dB, for codewords of
+mean energy N; give a number and get a number, or an array and get one of its shape.
+Host side, in double precision: the smallest rates are as exact as the largest.
+
+All but `capacity` (bits a block) are block error rates with the best detection. Their
+names do not say which are bounds; the first word of each explanation does.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, SupportsIndex
+
+import numpy as np
+from jaxtyping import Array, Complex, Float
+from scipy import special, stats
+from scipy.spatial.distance import pdist
+
+from syntony.equations.cones import cap_angle, cap_fraction, outside_cone
+from syntony.errors import BadInput
+
+Snr = float | int | np.number | np.ndarray | Array
+Curve = Any
+"""A float for a number, an array of its shape for an array."""
+Codebook = np.ndarray | Array
+"""Complex [M, C], codewords by channel uses; checked where it comes in."""
+Points = Complex[np.ndarray, "M C"]
+Values = Float[np.ndarray, " S"]
+Grid = Float[np.ndarray, "S K"]
+
+
+def capacity(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+    """Returns N log₂(1 + γ), in bits a block.
+
+    Asymptotic: of longer and longer blocks, those with log₂ M below it can be made
+    free of errors. A short block errs on either side of it.
+
+    Source: Shannon, "A mathematical theory of communication" (1948).
+    """
+    gamma, _, uses = _check(snr_db, messages, uses)
+    return _like(snr_db, uses * np.log1p(gamma) / np.log(2.0))
+
+
+def shannon59(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+    """Lower bound for codewords of equal energy: the sphere cut in M equal cones.
+
+        P ≥ P(noise carries √(nγ) e out of the cone around e with Ω(θ) = 1/M)
+
+    It does not hold for codes whose energy is N only on average: see
+    `shannon59_peak` and `codebook_bound`.
+
+    Source: Shannon, "Probability of error for optimal codes in a Gaussian channel"
+        (1959), eq. 15.
+    """
+    gamma, messages, uses = _check(snr_db, messages, uses)
+    return _like(snr_db, _cone_bound(gamma, messages, 2 * uses))
+
+
+def shannon59_peak(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+    """Lower bound for codewords of energy N at most: `shannon59` in n + 1 dimensions.
+
+    One more real dimension fills each codeword up to energy N, and helps the receiver
+    if anything: γ' = γ n / (n + 1).
+
+    Source: Shannon (1959), section XIII.
+    """
+    gamma, messages, uses = _check(snr_db, messages, uses)
+    return _like(snr_db, _peak_bound(gamma, messages, uses))
+
+
+def codebook_bound(codebook: Codebook, snr_db: Snr) -> Curve:
+    """Lower bound for this size of codebook and its highest energy, of any detector.
+
+        `shannon59_peak` at γ maxᵢ ‖cᵢ‖² / N
+
+    Source: as `shannon59_peak`.
+    """
+    points, gamma = _check_codebook(codebook), _gamma(snr_db)
+    peak = np.max(_energies(points))
+    return _like(snr_db, _peak_bound(gamma * peak, len(points), points.shape[1]))
+
+
+def metaconverse(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+    """Lower bound for codewords of equal energy, a little below `shannon59`.
+
+        P ≥ P(χ'²ₙ(n/γ) > t),   t = (1 + γ) F⁻¹(1/M),   F of χ'²ₙ(n(1 + γ)/γ)
+
+    The best test of the code's output against white noise of power 1 + γ. Below
+    −60 dB it is given as at −60 dB, which bounds as well.
+
+    Source: Polyanskiy, Poor and Verdú, "Channel coding rate in the finite blocklength
+        regime", IEEE Trans. Inf. Theory 56 (2010), theorem 41.
+    """
+    gamma, messages, uses = _check(snr_db, messages, uses)
+    n = 2 * uses
+    gamma = np.maximum(gamma, 1e-6)  # SciPy's χ'² fails for n/γ far above.
+    edge = stats.ncx2.ppf(1.0 / messages, n, n * (1.0 + gamma) / gamma)
+    return _like(snr_db, stats.ncx2.sf((1.0 + gamma) * edge, n, n / gamma))
+
+
+def normal_approximation(
+    snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex
+) -> Curve:
+    """Approximation, no bound: good for hundreds of uses, pessimistic for a few.
+
+        P ≈ Q((nC − log₂M + ½ log₂n) / √(nV))
+        C = ½ log₂(1 + γ),   V = γ(γ + 2) / (2(γ + 1)²) log₂²e   per real dimension
+
+    Source: Polyanskiy, Poor and Verdú (2010), eq. 296.
+    """
+    gamma, messages, uses = _check(snr_db, messages, uses)
+    n = 2 * uses
+    # In nats: the ratio is the same.
+    spare = 0.5 * n * np.log1p(gamma) - math.log(messages) + 0.5 * np.log(n)
+    dispersion = 0.5 * gamma * (gamma + 2.0) / (gamma + 1.0) ** 2
+    return _like(snr_db, special.ndtr(-spare / np.sqrt(n * dispersion)))
+
+
+def random_sphere(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+    """Upper bound on the best code: the mean over codes drawn evenly on the sphere.
+
+        1 − E[(1 − Ω(Θ))^{M−1}],   Θ the angle between what was sent and received
+
+    Exact for that mean; some code is at least as good.
+
+    Source: Shannon (1959), section V.
+    """
+    gamma, messages, uses = _check(snr_db, messages, uses)
+    n = 2 * uses
+    offset = np.sqrt(n * gamma)
+    angle, weight = _random_angles(offset, messages, n)
+    # By parts: the nearest of the M − 1 others is at θ, the received vector beyond.
+    beyond = outside_cone(offset[:, None], angle, n)
+    return _like(
+        snr_db, np.sum(weight * _nearest_density(angle, messages, n) * beyond, -1)
+    )
+
+
+def qpsk_bler(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+    """Exact rate of uncoded QPSK, M = 4^N: any of 2N bits wrong is a block wrong.
+
+        P = 1 − (1 − Q(√γ))^{2N}
+
+    Raises:
+        BadInput: `messages` is not 4 to the power of `uses`, or as for all.
+    """
+    gamma, messages, uses = _check(snr_db, messages, uses)
+    _check_qpsk(messages, uses)
+    return _like(snr_db, _qpsk(gamma, uses))
+
+
+def union_bound(codebook: Codebook, snr_db: Snr) -> Curve:
+    """Upper bound for this codebook, detected with maximum likelihood; it may exceed 1.
+
+        P ≤ (1/M) Σ_{i≠j} Q(√(γ d²ᵢⱼ / 2))
+
+    The codebook is taken as it is, against noise of power 1/γ a use. Tight where the
+    rate is below some 10⁻³.
+    """
+    points, gamma = _check_codebook(codebook), _gamma(snr_db)
+    distance = pdist(_real(points))
+    # Each pair errs both ways.
+    sums = [2.0 * np.sum(special.ndtr(-distance * np.sqrt(0.5 * one))) for one in gamma]
+    return _like(snr_db, np.array(sums) / len(points))
+
+
+def rayleigh_outage(snr_db: Snr, rate: float | int) -> Curve:
+    """Approximation, no bound for short blocks: P(log₂(1 + γ|h|²) < R), |h|² ~ Exp(1).
+
+        P = 1 − exp(−(2^R − 1) / γ)
+
+    Args:
+        snr_db: γ, as above, the mean over fades.
+        rate: R > 0, bits a use.
+    """
+    if not (np.isfinite(rate) and 0 < rate < 1000):
+        raise BadInput(f"rate is {rate}; expected bits a use, above 0, e.g. 2.0")
+    return _like(snr_db, -np.expm1(-(2.0**rate - 1.0) / _gamma(snr_db)))
+
+
+def rayleigh_csi_bound(
+    snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex
+) -> Curve:
+    """Lower bound for equal energy and Rayleigh block fading, known or not.
+
+        P ≥ E[shannon59(γ|h|²)],   |h|² ~ Exp(1), one h a block
+
+    A receiver that is told h can do no worse than one that is not.
+
+    Source: Shannon (1959) given h.
+    """
+    gamma, messages, uses = _check(snr_db, messages, uses)
+    n = 2 * uses
+    sine = np.sin(cap_angle(1.0 / messages, n))
+    # At this offset the edge of the cone is √n + 9 deviations away.
+    reach = (np.sqrt(n) + 9.0) / (sine * np.sqrt(n))
+    return _like(snr_db, _faded(lambda g: _cone_bound(g, messages, n), gamma, reach))
+
+
+def rayleigh_qpsk(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+    """Exact rate of uncoded QPSK in Rayleigh block fading, if the receiver is told h.
+
+        P = E[1 − (1 − Q(√γ|h|))^{2N}],   |h|² ~ Exp(1), one h a block
+
+    Raises:
+        BadInput: `messages` is not 4 to the power of `uses`, or as for all.
+    """
+    gamma, messages, uses = _check(snr_db, messages, uses)
+    _check_qpsk(messages, uses)
+    return _like(snr_db, _faded(lambda g: _qpsk(g, uses), gamma, 10.0))
+
+
+def min_distance(codebook: Codebook) -> float:
+    """Returns minᵢ≠ⱼ ‖cᵢ − cⱼ‖; twice as far is worth 6 dB at high SNR."""
+    return float(np.min(pdist(_real(_check_codebook(codebook)))))
+
+
+def mean_energy(codebook: Codebook) -> float:
+    """Returns the mean of ‖c‖² / N over the codewords: 1 for a codebook in use."""
+    return float(np.mean(_energies(_check_codebook(codebook))))
+
+
+def energy_spread(codebook: Codebook) -> tuple[float, float]:
+    """Returns the lowest and the highest ‖c‖² / N: alike if `shannon59` holds."""
+    energies = _energies(_check_codebook(codebook))
+    return float(np.min(energies)), float(np.max(energies))
+
+
+def _cone_bound(gamma: np.ndarray, messages: int, dimensions: int) -> np.ndarray:
+    angle = cap_angle(1.0 / messages, dimensions)
+    return outside_cone(np.sqrt(dimensions * gamma), angle, dimensions)
+
+
+def _peak_bound(gamma: Values, messages: int, uses: int) -> Values:
+    n = 2 * uses
+    return _cone_bound(gamma * n / (n + 1), messages, n + 1)
+
+
+def _qpsk(gamma: np.ndarray, uses: int) -> np.ndarray:
+    return -np.expm1(2 * uses * np.log1p(-special.ndtr(-np.sqrt(gamma))))
+
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
+
+
+def _between(low: Values, high: Values) -> tuple[Grid, Grid]:
+    """Returns nodes and weights of an integral, on a new last axis."""
+    half = 0.5 * (high - low)
+    return low[:, None] + half[:, None] * (1 + _NODES), half[:, None] * _WEIGHTS
+
+
+def _faded(bler: Callable[[Grid], Grid], gamma: Values, reach: float) -> Values:
+    """Returns E[bler(γ a²)] over a fade's amplitude a, of density 2a e^{−a²}.
+
+    Args:
+        bler: of the SNR; smooth in its root, and nothing where that exceeds `reach`.
+        gamma: mean SNR.
+        reach: of √(γ a²).
+    """
+    # e^{−7²} is nothing either.
+    end = np.minimum(reach / np.sqrt(gamma), 7.0)
+    a, weight = _between(np.zeros_like(end), end)
+    density = 2.0 * a * np.exp(-(a**2))
+    return np.sum(weight * density * bler(gamma[:, None] * a**2), axis=-1)
+
+
+def _random_angles(offset: Values, messages: int, n: int) -> tuple[Grid, Grid]:
+    """Returns nodes and weights over the angles at which the nearest other may be."""
+    # P(none of the others within θ) is e^{−45} at the far end, e^{−0.001} at the knee:
+    # between them it falls, and the larger n the more steeply.
+    far = cap_angle(-np.expm1(-45.0 / max(messages - 1, 1)), n)
+    knee = cap_angle(-np.expm1(-0.001 / max(messages - 1, 1)), n)
+    noise = np.arcsin(np.minimum((np.sqrt(n) + 14.0) / offset, 1.0))
+    end = np.where(noise < np.pi / 2, np.minimum(noise, far), far)
+    near = _between(np.zeros_like(end), np.minimum(knee, end))
+    steep = _between(np.minimum(knee, end), end)
+    angle, weight = (np.concatenate(pair, -1) for pair in zip(near, steep, strict=True))
+    return angle, weight
+
+
+def _nearest_density(angle: Grid, messages: int, n: int) -> Grid:
+    """Returns (M − 1)(1 − Ω)^{M−2} Ω', the density of the nearest other's angle."""
+    near, rest = cap_fraction(angle, n), cap_fraction(np.pi - angle, n)
+    log_rest = np.where(near < 0.5, np.log1p(-np.minimum(near, 0.5)), np.log(rest))
+    log_slope = (n - 2) * np.log(np.sin(angle)) - special.betaln((n - 1) / 2, 0.5)
+    return (messages - 1) * np.exp((messages - 2) * log_rest + log_slope)
+
+
+def _real(codebook: Points) -> Float[np.ndarray, "M 2*C"]:
+    return np.concatenate([np.real(codebook), np.imag(codebook)], axis=1)
+
+
+def _energies(codebook: Points) -> Float[np.ndarray, " M"]:
+    return np.mean(np.abs(codebook) ** 2, axis=1, dtype=float)
+
+
+def _like(snr_db: Snr, values: Values) -> Curve:
+    """Returns one value for each SNR, in the shape in which these were given."""
+    return (
+        float(values[0]) if np.ndim(snr_db) == 0 else values.reshape(np.shape(snr_db))
+    )
+
+
+# Beyond any use; SciPy's χ'² does not reach tails of 2^−700.
+_MOST_DB = 100.0
+_MOST_BITS = 400
+
+
+def _check(
+    snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex
+) -> tuple[Values, int, int]:
+    """Returns γ, M, N, or raises `BadInput`."""
+    messages = _whole("messages", messages, 2, "256")
+    if messages > 2**_MOST_BITS:
+        raise BadInput(f"messages is above 2**{_MOST_BITS}; expected at most that")
+    return _gamma(snr_db), messages, _whole("uses", uses, 1, "4")
+
+
+def _whole(name: str, value: SupportsIndex, least: int, example: str) -> int:
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        whole = least - 1
+    if whole < least:
+        raise BadInput(
+            f"{name} is {value!r}; expected a whole number from {least}, e.g. {example}"
+        )
+    return whole
+
+
+def _gamma(snr_db: Snr) -> Values:
+    try:
+        values = np.asarray(snr_db, dtype=float)
+    except (TypeError, ValueError):
+        values = np.asarray(np.nan)
+    if not np.all(np.abs(values) <= _MOST_DB):
+        raise BadInput(
+            f"snr_db is {snr_db!r}; expected finite dB, within ±{_MOST_DB:g}, e.g. 10.0"
+        )
+    return 10.0 ** (values.ravel() / 10.0)
+
+
+def _check_codebook(codebook: Codebook) -> Points:
+    try:
+        points = np.asarray(codebook, dtype=complex)
+    except (TypeError, ValueError):
+        points = np.zeros(0, dtype=complex)
+    if points.ndim != 2 or len(points) < 2 or points.size == 0:
+        raise BadInput(
+            f"codebook has shape {np.shape(points)}; expected complex [messages, uses],"
+            " e.g. (256, 4)"
+        )
+    if not np.all(np.isfinite(points)):
+        raise BadInput("codebook holds values that are not finite; expected numbers")
+    return points
+
+
+def _check_qpsk(messages: int, uses: int) -> None:
+    if messages != 4**uses:
+        raise BadInput(
+            f"QPSK in {uses} uses has {4**uses} messages, not {messages}; expected "
+            f"messages = 4**uses"
+        )

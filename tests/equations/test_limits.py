@@ -1,0 +1,330 @@
+"""Bounds against stored tables, closed forms, other quadratures, and each other."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, special, stats
+
+from syntony.equations import limits
+from syntony.equations.cones import cap_angle, cap_fraction, outside_cone
+from syntony.errors import BadInput
+
+TABLES = Path(__file__).parents[1] / "tables"
+AWGN = json.loads((TABLES / "link_bounds_awgn.json").read_text())
+FADING = json.loads((TABLES / "link_bounds_rbf.json").read_text())
+REALS = np.load(TABLES / "e8_256.npy")
+E8 = REALS[:, 0::2] + 1j * REALS[:, 1::2]
+
+BOUNDS = {
+    "capacity_bits": limits.capacity,
+    "shannon59": limits.shannon59,
+    "shannon59_peak": limits.shannon59_peak,
+    "metaconverse": limits.metaconverse,
+    "normal_approx": limits.normal_approximation,
+    "qpsk": limits.qpsk_bler,
+}
+# What is a probability, falls with the SNR, and takes any M and N.
+RATES = [
+    limits.shannon59,
+    limits.shannon59_peak,
+    limits.metaconverse,
+    limits.random_sphere,
+    limits.rayleigh_csi_bound,
+]
+
+
+def column(rows, name):
+    return np.array([row[name] for row in rows], float)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_awgn_table(name):
+    rows = AWGN["rows"]
+    got = BOUNDS[name](column(rows, "snr_db"), 256, 4)
+    np.testing.assert_allclose(got, column(rows, name), rtol=1e-6)
+
+
+def test_union_bound_of_the_stored_packing():
+    rows = AWGN["rows"]
+    got = limits.union_bound(E8, column(rows, "snr_db"))
+    np.testing.assert_allclose(got, column(rows, "e8_union"), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("outage_R2", 2.0), ("outage_R1p6", 1.6)])
+def test_outage_table(name, rate):
+    got = limits.rayleigh_outage(column(FADING, "snr_db"), rate)
+    np.testing.assert_allclose(got, column(FADING, name), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("bound", "name", "uses"),
+    [
+        (limits.rayleigh_csi_bound, "csir_shannon59_N4", 4),
+        (limits.rayleigh_csi_bound, "csir_shannon59_N5", 5),
+        (limits.rayleigh_qpsk, "csi_qpsk_N4", 4),
+    ],
+)
+def test_fading_table(bound, name, uses):
+    """The table's own quadrature is good to 5e-5: tighter checks follow below."""
+    got = bound(column(FADING, "snr_db"), 256, uses)
+    np.testing.assert_allclose(got, column(FADING, name), rtol=5e-5)
+
+
+def test_random_sphere_table():
+    """As for fading: this column's own error is 5e-5."""
+    got = limits.random_sphere(column(AWGN["rows"], "snr_db"), 256, 4)
+    np.testing.assert_allclose(got, column(AWGN["rows"], "random_sphere"), rtol=5e-5)
+
+
+def test_info_of_the_stored_packing():
+    info = AWGN["info"]
+    assert np.degrees(cap_angle(1 / 256, 8)) == pytest.approx(info["cone_angle_deg"])
+    assert limits.min_distance(E8) ** 2 == pytest.approx(info["e8_dmin2"], rel=1e-9)
+    assert limits.mean_energy(E8) == pytest.approx(1.0, rel=1e-12)
+    low, high = limits.energy_spread(E8)
+    energies = np.sum(REALS**2, axis=1) / 4
+    assert (low, high) == pytest.approx((energies.min(), energies.max()))
+
+
+@pytest.mark.parametrize(("messages", "uses"), [(2, 1), (2, 4), (2, 30)])
+def test_two_opposite_words_err_by_the_tail(messages, uses):
+    """M = 2: the cone is a half-space, P = Q(√(nγ)), and no code does better."""
+    snr_db = np.array([-20.0, 0.0, 5.0, 10.0])
+    want = stats.norm.sf(np.sqrt(2 * uses * 10 ** (snr_db / 10)))
+    np.testing.assert_allclose(limits.shannon59(snr_db, messages, uses), want, 1e-9)
+    pair = np.stack([np.ones(uses), -np.ones(uses)]).astype(complex)
+    np.testing.assert_allclose(limits.union_bound(pair, snr_db), want, rtol=1e-12)
+
+
+def test_three_words_in_the_plane_meet_the_bound():
+    """M = 3, N = 1: 3PSK's decision regions are the cones, so its rate is the bound."""
+    gamma = 10.0
+    inside = integrate.dblquad(
+        lambda q, i: np.exp(-((i - np.sqrt(gamma)) ** 2) - q**2) / np.pi,
+        0,
+        12,
+        lambda i: -np.tan(np.pi / 3) * i,
+        lambda i: np.tan(np.pi / 3) * i,
+        epsabs=1e-13,
+    )
+    # The cone's half-angle is 60°, wholly in i > 0.
+    assert limits.shannon59(10.0, 3, 1) == pytest.approx(1 - inside[0], rel=1e-8)
+
+
+def panels(low, high, count):
+    """Nodes and weights of a fine rule that adapts to nothing."""
+    x, w = np.polynomial.legendre.leggauss(24)
+    edges = np.linspace(low, high, count + 1)
+    half = (high - low) / count / 2
+    return ((edges[:-1] + half)[:, None] + half * x).ravel(), np.tile(half * w, count)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3, 8, 15, 60])
+@pytest.mark.parametrize("angle", [0.05, 0.6, 0.78, 0.79, 1.2, 1.7, 2.5])
+def test_outside_cone_against_a_fine_quadrature(dimensions, angle):
+    """Given r = |rest| ~ χ_{n−1}: outside if y < r cot θ, y ~ N(μ, 1)."""
+    r, weight = panels(0.0, np.sqrt(dimensions) + 18.0, 400)
+    density = stats.chi.pdf(r, dimensions - 1)
+    for offset in (0.0, 1.0, 4.0, 9.0):
+        want = np.sum(weight * density * stats.norm.cdf(r / np.tan(angle), offset))
+        got = outside_cone(offset, angle, dimensions)
+        assert got == pytest.approx(want, rel=1e-9)
+
+
+@given(st.floats(1e-12, 1 - 1e-9), st.integers(2, 300), st.integers(1, 200).map(float))
+def test_cap_angle_inverts_cap_fraction(fraction, dimensions, bits):
+    for share in (fraction, 2.0**-bits):
+        angle = cap_angle(share, dimensions)
+        assert cap_fraction(angle, dimensions) == pytest.approx(share, rel=1e-7)
+
+
+def test_caps_of_the_circle_and_the_sphere():
+    """In the plane Ω = θ/π; in space the cap's height over the diameter."""
+    angle = np.linspace(0.01, 3.1, 30)
+    np.testing.assert_allclose(cap_fraction(angle, 2), angle / np.pi, rtol=1e-10)
+    np.testing.assert_allclose(cap_fraction(angle, 3), np.sin(angle / 2) ** 2, 1e-9)
+
+
+def test_hamming_row_of_the_literature():
+    """n = 7 real uses, M = 16: energy 1 per real use is γ = 2 R Eb/N0, R = 4/7."""
+    want = {0: 0.1588, 2: 0.04994, 4: 0.007075, 6: 2.674e-4, 8: 1.166e-6}
+    angle = cap_angle(1 / 16, 7)
+    for ebn0_db, bound in want.items():
+        gamma = 2 * 4 / 7 * 10 ** (ebn0_db / 10)
+        got = outside_cone(np.sqrt(7 * gamma), angle, 7)
+        assert got == pytest.approx(bound, rel=1e-3)
+
+
+def test_metaconverse_is_the_best_test_between_two_noises():
+    """P is the miss rate of ‖y‖² ≤ t, whose false alarms under white noise are 1/M."""
+    rng = np.random.default_rng(0)
+    n, gamma, blocks = 8, 10**0.4, 400_000
+    code = rng.normal(size=(blocks, n)) + np.sqrt(gamma)
+    white = np.sqrt(1 + gamma) * rng.normal(size=(blocks, n))
+    # The likelihood ratio of N(c, I) to N(0, (1 + γ) I).
+    centre = np.sqrt(gamma) * (1 + gamma) / gamma
+    statistic = np.sum((white - centre) ** 2, axis=1)
+    missed = np.sum((code - centre) ** 2, axis=1) > np.quantile(statistic, 1 / 256)
+    assert limits.metaconverse(4.0, 256, 4) == pytest.approx(missed.mean(), abs=0.012)
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 6.0, 12.0])
+def test_random_sphere_against_the_plane_of_sent_and_received(snr_db):
+    n, mu = 8, np.sqrt(8 * 10 ** (snr_db / 10))
+    x, w = np.polynomial.legendre.leggauss(400)
+    y, r = mu + 9 * x[:, None], 4.5 * (1 + x[None])
+    weight = 9 * w[:, None] * stats.norm.pdf(y - mu) * 4.5 * w * stats.chi.pdf(r, n - 1)
+    share = cap_fraction(np.arctan2(r, y), n)
+    want = np.sum(weight * (1 - (1 - share) ** 255))
+    assert limits.random_sphere(snr_db, 256, 4) == pytest.approx(want, rel=1e-9)
+
+
+def test_random_sphere_of_two_words():
+    """M = 2: E[Q(√γ d/√2)] over the distance of two random points of the sphere."""
+    n, gamma = 4, 10**0.3
+
+    def pair(angle):
+        density = np.sin(angle) ** (n - 2) / special.beta((n - 1) / 2, 0.5)
+        distance = 2 * np.sqrt(n / 2) * np.sin(angle / 2)
+        return density * stats.norm.sf(np.sqrt(gamma / 2) * distance)
+
+    want = integrate.quad(pair, 0, np.pi)[0]
+    assert limits.random_sphere(3.0, 2, 2) == pytest.approx(want, rel=1e-9)
+
+
+@pytest.mark.parametrize("snr_db", [-10.0, 10.0, 40.0])
+def test_faded_qpsk_of_one_use_has_a_closed_form(snr_db):
+    """N = 1, 1 − (1 − Q)²: E[Q] and E[Q²] over Rayleigh fades are known.
+
+    Source: Simon and Alouini, "Digital Communication over Fading Channels", chapter 5.
+    """
+    gamma = 10 ** (snr_db / 10)
+    root = np.sqrt(gamma / (2 + gamma))
+    mean = 1 / (2 + gamma) / (1 + root)  # ½(1 − root), without its cancellation
+    square = 0.25 * (1 - root * 4 / np.pi * np.arctan(1 / root))
+    want = 2 * mean - square
+    assert limits.rayleigh_qpsk(snr_db, 4, 1) == pytest.approx(want, rel=1e-9)
+
+
+def test_fading_bound_against_a_fine_quadrature():
+    snr_db, gamma = 20.0, 100.0
+
+    amplitude, weight = panels(0.0, 1.2, 60)
+    given_h = limits.shannon59(20 * np.log10(np.sqrt(gamma) * amplitude), 256, 4)
+    want = np.sum(weight * 2 * amplitude * np.exp(-(amplitude**2)) * given_h)
+    got = limits.rayleigh_csi_bound(snr_db, 256, 4)
+    assert got == pytest.approx(want, rel=1e-9)
+
+
+def test_normal_approximation_meets_the_bounds_at_length():
+    """What it is for: at N = 500 it lies close to what bounds the best code."""
+    snr_db = np.array([-1.0, -0.5, 0.0])
+    low = limits.shannon59(snr_db, 2**400, 500)
+    high = limits.random_sphere(snr_db, 2**400, 500)
+    middle = limits.normal_approximation(snr_db, 2**400, 500)
+    assert np.all(low < high)
+    np.testing.assert_allclose(np.log10(middle), np.log10(low), atol=0.5)
+    np.testing.assert_allclose(np.log10(middle), np.log10(high), atol=0.5)
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(RATES),
+    st.floats(-30, 25),
+    st.floats(0.01, 5),
+    st.integers(2, 5000),
+    st.integers(1, 12),
+)
+def test_rates_fall_with_snr_and_rise_with_messages(rate, snr_db, step, messages, uses):
+    here = rate(snr_db, messages, uses)
+    assert 0 <= rate(snr_db + step, messages, uses) <= here * (1 + 1e-9)
+    assert here * (1 - 1e-9) <= rate(snr_db, messages + 1, uses) <= 1
+
+
+@settings(max_examples=25)
+@given(st.floats(-20, 20), st.integers(2, 5000), st.integers(1, 12))
+def test_order_of_the_bounds(snr_db, messages, uses):
+    equal = limits.shannon59(snr_db, messages, uses)
+    assert limits.metaconverse(snr_db, messages, uses) <= equal * (1 + 1e-6)
+    assert limits.shannon59_peak(snr_db, messages, uses) <= equal * (1 + 1e-9)
+    assert equal <= limits.random_sphere(snr_db, messages, uses) * (1 + 1e-9)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.integers(2, 40), st.integers(1, 5), st.floats(-5, 15))
+def test_any_codebook_lies_between_its_bounds(seed, messages, uses, snr_db):
+    rng = np.random.default_rng(seed)
+    words = rng.normal(size=(messages, uses)) + 1j * rng.normal(size=(messages, uses))
+    above = limits.union_bound(words, snr_db) * (1 + 1e-9)
+    assert limits.codebook_bound(words, snr_db) <= above
+    words /= np.sqrt(np.mean(np.abs(words) ** 2, axis=1, keepdims=True))
+    above = limits.union_bound(words, snr_db) * (1 + 1e-9)
+    assert limits.shannon59(snr_db, messages, uses) <= above
+
+
+def test_codebook_bound_counts_the_loudest_word():
+    """Equal energy 2 instead of 1 is 3.01 dB more."""
+    words = np.exp(2j * np.pi * np.arange(8) / 8)[:, None]
+    louder = limits.codebook_bound(np.sqrt(2) * words, 5.0)
+    want = limits.shannon59_peak(5.0 + 10 * np.log10(2), 8, 1)
+    assert louder == pytest.approx(want, rel=1e-9)
+
+
+def test_limits_of_no_and_of_all_signal():
+    for rate in RATES:
+        assert rate(-100.0, 256, 4) == pytest.approx(1 - 1 / 256, rel=1e-4)
+    assert limits.shannon59(100.0, 256, 4) == 0.0
+    assert limits.qpsk_bler(-100.0, 256, 4) == pytest.approx(1 - 1 / 256, rel=1e-4)
+
+
+def test_the_smallest_rates_stay_exact():
+    """At high SNR QPSK errs by 2N tails, down to 10^-100 and beyond."""
+    for snr_db in (20.0, 26.0):
+        tail = stats.norm.sf(np.sqrt(10 ** (snr_db / 10)))
+        assert limits.qpsk_bler(snr_db, 256, 4) == pytest.approx(8 * tail, rel=1e-9)
+    # The slope of ln P tends to −n sin²θ / 2 in γ.
+    low, high = limits.shannon59(np.array([24.0, 24.1]), 256, 4)
+    slope = np.log(high / low) / (10**2.41 - 10**2.4)
+    assert slope == pytest.approx(-4 * np.sin(cap_angle(1 / 256, 8)) ** 2, rel=0.05)
+
+
+def test_numbers_give_numbers_and_arrays_arrays():
+    for bound in (*BOUNDS.values(), limits.random_sphere, limits.rayleigh_qpsk):
+        one = bound(7, 256, 4)
+        assert type(one) is float
+        many = bound(np.array([[7, 3, 0]]), 256, 4)
+        assert many.shape == (1, 3)
+        assert many[0, 0] == pytest.approx(one, rel=1e-12)
+    assert type(limits.union_bound(E8, 7.0)) is float
+    assert limits.union_bound(E8, np.array([[7.0, 8.0]])).shape == (1, 2)
+    assert type(limits.rayleigh_outage(7.0, 2)) is float
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: limits.shannon59(3.0, 1, 4), "messages is 1; expected"),
+        (lambda: limits.shannon59(3.0, 256, 0), "uses is 0; expected"),
+        (lambda: limits.capacity(np.nan, 256, 4), "snr_db is nan; expected"),
+        (lambda: limits.capacity(np.array([1, np.inf]), 256, 4), "snr_db is array"),
+        (lambda: limits.metaconverse(3.0, 2**401, 4), "at most"),
+        (lambda: limits.qpsk_bler(3.0, 255, 4), "256 messages, not 255"),
+        (lambda: limits.rayleigh_qpsk(3.0, 16, 4), "256 messages, not 16"),
+        (lambda: limits.union_bound(E8[:1], 3.0), "shape"),
+        (lambda: limits.union_bound(E8[0], 3.0), "shape"),
+        (lambda: limits.min_distance(E8 * np.inf), "not finite"),
+        (lambda: limits.rayleigh_outage(3.0, 0.0), "rate is 0.0"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(call, message):
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(BadInput, match=message) as error,
+    ):
+        call()
+    assert "expected" in str(error.value)
+    assert "\n" not in str(error.value)
