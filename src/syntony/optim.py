@@ -33,6 +33,27 @@ class Adam:
 
 
 @record
+class Sgd:
+    """Plain gradient descent, on gradients of bounded norm."""
+
+    learning_rate: float
+    max_norm: float
+    """Gradients are scaled down to this global norm."""
+
+    def init(self, model: PyTree) -> PyTree:
+        return self._transform().init(model)
+
+    def descend(
+        self, grad: Model, memory: PyTree, model: Model
+    ) -> tuple[Model, PyTree]:
+        return _descend(self._transform(), grad, memory, model)
+
+    def _transform(self) -> optax.GradientTransformation:
+        clip = optax.clip_by_global_norm(self.max_norm)
+        return optax.chain(clip, optax.sgd(self.learning_rate))
+
+
+@record
 class RmsProp:
     """RMSprop with PyTorch's form and constants: g / (√v + 10⁻⁸)."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from syntony.equations.statistics import bootstrap_interval
+from syntony.equations.statistics import bootstrap_interval, wilson_interval
 
 
 def test_samples_without_spread_leave_no_doubt():
@@ -39,3 +39,14 @@ def test_interval_of_a_normal_mean_has_the_width_of_theory():
 def test_same_samples_same_interval():
     samples = np.random.default_rng(4).normal(size=50)
     assert bootstrap_interval(samples) == bootstrap_interval(samples)
+
+
+@pytest.mark.parametrize(("events", "trials"), [(0, 100), (3, 1000), (50, 100)])
+def test_wilson_by_its_formula(events: int, trials: int):
+    z, p = 1.959963985, events / trials
+    middle = p + z**2 / (2 * trials)
+    spread = z * np.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2))
+    low, high = wilson_interval(events, trials)
+    scale = 1 + z**2 / trials
+    assert low == pytest.approx((middle - spread) / scale, abs=1e-9)
+    assert high == pytest.approx((middle + spread) / scale, abs=1e-9)

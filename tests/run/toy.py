@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.errors import BadInput
 from syntony.record import record
@@ -31,10 +31,16 @@ class Toy:
     size: int = 3
     explodes_at: int = 0
     """The step from which losses are not a number; never if 0."""
+    content: int = 0
+    """The step from which nothing more is to be learned; never if 0."""
 
     def check(self) -> None:
         if self.size < 1:
             raise BadInput(f"size is {self.size}; expected at least 1")
+
+    @property
+    def stand_in(self) -> "Toy":
+        return self
 
     def init(self, key: Key[Array, ""]) -> ToyState:
         x_key, run_key = jax.random.split(key)
@@ -56,6 +62,9 @@ class Toy:
 
     def progress(self, state: ToyState) -> Int[Array, ""]:
         return state.steps
+
+    def done(self, state: ToyState) -> Bool[Array, ""]:
+        return (self.content > 0) & (state.steps >= self.content)
 
     def evaluate(self, state: ToyState, key: Key[Array, ""], episodes: int) -> Samples:
         noise = jax.random.normal(key, (episodes,))

@@ -1,11 +1,19 @@
 """`syntony evaluate`: what a run has learned, as a table or as JSON."""
 
 import json
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
 
 from syntony.cli.flags import Run, Switch, parse
+from syntony.errors import BadInput
+
+MOST_POINTS = 200
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,18 @@ class Evaluate:
     run: Run
     """The run folder."""
     episodes: int = 1000
-    """Episodes that each seed lives through."""
+    """Of a team: episodes that each seed lives through."""
+    snr_db: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="LOW:HIGH:STEP", help_behavior_hint="(default: as in training)"
+        ),
+    ] = None
+    """Of a link: SNRs to measure at, in dB, e.g. 0:12:1; or one, e.g. 10."""
+    errors: int = 1000
+    """Of a link: wrong blocks at which a point is sure enough."""
+    blocks: int = 2_000_000
+    """Of a link: blocks at which a point ends anyway."""
     json: Switch = False
     """Print one JSON object, and nothing else."""
 
@@ -29,17 +48,110 @@ def run(words: list[str]) -> None:
     # Late: --help need not wait for JAX.
     from syntony.run.devices import remember_programs
     from syntony.run.load import load
-    from syntony.study.evaluate import evaluate
+    from syntony.systems.link import Link
 
     remember_programs()
-    found = evaluate(load(asked.run), episodes=asked.episodes)
+    loaded = load(asked.run)
+    if isinstance(loaded.system, Link):
+        _evaluate_link(loaded, asked)
+    else:
+        _evaluate_team(loaded, asked)
+
+
+def _evaluate_team(loaded: Any, asked: Evaluate) -> None:
+    from syntony.study.evaluate import evaluate
+
+    if asked.snr_db is not None:
+        raise BadInput(f"{asked.run} is a team, which has no SNR; leave out --snr-db")
+    found = evaluate(loaded, episodes=asked.episodes)
     if asked.json:
         print(json.dumps(found, allow_nan=False))
     else:
-        _print_table(found)
+        _print_team(found)
 
 
-def _print_table(found: dict[str, Any]) -> None:
+def _evaluate_link(loaded: Any, asked: Evaluate) -> None:
+    from syntony.study.link import draw, evaluate_link
+
+    for name in ("errors", "blocks"):
+        if getattr(asked, name) < 1:
+            raise BadInput(f"{name} is {getattr(asked, name)}; expected at least 1")
+    snrs_db = None if asked.snr_db is None else snr_range(asked.snr_db)
+    found = evaluate_link(loaded, snrs_db, wanted=asked.errors, cap=asked.blocks)
+    if asked.json:
+        print(json.dumps(found, allow_nan=False))
+        return
+    _print_link(found)
+    for path in draw(loaded, found, Path(asked.run) / "figures"):
+        print(path)
+
+
+def snr_range(text: str) -> list[float]:
+    """Returns the SNRs that `0:12:1`, `0:12` or `10` stand for; both ends included.
+
+    Raises:
+        BadInput: it makes no sense.
+    """
+    example = "expected LOW:HIGH:STEP in dB, e.g. 0:12:1, or one SNR, e.g. 10"
+    parts = text.split(":")
+    if not all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", part) for part in parts):
+        raise BadInput(f"snr_db is {text!r}; {example}")
+    numbers = [float(part) for part in parts]
+    if len(numbers) == 1:
+        return numbers
+    if len(numbers) > 3:
+        raise BadInput(f"snr_db is {text!r}; {example}")
+    low, high, step = (*numbers, 1.0)[:3]
+    if low > high or step <= 0.0:
+        raise BadInput(f"snr_db is {text!r}, which holds no SNR; {example}")
+    # A hundredth of a step: 0.1 + 0.2 is not 0.3.
+    count = math.floor((high - low) / step + 0.01) + 1
+    if count > MOST_POINTS:
+        raise BadInput(f"snr_db is {text!r}, {count} SNRs; expected {MOST_POINTS}")
+    return [round(low + i * step, 6) for i in range(count)]
+
+
+def _print_link(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    points = found["points"]
+    compared = {
+        **{"learned": lambda point: point["bler"]},
+        **({"its code, ML": lambda p: p["ml_bler"]} if "ml_bler" in points[0] else {}),
+    }
+    table = Table("SNR dB", *compared, box=None, pad_edge=False)
+    others, known = points[0]["others"], points[0]["bounds"]
+    for name in (*others, *known):
+        table.add_column(name)
+    table.add_column("errors / blocks")
+    for column in table.columns:
+        column.justify = "right"
+    for point in points:
+        rates = [read(point) for read in compared.values()]
+        rates += [point["others"][name]["bler"] for name in others]
+        rates += [point["bounds"][name] for name in known]
+        errors = sum(line["errors"] for line in point["seeds"])
+        blocks = sum(line["blocks"] for line in point["seeds"])
+        snr = "" if point["snr_db"] is None else f"{point['snr_db']:g}"
+        table.add_row(snr, *map(_rate, rates), f"{errors:,} / {blocks:,}")
+    console = Console(highlight=False, soft_wrap=True)
+    size = f"{found['messages']} messages in {found['uses']} channel uses"
+    head = f"{found['run']}: {found['channel']}, {size}; block error rates"
+    console.print(head, markup=False)
+    console.print(table)
+    for facts in found["codebooks"]:
+        console.print(
+            f"seed {facts['seed']}: minimum distance {facts['min_distance']:.3f}, "
+            f"energy {facts['energy_low']:.2f} to {facts['energy_high']:.2f} a use"
+        )
+
+
+def _rate(value: float) -> str:
+    return f"{value:.2e}" if value < 0.01 else f"{value:.4f}"
+
+
+def _print_team(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -16,7 +16,7 @@ class List:
     """Lists the names that other commands understand."""
 
     what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WHAT")]
-    """systems, tasks or presets."""
+    """systems, tasks, channels or presets."""
 
 
 def run(words: list[str]) -> None:
@@ -48,15 +48,25 @@ def tasks() -> Iterator[tuple[str, str]]:
         yield "", f"any {family.pattern}"
 
 
+def channels() -> Iterator[tuple[str, str]]:
+    """Yields an example of each channel, and what it does to a signal."""
+    from syntony.channels.ids import summaries
+
+    yield from summaries()
+
+
 def presets() -> Iterator[tuple[str, str]]:
-    """Yields each preset's name and what it is."""
+    """Yields each system's presets, the default first, and what they are."""
     from syntony.study.presets import PRESETS
 
-    yield from PRESETS.items()
+    for system, presets in PRESETS.items():
+        for name, summary in presets.items():
+            yield f"{system} {name}", summary
 
 
 LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "systems": systems,
     "tasks": tasks,
+    "channels": channels,
     "presets": presets,
 }

@@ -7,12 +7,16 @@ from typing import Annotated, Any
 import tyro
 from tyro.constructors import PrimitiveTypeInfo
 
-from syntony.cli.flags import Spec, Switch, parse, spec
+from syntony.channels.channel import Channel
+from syntony.channels.feedback import Feedback, feedback
+from syntony.channels.ids import channel
+from syntony.cli.flags import Rule, Spec, Switch, parse, spec
 from syntony.errors import BadInput
 from syntony.run.devices import remember_programs
 from syntony.run.train import train
 from syntony.study import presets
 from syntony.systems.ids import SYSTEMS, system
+from syntony.systems.link import Link
 from syntony.tasks.ids import task
 from syntony.tasks.task import Task
 
@@ -23,10 +27,14 @@ TASK = "Foraging-2s-8x8-3p-2f-coop"
 class Options:
     """How long, how often, and where to."""
 
-    preset: str = presets.DEFAULT
+    preset: str
     """Constants to start from; see: syntony list presets."""
-    steps: int = 10_000_000
-    """Environment steps of each seed."""
+    steps: int
+    """Length of each seed: environment steps of a team, iterations of a link."""
+    eval_every: int
+    """Steps from one evaluation to the next."""
+    eval_episodes: int
+    """Episodes of an evaluation; blocks, of a link."""
     seeds: int = 1
     """Number of seeds, each of which learns alone."""
     seed: int = 0
@@ -36,41 +44,68 @@ class Options:
         tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: new, in runs/)"),
     ] = None
     """The run folder. If it holds this very run, that goes on."""
-    eval_every: int = 50_000
-    """Environment steps from one evaluation to the next."""
-    eval_episodes: int = 100
-    """Episodes of an evaluation."""
     quiet: Switch = False
     """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How strong the signal is."""
+
+    snr_db: float
+    """E_s / N_0 a channel use while training, in dB."""
 
 
 def run(words: list[str]) -> None:
     """Trains."""
     if not words or words[0].startswith("-"):
-        raise BadInput(f"train what? expected {' or '.join(SYSTEMS)}")
+        *most, last = SYSTEMS
+        raise BadInput(f"train what? expected {', '.join(most)} or {last}")
     name, flags = words[0], words[1:]
-    options, learner = _read(name, flags)
+    kind = system(name)
+    options, learner = (_read_link if kind is Link else _read_team)(name, flags)
     remember_programs()
     train(learner, **vars(options))
 
 
-def _read(name: str, flags: list[str]) -> tuple[Options, Any]:
+def _read_team(name: str, flags: list[str]) -> tuple[Options, Any]:
     """Returns the options, and the system: a preset's, but for what flags say."""
-    kind = system(name)
-    preset = _value(flags, "--preset", presets.DEFAULT)
+    preset = _value(flags, "--preset", presets.default(name))
     learner = presets.preset(name, preset, task(_value(flags, "--task", TASK)))
-    options = Options(preset=preset, steps=presets.default_steps(preset))
-    both = dataclasses.make_dataclass(
-        "Train", [("run", Options), (name, kind)], frozen=True
-    )
-    read = parse(
-        both,
-        flags,
-        prog=f"syntony train {name}",
-        default=both(options, learner),
-        rules=[_task],
-    )
+    options = Options(preset=preset, **presets.pace(name))
+    read = _parse(name, flags, {"run": options, name: learner}, [_task])
     return read.run, getattr(read, name)
+
+
+def _read_link(name: str, flags: list[str]) -> tuple[Options, Any]:
+    """Returns the options, and the link: a preset's, but for what flags say."""
+    preset = _value(flags, "--preset", presets.default(name))
+    world = channel(_value(flags, "--channel", "awgn"))
+    learner: Any = presets.preset(name, preset, world)
+    options = Options(preset=preset, **presets.pace(name))
+    noise = Noise(snr_db=world.snr_db)
+    records = {"run": options, "noise": noise, name: learner}
+    read = _parse(name, flags, records, [_channel, _feedback])
+    link = getattr(read, name)
+    link = dataclasses.replace(link, channel=link.channel.at(read.noise.snr_db))
+    if not _given(flags, "--horizon"):
+        # What falls until the end falls until the end that was asked for.
+        schedule = dataclasses.replace(link.schedule, horizon=read.run.steps)
+        link = dataclasses.replace(link, schedule=schedule)
+    return read.run, link
+
+
+def _parse(
+    name: str, flags: list[str], records: dict[str, Any], rules: list[Rule]
+) -> Any:
+    fields = [(field, type(record)) for field, record in records.items()]
+    together = dataclasses.make_dataclass("Train", fields, frozen=True)
+    prog = f"syntony train {name}"
+    return parse(together, flags, prog=prog, default=together(**records), rules=rules)
+
+
+def _given(flags: list[str], flag: str) -> bool:
+    return any(word == flag or word.startswith(f"{flag}=") for word in flags)
 
 
 def _value(flags: list[str], flag: str, default: str) -> str:
@@ -85,6 +120,19 @@ def _value(flags: list[str], flag: str, default: str) -> str:
 
 
 def _task(info: PrimitiveTypeInfo) -> Spec | None:
-    if info.type is not Task:
+    return _named(info, Task, task)
+
+
+def _channel(info: PrimitiveTypeInfo) -> Spec | None:
+    return _named(info, Channel, channel)
+
+
+def _feedback(info: PrimitiveTypeInfo) -> Spec | None:
+    return _named(info, Feedback, feedback)
+
+
+def _named(info: PrimitiveTypeInfo, kind: Any, read: Any) -> Spec | None:
+    """Reads an id as the record that it names."""
+    if info.type is not kind:
         return None
-    return spec("ID", lambda words: task(words[0]), object, lambda task: task.id)
+    return spec("ID", lambda words: read(words[0]), object, lambda record: record.id)

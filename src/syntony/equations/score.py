@@ -6,7 +6,7 @@ a team's reward, a receiver's loss. None needs to know how the box made it.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 
 def score_surrogate(
@@ -74,3 +74,74 @@ def clipped_actor_loss(
     near = jnp.clip(ratio, 1.0 - clip, 1.0 + clip)
     surrogate = -jnp.minimum(ratio * advantage, near * advantage)
     return surrogate - entropy_coef * entropy
+
+
+def batch_baseline(
+    payoff: Float[Array, " B"], arrived: Bool[Array, " B"]
+) -> Float[Array, ""]:
+    """Returns the mean of the payoffs that arrived: R − b has the same mean gradient.
+
+    Exactly so for a b that knows nothing of the draws; a batch's own mean contains
+    each draw once, which shrinks the gradient by 1 / B.
+    """
+    total = jnp.sum(jnp.where(arrived, payoff, 0.0))
+    return total / jnp.maximum(jnp.sum(arrived), 1)
+
+
+def leave_one_out_baseline(
+    payoff: Float[Array, " B"],
+    arrived: Bool[Array, " B"],
+    context: Int[Array, " B"],
+    *,
+    contexts: int,
+) -> Float[Array, " B"]:
+    """Returns for each draw the mean payoff of the others in the same context.
+
+    b_i = Σ_{j ≠ i, c_j = c_i} R_j / (n_i − 1), and the batch's mean where n_i = 1.
+    It does not know draw i: the gradient keeps its mean, and loses the part of its
+    noise that comes from some contexts being harder than others.
+
+    Args:
+        context: what was known before the draw, 0 to `contexts` − 1: a message.
+
+    Source: Kool et al., "Buy 4 REINFORCE samples, get a baseline for free!" (2019).
+    """
+    paid = jnp.where(arrived, payoff, 0.0)
+    total = jax.ops.segment_sum(paid, context, contexts)[context] - paid
+    known = jnp.where(arrived, 1.0, 0.0)
+    others = jax.ops.segment_sum(known, context, contexts)[context] - known
+    alone = batch_baseline(payoff, arrived)
+    return jnp.where(others > 0, total / jnp.maximum(others, 1.0), alone)
+
+
+def clip_above(
+    loss: Float[Array, " B"], quantile: Float[Array, ""] | float
+) -> Float[Array, " B"]:
+    """Returns losses cut off at their own quantile: few draws no longer outshout all.
+
+    Args:
+        quantile: in (0, 1]; at 1 nothing is cut off.
+    """
+    return jnp.minimum(loss, jnp.quantile(loss, quantile))
+
+
+def antithetic(noise: Float[Array, "B *rest"]) -> Float[Array, "B2 *rest"]:
+    """Returns w and −w for every draw w: what is even in w cancels exactly."""
+    return jnp.concatenate([noise, -noise])
+
+
+def spsa_gradient(
+    loss_plus: Float[Array, ""],
+    loss_minus: Float[Array, ""],
+    direction: Float[Array, "*shape"],
+    step: Float[Array, ""] | float,
+) -> Float[Array, "*shape"]:
+    """Returns (L(v + c Δ) − L(v − c Δ)) / (2 c) · Δ⁻¹, from two numbers alone.
+
+    Args:
+        direction: Δ, entries −1 or 1 with equal probability.
+        step: c > 0, in units of v.
+
+    Source: Spall (1992); Raj & Kalyani, "Backpropagating through the air" (2018).
+    """
+    return (loss_plus - loss_minus) / (2.0 * step) / direction

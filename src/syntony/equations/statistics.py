@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 
 def bootstrap_interval(
@@ -31,3 +32,25 @@ def bootstrap_interval(
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(means, (tail, 1.0 - tail))
     return float(low), float(high)
+
+
+def wilson_interval(
+    events: int, trials: int, *, level: float = 0.95
+) -> tuple[float, float]:
+    """Returns Wilson's interval of a probability, of which `events` were counted.
+
+    (p + z²/2n ± z √(p (1 − p) / n + z²/4n²)) / (1 + z²/n),  p = events / n
+
+    It holds what it says for rare events as well, and for none.
+
+    Args:
+        events: how often it happened, 0 to `trials`.
+        trials: n ≥ 1, how often it could have.
+        level: of confidence, in (0, 1).
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical
+        inference" (1927).
+    """
+    test = stats.binomtest(events, trials)
+    interval = test.proportion_ci(confidence_level=level, method="wilson")
+    return float(interval.low), float(interval.high)

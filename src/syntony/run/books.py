@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 
 from syntony.run import checkpoint, journal
-from syntony.run.checkpoint import named_arrays
+from syntony.run.export import export
 from syntony.run.folder import Folder
 from syntony.run.lanes import Lane, Leg
 from syntony.run.progress import Screen
@@ -50,18 +50,24 @@ class Books:
             "try lower learning rates, with another --out"
         )
 
+    def obstacle(self, leg: Leg) -> str:
+        """Says what a black box failed with, and how to go on."""
+        return (
+            f"seed {leg.lane.seed}, {leg.blocked}; "
+            f"all up to there is saved in {self._folder.path}, to be resumed"
+        )
+
     def close(self, lanes: Iterable[Lane], system: System) -> None:
-        """Saves what is not saved yet, and all weights by name."""
-        weights = {}
+        """Saves what is not saved yet, and exports what was learned."""
+        states = {}
         for lane in lanes:
             if lane.progress is None:
                 continue
             folder, seed = self._folder.checkpoints, lane.seed
             if not checkpoint.path_of(folder, seed, lane.step).exists():
                 self._save(lane)
-            named = named_arrays(system.weights(lane.progress.state))
-            weights |= {f"seed{seed}/{name}": w for name, w in named.items()}
-        self._folder.write_model(weights)
+            states[seed] = lane.progress.state
+        export(self._folder, system, states)
 
     def _save(self, lane: Lane) -> None:
         checkpoint.save(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.stages import Lowered
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
+from syntony.errors import BadInput
 from syntony.run.devices import Place, compiler_options, hasty_compiler_options
 from syntony.systems.system import Metrics, Samples, System
 
@@ -24,6 +25,10 @@ class Progress(NamedTuple):
     """How many updates that is."""
 
 
+Carry = tuple[Progress, Metrics, Int[Array, ""]]
+"""A seed, what its last update reported, and how many updates the chunk had so far."""
+
+
 class Chunk(NamedTuple):
     """What a chunk says of itself; small, for the host to read."""
 
@@ -33,6 +38,17 @@ class Chunk(NamedTuple):
     """What the last update reported."""
     finite: Bool[Array, ""]
     """Whether that, and every weight, is a finite number."""
+    done: Bool[Array, ""]
+    """Whether the system has nothing more to learn."""
+
+
+class BlackBoxError(Exception):
+    """A black box failed in the middle of a chunk."""
+
+    def __init__(self, progress: "Progress", failure: BadInput):
+        super().__init__(str(failure))
+        self.progress = progress
+        """How far the seed had come by then; nothing of it is lost."""
 
 
 class Programs(NamedTuple):
@@ -46,7 +62,7 @@ class Programs(NamedTuple):
 def begin(system: System, key: Key[Array, ""]) -> Progress:
     """Returns a seed that has learned nothing yet."""
     state = system.init(key)
-    _, metrics = jax.eval_shape(system.step, state)
+    _, metrics = jax.eval_shape(system.stand_in.step, state)
     sums = {name: jnp.zeros((), jnp.float32) for name in metrics}
     return Progress(state, sums, jnp.zeros((), jnp.int32))
 
@@ -59,31 +75,67 @@ def unmeasured(progress: Progress) -> Progress:
 def advance(
     system: System, progress: Progress, until: Int[Array, ""], most: Int[Array, ""]
 ) -> tuple[Progress, Chunk]:
-    """Learns up to the step `until`, or for `most` updates, or until a loss diverges.
+    """Learns up to the step `until`, for `most` updates, until done or diverged.
 
     Both bounds are data: chunks of all lengths are one program, so that where a run
     is cut in chunks cannot change its numbers.
     """
+
+    def unfinished(carry: Carry) -> Bool[Array, ""]:
+        return _unfinished(system, carry, until, most)
+
+    def update(carry: Carry) -> Carry:
+        return _update(system, carry)
+
+    end = jax.lax.while_loop(unfinished, update, _start(progress))
+    return end[0], _report(system, *end)
+
+
+def advance_across(
+    system: System, progress: Progress, until: Int[Array, ""], most: Int[Array, ""]
+) -> tuple[Progress, Chunk]:
+    """Does what `advance` does, where a black box has to be crossed: on the host.
+
+    Raises:
+        BlackBoxError: the black box failed.
+    """
+    carry = _start(progress)
+    while _unfinished(system, carry, until, most):
+        try:
+            carry = _update(system, carry)
+        except BadInput as failure:
+            raise BlackBoxError(carry[0], failure) from failure
+    return carry[0], _report(system, *carry)
+
+
+def _start(progress: Progress) -> Carry:
     # Zeros where the first update has not reported yet.
     unheard = jax.tree.map(jnp.zeros_like, progress.sums)
+    return progress, unheard, jnp.zeros((), jnp.int32)
 
-    def unfinished(carry: tuple[Progress, Metrics, Int[Array, ""]]) -> Bool[Array, ""]:
-        progress, latest, updates = carry
-        short = system.progress(progress.state) < until
-        return short & (updates < most) & _finite(latest)
 
-    def update(carry: tuple[Progress, Metrics, Int[Array, ""]]):
-        progress, _, updates = carry
-        state, metrics = system.step(progress.state)
-        latest = {name: m.astype(jnp.float32) for name, m in metrics.items()}
-        sums = jax.tree.map(jnp.add, progress.sums, latest)
-        return Progress(state, sums, progress.updates + 1), latest, updates + 1
+def _unfinished(
+    system: System, carry: Carry, until: Int[Array, ""], most: Int[Array, ""]
+) -> Bool[Array, ""]:
+    progress, latest, updates = carry
+    short = (system.progress(progress.state) < until) & ~system.done(progress.state)
+    return short & (updates < most) & _finite(latest)
 
-    start = (progress, unheard, jnp.zeros((), jnp.int32))
-    progress, latest, updates = jax.lax.while_loop(unfinished, update, start)
-    finite = _finite(latest) & _finite(system.weights(progress.state))
-    step = system.progress(progress.state)
-    return progress, Chunk(step, updates, latest, finite)
+
+def _update(system: System, carry: Carry) -> Carry:
+    progress, _, updates = carry
+    state, metrics = system.step(progress.state)
+    latest = {name: m.astype(jnp.float32) for name, m in metrics.items()}
+    sums = jax.tree.map(jnp.add, progress.sums, latest)
+    return Progress(state, sums, progress.updates + 1), latest, updates + 1
+
+
+def _report(
+    system: System, progress: Progress, latest: Metrics, updates: Int[Array, ""]
+) -> Chunk:
+    state = progress.state
+    finite = _finite(latest) & _finite(system.weights(state))
+    return Chunk(system.progress(state), updates, latest, finite, system.done(state))
 
 
 def measure(
@@ -94,11 +146,13 @@ def measure(
 
 
 def compile_programs(system: System, episodes: int, place: Place) -> Programs:
-    """Compiles what a seed runs, for one place.
+    """Compiles what a seed runs, for one place; all of it, but across a black box.
 
     Args:
         episodes: of each evaluation.
     """
+    if system.stand_in is not system:
+        return Programs(begin, advance_across, partial(measure, episodes=episodes))
 
     def there(tree: PyTree) -> PyTree:
         return jax.tree.map(

@@ -1,6 +1,7 @@
 """The run folder: where everything of a run lies, and who may write there."""
 
 import fcntl
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from syntony.errors import BadInput
 from syntony.run.atomic import PART, replacing
@@ -72,6 +74,13 @@ class Folder:
     def write_model(self, weights: Mapping[str, np.ndarray]) -> None:
         with replacing(self.model) as file:
             np.savez(file, allow_pickle=False, **weights)
+
+    def write_table(self, name: str, table: Float[np.ndarray, "rows ..."]) -> None:
+        """Writes a file of comma-separated values, a line for each row."""
+        text = io.StringIO()
+        np.savetxt(text, table.reshape(len(table), -1), fmt="%.9g", delimiter=",")
+        with replacing(self.path / name) as file:
+            file.write(text.getvalue().encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

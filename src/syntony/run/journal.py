@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
-from syntony.equations.statistics import bootstrap_interval
+from syntony.equations.statistics import bootstrap_interval, wilson_interval
 from syntony.errors import BadInput
 from syntony.run.atomic import replacing
 
@@ -58,12 +58,18 @@ def forget(path: Path, steps: Mapping[int, int]) -> None:
         file.writelines(map(_to_bytes, kept))
 
 
-def with_intervals(samples: Mapping[str, Float[np.ndarray, " samples"]]) -> Line:
-    """Returns the mean of each score, and its 95 % interval as `_low` and `_high`."""
+def with_intervals(samples: Mapping[str, Shaped[np.ndarray, " samples"]]) -> Line:
+    """Returns the mean of each score, and its 95 % interval as `_low` and `_high`.
+
+    What either happens or not is a share of its samples, in Wilson's interval.
+    """
     line: Line = {}
     for name, values in samples.items():
-        low, high = bootstrap_interval(values.astype(float))
         mean = float(values.mean(dtype=float))
+        if values.dtype == bool:
+            low, high = wilson_interval(int(values.sum()), len(values))
+        else:
+            low, high = bootstrap_interval(values.astype(float))
         line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
     return line
 

@@ -13,7 +13,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from syntony.run.chunk import Chunk, Programs, Progress, unmeasured
+from syntony.errors import BadInput
+from syntony.run.chunk import BlackBoxError, Chunk, Programs, Progress, unmeasured
 from syntony.run.devices import Place
 from syntony.run.journal import Line, with_intervals
 from syntony.run.plan import Plan
@@ -44,8 +45,10 @@ class Leg(NamedTuple):
     """The seed as it now is."""
     measured: Line | None
     """What an evaluation found, if one was due."""
-    diverged: str
+    diverged: str = ""
     """What was not finite, if something was."""
+    blocked: str = ""
+    """What a black box failed with, if it did."""
 
 
 class Keys(NamedTuple):
@@ -114,29 +117,42 @@ def run_leg(plan: Plan, lane: Lane, programs: Programs, place: Place) -> Leg:
 
     began = time.perf_counter()
     bounds = np.int32(lane.until), np.int32(lane.most)
-    progress, chunk = programs.advance(plan.system, progress, *bounds)
+    try:
+        progress, chunk = programs.advance(plan.system, progress, *bounds)
+    except BlackBoxError as failure:
+        return _blocked(plan, lane, failure)
     chunk = jax.device_get(chunk)
     most = _next_most(lane.most, int(chunk.updates), time.perf_counter() - began)
 
     step = int(chunk.step)
     if not chunk.finite:
         ended = lane._replace(progress=None, step=step, until=None)
-        return Leg(ended, None, _not_finite(chunk))
-    due = step >= lane.until
-    lane = lane._replace(progress=progress, step=step, most=most)
+        return Leg(ended, None, diverged=_not_finite(chunk))
+    due = chunk.done or step >= lane.until
+    learned = lane._replace(progress=progress, step=step, most=most)
     if not due:
-        return Leg(lane, None, "")
-    return _measured(plan, lane, progress, programs, place)
+        return Leg(learned, None)
+    try:
+        found = _measured(plan, learned, progress, programs, place)
+    except BadInput as failure:
+        # Back to before the chunk: when it is learned again, it is measured as well.
+        return Leg(lane, None, blocked=f"step {step}: {failure}")
+    until = None if chunk.done else next_until(plan, step)
+    return Leg(learned._replace(progress=unmeasured(progress), until=until), found)
+
+
+def _blocked(plan: Plan, lane: Lane, failure: BlackBoxError) -> Leg:
+    step = int(plan.system.progress(failure.progress.state))
+    lane = lane._replace(progress=failure.progress, step=step)
+    return Leg(lane, None, blocked=f"step {step}: {failure}")
 
 
 def _measured(
     plan: Plan, lane: Lane, progress: Progress, programs: Programs, place: Place
-) -> Leg:
+) -> Line:
     key = jax.random.fold_in(keys(lane.seed).evaluate, lane.step)
     samples = programs.evaluate(plan.system, progress.state, jax.device_put(key, place))
-    found = with_intervals(jax.device_get(samples)) | train_means(progress)
-    until = next_until(plan, lane.step)
-    return Leg(lane._replace(progress=unmeasured(progress), until=until), found, "")
+    return with_intervals(jax.device_get(samples)) | train_means(progress)
 
 
 def next_until(plan: Plan, step: int) -> int | None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Complex, Float, Int, Shaped
 
+from syntony.equations.signal import from_pairs, to_pairs
 from syntony.errors import BadInput
 from syntony.run import checkpoint, journal
 from syntony.run.checkpoint import Saved
@@ -19,9 +21,10 @@ from syntony.run.devices import compiler_options
 from syntony.run.folder import Folder
 from syntony.run.lanes import keys
 from syntony.run.plan import Plan, understand
+from syntony.systems.link import Link, LinkState
 from syntony.systems.system import System
 
-Episodes = dict[str, Float[np.ndarray, " samples"]]
+Episodes = dict[str, Shaped[np.ndarray, " samples"]]
 """One number an episode, for each score."""
 BATCH = 500
 """Most episodes that are lived side by side when a run is evaluated."""
@@ -75,6 +78,60 @@ class Run:
         """
         return assess(self.system, self.states, episodes)
 
+    def transmit(
+        self, messages: Int[np.ndarray, "*batch"], *, seed: int | None = None
+    ) -> Complex[np.ndarray, "*batch C"]:
+        """Returns the codewords of messages, energy 1 a channel use, of a link.
+
+        Args:
+            messages: numbers from 0 to M − 1.
+            seed: whose transmitter; by default the first.
+
+        Raises:
+            BadInput: the run is no link, or a message is none of its.
+        """
+        link, state = self._link(seed)
+        asked = np.asarray(messages)
+        if not np.issubdtype(asked.dtype, np.integer):
+            raise BadInput(f"messages are {asked.dtype}; expected whole numbers")
+        if asked.size and not 0 <= asked.min() <= asked.max() < link.messages:
+            raise BadInput(
+                f"messages are {asked.min()} to {asked.max()}; "
+                f"expected 0 to {link.messages - 1}"
+            )
+        return from_pairs(link.codebook(state.transmitter))[asked]
+
+    def receive(
+        self, y: Complex[np.ndarray, "*batch C"], *, seed: int | None = None
+    ) -> Float[np.ndarray, "*batch M"]:
+        """Returns the probability of each message, given what was heard, of a link.
+
+        Args:
+            y: complex samples, C a block.
+            seed: whose receiver; by default the first.
+
+        Raises:
+            BadInput: the run is no link, or the blocks are not of its length.
+        """
+        link, state = self._link(seed)
+        heard = np.asarray(y)
+        if heard.shape[-1:] != (link.uses,):
+            raise BadInput(
+                f"y has the shape {heard.shape}; expected {link.uses} channel uses "
+                "on the last axis"
+            )
+        blocks = to_pairs(heard.reshape(-1, link.uses))
+        probabilities = jax.nn.softmax(state.receiver(jnp.asarray(blocks)))
+        return np.asarray(probabilities).reshape(*heard.shape[:-1], link.messages)
+
+    def _link(self, seed: int | None) -> tuple[Link, LinkState]:
+        if not isinstance(self.system, Link):
+            raise BadInput(f"{self.path} holds no link; expected a run of `train link`")
+        chosen = self.plan.seed if seed is None else seed
+        if chosen not in self.plan.every_seed:
+            raise BadInput(f"{self.path} has no seed {chosen}")
+        return self.system, self.states[chosen]
+
     def _read(self, seed: int) -> Saved:
         folder = Folder(self.path).checkpoints
         saved = checkpoint.newest(folder, seed, blank(self.system))
@@ -118,8 +175,10 @@ def assess(
     batches = -(-episodes // BATCH)
     batch = -(-episodes // batches)
     state, key = next(iter(states.values())), keys(0).assess
-    lowered = jax.jit(partial(measure, episodes=batch)).lower(system, state, key)
-    program = lowered.compile(compiler_options())
+    program = partial(measure, episodes=batch)
+    if system.stand_in is system:
+        lowered = jax.jit(program).lower(system, state, key)
+        program = lowered.compile(compiler_options())
 
     def samples(seed: int) -> Episodes:
         key = keys(seed).assess

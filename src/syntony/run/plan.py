@@ -17,6 +17,8 @@ MOST_SEEDS = 10_000
 """Each is a state in memory."""
 LABELS = ("preset",)
 """Entries of a plan's description that no number follows from."""
+WORLDS = ("task", "channel")
+"""Settings of a system that say what it learns in; described apart from the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +61,10 @@ class Plan:
 def describe(plan: Plan) -> dict[str, Any]:
     """Returns the plan as `settings.json` holds it."""
     constants = encode(plan.system)
-    task = constants.pop("task", None)
+    worlds = {name: constants.pop(name) for name in WORLDS if name in constants}
     return {
         "system": name_of(plan.system),
-        "task": task,
+        **worlds,
         "preset": plan.preset,
         "steps": plan.steps,
         "seeds": plan.seeds,
@@ -82,13 +84,14 @@ def understand(described: Mapping[str, Any], system: System | None = None) -> Pl
     Raises:
         BadInput: an entry is missing or makes no sense, or `system` is another one.
     """
-    for name in ("system", "task", "settings"):
+    for name in ("system", "settings"):
         if name not in described:
             raise BadInput(f"{name} is missing")
     if system is None:
         constants = described["settings"]
-        if described["task"] is not None and isinstance(constants, dict):
-            constants = {"task": described["task"]} | constants
+        if isinstance(constants, dict):
+            worlds = {name: described[name] for name in WORLDS if name in described}
+            constants = worlds | constants
         system = decode(system_named(str(described["system"])), constants)
     counts = ("steps", "seeds", "seed", "eval_every", "eval_episodes")
     for name in counts:
@@ -104,6 +107,11 @@ def understand(described: Mapping[str, Any], system: System | None = None) -> Pl
     if found := difference(described, describe(plan)):
         raise BadInput(f"the system is not that of the run: {found}")
     return plan
+
+
+def world_of(described: Mapping[str, Any]) -> str:
+    """Returns the id of what a described system learns in; nothing if it has none."""
+    return next((described[name]["id"] for name in WORLDS if name in described), "")
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

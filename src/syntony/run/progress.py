@@ -11,6 +11,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from syntony.run.journal import Line
 from syntony.run.plan import Plan
 
+RATES = {"eval/bler"}
+"""Scores that may be very small."""
+
 
 class Screen:
     """Shows a run; without a terminal, as plain lines; if quiet, not at all."""
@@ -72,14 +75,14 @@ class Screen:
             pace = f"{gained / seconds:,.0f} steps/s, {duration(left)} left"
         if self._latest:
             mean = sum(self._latest.values()) / len(self._latest)
-            pace += f", {self._score} {mean:.3f}"
+            pace += f", {title(self._score)} {mean:{_form(self._score)}}"
         self._bar.update(self._task, completed=done, pace=pace)
 
     def evaluated(self, line: Line) -> None:
         """Prints what an evaluation found, with the intervals of the means."""
         seed, step, wall_s = (line[name] for name in ("seed", "step", "wall_s"))
         scores = scores_of(line)
-        self._score = title(scores[0])
+        self._score = scores[0]
         self._latest[seed] = line[scores[0]] or 0.0
         words = [f"{title(name)} {interval(line, name)}" for name in scores]
         head = f"seed {seed}  step {step:>10,}  {duration(wall_s):>7}"
@@ -105,7 +108,8 @@ def title(name: str) -> str:
 def interval(line: Line, name: str) -> str:
     """Returns a mean and its interval, e.g. `0.412 [0.380, 0.447]`."""
     mean, low, high = (line[n] for n in (name, f"{name}_low", f"{name}_high"))
-    return f"{_number(mean)} [{_number(low)}, {_number(high)}]"
+    form = _form(name)
+    return f"{_number(mean, form)} [{_number(low, form)}, {_number(high, form)}]"
 
 
 def duration(seconds: float) -> str:
@@ -117,5 +121,10 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {whole % 60:02d}s" if minutes else f"{whole}s"
 
 
-def _number(value: float | None) -> str:
-    return "nan" if value is None else f"{value:.3f}"
+def _form(name: str) -> str:
+    # Returns are of order one; error rates are not.
+    return ".2e" if name in RATES else ".3f"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "nan" if value is None else f"{value:{form}}"

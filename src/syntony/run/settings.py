@@ -6,15 +6,19 @@ import types
 import typing
 from typing import Any, Literal, TypeVar, Union
 
+from syntony.channels.channel import Channel
+from syntony.channels.ids import channel
 from syntony.errors import BadInput, unknown
 from syntony.tasks.ids import task
 from syntony.tasks.task import Task
 
 Record = TypeVar("Record")
+NAMED = {Task: task, Channel: channel}
+"""What is known by an id, and what turns the id back into its record."""
 
 
 def encode(record: Any) -> dict[str, Any]:
-    """Returns a record as JSON holds it; a task also says its id."""
+    """Returns a record as JSON holds it; a task or a channel also says its id."""
     hints = typing.get_type_hints(type(record))
     fields = [field.name for field in dataclasses.fields(record)]
     return {name: _encode(getattr(record, name), hints[name]) for name in fields}
@@ -44,18 +48,20 @@ def decode(kind: type[Record], values: Any, where: str = "settings") -> Record:
 
 
 def _encode(value: Any, hint: Any) -> Any:
-    if hint is Task:
+    if hint in NAMED:
         return {"id": value.id} | encode(value)
     if dataclasses.is_dataclass(value):
         return encode(value)
     if isinstance(value, tuple):
         return [_encode(item, None) for item in value]
+    if callable(value):
+        return f"{value.__module__}:{value.__qualname__}"
     return float(value) if hint is float else value
 
 
 def _decode(hint: Any, value: Any, where: str) -> Any:
-    if hint is Task:
-        return _decode_task(value, where)
+    if hint in NAMED:
+        return _decode_named(hint, value, where)
     if dataclasses.is_dataclass(hint):
         return decode(typing.cast(type, hint), value, where)
     origin, options = typing.get_origin(hint), typing.get_args(hint)
@@ -70,11 +76,12 @@ def _decode(hint: Any, value: Any, where: str) -> Any:
     return _decode_plain(hint, value, where)
 
 
-def _decode_task(value: Any, where: str) -> Task:
+def _decode_named(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
-        raise BadInput(f"{where} is {value!r}; expected a task with its id")
-    found = task(value["id"])
-    if encode(found) | {"id": found.id} != value:
+        kind = hint.__name__.lower()
+        raise BadInput(f"{where} is {value!r}; expected a {kind} with its id")
+    found = NAMED[hint](value["id"])
+    if _encode(found, hint) != value:
         raise BadInput(f"{where} is not what its id {found.id!r} stands for")
     return found
 

@@ -17,7 +17,7 @@ from syntony.run.devices import Place, workers
 from syntony.run.folder import Folder, next_free
 from syntony.run.lanes import TICK_SECONDS, Lane, next_until, relay
 from syntony.run.load import Run, plan_of
-from syntony.run.plan import Plan, describe, difference
+from syntony.run.plan import Plan, describe, difference, world_of
 from syntony.run.progress import Screen
 from syntony.run.provenance import provenance
 from syntony.run.stop import Interrupted, TrainingDiverged, listening
@@ -50,7 +50,8 @@ def train(
         quiet: shows nothing.
 
     Raises:
-        BadInput: a setting makes no sense, or the folder cannot be used.
+        BadInput: a setting makes no sense, the folder cannot be used, or a black box
+            failed; then the run is saved.
         Interrupted: Ctrl-C or SIGTERM came; the run is saved.
         TrainingDiverged: a loss is not finite; the last good checkpoint remains.
     """
@@ -94,8 +95,7 @@ def resume(
 
 def _new_path(plan: Plan) -> Path:
     described = describe(plan)
-    task = described["task"]
-    words = [described["system"]] + ([task["id"]] if task is not None else [])
+    words = filter(None, [described["system"], world_of(described)])
     return next_free(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(words)))
 
 
@@ -141,7 +141,8 @@ def _restore(plan: Plan, folder: Folder) -> tuple[dict[int, Lane], float]:
                 raise BadInput(f"{folder.path} has lost the checkpoints of seed {seed}")
             lanes[seed] = Lane(seed)
             continue
-        until = next_until(plan, saved.step)
+        done = bool(plan.system.done(saved.tree.state))
+        until = None if done else next_until(plan, saved.step)
         lanes[seed] = Lane(seed, saved.tree, saved.step, until)
         wall_s = max(wall_s, saved.wall_s)
         checkpoint.forget(folder.checkpoints, seed, saved.step)
@@ -157,7 +158,7 @@ def _learn(
     books = Books(folder, screen, time.perf_counter() - wall_s)
     crew = workers(sum(lane.until is not None for lane in lanes.values()))
     pool = ThreadPoolExecutor(max(1, len(crew)))
-    failures: list[str] = []
+    failures: list[Exception] = []
     try:
         with listening() as request:
 
@@ -169,7 +170,9 @@ def _learn(
             for leg in relay(plan, lanes, programs, crew, pool, going):
                 screen.advanced(lane.step for lane in lanes.values())
                 if leg.diverged:
-                    failures.append(books.obituary(leg))
+                    failures.append(TrainingDiverged(books.obituary(leg)))
+                elif leg.blocked:
+                    failures.append(BadInput(books.obstacle(leg)))
                 else:
                     books.enter(leg)
             books.close(lanes.values(), plan.system)
@@ -177,7 +180,7 @@ def _learn(
         # Whoever still works here works in vain.
         pool.shutdown(wait=False, cancel_futures=True)
     if failures:
-        raise TrainingDiverged(failures[0])
+        raise failures[0]
     if request.signum is not None and any(x.until is not None for x in lanes.values()):
         raise Interrupted(folder.path, request.signum)
     screen.finished()

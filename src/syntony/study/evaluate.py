@@ -6,7 +6,7 @@ import numpy as np
 
 from syntony.run.journal import Line, with_intervals
 from syntony.run.load import Run
-from syntony.run.plan import describe
+from syntony.run.plan import describe, world_of
 from syntony.study.statistics import mean_over_seeds
 
 
@@ -24,7 +24,6 @@ def evaluate(run: Run, *, episodes: int = 1000) -> dict[str, Any]:
     """
     samples = run.evaluate(episodes=episodes)
     described = describe(run.plan)
-    task = described["task"]
     seeds = [
         {"seed": seed, "step": run.steps[seed]} | with_intervals(found)
         for seed, found in samples.items()
@@ -33,7 +32,7 @@ def evaluate(run: Run, *, episodes: int = 1000) -> dict[str, Any]:
     return {
         "run": run.path.name,
         "system": described["system"],
-        "task": None if task is None else task["id"],
+        "task": world_of(described),
         "episodes": episodes,
         "seeds": seeds,
         "all": over_seeds(seeds, scores),

@@ -1,11 +1,12 @@
 """Names to systems: one line for each learner."""
 
 from syntony.errors import unknown
+from syntony.systems.link import Link
 from syntony.systems.maa2c import Maa2c
 from syntony.systems.smpe import Smpe
 from syntony.systems.system import System
 
-SYSTEMS: dict[str, type[System]] = {"smpe": Smpe, "maa2c": Maa2c}
+SYSTEMS: dict[str, type[System]] = {"smpe": Smpe, "maa2c": Maa2c, "link": Link}
 
 
 def system(name: str) -> type[System]:

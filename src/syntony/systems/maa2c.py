@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.equations.moments import (
     Moments,
@@ -64,6 +64,10 @@ class Maa2c:
     def check(self) -> None:
         """Raises BadInput where a setting makes no sense."""
         self.backbone.check()
+
+    @property
+    def stand_in(self) -> "Maa2c":
+        return self
 
     def init(self, key: Key[Array, ""]) -> Maa2cState:
         actor_key, critic_key, run_key = jax.random.split(key, 3)
@@ -130,6 +134,9 @@ class Maa2c:
 
     def progress(self, state: Maa2cState) -> Int[Array, ""]:
         return state.env_steps
+
+    def done(self, state: Maa2cState) -> Bool[Array, ""]:
+        return jnp.zeros_like(state.env_steps, bool)
 
     def evaluate(
         self, state: Maa2cState, key: Key[Array, ""], episodes: int

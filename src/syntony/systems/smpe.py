@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.equations import densities, novelty
 from syntony.equations.belief import filtered_state
@@ -114,6 +114,10 @@ class Smpe:
             raise BadInput("no critic is left; keep the standard or the filtered one")
         if self.task.agents < 2:
             raise BadInput(f"{self.task.id} has one agent; SMPE² needs teammates")
+
+    @property
+    def stand_in(self) -> "Smpe":
+        return self
 
     def init(self, key: Key[Array, ""]) -> SmpeState:
         keys = jax.random.split(key, 6)
@@ -306,6 +310,9 @@ class Smpe:
 
     def progress(self, state: SmpeState) -> Int[Array, ""]:
         return state.env_steps
+
+    def done(self, state: SmpeState) -> Bool[Array, ""]:
+        return jnp.zeros_like(state.env_steps, bool)
 
     def evaluate(self, state: SmpeState, key: Key[Array, ""], episodes: int) -> Samples:
         return sampled_and_greedy(

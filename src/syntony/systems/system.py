@@ -2,15 +2,24 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 Metrics = dict[str, Float[Array, ""]]
-Samples = dict[str, Float[Array, " samples"]]
+Samples = dict[str, Shaped[Array, " samples"]]
+"""One number an episode of each score, or whether something happened in it."""
 
 
 @runtime_checkable
 class System(Protocol):
     """A record of settings with pure methods; all that changes lives in its state."""
+
+    @property
+    def stand_in(self) -> "System":
+        """Returns a system of the same shapes whose methods may be compiled.
+
+        That is the system itself, unless it crosses a black box.
+        """
+        ...
 
     def check(self) -> None:
         """Raises `BadInput` where a setting makes no sense; called before all else."""
@@ -30,6 +39,10 @@ class System(Protocol):
 
     def progress(self, state: Any) -> Int[Array, ""]:
         """Returns what `--steps` counts: environment steps, or iterations of a link."""
+        ...
+
+    def done(self, state: Any) -> Bool[Array, ""]:
+        """Returns whether nothing more is to be learned, whatever `--steps` says."""
         ...
 
     def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> Samples:

@@ -1,0 +1,75 @@
+"""Networks of a link: a transmitter, and receivers with and without fading."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from syntony.equations.signal import complex_divide
+from syntony.networks.layers import Linear, Mlp
+
+
+class Transmitter(eqx.Module):
+    """Message to codeword: an embedding, ELU, and a linear map to C complex symbols."""
+
+    embed: Linear
+    out: Linear
+
+    def __init__(self, messages: int, hidden: int, uses: int, *, key: Key[Array, ""]):
+        embed_key, out_key = jax.random.split(key)
+        self.embed = Linear(messages, hidden, key=embed_key)
+        self.out = Linear(hidden, 2 * uses, key=out_key)
+
+    def __call__(self) -> Float[Array, "M C 2"]:
+        """Returns the codewords of all messages, before any normalisation.
+
+        A one-hot vector times a matrix is a row of it: what all messages need is the
+        matrix itself.
+        """
+        codewords = self.out(jax.nn.elu(self.embed.weight + self.embed.bias))
+        return codewords.reshape(len(codewords), -1, 2)
+
+
+class Receiver(eqx.Module):
+    """Block to one logit a message: a hidden layer with rectifiers."""
+
+    mlp: Mlp
+
+    def __init__(self, uses: int, hidden: int, messages: int, *, key: Key[Array, ""]):
+        self.mlp = Mlp(2 * uses, hidden, messages, key=key)
+
+    def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
+        return self.mlp(y.reshape(len(y), -1))
+
+
+class FadingReceiver(eqx.Module):
+    """A receiver that first estimates a block's fading, and divides by it.
+
+    ĥ = W tanh(V y),  then a `Receiver` of y / ĥ
+    """
+
+    features: Linear
+    gain: Linear
+    receiver: Receiver
+
+    def __init__(
+        self,
+        uses: int,
+        hidden: int,
+        messages: int,
+        *,
+        estimator: int,
+        key: Key[Array, ""],
+    ):
+        features_key, gain_key, receiver_key = jax.random.split(key, 3)
+        self.features = Linear(2 * uses, estimator, key=features_key)
+        self.gain = Linear(estimator, 2, key=gain_key)
+        self.receiver = Receiver(uses, hidden, messages, key=receiver_key)
+
+    def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
+        return self.receiver(complex_divide(y, self.estimate(y)[:, None]))
+
+    def estimate(self, y: Float[Array, "B C 2"]) -> Float[Array, "B 2"]:
+        """Returns ĥ, one complex number a block."""
+        features = jnp.tanh(self.features(y.reshape(len(y), -1)))
+        return self.gain(features)

@@ -1,0 +1,46 @@
+"""What a run leaves for other software: all weights by name, a link's codebook."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from syntony.run.checkpoint import named_arrays
+from syntony.run.folder import Folder
+from syntony.systems.link import Link
+from syntony.systems.system import System
+
+
+def export(folder: Folder, system: System, states: Mapping[int, Any]) -> None:
+    """Writes `model.npz`, those of seed 0 under `seed0/`; of a link also codebooks.
+
+    The codebook of the first seed is `codebook.csv`, another's `codebook-seed1.csv`:
+    a row for each message, re, im, re, im, ... of its channel uses.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for seed, state in states.items():
+        named = named_arrays(system.weights(state))
+        arrays |= {f"seed{seed}/{name}": array for name, array in named.items()}
+        if isinstance(system, Link):
+            name = f"codebook-seed{seed}.csv" if len(arrays) > len(named) else ""
+            folder.write_table(name or "codebook.csv", named["codebook"])
+    if isinstance(system, Link):
+        arrays |= facts(system)
+    folder.write_model(arrays)
+
+
+def facts(link: Link) -> dict[str, np.ndarray]:
+    """Returns what a link's weights mean: SNR, normalisation, bit labels."""
+    known = {"power": np.array(link.power), "channel": np.array(link.channel.id)}
+    if link.channel.snr_db is not None:
+        known["snr_db"] = np.array(float(link.channel.snr_db))
+    if link.messages & (link.messages - 1) == 0:
+        known["labels"] = labels(link.messages)
+    return known
+
+
+def labels(messages: int) -> Int[np.ndarray, "M K"]:
+    """Returns the bits of each message: its number, most significant bit first."""
+    bits = messages.bit_length() - 1
+    return np.arange(messages)[:, None] >> np.arange(bits)[::-1] & 1

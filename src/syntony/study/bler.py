@@ -1,0 +1,168 @@
+"""Error rates over SNR: of a learned link, of the best decoder for its code, of others.
+
+Every point counts blocks until enough of them are wrong, or a cap is reached, and says
+how many that were. All that is compared at a point is compared over the same channel.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from syntony.channels.awgn import Awgn
+from syntony.channels.channel import Channel
+from syntony.channels.rayleigh import Rayleigh
+from syntony.equations import detection
+from syntony.run.devices import compiler_options, cores
+from syntony.systems.classical import Code
+from syntony.systems.estimators import draw_messages
+from syntony.systems.link import Link, LinkState
+
+BATCH = 4096
+"""Blocks that are sent at a time: their scores still fit in a cache."""
+WANTED, CAP = 1000, 2_000_000
+"""Block errors that make a point sure enough (6 %), and blocks to stop at anyway."""
+
+Detector = Callable[
+    [Float[Array, "B C 2"], Float[Array, "M C 2"], Float[Array, ""]],
+    Float[Array, "B M"],
+]
+"""What scores all messages, given what was heard, the codebook, and the SNR."""
+
+
+class Tally(NamedTuple):
+    """What was counted at one point."""
+
+    blocks: int
+    errors: Int[np.ndarray, " D"]
+    """Wrong blocks of each decision that was compared."""
+    bits: Int[np.ndarray, " D"]
+    """Wrong bits of each."""
+
+
+Decide = Callable[[Key[Array, ""], Channel], tuple[Int[Array, " B"], Int[Array, "D B"]]]
+"""Sends a batch; returns its messages, and what each detector took them for."""
+
+
+def detector(channel: Channel) -> Detector | None:
+    """Returns the decoder that no other beats over this channel, where one is known."""
+    if isinstance(channel, Awgn):
+        return lambda y, codebook, _: detection.coherent_ml(y, codebook)
+    if isinstance(channel, Rayleigh):
+        return detection.noncoherent_ml
+    return None
+
+
+def link_decisions(
+    link: Link, state: LinkState, key: Key[Array, ""], channel: Channel
+) -> tuple[Int[Array, " B"], Int[Array, "D B"]]:
+    """Sends a batch of a link; returns what its receiver says, and the best decoder."""
+    message_key, channel_key = jax.random.split(key)
+    message = draw_messages(message_key, BATCH, link.messages)
+    codebook = link.codebook(state.transmitter)
+    y = channel(channel_key, codebook[message])
+    scores = [state.receiver(y)]
+    if best := detector(channel):
+        scores.append(best(y, codebook, jnp.asarray(channel.snr_db)))
+    return message, jnp.stack([jnp.argmax(score, axis=-1) for score in scores])
+
+
+def code_decisions(
+    code: Code,
+    detectors: Sequence[Detector],
+    codebook: Float[Array, "M C 2"],
+    key: Key[Array, ""],
+    channel: Channel,
+) -> tuple[Int[Array, " B"], Int[Array, "D B"]]:
+    """Sends a batch of a code that does not learn; returns what each detector says."""
+    message_key, channel_key = jax.random.split(key)
+    message = draw_messages(message_key, BATCH, len(code.codebook))
+    y = channel(channel_key, codebook[message])
+    scores = [detect(y, codebook, jnp.asarray(channel.snr_db)) for detect in detectors]
+    return message, jnp.stack([jnp.argmax(score, axis=-1) for score in scores])
+
+
+def sweep(
+    decide: Decide,
+    channels: Sequence[Channel],
+    key: Key[Array, ""],
+    *,
+    wanted: int = WANTED,
+    cap: int = CAP,
+) -> list[Tally]:
+    """Returns one tally for each channel, until the first decision errs often enough.
+
+    Args:
+        wanted: wrong blocks of the first decision at which counting stops.
+        cap: blocks at which it stops anyway, rounded up to whole batches.
+    """
+    count = partial(_count, decide)
+    bounds = jnp.int32(wanted), jnp.int32(-(-cap // BATCH))
+    each = [jax.random.fold_in(key, i) for i in range(len(channels))]
+    if any(channel.opaque for channel in channels):
+        pairs = zip(each, channels, strict=True)
+        return [_tally(*_count_across(decide, *pair, *bounds)) for pair in pairs]
+    program = jax.jit(count).lower(key, channels[0], *bounds)
+    compiled = program.compile(compiler_options())
+    with ThreadPoolExecutor(cores()) as pool:
+        jobs = [
+            pool.submit(compiled, key, channel, *bounds)
+            for key, channel in zip(each, channels, strict=True)
+        ]
+        return [_tally(*jax.device_get(job.result())) for job in jobs]
+
+
+Counts = tuple[Int[Array, ""], Int[Array, " D"], Int[Array, " D"]]
+"""Batches, wrong blocks, wrong bits."""
+
+
+def _count(
+    decide: Decide,
+    key: Key[Array, ""],
+    channel: Channel,
+    wanted: Int[Array, ""],
+    most: Int[Array, ""],
+) -> Counts:
+    def unsure(counts: Counts) -> Bool[Array, ""]:
+        return (counts[1][0] < wanted) & (counts[0] < most)
+
+    def more(counts: Counts) -> Counts:
+        return _add(decide, key, channel, counts)
+
+    decisions = jax.eval_shape(decide, key, channel)[1].shape[0]
+    nothing = jnp.zeros(decisions, jnp.int32)
+    return jax.lax.while_loop(unsure, more, (jnp.int32(0), nothing, nothing))
+
+
+def _count_across(
+    decide: Decide,
+    key: Key[Array, ""],
+    channel: Channel,
+    wanted: Int[Array, ""],
+    most: Int[Array, ""],
+) -> Counts:
+    """Does what `_count` does, where a black box has to be crossed: on the host."""
+    nothing = jnp.zeros((), jnp.int32)
+    counts = _add(decide, key, channel, (nothing, nothing, nothing))
+    while counts[1][0] < wanted and counts[0] < most:
+        counts = _add(decide, key, channel, counts)
+    return counts
+
+
+def _add(
+    decide: Decide, key: Key[Array, ""], channel: Channel, counts: Counts
+) -> Counts:
+    batches, errors, bits = counts
+    message, decided = decide(jax.random.fold_in(key, batches), channel)
+    differ = jax.lax.population_count(decided ^ message)
+    wrong = jnp.sum(differ > 0, axis=-1, dtype=jnp.int32)
+    return batches + 1, errors + wrong, bits + jnp.sum(differ, axis=-1)
+
+
+def _tally(batches: Any, errors: Any, bits: Any) -> Tally:
+    return Tally(int(batches) * BATCH, np.asarray(errors), np.asarray(bits))

@@ -1,0 +1,110 @@
+"""Pictures of a link for print: error rates over SNR, codewords, how it learned."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Complex
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from syntony.study.curves import Curve
+from syntony.study.figures import GREY, LINES, STYLE
+from syntony.study.statistics import mean_over_seeds
+
+SEEN = 1e-7
+"""Lowest error rate that is drawn: nothing was counted below."""
+
+
+@style.context(STYLE)
+def error_rates(found: Mapping[str, Any], *, title: str = "") -> Figure:
+    """Draws block error rates over SNR: the link, other codes, and what is possible.
+
+    Args:
+        found: what `evaluate_link` returned, over two SNRs or more.
+    """
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    snr_db = [point["snr_db"] for point in found["points"]]
+    _draw_learned(axes, snr_db, found["points"])
+    others = {
+        name: [point["others"][name]["bler"] for point in found["points"]]
+        for name in found["points"][0]["others"]
+    }
+    known = {
+        name: [point["bounds"][name] for point in found["points"]]
+        for name in found["points"][0]["bounds"]
+    }
+    for (name, rates), colour in zip(others.items(), LINES[1:], strict=False):
+        axes.semilogy(snr_db, _seen(rates), "--", color=colour, lw=1.0, label=name)
+    for (name, rates), dash in zip(known.items(), DASHES, strict=False):
+        axes.semilogy(snr_db, _seen(rates), ls=dash, color=GREY, lw=0.8, label=name)
+    axes.set(xlabel="SNR, dB a channel use", ylabel="block error rate", title=title)
+    axes.grid(which="major", lw=0.3, alpha=0.5)
+    axes.legend(loc="lower left")
+    return figure
+
+
+DASHES = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (1, 2)))
+
+
+def _draw_learned(
+    axes: Axes, snr_db: Sequence[float], points: Sequence[Mapping[str, Any]]
+) -> None:
+    """Draws each seed with its interval: those of few errors are visibly unsure."""
+    for number in range(len(points[0]["seeds"])):
+        lines = [point["seeds"][number] for point in points]
+        rates = np.array([line["bler"] for line in lines])
+        low = np.array([line["bler_low"] for line in lines])
+        high = np.array([line["bler_high"] for line in lines])
+        label = "learned" if number == 0 else None
+        axes.semilogy(snr_db, _seen(rates), ".-", color=LINES[0], label=label, ms=4)
+        axes.fill_between(snr_db, low, high, color=LINES[0], alpha=0.25, lw=0)
+        if "ml_bler" in lines[0]:
+            best = [line["ml_bler"] for line in lines]
+            label = "learned, decoded by ML" if number == 0 else None
+            axes.semilogy(snr_db, _seen(best), ":", color=LINES[0], lw=1.0, label=label)
+
+
+@style.context(STYLE)
+def constellation(codebook: Complex[np.ndarray, "M C"], *, title: str = "") -> Figure:
+    """Draws what is sent in each channel use: a point a message, alike in colour."""
+    uses = codebook.shape[1]
+    columns = min(uses, 4)
+    rows = -(-uses // columns)
+    figure = Figure(figsize=(1.6 * columns, 1.7 * rows + 0.2), layout="constrained")
+    reach = 1.08 * float(np.abs(codebook).max())
+    for use in range(uses):
+        axes = figure.add_subplot(rows, columns, use + 1)
+        axes.axhline(0.0, color=GREY, lw=0.3)
+        axes.axvline(0.0, color=GREY, lw=0.3)
+        points = codebook[:, use]
+        hue = np.arange(len(points))
+        axes.scatter(points.real, points.imag, c=hue, s=4, cmap="viridis", lw=0)
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        axes.set_title(f"use {use + 1}")
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+@style.context(STYLE)
+def convergence(curves: Mapping[str, Curve], *, title: str = "") -> Figure:
+    """Draws how block error rates fell while links learned, with their intervals."""
+    figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, curve), colour in zip(curves.items(), LINES, strict=False):
+        band = mean_over_seeds(curve.scores)
+        axes.semilogy(curve.steps, _seen(band.mean), color=colour, label=name)
+        low = np.maximum(band.low, SEEN)
+        axes.fill_between(curve.steps, low, band.high, color=colour, alpha=0.2, lw=0)
+    axes.set(xlabel="iterations", ylabel="block error rate", title=title)
+    axes.grid(which="major", lw=0.3, alpha=0.5)
+    axes.legend()
+    return figure
+
+
+def _seen(rates: Any) -> np.ndarray:
+    """Returns rates as they are drawn: none below what can be seen."""
+    found = np.asarray(rates, float)
+    return np.where(found > SEEN, found, np.nan)

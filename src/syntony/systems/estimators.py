@@ -1,0 +1,173 @@
+"""How a transmitter learns: estimates of a loss's gradient in the codebook.
+
+What lies between codebook and losses is crossed, never differentiated, except by
+`backprop`, the reference that only a channel in JAX allows.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from syntony.channels.feedback import Feedback
+from syntony.equations.score import (
+    antithetic,
+    batch_baseline,
+    clip_above,
+    leave_one_out_baseline,
+    score_surrogate,
+    spsa_gradient,
+)
+from syntony.equations.signal import complex_noise, explore_log_prob, perturb
+from syntony.errors import BadInput
+from syntony.record import record
+
+Judge = Callable[
+    [Key[Array, ""], Float[Array, "B C 2"], Int[Array, " B"]], Float[Array, " B"]
+]
+"""What the receiver says of blocks that were sent: one loss each, in nats."""
+
+
+@record
+class Exploration:
+    """How the transmitter tries what it does not know."""
+
+    variance: float = 0.05
+    """σ_π², the variance of the exploration a complex use, when training starts."""
+    final_variance: float = 0.02
+    """σ_π² at the end of the schedule; in between it falls geometrically."""
+    baseline: Literal["none", "batch", "message"] = "batch"
+    """Subtracted from the losses: nothing, the batch's mean, or the mean of the other
+    draws of the same message."""
+    antithetic: bool = True
+    """Draw the exploration in pairs w, −w."""
+    clip: float = 1.0
+    """Quantile at which the transmitter cuts off the losses that came back."""
+    spsa_step: float = 0.1
+    """c, how far SPSA moves every real part of the codebook."""
+
+    def check(self) -> None:
+        """Raises BadInput where a constant makes no sense."""
+        for name in ("variance", "final_variance"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise BadInput(
+                    f"{name} is {getattr(self, name)}; expected between 0 and 1"
+                )
+        if not 0.0 < self.clip <= 1.0:
+            raise BadInput(f"clip is {self.clip}; expected above 0, at most 1")
+        if not self.spsa_step > 0.0:
+            raise BadInput(f"spsa_step is {self.spsa_step}; expected above 0")
+
+    def variance_at(self, progress: Float[Array, ""]) -> Float[Array, ""]:
+        """Returns σ_π² when `progress`, 0 to 1, of the schedule has passed."""
+        start, end = jnp.log(self.variance), jnp.log(self.final_variance)
+        return jnp.exp(start + (end - start) * progress)
+
+
+class Experience(NamedTuple):
+    """What the transmitter keeps of a batch until its losses have come back."""
+
+    message: Int[Array, " B"]
+    noise: Float[Array, "B C 2"]
+    loss: Float[Array, " B"]
+    arrived: Bool[Array, " B"]
+
+
+def draw_messages(key: Key[Array, ""], batch: int, messages: int) -> Int[Array, " B"]:
+    """Returns messages in turn from a random one on: as balanced as they can be."""
+    start = jax.random.randint(key, (), 0, messages)
+    return (start + jnp.arange(batch)) % messages
+
+
+def try_out(
+    settings: Exploration,
+    judge: Judge,
+    feedback: Feedback,
+    codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+    key: Key[Array, ""],
+    *,
+    batch: int,
+) -> Experience:
+    """Sends perturbed codewords; returns what was drawn, and the losses that came."""
+    keys = jax.random.split(key, 4)
+    pairs = batch // 2 if settings.antithetic else batch
+    message = draw_messages(keys[0], pairs, len(codebook))
+    noise = complex_noise(keys[1], (pairs, codebook.shape[1]), variance)
+    if settings.antithetic:
+        message, noise = jnp.tile(message, 2), antithetic(noise)
+    loss = judge(keys[2], perturb(codebook[message], noise, variance), message)
+    loss, arrived = feedback(keys[3], loss)
+    return Experience(message, noise, loss, arrived)
+
+
+def policy_gradient(
+    settings: Exploration,
+    experience: Experience,
+    codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+) -> Float[Array, "M C 2"]:
+    """Returns the gradient of the mean of l ln π(x_p | x), l what came back less b.
+
+    Source: Aoudia & Hoydis (2018), the transmitter's estimator.
+    """
+    message, noise, loss, arrived = experience
+    payoff = -clip_above(loss, settings.clip)
+    if settings.baseline == "batch":
+        payoff = payoff - batch_baseline(payoff, arrived)
+    if settings.baseline == "message":
+        payoff = payoff - leave_one_out_baseline(
+            payoff, arrived, message, contexts=len(codebook)
+        )
+    payoff = jnp.where(arrived, payoff, 0.0)
+    # By the noise, not the signal: late losses meet a codebook that has moved on.
+    sent = jax.lax.stop_gradient(perturb(codebook[message], noise, variance))
+
+    def surrogate(codebook: Float[Array, "M C 2"]) -> Float[Array, ""]:
+        log_prob = explore_log_prob(sent, codebook[message], variance)
+        heard = jnp.maximum(jnp.sum(arrived), 1)
+        return jnp.sum(score_surrogate(log_prob, payoff)) / heard
+
+    return jax.grad(surrogate)(codebook)
+
+
+def two_sided_gradient(
+    settings: Exploration,
+    judge: Judge,
+    feedback: Feedback,
+    codebook: Float[Array, "M C 2"],
+    key: Key[Array, ""],
+    *,
+    batch: int,
+) -> tuple[Float[Array, ""], Float[Array, "M C 2"]]:
+    """Returns the loss and SPSA's gradient: two batches go out, two numbers return."""
+    keys = jax.random.split(key, 6)
+    message = draw_messages(keys[0], batch // 2, len(codebook))
+    direction = jax.random.rademacher(keys[1], codebook.shape, codebook.dtype)
+
+    def mean_loss(
+        side: float, channel_key: Key[Array, ""], feedback_key: Key[Array, ""]
+    ) -> Float[Array, ""]:
+        moved = codebook + side * settings.spsa_step * direction
+        loss = judge(channel_key, moved[message], message)
+        loss, arrived = feedback(feedback_key, loss)
+        return batch_baseline(loss, arrived)
+
+    plus, minus = mean_loss(1.0, keys[2], keys[3]), mean_loss(-1.0, keys[4], keys[5])
+    gradient = spsa_gradient(plus, minus, direction, settings.spsa_step)
+    return (plus + minus) / 2.0, gradient
+
+
+def model_gradient(
+    judge: Judge, codebook: Float[Array, "M C 2"], key: Key[Array, ""], *, batch: int
+) -> tuple[Float[Array, ""], Float[Array, "M C 2"]]:
+    """Returns the mean loss and its gradient through receiver and channel."""
+    message_key, channel_key = jax.random.split(key)
+    message = draw_messages(message_key, batch, len(codebook))
+
+    def mean_loss(codebook: Float[Array, "M C 2"]) -> Float[Array, ""]:
+        return jnp.mean(judge(channel_key, codebook[message], message))
+
+    return jax.value_and_grad(mean_loss)(codebook)
