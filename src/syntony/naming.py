@@ -38,9 +38,9 @@ def split(id: str, record: type, kind: str = "parameter") -> tuple[str, Fields]:
 def join(name: str, record: Any) -> str:
     """Returns `name` with those parameters of the record that are not the default."""
     changed = [
-        f"{field}={_word(getattr(record, field))}"
+        f"{field}={word(getattr(record, field))}"
         for field, default in _defaults(type(record)).items()
-        if _word(getattr(record, field)) != _word(default)
+        if word(getattr(record, field)) != word(default)
     ]
     return name + ("?" + "&".join(changed) if changed else "")
 
@@ -80,7 +80,7 @@ def _defaults(record: type) -> Fields:
 def _assign(assignment: str, defaults: Fields, kind: str) -> tuple[str, Any]:
     field, equals, text = assignment.partition("=")
     if not defaults:
-        raise BadInput(f"{assignment!r} sets nothing; there are no {kind}s")
+        raise BadInput(f"{assignment!r} sets nothing; there is no {kind}")
     if not equals:
         raise BadInput(
             f"{assignment!r} sets nothing; expected PARAMETER=NUMBER, of "
@@ -92,12 +92,13 @@ def _assign(assignment: str, defaults: Fields, kind: str) -> tuple[str, Any]:
     if not re.fullmatch(pattern, text):
         raise BadInput(
             f"{field} is {text!r}; expected {words}, "
-            f"e.g. {field}={_word(defaults[field])}"
+            f"e.g. {field}={word(defaults[field])}"
         )
     return field, read(text)
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """Returns a parameter's value as it is typed."""
     if isinstance(value, int):
         return str(value).lower()
     try:

@@ -1,0 +1,71 @@
+"""Channels one after the other."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+from jaxtyping import Array, Float, Key
+
+from syntony.channels.channel import Channel
+from syntony.errors import BadInput
+from syntony.record import record
+
+
+@record
+class Chain:
+    """Passes a signal through all of its parts, the first one first.
+
+    y = f_K(… f_2(f_1(x)))
+
+    A chain within a chain is the same as its parts in its place.
+    """
+
+    # A sequence, for a tuple would be static: the parts' numbers are to be traced.
+    parts: Sequence[Channel]
+    """f_1 … f_K."""
+
+    def __post_init__(self):
+        inner = [p.parts if isinstance(p, Chain) else (p,) for p in self.parts]
+        object.__setattr__(self, "parts", tuple(part for ps in inner for part in ps))
+        self.check()
+
+    def check(self) -> None:
+        if len(self.parts) < 2:
+            raise BadInput(
+                f"a chain has {len(self.parts)} parts; expected two or more channels"
+            )
+        for part in self.parts:
+            part.check()
+
+    @property
+    def id(self) -> str:
+        return "+".join(part.id for part in self.parts)
+
+    @property
+    def snr_db(self) -> float | None:
+        """That of its last part with noise."""
+        given = [part.snr_db for part in self.parts if part.snr_db is not None]
+        return given[-1] if given else None
+
+    @property
+    def differentiable(self) -> bool:
+        return all(part.differentiable for part in self.parts)
+
+    @property
+    def opaque(self) -> bool:
+        return any(part.opaque for part in self.parts)
+
+    @property
+    def fading(self) -> bool:
+        return any(part.fading for part in self.parts)
+
+    def at(self, snr_db: Float[Array, ""] | float) -> "Chain":
+        """Returns the chain with all noise at this SNR."""
+        return Chain(parts=tuple(part.at(snr_db) for part in self.parts))
+
+    def __call__(
+        self, key: Key[Array, ""], x: Float[Array, "B C 2"]
+    ) -> Float[Array, "B C 2"]:
+        keys = jax.random.split(key, len(self.parts))
+        pairs = zip(self.parts, keys, strict=True)
+        return functools.reduce(lambda x, pair: pair[0](pair[1], x), pairs, x)

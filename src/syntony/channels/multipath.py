@@ -1,0 +1,84 @@
+"""Multipath: echoes that overlap."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from syntony import naming
+from syntony.equations.signal import complex_multiply, complex_noise
+from syntony.naming import Limits
+from syntony.record import record
+
+
+@record
+class Multipath:
+    """Filters each block by a few taps, one use apart; adds no noise.
+
+        y_c = Σ_l h_l x_{c−l},    l = 0 … L − 1,    x_c = 0 for c < 0
+        E|h_l|² ∝ 10^(−d l / 10),    Σ_l E|h_l|² = 1
+
+    The taps are h_l ~ CN(0, E|h_l|²), independent and once a block, or fixed at their
+    real roots √E|h_l|². Blocks do not reach into one another: a silent guard of L − 1
+    uses lies between them, and what rings on into it is not received. So the first
+    uses, and the last, arrive with less than the energy sent.
+
+    Source: the tapped delay line of Proakis & Salehi, "Digital Communications", ch.
+        13.5, with an exponential power-delay profile.
+    """
+
+    taps: int = 3
+    """L ≥ 1."""
+    decay_db: float = 3.0
+    """d ≥ 0, by how much each tap is weaker than the one before, in dB."""
+    fading: bool = True
+    """Whether taps are drawn for each block (Rayleigh), or fixed."""
+
+    snr_db = None
+    differentiable = True
+    opaque = False
+
+    def check(self) -> None:
+        naming.check(self, _LIMITS)
+
+    __post_init__ = check
+
+    @property
+    def id(self) -> str:
+        return naming.join("multipath", self)
+
+    def at(self, snr_db: Float[Array, ""] | float) -> "Multipath":
+        del snr_db
+        return self
+
+    def __call__(
+        self, key: Key[Array, ""], x: Float[Array, "B C 2"]
+    ) -> Float[Array, "B C 2"]:
+        amplitude = jnp.sqrt(tap_powers(self.taps, self.decay_db))[:, None]
+        if self.fading:
+            taps = amplitude * complex_noise(key, (len(x), self.taps), 1.0)
+        else:
+            line = amplitude * jnp.array([1.0, 0.0])
+            taps = jnp.broadcast_to(line, (len(x), self.taps, 2))
+        return convolve(taps, x)
+
+
+def tap_powers(taps: int, decay_db: Float[Array, ""] | float) -> Float[Array, " L"]:
+    """Returns E|h_l|² = 10^(−d l / 10) / Σ_k 10^(−d k / 10)."""
+    power = 10.0 ** (-jnp.asarray(decay_db) * jnp.arange(taps) / 10.0)
+    return power / jnp.sum(power)
+
+
+def convolve(
+    taps: Float[Array, "B L 2"], x: Float[Array, "B C 2"]
+) -> Float[Array, "B C 2"]:
+    """Returns the first C uses of h * x, of each block."""
+    y = jnp.zeros_like(x)
+    for delay in range(min(taps.shape[1], x.shape[1])):
+        echo = complex_multiply(x, taps[:, delay, None])
+        y = y.at[:, delay:].add(echo[:, : x.shape[1] - delay])
+    return y
+
+
+_LIMITS: Limits = {
+    "taps": lambda _: (1, 64),
+    "decay_db": lambda _: (0.0, 100.0),
+}

@@ -1,0 +1,156 @@
+"""A channel that is any function of NumPy arrays: a simulator, a process, a radio.
+
+Nothing is known of it but what it answers. It is called between compiled pieces, never
+within one, and what comes back is looked at before anybody learns from it.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from syntony.equations.signal import from_pairs, to_pairs
+from syntony.errors import BadInput, unknown
+
+PREFIX = "python:"
+
+
+class ChannelFault(BadInput):
+    """A channel of the user's own failed, or returned what is no signal."""
+
+
+# No `record`: a function is not data to JAX, so that nothing in here can be traced.
+@jax.tree_util.register_static
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Opaque:
+    """Calls a function that turns complex64[B, C] into complex[B, C]."""
+
+    function: Callable[[np.ndarray], Any]
+    """Draws y for x; its chance, and its noise, are its own business."""
+
+    snr_db = None
+    differentiable = False
+    opaque = True
+    fading = False
+
+    def check(self) -> None:
+        """Does nothing: what a function does shows when it is called."""
+
+    @property
+    def id(self) -> str:
+        """`python:MODULE:FUNCTION`, or `python:<NAME>` if it cannot be imported."""
+        module = getattr(self.function, "__module__", "")
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        # What a script defines is in another place when something else is the script.
+        known = module != "__main__" and _find(sys.modules.get(module), name)
+        if known is self.function:
+            return f"{PREFIX}{module}:{name}"
+        return f"{PREFIX}<{name.rpartition('.')[2].strip('<>')}>"
+
+    def at(self, snr_db: Float[Array, ""] | float) -> "Opaque":
+        del snr_db
+        return self
+
+    def __call__(
+        self, key: Key[Array, ""], x: Float[Array, "B C 2"]
+    ) -> Float[Array, "B C 2"]:
+        """Returns the function's answer.
+
+        Raises:
+            ChannelFault: it raised, or returned no finite complex numbers of x's shape.
+        """
+        del key  # It has its own chance.
+        sent = from_pairs(x)
+        try:
+            # A copy of its own: what the function does to it in place is no matter.
+            answer = self.function(sent.copy())
+            got = np.asarray(answer)
+        except Exception as error:
+            raise ChannelFault(f"channel {self.id} raised {_line(error)}") from error
+        expected = f"expected {_shape(sent)}"
+        if got.shape != sent.shape or not np.iscomplexobj(got):
+            said = "None" if answer is None else _shape(got)
+            raise ChannelFault(f"channel {self.id} returned {said}; {expected}")
+        with np.errstate(over="ignore"):
+            received = got.astype(np.complex64)
+        if broken := np.sum(~np.isfinite(received)):
+            raise ChannelFault(
+                f"channel {self.id} returned {_shape(got)} with {broken} values that "
+                f"are infinite or no number; {expected}, all finite"
+            )
+        return jnp.asarray(to_pairs(received))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Opaque) and self.function is other.function
+
+    def __hash__(self) -> int:
+        # A function may be an object that has no hash of its own.
+        return id(self.function)
+
+
+def load(id: str) -> Opaque:
+    """Returns the channel that `python:MODULE:FUNCTION` names.
+
+    A module is looked for where Python finds its modules, then in the current folder.
+
+    Raises:
+        BadInput: there is no such module or function, or the module cannot be imported.
+    """
+    module_name, _, name = id.removeprefix(PREFIX).partition(":")
+    if module_name.startswith("<"):
+        raise BadInput(
+            f"channel {id!r} was a function that no name leads to; expected "
+            f"{PREFIX}MODULE:FUNCTION, of a function at the top of a module's file"
+        )
+    if not module_name or not name:
+        raise BadInput(
+            f"channel {id!r} is incomplete; expected {PREFIX}MODULE:FUNCTION"
+        )
+    module = _import(module_name)
+    function = _find(module, name)
+    if function is None:
+        valid = [n for n, value in vars(module).items() if callable(value)]
+        raise unknown(f"function of {module_name}", name, valid or ["(it has none)"])
+    if not callable(function):
+        raise BadInput(
+            f"{id} is {type(function).__name__}; expected a function of complex64[B, C]"
+        )
+    return Opaque(function=function)
+
+
+def _import(name: str) -> Any:
+    if os.getcwd() not in sys.path:
+        # Last, so that no file of the user's takes the place of a library.
+        sys.path.append(os.getcwd())
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise BadInput(
+            f"module {name!r} cannot be imported: {_line(error)}; expected a module "
+            f"that Python finds, e.g. {name.partition('.')[0]}.py in the current folder"
+        ) from error
+
+
+def _find(home: Any, name: str) -> Any:
+    """Returns what a dotted name leads to, or None."""
+    for part in name.split("."):
+        home = getattr(home, part, None)
+    return home
+
+
+def _shape(signal: np.ndarray) -> str:
+    return f"{signal.dtype}{list(signal.shape)}"
+
+
+def _line(error: Exception) -> str:
+    """Returns an exception's type and message, in one line."""
+    message = " ".join(str(error).split())
+    return type(error).__name__ + (f": {message}" if message else "")

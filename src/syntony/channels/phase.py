@@ -1,0 +1,76 @@
+"""Phase noise: an oscillator that wanders."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from syntony import naming
+from syntony.equations.signal import complex_multiply
+from syntony.naming import Limits
+from syntony.record import record
+
+
+@record
+class Phase:
+    """Turns each use by a phase that walks at random; adds no noise.
+
+        y_c = x_c exp(i φ_c),    φ_{c+1} = φ_c + w_c,    w_c ~ N(0, σ²)
+
+    φ_0 = 0 at a block's first use, as after perfect synchronisation, or is uniform on
+    the circle. E[exp(i (φ_{c+m} − φ_c))] = exp(−m σ² / 2). For an oscillator of full
+    linewidth β and uses of length T, σ² = 2π β T.
+
+    Source: Wiener phase noise; Demir, Mehrotra & Roychowdhury (2000); Tomba (1998).
+    """
+
+    std: float = 0.05
+    """σ, of the step between two uses, in radians."""
+    random: bool = False
+    """Whether φ_0 is uniform on the circle: then nobody knows the block's phase."""
+
+    snr_db = None
+    differentiable = True
+    opaque = False
+
+    @property
+    def fading(self) -> bool:
+        return self.random
+
+    def check(self) -> None:
+        naming.check(self, _LIMITS)
+
+    __post_init__ = check
+
+    @property
+    def id(self) -> str:
+        return naming.join("phase", self)
+
+    def at(self, snr_db: Float[Array, ""] | float) -> "Phase":
+        del snr_db
+        return self
+
+    def __call__(
+        self, key: Key[Array, ""], x: Float[Array, "B C 2"]
+    ) -> Float[Array, "B C 2"]:
+        start_key, step_key = jax.random.split(key)
+        largest = jnp.pi if self.random else 0.0
+        start = jax.random.uniform(
+            start_key, (len(x), 1), minval=-largest, maxval=largest
+        )
+        step = self.std * jax.random.normal(step_key, (len(x), x.shape[1] - 1))
+        angle = jnp.cumsum(jnp.concatenate([start, step], axis=1), axis=1)
+        return rotate(x, angle)
+
+
+def rotate(
+    x: Float[Array, "B C 2"], angle: Float[Array, "B C"]
+) -> Float[Array, "B C 2"]:
+    """Returns x exp(i φ), of complex numbers as pairs.
+
+    Args:
+        angle: φ, in radians.
+    """
+    return complex_multiply(x, jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1))
+
+
+_LIMITS: Limits = {"std": lambda _: (0.0, 100.0)}
