@@ -52,8 +52,8 @@ def shannon59(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curv
     It does not hold for codes whose energy is N only on average: see
     `shannon59_peak` and `codebook_bound`.
 
-    Source: Shannon, "Probability of error for optimal codes in a Gaussian channel"
-        (1959), eq. 15.
+    Source: Shannon, "Probability of error for optimal codes in a Gaussian channel",
+        Bell System Technical Journal 38 (1959): his Q(θ).
     """
     gamma, messages, uses = _check(snr_db, messages, uses)
     return _like(snr_db, _cone_bound(gamma, messages, 2 * uses))
@@ -65,7 +65,7 @@ def shannon59_peak(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) ->
     One more real dimension fills each codeword up to energy N, and helps the receiver
     if anything: γ' = γ n / (n + 1).
 
-    Source: Shannon (1959), section XIII.
+    Source: Shannon (1959), on codes within the sphere.
     """
     gamma, messages, uses = _check(snr_db, messages, uses)
     return _like(snr_db, _peak_bound(gamma, messages, uses))
@@ -92,7 +92,7 @@ def metaconverse(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> C
     −60 dB it is given as at −60 dB, which bounds as well.
 
     Source: Polyanskiy, Poor and Verdú, "Channel coding rate in the finite blocklength
-        regime", IEEE Trans. Inf. Theory 56 (2010), theorem 41.
+        regime", IEEE Trans. Inf. Theory 56 (2010), on the AWGN channel.
     """
     gamma, messages, uses = _check(snr_db, messages, uses)
     n = 2 * uses
@@ -109,7 +109,7 @@ def normal_approximation(
         P ≈ Q((nC − log₂M + ½ log₂n) / √(nV))
         C = ½ log₂(1 + γ),   V = γ(γ + 2) / (2(γ + 1)²) log₂²e   per real dimension
 
-    Source: Polyanskiy, Poor and Verdú (2010), eq. 296.
+    Source: Polyanskiy, Poor and Verdú (2010), on the AWGN channel.
     """
     gamma, messages, uses = _check(snr_db, messages, uses)
     n = 2 * uses
@@ -126,7 +126,7 @@ def random_sphere(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> 
 
     Exact for that mean; some code is at least as good.
 
-    Source: Shannon (1959), section V.
+    Source: Shannon (1959), on random codes.
     """
     gamma, messages, uses = _check(snr_db, messages, uses)
     n = 2 * uses
