@@ -78,8 +78,7 @@ def uncoded(messages: int, uses: int, pilots: int = 0) -> Code:
     if messages != 2**bits or not _spreads(bits, uses - pilots):
         raise BadInput(
             f"{messages} messages cannot be spread over {uses - pilots} uses; expected "
-            f"{messages} messages cannot be spread over {uses - pilots} uses; expected "
-            f"2 to the power of 1 to 4, or 6, bits a use, at most {MOST}, e.g. 256 over 4"
+            f"2 to the power of 1 to 4, or 6, bits a use, up to {MOST}, e.g. 256 over 4"
         )
     share, more = divmod(bits, uses - pilots)
     alphabets = [_alphabet(share + (i < more)) for i in range(uses - pilots)]
