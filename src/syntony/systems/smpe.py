@@ -3,7 +3,7 @@
 One step of learning:
 
     live whole episodes; each agent acts on (o_i, μ_i), μ_i the mean of q_ω(z | o_i)
-    r̃_i ← r + β / √n_i(SimHash(z_i)), standardised
+    r̃_i ← r + β / √n_i(SimHash(μ_i)), standardised
     critic V_ξ(s, i): descend (G_i − V_ξ)²; its slow copy follows
     filtered critic V_k(ŝ_i, i): descend (G^w_i − V_k)² in k and in the filter φ^w_i
     actors: descend −ln π(a | h, μ) (G − V_ξ) − β_H H(π), beliefs held constant
@@ -64,8 +64,9 @@ class Novelty:
     """Earn a bonus for new beliefs; without, the reward is the task's (ablation)."""
     beta: float = 0.1
     """β, the weight of the bonus against the task's reward."""
-    hashed: Literal["sample", "mean", "observation"] = "sample"
-    """What is counted: z, its mean, or the normalised own observation (ablation)."""
+    hashed: Literal["mean", "sample", "observation"] = "mean"
+    """What is counted: the belief's mean, a sample z of it, or the normalised own
+    observation (ablation). A sample's code is mostly its noise: see the theory page."""
     bits: int = 13
     """Bits of a SimHash code. Each agent counts 2^bits codes exactly; the authors'
     16 bits fall into sketches of some 10,000 cells, which 2^13 is nearest to."""
