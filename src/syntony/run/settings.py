@@ -7,13 +7,13 @@ import typing
 from typing import Any, Literal, TypeVar, Union
 
 from syntony.channels.channel import Channel
-from syntony.channels.ids import channel
+from syntony.channels.ids import exact
 from syntony.errors import BadInput, unknown
 from syntony.tasks.ids import task
 from syntony.tasks.task import Task
 
 Record = TypeVar("Record")
-NAMED = {Task: task, Channel: channel}
+NAMED = {Task: task, Channel: exact}
 """What is known by an id, and what turns the id back into its record."""
 
 

@@ -81,7 +81,7 @@ def constellation(codebook: Complex[np.ndarray, "M C"], *, title: str = "") -> F
         axes.axvline(0.0, color=GREY, lw=0.3)
         points = codebook[:, use]
         hue = np.arange(len(points))
-        axes.scatter(points.real, points.imag, c=hue, s=4, cmap="viridis", lw=0)
+        axes.scatter(np.real(points), np.imag(points), c=hue, s=4, cmap="viridis", lw=0)
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axes.set_title(f"use {use + 1}")
     figure.suptitle(title, fontsize=8)

@@ -17,6 +17,7 @@ Source: Aoudia & Hoydis, "End-to-End Learning of Communications Systems Without 
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from inspect import isroutine
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
@@ -26,6 +27,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from syntony.channels.awgn import Awgn
 from syntony.channels.channel import Channel
 from syntony.channels.feedback import Feedback
+from syntony.channels.ids import as_channel
 from syntony.channels.rayleigh import Rayleigh
 from syntony.equations import signal
 from syntony.errors import BadInput
@@ -92,6 +94,11 @@ class Link:
     """Train the receiver on perturbed symbols as well."""
     exploration: Exploration = Exploration()
     schedule: Schedule = Schedule()
+
+    def __post_init__(self):
+        # An id, or a function of NumPy arrays, stands for its channel.
+        if isinstance(self.channel, str) or isroutine(self.channel):
+            object.__setattr__(self, "channel", as_channel(self.channel))
 
     def check(self) -> None:
         """Raises BadInput where a setting makes no sense."""
