@@ -3,9 +3,26 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syntony.equations import densities
-from syntony.equations.score import actor_loss, score_surrogate
+from syntony.equations.score import (
+    actor_loss,
+    antithetic,
+    batch_baseline,
+    clip_above,
+    leave_one_out_baseline,
+    score_surrogate,
+    spsa_gradient,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+FEW = settings(max_examples=50)
+LEAVE_ONE_OUT = jax.jit(
+    leave_one_out_baseline, static_argnames=("contexts", "mirrored")
+)
 
 
 def test_surrogate_estimates_the_gradient_of_the_expected_payoff(key):
@@ -45,3 +62,100 @@ def test_actor_loss_holds_the_advantage_still():
         lambda a: actor_loss(jnp.float32(-0.7), a, jnp.float32(1.5), entropy_coef=0.01)
     )(jnp.float32(2.0))
     assert grad == 0.0
+
+
+def some_payoffs(seed, *, batch=12, contexts=4):
+    """Payoffs of which some never came; contexts may hold one draw or none."""
+    rng = np.random.default_rng(seed)
+    payoff = rng.normal(size=batch).astype(np.float32)
+    arrived = rng.random(batch) < rng.random()
+    return payoff, arrived, rng.integers(contexts, size=batch)
+
+
+@FEW
+@given(SEEDS)
+def test_batch_baseline_is_the_mean_of_what_arrived(seed):
+    payoff, arrived, _ = some_payoffs(seed)
+    want = payoff[arrived].mean() if arrived.any() else 0.0
+    got = jax.jit(batch_baseline)(jnp.array(payoff), jnp.array(arrived))
+    assert float(got) == pytest.approx(want, abs=1e-6)
+
+
+def left_out(payoff, arrived, context, i, mirror):
+    """What `leave_one_out_baseline` says of draw i, one draw at a time."""
+    others = [
+        payoff[j]
+        for j in range(len(payoff))
+        if j not in (i, mirror) and context[j] == context[i] and arrived[j]
+    ]
+    if others:
+        return float(np.mean(others))
+    return float(payoff[arrived].mean()) if arrived.any() else 0.0
+
+
+@FEW
+@given(SEEDS)
+def test_leave_one_out_baseline_is_the_mean_of_the_others(seed):
+    payoff, arrived, context = some_payoffs(seed)
+    given = jnp.array(payoff), jnp.array(arrived), jnp.array(context)
+    got = LEAVE_ONE_OUT(*given, contexts=4)
+    want = [left_out(payoff, arrived, context, i, i) for i in range(12)]
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@FEW
+@given(SEEDS)
+def test_leave_one_out_baseline_leaves_out_a_draws_mirror_as_well(seed):
+    payoff, arrived, context = some_payoffs(seed)
+    context = np.tile(context[:6], 2)
+    given = jnp.array(payoff), jnp.array(arrived), jnp.array(context)
+    got = LEAVE_ONE_OUT(*given, contexts=4, mirrored=True)
+    mirror = [*range(6, 12), *range(6)]
+    want = [left_out(payoff, arrived, context, i, mirror[i]) for i in range(12)]
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@FEW
+@given(SEEDS, st.floats(0.1, 1.0))
+def test_losses_are_cut_off_at_the_quantile_of_those_that_arrived(seed, quantile):
+    loss, arrived, _ = some_payoffs(seed)
+    got = jax.jit(clip_above)(jnp.array(loss), jnp.array(arrived), quantile)
+    if arrived.any():
+        most = np.quantile(loss[arrived], quantile)
+        np.testing.assert_allclose(got, np.minimum(loss, most), atol=1e-5)
+    else:
+        np.testing.assert_array_equal(got, loss)
+
+
+def test_nothing_is_cut_off_at_quantile_one():
+    loss = jnp.array([3.0, -1.0, 7.0, 7.0])
+    np.testing.assert_array_equal(clip_above(loss, jnp.ones(4, bool), 1.0), loss)
+
+
+def test_antithetic_pairs_cancel_in_order(key):
+    noise = jax.random.normal(key, (5, 3, 2))
+    both = antithetic(noise)
+    assert both.shape == (10, 3, 2)
+    np.testing.assert_array_equal(both[:5], noise)
+    np.testing.assert_array_equal(both[5:], -noise)
+
+
+@pytest.mark.parametrize("step", [0.01, 1.0])
+def test_spsa_averages_to_the_gradient_of_a_quadratic(step):
+    """Over all 2⁴ directions exactly so, however large the step: ∇(½vᵀAv + bᵀv)."""
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(4, 4))
+    matrix, slope, v = root @ root.T, rng.normal(size=4), rng.normal(size=4)
+
+    def loss(v):
+        return jnp.float32(0.5 * v @ matrix @ v + slope @ v)
+
+    signs = np.array([[1 - 2 * (i >> k & 1) for k in range(4)] for i in range(16)])
+    each = [
+        spsa_gradient(loss(v + step * d), loss(v - step * d), jnp.float32(d), step)
+        for d in signs
+    ]
+    want = matrix @ v + slope
+    np.testing.assert_allclose(np.mean(each, axis=0), want, rtol=2e-3, atol=2e-3)
+    # A single direction knows the slope along itself, and nothing else.
+    np.testing.assert_allclose(each[3] @ signs[3] / 4, want @ signs[3], rtol=2e-3)

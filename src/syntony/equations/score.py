@@ -94,6 +94,7 @@ def leave_one_out_baseline(
     context: Int[Array, " B"],
     *,
     contexts: int,
+    mirrored: bool = False,
 ) -> Float[Array, " B"]:
     """Returns for each draw the mean payoff of the others in the same context.
 
@@ -103,26 +104,40 @@ def leave_one_out_baseline(
 
     Args:
         context: what was known before the draw, 0 to `contexts` − 1: a message.
+        mirrored: the second half are the first half's antithetic draws. A draw's
+            mirror knows it as well, and is left out too.
 
     Source: Kool et al., "Buy 4 REINFORCE samples, get a baseline for free!" (2019).
     """
-    paid = jnp.where(arrived, payoff, 0.0)
-    total = jax.ops.segment_sum(paid, context, contexts)[context] - paid
-    known = jnp.where(arrived, 1.0, 0.0)
-    others = jax.ops.segment_sum(known, context, contexts)[context] - known
+
+    def of_others(x: Float[Array, " B"]) -> Float[Array, " B"]:
+        own = x + jnp.roll(x, len(x) // 2) if mirrored else x
+        return jax.ops.segment_sum(x, context, contexts)[context] - own
+
+    total = of_others(jnp.where(arrived, payoff, 0.0))
+    others = of_others(jnp.where(arrived, 1.0, 0.0))
     alone = batch_baseline(payoff, arrived)
     return jnp.where(others > 0, total / jnp.maximum(others, 1.0), alone)
 
 
 def clip_above(
-    loss: Float[Array, " B"], quantile: Float[Array, ""] | float
+    loss: Float[Array, " B"],
+    arrived: Bool[Array, " B"],
+    quantile: Float[Array, ""] | float,
 ) -> Float[Array, " B"]:
-    """Returns losses cut off at their own quantile: few draws no longer outshout all.
+    """Returns losses cut off at a quantile of those that arrived.
+
+    Few draws no longer outshout all the others.
 
     Args:
         quantile: in (0, 1]; at 1 nothing is cut off.
     """
-    return jnp.minimum(loss, jnp.quantile(loss, quantile))
+    # What did not arrive stands at the end, where no rank leads.
+    ordered = jnp.sort(jnp.where(arrived, loss, jnp.max(loss)))
+    rank = quantile * jnp.maximum(jnp.sum(arrived) - 1, 0)
+    low, high = jnp.floor(rank).astype(int), jnp.ceil(rank).astype(int)
+    most = ordered[low] + (rank - low) * (ordered[high] - ordered[low])
+    return jnp.minimum(loss, most)
 
 
 def antithetic(noise: Float[Array, "B *rest"]) -> Float[Array, "B2 *rest"]:

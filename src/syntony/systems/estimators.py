@@ -114,12 +114,16 @@ def policy_gradient(
     Source: Aoudia & Hoydis (2018), the transmitter's estimator.
     """
     message, noise, loss, arrived = experience
-    payoff = -clip_above(loss, settings.clip)
+    payoff = -clip_above(loss, arrived, settings.clip)
     if settings.baseline == "batch":
         payoff = payoff - batch_baseline(payoff, arrived)
     if settings.baseline == "message":
         payoff = payoff - leave_one_out_baseline(
-            payoff, arrived, message, contexts=len(codebook)
+            payoff,
+            arrived,
+            message,
+            contexts=len(codebook),
+            mirrored=settings.antithetic,
         )
     payoff = jnp.where(arrived, payoff, 0.0)
     # By the noise, not the signal: late losses meet a codebook that has moved on.
