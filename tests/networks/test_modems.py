@@ -1,0 +1,94 @@
+"""Transmitter and receivers against the same networks in NumPy."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from syntony.equations.signal import from_pairs, to_pairs
+from syntony.networks.modems import FadingReceiver, Receiver, Transmitter
+
+
+def elu(x):
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def dense(layer, x):
+    return x @ np.asarray(layer.weight) + np.asarray(layer.bias)
+
+
+def plain_logits(receiver, y):
+    first, last = receiver.mlp.layers
+    return dense(last, np.maximum(dense(first, y.reshape(len(y), -1)), 0.0))
+
+
+def draws(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def parameters(model):
+    return sum(leaf.size for leaf in jax.tree.leaves(model))
+
+
+def test_sizes_are_those_of_the_paper(key):
+    transmitter = Transmitter(256, 256, 4, key=key)
+    assert parameters(transmitter) == 256 * 256 + 256 + 256 * 8 + 8
+    receiver = Receiver(4, 256, 256, key=jax.random.key(1))
+    assert parameters(receiver) == 8 * 256 + 256 + 256 * 256 + 256
+    fading = FadingReceiver(4, 256, 256, estimator=20, key=jax.random.key(1))
+    assert parameters(fading) - parameters(receiver) == 8 * 20 + 20 + 20 * 2 + 2
+
+
+def test_transmitter_maps_one_hot_messages(key):
+    transmitter = Transmitter(5, 7, 3, key=key)
+    got = transmitter()
+    assert got.shape == (5, 3, 2)
+    hidden = elu(dense(transmitter.embed, np.eye(5)))
+    want = dense(transmitter.out, hidden).reshape(5, 3, 2)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_receiver_is_a_layer_of_rectifiers(key):
+    receiver, y = Receiver(3, 7, 5, key=key), draws(6, 3, 2)
+    got = receiver(jnp.array(y))
+    np.testing.assert_allclose(got, plain_logits(receiver, y), rtol=1e-5, atol=1e-6)
+
+
+def test_fading_receiver_divides_by_its_estimate(key):
+    receiver, y = FadingReceiver(3, 7, 5, estimator=4, key=key), draws(6, 3, 2)
+    features = np.tanh(dense(receiver.features, y.reshape(6, -1)))
+    fading = from_pairs(dense(receiver.gain, features))
+    equalised = to_pairs(from_pairs(y) / fading[:, None])
+    want = plain_logits(receiver.receiver, equalised)
+    np.testing.assert_allclose(receiver(jnp.array(y)), want, rtol=2e-3, atol=1e-4)
+
+
+def test_a_perfect_estimate_takes_the_fading_away(key):
+    """Where ĥ = h, what is decided does not depend on h: its phase and size cancel."""
+    receiver = FadingReceiver(3, 7, 5, estimator=4, key=key)
+    x, fading = from_pairs(draws(1, 3, 2)), from_pairs(draws(6, 1, 2, seed=1))
+
+    def told(h):
+        """The receiver, with an estimator that says h whatever it hears."""
+        silent = jnp.zeros_like(receiver.gain.weight)
+        pair = jnp.array(to_pairs(h).reshape(2))
+        return eqx.tree_at(
+            lambda r: (r.gain.weight, r.gain.bias), receiver, (silent, pair)
+        )
+
+    want = receiver.receiver(jnp.array(to_pairs(x)))[0]
+    for h in fading:
+        got = told(h[None])(jnp.array(to_pairs(h * x)))[0]
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_are_finite_and_reach_every_weight(key):
+    receiver = FadingReceiver(3, 7, 5, estimator=4, key=key)
+    y = jnp.array(draws(64, 3, 2))
+    grads = jax.grad(lambda r: jnp.mean(r(y) ** 2))(receiver)
+    for leaf in jax.tree.leaves(grads):
+        assert np.all(np.isfinite(leaf))
+        assert np.any(leaf != 0.0)
+    transmitter = Transmitter(5, 7, 3, key=jax.random.key(1))
+    grads = jax.grad(lambda t: jnp.mean(t() ** 3))(transmitter)
+    assert all(np.any(leaf != 0.0) for leaf in jax.tree.leaves(grads))
