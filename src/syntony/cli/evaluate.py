@@ -116,24 +116,17 @@ def _print_link(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     points = found["points"]
-    compared = {
-        **{"learned": lambda point: point["bler"]},
-        **({"its code, ML": lambda p: p["ml_bler"]} if "ml_bler" in points[0] else {}),
-    }
-    table = Table("SNR dB", *compared, box=None, pad_edge=False)
-    others, known = points[0]["others"], points[0]["bounds"]
-    for name in (*others, *known):
+    table = Table("SNR dB", "learned", box=None, pad_edge=False)
+    for name in _columns(points[0]):
         table.add_column(name)
     table.add_column("errors / blocks")
     for column in table.columns:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for point in points:
-        rates = [read(point) for read in compared.values()]
-        rates += [point["others"][name]["bler"] for name in others]
-        rates += [point["bounds"][name] for name in known]
         errors = sum(line["errors"] for line in point["seeds"])
         blocks = sum(line["blocks"] for line in point["seeds"])
         snr = "" if point["snr_db"] is None else f"{point['snr_db']:g}"
+        rates = [point["bler"], *_columns(point).values()]
         table.add_row(snr, *map(_rate, rates), f"{errors:,} / {blocks:,}")
     console = Console(highlight=False, soft_wrap=True)
     size = f"{found['messages']} messages in {found['uses']} channel uses"
@@ -145,6 +138,18 @@ def _print_link(found: dict[str, Any]) -> None:
             f"seed {facts['seed']}: minimum distance {facts['min_distance']:.3f}, "
             f"energy {facts['energy_low']:.2f} to {facts['energy_high']:.2f} a use"
         )
+
+
+def _columns(point: dict[str, Any]) -> dict[str, float]:
+    """Returns what a point is compared with, by the heads of the columns."""
+    columns = {}
+    if "ml_bler" in point:
+        columns["by ML"] = point["ml_bler"]
+    columns |= {name: line["bler"] for name, line in point["others"].items()}
+    if point["bounds"]:
+        # All of them are in the JSON; the first is the tightest.
+        columns["bound"] = next(iter(point["bounds"].values()))
+    return columns
 
 
 def _rate(value: float) -> str:

@@ -7,34 +7,47 @@ Machines that learn to work together when what lies between them is unknown.
 
   demo                   watch a small team learn (a few minutes)
   train smpe|maa2c       train a team, into a run folder
+  train link             train a transmitter and a receiver over an unknown channel
   resume RUN             let a run go on where it stopped
   evaluate RUN           measure what a run has learned
-  list systems|tasks|presets
+  list systems|tasks|channels|presets
 
   COMMAND --help         the options of a command, with units and defaults
   --version
 
-example: syntony train smpe --task Foraging-2s-8x8-3p-2f-coop --seeds 2 --out runs/one
+examples:
+  syntony train smpe --task Foraging-2s-8x8-3p-2f-coop --seeds 2 --out runs/team
+  syntony train link --channel awgn --snr-db 10 --out runs/link
+  syntony evaluate runs/link --snr-db 0:12:1
 """
 
 TRAIN = """\
-usage: syntony train smpe|maa2c [OPTIONS]
+usage: syntony train smpe|maa2c|link [OPTIONS]
 
-Trains a team from one or more seeds, into a run folder. The same command on the same
-folder goes on where it stopped.
+Trains from one or more seeds, into a run folder. The same command on the same folder
+goes on where it stopped.
 
   smpe    SMPE²: agents that infer what their teammates see, and seek what is new
   maa2c   recurrent actors and one central critic: the backbone of SMPE², alone
+  link    a transmitter and a receiver that learn a code over a channel nobody models
 
-  --task ID              what to learn               (see: syntony list tasks)
+  --task ID              what a team is to learn     (see: syntony list tasks)
+  --channel ID           what lies between both ends (see: syntony list channels)
+  --messages INT         how many messages a link is to tell apart
+  --uses INT             complex channel uses of a message
+  --snr-db FLOAT         signal-to-noise ratio a use while training, in dB
+  --gradient policy|spsa|backprop
+                         how the transmitter learns
+  --feedback ID          how the receiver's losses come back, e.g. quantised?bits=1
+
   --preset NAME          constants to start from     (see: syntony list presets)
-  --steps INT            environment steps of each seed
+  --steps INT            environment steps of a team, iterations of a link
   --seeds INT            number of seeds, each of which learns alone
   --seed INT             the first seed
   --out DIR              the run folder              (default: a new one in runs/)
-  --eval-every INT       environment steps from one evaluation to the next
-  --eval-episodes INT    episodes of an evaluation
+  --eval-every INT       steps from one evaluation to the next
+  --eval-episodes INT    episodes of an evaluation; blocks, of a link
   --quiet                show nothing
 
-Every constant of a system is an option too: syntony train smpe --help
+Every constant of a system is an option too: syntony train link --help
 """

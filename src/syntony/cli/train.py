@@ -83,11 +83,16 @@ def _read_link(name: str, flags: list[str]) -> tuple[Options, Any]:
     world = channel(_value(flags, "--channel", "awgn"))
     learner: Any = presets.preset(name, preset, world)
     options = Options(preset=preset, **presets.pace(name))
-    noise = Noise(snr_db=world.snr_db)
-    records = {"run": options, "noise": noise, name: learner}
+    records: dict[str, Any] = {"run": options, name: learner}
+    if world.snr_db is not None:
+        records["noise"] = Noise(snr_db=world.snr_db)
+    elif _given(flags, "--snr-db"):
+        raise BadInput(f"{world.id} has a noise of its own; leave out --snr-db")
     read = _parse(name, flags, records, [_channel, _feedback])
     link = getattr(read, name)
-    link = dataclasses.replace(link, channel=link.channel.at(read.noise.snr_db))
+    if world.snr_db is not None:
+        at_snr = link.channel.at(read.noise.snr_db)
+        link = dataclasses.replace(link, channel=at_snr)
     if not _given(flags, "--horizon"):
         # What falls until the end falls until the end that was asked for.
         schedule = dataclasses.replace(link.schedule, horizon=read.run.steps)

@@ -116,10 +116,8 @@ def bounds(link: Link, channel: Channel) -> dict[str, float]:
     kind = channel.id.partition("?")[0]
     if kind == "awgn":
         known = {name: bound(snr_db, *size) for name, bound in SURE_BOUNDS.items()}
-        known["normal approximation"] = limits.normal_approximation(snr_db, *size)
-        if link.messages == 4**link.uses:
-            known["QPSK"] = limits.qpsk_bler(snr_db, *size)
-        return known
+        approximation = limits.normal_approximation(snr_db, *size)
+        return known | {"normal approximation (no bound)": approximation}
     if kind == "rayleigh":
         known = {"Shannon 1959, fading known": limits.rayleigh_csi_bound(snr_db, *size)}
         if link.messages == 4**link.uses:
@@ -158,7 +156,10 @@ def _others(
     if bler.detector(link.channel) is None:
         return {}
     found: dict[str, list[Line]] = {}
-    for code in baselines(link.messages, link.uses, link.channel.fading):
+    codes = baselines(link.messages, link.uses, link.channel.fading)
+    # Drawn codes are for sizes that nobody has designed one for.
+    designed = [code for code in codes if code.name != "random sphere"]
+    for code in designed or codes:
         detectors = _detectors(code, link.channel)
         codebook = jnp.asarray(to_pairs(code.codebook))
         decide = partial(bler.code_decisions, code, [*detectors.values()], codebook)
