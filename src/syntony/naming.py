@@ -38,9 +38,9 @@ def split(id: str, record: type, kind: str = "parameter") -> tuple[str, Fields]:
 def join(name: str, record: Any) -> str:
     """Returns `name` with those parameters of the record that are not the default."""
     changed = [
-        f"{field}={word(getattr(record, field))}"
+        f"{field}={word(getattr(record, field), default)}"
         for field, default in _defaults(type(record)).items()
-        if word(getattr(record, field)) != word(default)
+        if word(getattr(record, field), default) != word(default, default)
     ]
     return name + ("?" + "&".join(changed) if changed else "")
 
@@ -92,14 +92,14 @@ def _assign(assignment: str, defaults: Fields, kind: str) -> tuple[str, Any]:
     if not re.fullmatch(pattern, text):
         raise BadInput(
             f"{field} is {text!r}; expected {words}, "
-            f"e.g. {field}={word(defaults[field])}"
+            f"e.g. {field}={word(defaults[field], defaults[field])}"
         )
     return field, read(text)
 
 
-def word(value: Any) -> str:
-    """Returns a parameter's value as it is typed."""
-    if isinstance(value, int):
+def word(value: Any, default: Any) -> str:
+    """Returns a parameter's value as it is typed, if it is of its default's kind."""
+    if isinstance(default, int):
         return str(value).lower()
     try:
         # A parameter that went through JAX comes back as an array.

@@ -178,7 +178,8 @@ def feedback(id: str) -> Feedback:
 def _write(feedback: Feedback, name: str, term: "Term") -> str:
     """Returns a term's part of the id; nothing if it does nothing."""
     values = {said: getattr(feedback, field) for said, field in term.fields.items()}
-    idle = all(naming.word(value) in ("0", "0.0") for value in [*values.values()][:1])
+    first = next(iter(values.values()), 0.0)
+    idle = naming.word(first, 0.0) == "0.0"
     return "" if idle else naming.join(name, term.record(**values))
 
 

@@ -88,7 +88,7 @@ def as_channel(given: Channel | str | Callable[[Any], Any]) -> Channel:
     """
     if isinstance(given, str):
         return channel(given)
-    if isinstance(given, Channel):
+    if isinstance(given, Channel) and not isinstance(given, type):
         return given
     if not callable(given) or isinstance(given, type):
         raise BadInput(
