@@ -23,5 +23,6 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return Toy() if system == "toy" else original(system, name, task)
 
     monkeypatch.setitem(ids.SYSTEMS, "toy", Toy)
+    monkeypatch.setitem(presets.PRESETS, "toy", {"paper": "none"})
     monkeypatch.setattr(presets, "preset", preset)
     monkeypatch.chdir(tmp_path)

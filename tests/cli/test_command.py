@@ -47,11 +47,11 @@ def test_help_names_every_command_and_system(capsys: pytest.CaptureFixture[str])
     [
         (["evaluate"], ["RUN", "--episodes INT", "--json", "default: 1000"]),
         (["resume"], ["RUN", "--steps INT", "in environment steps"]),
-        (["list"], ["systems, tasks or presets"]),
+        (["list"], ["systems, tasks, channels or presets"]),
         (["demo"], ["--out DIR"]),
         (
             ["train", "smpe"],
-            ["--task ID", "--gamma FLOAT", "(default: 0.99)", "--hashed sample|mean|"],
+            ["--task ID", "--gamma FLOAT", "(default: 0.99)", "--hashed mean|sample|"],
         ),
         (["train", "maa2c"], ["--preset", "--seeds INT", "--out DIR", "--quiet "]),
     ],

@@ -16,6 +16,7 @@ from syntony.cli import main
 from syntony.study import presets
 from syntony.systems import ids
 ids.SYSTEMS["toy"] = Toy
+presets.PRESETS["toy"] = {{"paper": "none"}}
 presets.preset = lambda system, name, task: Toy()
 sys.exit(main(sys.argv[1:]))
 """
