@@ -62,7 +62,7 @@ class Programs(NamedTuple):
 def begin(system: System, key: Key[Array, ""]) -> Progress:
     """Returns a seed that has learned nothing yet."""
     state = system.init(key)
-    _, metrics = jax.eval_shape(system.stand_in.step, state)
+    _, metrics = jax.eval_shape(system.stand_in().step, state)
     sums = {name: jnp.zeros((), jnp.float32) for name in metrics}
     return Progress(state, sums, jnp.zeros((), jnp.int32))
 
@@ -151,7 +151,7 @@ def compile_programs(system: System, episodes: int, place: Place) -> Programs:
     Args:
         episodes: of each evaluation.
     """
-    if system.stand_in is not system:
+    if system.stand_in() is not system:
         return Programs(begin, advance_across, partial(measure, episodes=episodes))
 
     def there(tree: PyTree) -> PyTree:

@@ -176,7 +176,7 @@ def assess(
     batch = -(-episodes // batches)
     state, key = next(iter(states.values())), keys(0).assess
     program = partial(measure, episodes=batch)
-    if system.stand_in is system:
+    if system.stand_in() is system:
         lowered = jax.jit(program).lower(system, state, key)
         program = lowered.compile(compiler_options())
 

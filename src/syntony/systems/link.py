@@ -124,7 +124,6 @@ class Link:
                 "expected 'policy', which keeps what it has sent"
             )
 
-    @property
     def stand_in(self) -> "Link":
         """Returns a link of the same shapes whose channel is no black box."""
         if not self.channel.opaque:

@@ -65,7 +65,6 @@ class Maa2c:
         """Raises BadInput where a setting makes no sense."""
         self.backbone.check()
 
-    @property
     def stand_in(self) -> "Maa2c":
         return self
 

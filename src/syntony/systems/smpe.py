@@ -116,7 +116,6 @@ class Smpe:
         if self.task.agents < 2:
             raise BadInput(f"{self.task.id} has one agent; SMPE² needs teammates")
 
-    @property
     def stand_in(self) -> "Smpe":
         return self
 

@@ -13,7 +13,6 @@ Samples = dict[str, Shaped[Array, " samples"]]
 class System(Protocol):
     """A record of settings with pure methods; all that changes lives in its state."""
 
-    @property
     def stand_in(self) -> "System":
         """Returns a system of the same shapes whose methods may be compiled.
 
