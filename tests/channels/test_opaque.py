@@ -20,6 +20,7 @@ from syntony.errors import BadInput
 
 X = (np.arange(12).reshape(3, 4) * (1 + 2j)).astype(np.complex64)
 PAIRS = jnp.asarray(to_pairs(X))
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "own-channel.md"
 KEY = jax.random.key(0)
 
 
@@ -36,6 +37,18 @@ def test_a_function_is_given_complex_numbers_and_gives_some_back():
     np.testing.assert_array_equal(seen[0], X)
     assert (y.dtype, isinstance(y, jax.Array)) == (jnp.float32, True)
     np.testing.assert_array_equal(y, to_pairs(1j * X))
+
+
+def test_the_guides_channel_works():
+    code = GUIDE.read_text().split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(code, names)
+    sent = np.ones((2000, 4), np.complex64)
+    y = Opaque(function=names["cable"])(KEY, jnp.asarray(to_pairs(sent)))
+    # Saturation to 1 / √1.5, phases of 0.1 rad, noise of 10 dB.
+    assert np.mean(y[..., 0]) == pytest.approx(1.5**-0.5 * np.exp(-0.005), abs=0.02)
+    assert np.var(y[..., 0]) == pytest.approx(0.05, rel=0.1)
+    assert np.var(y[..., 1]) == pytest.approx(0.05 + 0.01 / 1.5, rel=0.1)
 
 
 def test_it_keeps_to_the_protocol():
