@@ -4,6 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from syntony.channels.feedback import Feedback as Feedback
+    from syntony.channels.feedback import feedback as feedback
+    from syntony.channels.ids import channel as channel
     from syntony.errors import BadInput as BadInput
     from syntony.run.load import Run as Run
     from syntony.run.load import load as load
@@ -12,19 +15,28 @@ if TYPE_CHECKING:
     from syntony.run.train import resume as resume
     from syntony.run.train import train as train
     from syntony.study.presets import preset as preset
+    from syntony.systems.estimators import Exploration as Exploration
+    from syntony.systems.link import Link as Link
     from syntony.systems.maa2c import Maa2c as Maa2c
+    from syntony.systems.schedule import Schedule as Schedule
     from syntony.systems.smpe import Smpe as Smpe
     from syntony.tasks.foraging import Foraging as Foraging
     from syntony.tasks.ids import task as task
 
 _HOMES = {
     "BadInput": "syntony.errors",
+    "Exploration": "syntony.systems.estimators",
+    "Feedback": "syntony.channels.feedback",
     "Foraging": "syntony.tasks.foraging",
     "Interrupted": "syntony.run.stop",
+    "Link": "syntony.systems.link",
     "Maa2c": "syntony.systems.maa2c",
     "Run": "syntony.run.load",
+    "Schedule": "syntony.systems.schedule",
     "Smpe": "syntony.systems.smpe",
     "TrainingDiverged": "syntony.run.stop",
+    "channel": "syntony.channels.ids",
+    "feedback": "syntony.channels.feedback",
     "load": "syntony.run.load",
     "preset": "syntony.study.presets",
     "resume": "syntony.run.train",

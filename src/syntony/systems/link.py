@@ -17,7 +17,6 @@ Source: Aoudia & Hoydis, "End-to-End Learning of Communications Systems Without 
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from inspect import isroutine
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
@@ -97,7 +96,8 @@ class Link:
 
     def __post_init__(self):
         # An id, or a function of NumPy arrays, stands for its channel.
-        if isinstance(self.channel, str) or isroutine(self.channel):
+        given = self.channel
+        if isinstance(given, str) or (callable(given) and not hasattr(given, "opaque")):
             object.__setattr__(self, "channel", as_channel(self.channel))
 
     def check(self) -> None:
