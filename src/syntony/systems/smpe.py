@@ -67,9 +67,9 @@ class Novelty:
     hashed: Literal["mean", "sample", "observation"] = "mean"
     """What is counted: the belief's mean, a sample z of it, or the normalised own
     observation (ablation). A sample's code is mostly its noise: see the theory page."""
-    bits: int = 13
-    """Bits of a SimHash code. Each agent counts 2^bits codes exactly; the authors'
-    16 bits fall into sketches of some 10,000 cells, which 2^13 is nearest to."""
+    bits: int = 10
+    """Bits of a SimHash code; each agent counts 2^bits codes exactly. The authors' 16
+    are so fine that beliefs, which drift, stay new for ever: see the theory page."""
 
 
 class SmpeState(NamedTuple):
