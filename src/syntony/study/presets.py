@@ -56,7 +56,11 @@ def paper_link(channel: Channel) -> Link:
     return Link(
         channel=channel,
         exploration=Exploration(
-            variance=0.02, final_variance=0.02, baseline="none", antithetic=False
+            variance=0.02,
+            final_variance=0.02,
+            baseline="none",
+            antithetic=False,
+            temperature=1.0,
         ),
         schedule=Schedule(learning_rate=1e-3, final_learning_rate=1e-3, warm_up=0),
     )

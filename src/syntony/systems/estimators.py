@@ -45,6 +45,10 @@ class Exploration:
     """Draw the exploration in pairs w, −w."""
     clip: float = 1.0
     """Quantile at which the transmitter cuts off the losses that came back."""
+    temperature: float = 2.0
+    """τ, by which the receiver divides its logits before it feeds back a loss. At 1
+    the loss is what the receiver learns from, and only rare blocks say anything. At 2
+    its mean follows Bhattacharyya's bound, to which all neighbours contribute."""
     spsa_step: float = 0.1
     """c, how far SPSA moves every real part of the codebook."""
 
@@ -57,6 +61,8 @@ class Exploration:
                 )
         if not 0.0 < self.clip <= 1.0:
             raise BadInput(f"clip is {self.clip}; expected above 0, at most 1")
+        if not self.temperature > 0.0:
+            raise BadInput(f"temperature is {self.temperature}; expected above 0")
         if not self.spsa_step > 0.0:
             raise BadInput(f"spsa_step is {self.spsa_step}; expected above 0")
 

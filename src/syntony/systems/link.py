@@ -273,7 +273,8 @@ class Link:
         message: Int[Array, " B"],
     ) -> Float[Array, " B"]:
         """Returns the receiver's loss of each block, after the channel."""
-        return surprise(receiver, self.channel(key, sent), message)
+        y = self.channel(key, sent)
+        return surprise(receiver, y, message, self.exploration.temperature)
 
     @jax.jit
     def codebook(self, transmitter: Transmitter) -> Float[Array, "M C 2"]:
@@ -330,10 +331,13 @@ class Link:
 
 @jax.jit
 def surprise(
-    receiver: AnyReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
+    receiver: AnyReceiver,
+    y: Float[Array, "B C 2"],
+    message: Int[Array, " B"],
+    temperature: Float[Array, ""] | float = 1.0,
 ) -> Float[Array, " B"]:
-    """Returns −ln f_R(y)_m, the receiver's loss of each block."""
-    return signal.cross_entropy(receiver(y), message)
+    """Returns −ln f_R(y)_m, the receiver's loss of each block, tempered."""
+    return signal.cross_entropy(receiver(y) / temperature, message)
 
 
 @jax.jit
