@@ -61,6 +61,16 @@ def test_quantising_is_that_of_numpy(bits: int, clip: float):
     assert np.all(abs(heard - np.minimum(LOSS, high)) < (cells[1] - cells[0]) * 0.5001)
 
 
+def test_losses_are_brought_between_zero_and_one():
+    lowest, span = stages.scale(jnp.asarray(LOSS), 0.9)
+    unit = np.asarray(stages.normalise(jnp.asarray(LOSS), lowest, span))
+    assert (unit.min(), unit.max()) == (0.0, 1.0)
+    assert np.mean(unit == 1.0) == pytest.approx(0.1, abs=2 / LOSS.size)
+    above = np.quantile(LOSS, 0.9)
+    want = (LOSS - LOSS.min()) / (above - LOSS.min())
+    np.testing.assert_allclose(unit, np.minimum(want, 1.0), rtol=1e-4, atol=1e-6)
+
+
 def test_one_bit_says_one_of_two_things():
     heard, _ = send(Feedback(bits=1))
     low, high = np.unique(heard)

@@ -64,6 +64,11 @@ def crash(x: np.ndarray) -> np.ndarray:
     raise OSError(f"no device\nfor {len(x)} blocks")
 
 
+def flatten(x: np.ndarray) -> np.ndarray:
+    x.resize(x.size, refcheck=False)
+    return x
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -71,6 +76,7 @@ def crash(x: np.ndarray) -> np.ndarray:
         (lambda x: x.real, "returned float32[3, 4]; expected complex64[3, 4]"),
         (lambda x: x.ravel(), "returned complex64[12]; expected complex64[3, 4]"),
         (lambda x: to_pairs(x), "returned float32[3, 4, 2]; expected complex64[3, 4]"),
+        (flatten, "returned complex64[12]; expected complex64[3, 4]"),
         (lambda _: None, "returned None; expected complex64[3, 4]"),
         (lambda _: "noise", "returned <U5[]; expected complex64[3, 4]"),
         (lambda x: x.astype(object), "returned object[3, 4]; expected complex64[3, 4]"),

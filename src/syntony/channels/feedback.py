@@ -120,7 +120,7 @@ def quantise(unit: Float[Array, " B"], bits: int) -> Int[Array, " B"]:
     Source: Song et al. (2019), §III: uniform, mid-rise.
     """
     cell = jnp.floor(unit * 2**bits).astype(jnp.int32)
-    return jnp.clip(cell, 0, 2**bits - 1)
+    return jnp.minimum(cell, 2**bits - 1)
 
 
 def flip_bits(

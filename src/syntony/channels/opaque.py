@@ -69,7 +69,7 @@ class Opaque:
         del key  # It has its own chance.
         sent = from_pairs(x)
         try:
-            # A copy of its own: what the function does to it in place is no matter.
+            # A copy of its own: it may change that in place, even its shape.
             answer = self.function(sent.copy())
             got = np.asarray(answer)
         except Exception as error:
