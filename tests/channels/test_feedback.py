@@ -82,6 +82,8 @@ def test_one_bit_says_one_of_two_things():
 def test_losses_all_alike_stay_as_they_are():
     heard, _ = send(Feedback(bits=3), np.full(10, 1.5, np.float32))
     np.testing.assert_array_equal(heard, 1.5)
+    one, zero = jnp.float32(1.5), jnp.float32(0.0)
+    np.testing.assert_array_equal(stages.normalise(jnp.full(10, 1.5), one, zero), 0.0)
 
 
 @pytest.mark.parametrize("bits", [1, 5])
