@@ -1,6 +1,8 @@
 """Turns run folders into the small files behind a published learning curve.
 
-    python benchmarks/publish_curves.py OUT SMPE²=RUN MAA2C=RUN
+    python benchmarks/publish_curves.py OUT SMPE²=RUN MAA2C=RUN,ANOTHER
+
+Runs of one name are further seeds of the same; they are drawn as far as all of them go.
 
 Writes to OUT: a CSV for each run (every evaluation of every seed), `summary.csv` (the
 mean over seeds at milestones, with its 95 % interval, beside the paper's value),
@@ -10,7 +12,7 @@ mean over seeds at milestones, with its 95 % interval, beside the paper's value)
 import argparse
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +40,13 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
     arguments = parser.parse_args()
     pairs = (pair.split("=", 1) for pair in arguments.runs)
-    runs = {name: Path(run) for name, run in pairs}
+    runs = {name: [Path(run) for run in of.split(",")] for name, of in pairs}
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
 
-    curves = {name: read_curve(run) for name, run in runs.items()}
-    for run in runs.values():
+    curves = {name: join(map(read_curve, of)) for name, of in runs.items()}
+    every = [run for of in runs.values() for run in of]
+    for run in every:
         write_evaluations(out / f"{run.name}.csv", run)
     write_summary(out / "summary.csv", curves)
     paper = {
@@ -51,15 +54,26 @@ def main() -> None:
         for name, points in PAPER.items()
         if name in runs
     }
-    settings = {name: Folder(run).read_settings() for name, run in runs.items()}
+    settings = {run.name: Folder(run).read_settings() for run in every}
     title = next(iter(settings.values()))["task"]["id"]
     figure = figures.learning_curves(curves, title=title, paper=paper)
     figures.save(figure, out / "curves")
+    facts = ("command", "commit", "seeds", "seed", "hardware", "settings")
     made_by = {
-        name: {key: made[key] for key in ("command", "commit", "seeds", "hardware")}
-        for name, made in settings.items()
+        name: {key: made[key] for key in facts} for name, made in settings.items()
     }
     (out / "made_by.json").write_text(json.dumps(made_by, indent=2) + "\n")
+
+
+def join(curves: Iterable[Curve]) -> Curve:
+    """Returns the seeds of all curves as those of one, where all were measured."""
+    parts = list(curves)
+    steps = np.unique(np.concatenate([part.steps for part in parts]))
+    first = max(part.steps[0] for part in parts)
+    last = min(part.steps[-1] for part in parts)
+    steps = steps[(first <= steps) & (steps <= last)]
+    scores = [np.interp(steps, p.steps, row) for p in parts for row in p.scores]
+    return Curve(steps, np.stack(scores))
 
 
 def write_evaluations(path: Path, run: Path) -> None:

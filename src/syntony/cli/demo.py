@@ -1,4 +1,4 @@
-"""`syntony demo`: a small team learns, and shows what it has learned."""
+"""`syntony demo`: a link and a small team learn, and show what they have learned."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,10 @@ from syntony.cli.flags import parse
 
 @dataclass(frozen=True)
 class Demo:
-    """Trains two agents for a few minutes, measures them, and draws what they do."""
+    """Trains a link and a small team for minutes, measures both, and draws them."""
 
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "runs/demo"
-    """The run folder."""
+    """The folder of both runs."""
 
 
 def run(words: list[str]) -> None:

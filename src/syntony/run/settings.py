@@ -55,7 +55,9 @@ def _encode(value: Any, hint: Any) -> Any:
     if isinstance(value, tuple):
         return [_encode(item, None) for item in value]
     if callable(value):
-        return f"{value.__module__}:{value.__qualname__}"
+        # An object that can be called has no name of its own.
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}:{named.__qualname__}"
     return float(value) if hint is float else value
 
 
