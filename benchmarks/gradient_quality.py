@@ -81,6 +81,7 @@ def read_arguments() -> argparse.Namespace:
     one.add_argument("--baseline", choices=("none", "batch", "message"), **absent)
     one.add_argument("--antithetic", action="store_true", **absent)
     one.add_argument("--clip", type=float, **absent)
+    one.add_argument("--temperature", type=float, **absent)
     one.add_argument("--spsa-step", type=float, **absent)
     one.add_argument("--feedback", help="an id, such as noisy+erased", **absent)
     return parser.parse_args()
@@ -88,12 +89,17 @@ def read_arguments() -> argparse.Namespace:
 
 def estimators(arguments: argparse.Namespace) -> dict[str, Estimator]:
     """Returns the rows that were asked for, or the one that flags describe."""
-    flags = ("variance", "baseline", "antithetic", "clip", "spsa_step")
+    flags = ("variance", "baseline", "antithetic", "clip", "temperature", "spsa_step")
     given = vars(arguments)
     if not {*flags, "gradient", "feedback"} & given.keys():
         return {name: ESTIMATORS[name] for name in arguments.rows}
-    plain = {"variance": 0.02, "baseline": "none", "antithetic": False}
-    constants = plain | {name: given[name] for name in flags if name in given}
+    paper = {
+        "variance": 0.02,
+        "baseline": "none",
+        "antithetic": False,
+        "temperature": 1.0,
+    }
+    constants = paper | {name: given[name] for name in flags if name in given}
     exploration = Exploration(**constants, final_variance=constants["variance"])
     back = feedback(given.get("feedback", "perfect"))
     return {"given": Estimator(given.get("gradient", "policy"), exploration, back)}
@@ -104,6 +110,7 @@ def measure(arguments: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
     remember_programs()
     link = Link(
         channel=channel(arguments.channel),
+        exploration=Exploration(temperature=1.0),
         schedule=Schedule(batch=arguments.batch, horizon=arguments.horizon),
     )
     asked = estimators(arguments)

@@ -38,6 +38,7 @@ def policy(
     *,
     antithetic: bool = False,
     clip: float = 1.0,
+    temperature: float = 1.0,
     feedback: Feedback | None = None,
 ) -> Estimator:
     """Returns a policy gradient: by default that of Aoudia & Hoydis (2018)."""
@@ -47,12 +48,13 @@ def policy(
         baseline=baseline,
         antithetic=antithetic,
         clip=clip,
+        temperature=temperature,
     )
     return Estimator("policy", exploration, feedback or Feedback())
 
 
 ESTIMATORS = {
-    "model": Estimator("backprop", Exploration()),
+    "model": Estimator("backprop", Exploration(temperature=1.0)),
     "paper": policy(),
     "variance 0.005": policy(0.005),
     "variance 0.05": policy(0.05),
@@ -71,9 +73,15 @@ ESTIMATORS = {
         baseline="batch", feedback=Feedback(bits=1, flips=0.1)
     ),
     "4 bits, batch baseline": policy(baseline="batch", feedback=Feedback(bits=4)),
-    "spsa": Estimator("spsa", Exploration()),
+    "tempered, antithetic": policy(antithetic=True, temperature=2.0),
+    "tempered, antithetic, variance 0.05": policy(
+        0.05, antithetic=True, temperature=2.0
+    ),
+    "tempered model": Estimator("backprop", Exploration(temperature=2.0)),
+    "spsa": Estimator("spsa", Exploration(temperature=1.0)),
 }
-"""What is compared, by name; σ_π² is 0.02 unless said."""
+"""What is compared, by name. Unless said σ_π² is 0.02 and the losses are those of the
+receiver, τ = 1; tempered ones have τ = 2, and a gradient of their own."""
 
 
 class Measured(NamedTuple):
