@@ -1,0 +1,247 @@
+"""The transmitter's gradients against those of a loss that one can write down.
+
+The judge is l = ‖x_p − t_m‖², the receiver's loss if it were a parabola.
+"""
+
+import dataclasses
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syntony.channels.feedback import Feedback
+from syntony.errors import BadInput
+from syntony.systems.estimators import (
+    Experience,
+    Exploration,
+    draw_messages,
+    model_gradient,
+    policy_gradient,
+    try_out,
+    two_sided_gradient,
+)
+
+MESSAGES, BATCH, DRAWS = 3, 30, 3000
+VARIANCE = jnp.float32(0.3)
+RNG = np.random.default_rng(0)
+CODEBOOK = jnp.array(RNG.normal(size=(MESSAGES, 2, 2)), jnp.float32)
+TARGET = jnp.array(RNG.normal(size=(MESSAGES, 2, 2)), jnp.float32)
+PERFECT = Feedback()
+
+
+def judge(key, sent, message):
+    del key
+    return jnp.sum((sent - TARGET[message]) ** 2, axis=(-2, -1))
+
+
+def smoothed_gradient():
+    """∇ E_w ‖a x + w − t‖² = 2 a (a x − t), each message being one of M."""
+    a = np.sqrt(1.0 - float(VARIANCE))
+    return 2.0 * a * (a * np.asarray(CODEBOOK) - np.asarray(TARGET)) / MESSAGES
+
+
+@jax.jit
+def draw_estimates(exploration, feedback, keys):
+    def draw(key):
+        experience = try_out(
+            exploration, judge, feedback, CODEBOOK, VARIANCE, key, batch=BATCH
+        )
+        return policy_gradient(exploration, experience, CODEBOOK, VARIANCE)
+
+    return jax.vmap(draw)(keys)
+
+
+def estimates(baseline, antithetic, feedback=PERFECT):
+    """Returns many gradients; always those of the same draws."""
+    exploration = Exploration(baseline=baseline, antithetic=antithetic)
+    keys = jax.random.split(jax.random.key(0), DRAWS)
+    return np.asarray(draw_estimates(exploration, feedback, keys))
+
+
+def assert_mean(draws, want, *, slack=0.0):
+    """Asserts the mean within 5 standard errors, which are small enough to tell."""
+    error = draws.std(axis=0) / len(draws) ** 0.5
+    assert error.max() < 0.1 * np.abs(want).max()
+    miss = np.abs(draws.mean(axis=0) - want)
+    assert np.all(miss < 5 * error + slack * np.abs(want).max())
+
+
+EVERY = pytest.mark.parametrize("antithetic", [False, True])
+BASELINES = pytest.mark.parametrize("baseline", ["none", "batch", "message"])
+
+
+@EVERY
+@BASELINES
+def test_policy_gradient_is_that_of_the_smoothed_loss(baseline, antithetic):
+    draws = estimates(baseline, antithetic)
+    # A batch's mean holds each draw once; a pair's two shares in it cancel.
+    shrunk = 1.0 - 1.0 / BATCH if (baseline, antithetic) == ("batch", False) else 1.0
+    assert_mean(draws, shrunk * smoothed_gradient())
+
+
+@EVERY
+@BASELINES
+def test_erased_and_noisy_losses_leave_the_mean_as_it_is(baseline, antithetic):
+    draws = estimates(baseline, antithetic, Feedback(erasures=0.4, noise=0.5))
+    slack = 2.0 / BATCH if baseline == "batch" else 0.0
+    assert_mean(draws, smoothed_gradient(), slack=slack)
+
+
+def test_baselines_and_pairs_make_it_quieter():
+    """Hard and easy messages: each remedy takes away a part of the noise."""
+
+    def noise(baseline, antithetic):
+        return estimates(baseline, antithetic).var(axis=0).sum()
+
+    none, batch, message = (noise(b, False) for b in ("none", "batch", "message"))
+    assert none > 1.5 * batch > 1.5 * message
+    assert message > noise("none", True)
+    # With all losses there, what a pair shares cancels, whatever it is.
+    assert noise("batch", True) == pytest.approx(noise("none", True), rel=1e-3)
+
+
+def test_policy_gradient_by_hand():
+    """One draw of one message: l · (2 a / σ²) w = 5 · (2 √0.75 / 0.25) · w."""
+    experience = Experience(
+        message=jnp.array([0]),
+        noise=jnp.array([[[0.3, -0.1]]]),
+        loss=jnp.array([5.0]),
+        arrived=jnp.array([True]),
+    )
+    exploration = Exploration(baseline="none", antithetic=False)
+    codebook = jnp.ones((2, 1, 2))
+    got = policy_gradient(exploration, experience, codebook, jnp.float32(0.25))
+    score = 2.0 * 0.75**0.5 / 0.25
+    want = [[[5.0 * score * 0.3, -5.0 * score * 0.1]], [[0.0, 0.0]]]
+    np.testing.assert_allclose(got, want, rtol=1e-4)
+
+
+def experience_of(loss, arrived):
+    rng = np.random.default_rng(1)
+    return Experience(
+        message=jnp.arange(len(loss)) % MESSAGES,
+        noise=jnp.array(rng.normal(size=(len(loss), 2, 2)), jnp.float32),
+        loss=jnp.array(loss, jnp.float32),
+        arrived=jnp.array(arrived),
+    )
+
+
+def test_late_losses_go_with_the_noise_that_made_them():
+    experience = experience_of(np.arange(9.0), np.ones(9, bool))
+    exploration = Exploration(antithetic=False)
+    then = policy_gradient(exploration, experience, CODEBOOK, VARIANCE)
+    now = policy_gradient(exploration, experience, CODEBOOK + 3.0, VARIANCE)
+    np.testing.assert_allclose(then, now, rtol=1e-3, atol=1e-3)
+
+
+def test_what_did_not_arrive_counts_for_nothing():
+    arrived = np.arange(9) % 4 > 0
+    exploration = Exploration(antithetic=False, clip=0.8)
+    loss = np.linspace(1.0, 2.0, 9)
+    one, other = (
+        policy_gradient(exploration, experience_of(x, arrived), CODEBOOK, VARIANCE)
+        for x in (loss, np.where(arrived, loss, 1e3))
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+    none = experience_of(loss, np.zeros(9, bool))
+    for baseline in ("none", "batch", "message"):
+        exploration = dataclasses.replace(exploration, baseline=baseline)
+        got = policy_gradient(exploration, none, CODEBOOK, VARIANCE)
+        np.testing.assert_array_equal(got, 0.0)
+
+
+def test_clipping_silences_what_shouts():
+    loss = np.linspace(1.0, 2.0, 9)
+    loud = np.where(loss == loss.max(), 1e6, loss)
+    exploration = Exploration(antithetic=False, clip=0.5)
+    one, other = (
+        policy_gradient(exploration, experience_of(x, loss > 0), CODEBOOK, VARIANCE)
+        for x in (loss, loud)
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_what_is_sent_is_the_perturbed_codeword(key):
+    heard = []
+
+    def listen(key, sent, message):
+        heard.append((np.asarray(sent), np.asarray(message)))
+        return judge(key, sent, message)
+
+    exploration = Exploration(antithetic=True)
+    experience = try_out(
+        exploration, listen, PERFECT, CODEBOOK, VARIANCE, key, batch=12
+    )
+    ((sent, message),) = heard
+    noise = np.asarray(experience.noise)
+    scaled = np.sqrt(1.0 - float(VARIANCE)) * np.asarray(CODEBOOK)[message]
+    np.testing.assert_allclose(sent, scaled + noise, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(noise[:6], -noise[6:])
+    np.testing.assert_array_equal(message[:6], message[6:])
+    np.testing.assert_array_equal(experience.message, message)
+
+
+SIZES = st.sampled_from([(1, 5), (7, 3), (50, 20), (12, 12)])
+
+
+@settings(max_examples=20)
+@given(SIZES, st.integers(0, 2**31 - 1))
+def test_messages_are_as_balanced_as_they_can_be(sizes, seed):
+    batch, messages = sizes
+    got = np.asarray(draw_messages(jax.random.key(seed), batch, messages))
+    assert got.shape == (batch,)
+    counts = Counter(got.tolist())
+    assert set(counts) <= set(range(messages))
+    most, least = max(counts.values()), min(counts.values())
+    assert most - (least if len(counts) == messages else 0) <= 1
+
+
+def test_every_message_is_as_likely_as_any_other(key):
+    keys = jax.random.split(key, 3000)
+    draws = np.asarray(jax.vmap(lambda k: draw_messages(k, 4, 3))(keys))
+    share = np.bincount(draws.ravel()) / draws.size
+    np.testing.assert_allclose(share, 1 / 3, atol=0.02)
+
+
+def test_spsa_averages_to_the_gradient(key):
+    def draw(key):
+        exploration = Exploration(spsa_step=0.5)
+        return two_sided_gradient(exploration, judge, PERFECT, CODEBOOK, key, batch=12)
+
+    _, draws = jax.jit(jax.vmap(draw))(jax.random.split(key, DRAWS))
+    want = 2.0 * (CODEBOOK - TARGET) / MESSAGES
+    assert_mean(np.asarray(draws), np.asarray(want))
+
+
+def test_model_gradient_is_the_gradient(key):
+    loss, got = model_gradient(judge, CODEBOOK, key, batch=12)
+    np.testing.assert_allclose(got, 2.0 * (CODEBOOK - TARGET) / MESSAGES, rtol=1e-5)
+    want = np.sum((CODEBOOK - TARGET) ** 2) / MESSAGES
+    assert float(loss) == pytest.approx(float(want), rel=1e-5)
+
+
+def test_exploration_falls_geometrically():
+    exploration = Exploration(variance=0.08, final_variance=0.02)
+    got = [float(exploration.variance_at(jnp.float32(p))) for p in (0.0, 0.5, 1.0)]
+    np.testing.assert_allclose(got, [0.08, 0.04, 0.02], rtol=1e-5)
+
+
+BAD = [
+    ("variance", 0.0),
+    ("variance", 1.0),
+    ("final_variance", -0.1),
+    ("clip", 0.0),
+    ("clip", 1.1),
+    ("spsa_step", 0.0),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_bad_constants_are_refused_in_one_line(name, value):
+    exploration = dataclasses.replace(Exploration(), **{name: value})
+    with pytest.raises(BadInput, match=f"^{name} is {value}; expected [^\n]*$"):
+        exploration.check()
