@@ -41,11 +41,18 @@ from syntony.systems.estimators import (
     try_out,
     two_sided_gradient,
 )
+from syntony.systems.hearing import (
+    AnyReceiver,
+    add,
+    divide,
+    mistaken,
+    receiver_descent,
+    surprise,
+)
 from syntony.systems.schedule import Schedule, Stall
 from syntony.systems.system import Metrics, Samples
 
 Carry = TypeVar("Carry")
-AnyReceiver = Receiver | FadingReceiver
 
 
 class LinkState(NamedTuple):
@@ -330,33 +337,6 @@ class Link:
 
 
 @jax.jit
-def surprise(
-    receiver: AnyReceiver,
-    y: Float[Array, "B C 2"],
-    message: Int[Array, " B"],
-    temperature: Float[Array, ""] | float = 1.0,
-) -> Float[Array, " B"]:
-    """Returns −ln f_R(y)_m, the receiver's loss of each block, tempered."""
-    return signal.cross_entropy(receiver(y) / temperature, message)
-
-
-@jax.jit
-def receiver_descent(
-    receiver: AnyReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
-) -> tuple[Float[Array, ""], AnyReceiver]:
-    """Returns the receiver's mean loss, and its gradient."""
-    return jax.value_and_grad(lambda r: jnp.mean(surprise(r, y, message)))(receiver)
-
-
-@jax.jit
-def mistaken(
-    receiver: AnyReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
-) -> Bool[Array, " B"]:
-    """Returns which blocks are decided wrongly."""
-    return jnp.argmax(receiver(y), axis=-1) != message
-
-
-@jax.jit
 def descend_receiver(
     schedule: Schedule, state: LinkState, grad: AnyReceiver
 ) -> LinkState:
@@ -384,13 +364,3 @@ def delayed(new: Experience, late: Experience) -> tuple[Experience, Experience]:
     """Returns the batch whose losses come back now, and those still on their way."""
     queue = jax.tree.map(lambda old, x: jnp.concatenate([old, x[None]]), late, new)
     return jax.tree.map(lambda x: x[0], queue), jax.tree.map(lambda x: x[1:], queue)
-
-
-def add(a: Carry, b: Carry) -> Carry:
-    """Returns the sums of all leaves."""
-    return jax.tree.map(jnp.add, a, b)
-
-
-def divide(sums: Carry, count: Int[Array, ""]) -> Carry:
-    """Returns the means of all leaves."""
-    return jax.tree.map(lambda total: total / count, sums)

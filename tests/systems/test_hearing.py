@@ -1,0 +1,73 @@
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax
+
+from syntony.networks.modems import Receiver
+from syntony.systems.hearing import ROWS, mistaken, parts, receiver_descent, surprise
+
+# More rows than a part has, in several parts and, where nothing divides them, in one.
+BATCHES = (10, ROWS, 2 * ROWS + 500, 4 * ROWS + 3)
+
+
+@pytest.fixture(params=BATCHES)
+def heard(request):
+    """A receiver with its weights as NumPy arrays, what it hears, what was sent."""
+    receiver = Receiver(2, 16, 8, key=jax.random.key(0))
+    rng = np.random.default_rng(request.param)
+    y = rng.normal(size=(request.param, 2, 2)).astype(np.float32)
+    message = rng.integers(0, 8, request.param).astype(np.int32)
+    return receiver, y, message
+
+
+def numpy_logits(receiver, y):
+    first, last = [
+        (np.float64(layer.weight), np.float64(layer.bias))
+        for layer in receiver.mlp.layers
+    ]
+    hidden = np.maximum(y.reshape(len(y), -1) @ first[0] + first[1], 0.0)
+    return hidden, hidden @ last[0] + last[1]
+
+
+def test_surprise_is_minus_the_log_probability(heard):
+    receiver, y, message = heard
+    _, logits = numpy_logits(receiver, y)
+    rows = np.arange(len(y))
+    expected = -log_softmax(logits, axis=1)[rows, message]
+    np.testing.assert_allclose(surprise(receiver, y, message), expected, rtol=1e-5)
+    cooler = -log_softmax(logits / 2.0, axis=1)[rows, message]
+    np.testing.assert_allclose(surprise(receiver, y, message, 2.0), cooler, rtol=1e-5)
+
+
+def test_descent_is_the_gradient_over_all_rows(heard):
+    receiver, y, message = heard
+    hidden, logits = numpy_logits(receiver, y)
+    residual = np.exp(log_softmax(logits, axis=1)) - np.eye(8)[message]
+    loss, grad = receiver_descent(receiver, y, message)
+    last = grad.mlp.layers[-1]
+    np.testing.assert_allclose(loss, np.mean(surprise(receiver, y, message)), rtol=1e-5)
+    np.testing.assert_allclose(last.bias, residual.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(last.weight, hidden.T @ residual / len(y), atol=1e-6)
+
+
+def test_mistaken_are_the_blocks_whose_largest_logit_is_another(heard):
+    receiver, y, message = heard
+    _, logits = numpy_logits(receiver, y)
+    wrong = np.asarray(mistaken(receiver, y, message))
+    assert 0 < wrong.sum() < len(wrong)
+    np.testing.assert_array_equal(wrong, logits.argmax(axis=1) != message)
+
+
+@given(st.integers(1, 100_000))
+def test_parts_are_equal_and_neither_large_nor_tiny(rows):
+    count = parts(rows)
+    assert rows % count == 0
+    assert count == 1 or ROWS // 8 <= rows // count <= ROWS
+    if rows % ROWS == 0:
+        assert count == rows // ROWS
+
+
+def test_a_prime_number_of_rows_is_one_part():
+    assert parts(10_007) == 1
