@@ -200,19 +200,25 @@ def masked_mean(x: Float[Array, "T E N"], mask: Bool[Array, "T E"]) -> Float[Arr
 
 
 def sampled_and_greedy(
-    live: Callable[[Key[Array, ""], bool], Trajectory], key: Key[Array, ""]
+    live: Callable[[Key[Array, ""], Bool[Array, ""]], Trajectory], key: Key[Array, ""]
 ) -> Samples:
     """Returns the returns of episodes with sampled and with most likely actions.
 
     Args:
         live: key, and whether to be greedy, to episodes.
     """
-    sampled_key, greedy_key = jax.random.split(key)
-    sampled, greedy = live(sampled_key, False), live(greedy_key, True)
+
+    def lived(chance: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, Array]:
+        episodes = live(*chance)
+        return episodes.returns, jnp.sum(episodes.mask, axis=0, dtype=jnp.float32)
+
+    # A loop of two, so that the rollout is compiled once.
+    chances = jax.random.split(key), jnp.array([False, True])
+    returns, lengths = jax.lax.map(lived, chances)
     return {
-        "eval/return_mean": sampled.returns,
-        "eval/return_mean_greedy": greedy.returns,
-        "eval/length_mean": jnp.sum(sampled.mask, axis=0, dtype=jnp.float32),
+        "eval/return_mean": returns[0],
+        "eval/return_mean_greedy": returns[1],
+        "eval/length_mean": lengths[0],
     }
 
 

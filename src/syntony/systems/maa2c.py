@@ -124,7 +124,7 @@ class Maa2c:
         state: Maa2cState,
         key: Key[Array, ""],
         episodes: int,
-        greedy: bool = False,
+        greedy: Bool[Array, ""] | bool = False,
     ) -> Trajectory:
         """Returns whole episodes of the team as it is."""
         policy = recurrent_policy(self.backbone, state.actor, lambda obs: obs)

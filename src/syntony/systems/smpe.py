@@ -299,7 +299,7 @@ class Smpe:
         state: SmpeState,
         key: Key[Array, ""],
         episodes: int,
-        greedy: bool = False,
+        greedy: Bool[Array, ""] | bool = False,
     ) -> Trajectory:
         """Returns whole episodes of the team as it is."""
         policy = recurrent_policy(

@@ -54,7 +54,7 @@ def rollout(
     key: Key[Array, ""],
     *,
     episodes: int,
-    greedy: bool = False,
+    greedy: Bool[Array, ""] | bool = False,
 ) -> Trajectory:
     """Returns whole episodes of `policy`, lived in lock-step.
 
@@ -69,7 +69,7 @@ def rollout(
 
     # All actions' luck in one draw: on a CPU, one a step costs half the rollout.
     shape = (task.time_limit, episodes, task.agents, task.actions)
-    noise = jnp.zeros(shape) if greedy else jax.random.gumbel(noise_key, shape)
+    noise = jnp.where(greedy, 0.0, jax.random.gumbel(noise_key, shape))
 
     def live(carry: tuple[Any, ...], luck: tuple[Array, Array]):
         state, obs, alive, memory = carry
