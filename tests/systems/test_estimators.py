@@ -98,8 +98,9 @@ def test_baselines_and_pairs_make_it_quieter():
         return estimates(baseline, antithetic).var(axis=0).sum()
 
     none, batch, message = (noise(b, False) for b in ("none", "batch", "message"))
-    assert none > 1.5 * batch > 1.5 * message
-    assert message > noise("none", True)
+    assert none > 1.5 * batch
+    assert batch > 1.05 * message
+    assert none > 1.5 * noise("none", True)
     # With all losses there, what a pair shares cancels, whatever it is.
     assert noise("batch", True) == pytest.approx(noise("none", True), rel=1e-3)
 
