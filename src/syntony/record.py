@@ -6,6 +6,8 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
+from syntony.errors import unknown
+
 T = TypeVar("T")
 
 STATIC = (int, bool, str, tuple, typing.Literal)
@@ -29,6 +31,15 @@ def record(cls: type[T]) -> type[T]:
     # On the class this would empty `get_type_hints`, by which settings and flags read.
     frozen.__init__.__no_type_check__ = True
     return frozen
+
+
+def check_choices(record: Any) -> None:
+    """Raises BadInput where a field of a record is none of its literals."""
+    for name, hint in typing.get_type_hints(type(record)).items():
+        options = typing.get_args(hint)
+        value = getattr(record, name, None)
+        if typing.get_origin(hint) is typing.Literal and value not in options:
+            raise unknown(name, str(value), map(str, options))
 
 
 def _is_static(hint: object) -> bool:

@@ -172,6 +172,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"estimator": 0}, "estimator is 0; expected at least 1"),
     ({"peak": 0.0}, "peak is 0.0; expected above 0"),
     ({"schedule": Schedule(batch=1)}, "batch is 1; expected at least 2"),
+    ({"schedule": Schedule(batch=33)}, "batch is 33; expected an even number"),
+    (
+        {"feedback": Feedback(delay=1), "schedule": Schedule(growth=2)},
+        "feedback is late, and an iteration sends more than one batch",
+    ),
+    ({"gradient": "polcy"}, "unknown gradient 'polcy'; did you mean 'policy'?"),
+    ({"power": "avg"}, "unknown power 'avg'; did you mean 'average'?"),
     ({"exploration": Exploration(variance=1.0)}, "variance is 1.0; expected"),
     ({"exploration": Exploration(variance=0.0)}, "variance is 0.0; expected"),
     ({"gradient": "spsa", "feedback": Feedback(delay=1)}, "feedback is late, and"),

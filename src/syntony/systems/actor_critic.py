@@ -13,7 +13,7 @@ from syntony.equations.score import actor_loss, clipped_actor_loss
 from syntony.errors import BadInput
 from syntony.networks.agents import Actor, Critic, each, team, with_agent_id
 from syntony.optim import Adam
-from syntony.record import record
+from syntony.record import check_choices, record
 from syntony.systems.system import Metrics, Samples
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
@@ -58,6 +58,7 @@ class Backbone:
 
     def check(self) -> None:
         """Raises BadInput where a constant makes no sense."""
+        check_choices(self)
         for name in ("environments", "hidden", "n_step", "epochs"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected at least 1")

@@ -22,7 +22,7 @@ from syntony.equations.score import (
 )
 from syntony.equations.signal import complex_noise, explore_log_prob, perturb
 from syntony.errors import BadInput
-from syntony.record import record
+from syntony.record import check_choices, record
 
 Judge = Callable[
     [Key[Array, ""], Float[Array, "B C 2"], Int[Array, " B"]], Float[Array, " B"]
@@ -54,6 +54,7 @@ class Exploration:
 
     def check(self) -> None:
         """Raises BadInput where a constant makes no sense."""
+        check_choices(self)
         for name in ("variance", "final_variance"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise BadInput(

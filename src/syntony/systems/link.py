@@ -29,9 +29,10 @@ from syntony.channels.feedback import Feedback
 from syntony.channels.ids import as_channel
 from syntony.channels.rayleigh import Rayleigh
 from syntony.equations import signal
+from syntony.equations.score import batch_baseline
 from syntony.errors import BadInput
 from syntony.networks.modems import FadingReceiver, Receiver, Transmitter
-from syntony.record import record
+from syntony.record import check_choices, record
 from syntony.systems.estimators import (
     Experience,
     Exploration,
@@ -109,6 +110,7 @@ class Link:
 
     def check(self) -> None:
         """Raises BadInput where a setting makes no sense."""
+        check_choices(self)
         for name, least in (("messages", 2), ("uses", 1), ("hidden", 1)):
             if not least <= (value := getattr(self, name)) <= 2**16:
                 raise BadInput(f"{name} is {value}; expected {least} to {2**16:,}")
@@ -125,10 +127,26 @@ class Link:
                 f"gradient is 'backprop', but {self.channel.id} has no gradient; "
                 "expected 'policy' or 'spsa'"
             )
+        self._check_batches()
         if self.gradient != "policy" and self.feedback.delay:
             raise BadInput(
                 f"feedback is late, and gradient is {self.gradient!r}; "
                 "expected 'policy', which keeps what it has sent"
+            )
+
+    def _check_batches(self) -> None:
+        schedule = self.schedule
+        paired = self.exploration.antithetic or self.gradient == "spsa"
+        if self.gradient != "backprop" and paired and schedule.batch % 2:
+            raise BadInput(
+                f"batch is {schedule.batch}; expected an even number, as blocks are "
+                "sent in pairs"
+            )
+        most = max(schedule.transmitter_steps, schedule.growth)
+        if self.feedback.delay and most > 1:
+            raise BadInput(
+                "feedback is late, and an iteration sends more than one batch; "
+                "expected transmitter_steps and growth of 1"
             )
 
     def stand_in(self) -> "Link":
@@ -270,7 +288,7 @@ class Link:
         )
         experience, late = delayed(experience, state.late)
         grad = policy_gradient(self.exploration, experience, codebook, variance)
-        return late, jnp.mean(experience.loss), grad
+        return late, batch_baseline(experience.loss, experience.arrived), grad
 
     def judge(
         self,

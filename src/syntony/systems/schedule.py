@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from syntony.errors import BadInput
 from syntony.optim import Adam, Sgd
-from syntony.record import record
+from syntony.record import check_choices, record
 
 
 @record
@@ -43,6 +43,7 @@ class Schedule:
 
     def check(self) -> None:
         """Raises BadInput where a constant makes no sense."""
+        check_choices(self)
         least = {"horizon": 1, "receiver_steps": 0, "transmitter_steps": 0}
         least |= {"warm_up": 0, "batch": 2, "growth": 1, "patience": 0, "window": 1}
         for name, bound in least.items():

@@ -31,7 +31,7 @@ from syntony.equations.moments import (
 )
 from syntony.errors import BadInput
 from syntony.networks.agents import Actor, Critic, Filter, teammates
-from syntony.record import record
+from syntony.record import check_choices, record
 from syntony.systems.actor_critic import (
     Backbone,
     Judge,
@@ -107,6 +107,7 @@ class Smpe:
         """Raises BadInput where a setting makes no sense."""
         self.backbone.check()
         self.beliefs.check()
+        check_choices(self.novelty)
         if not 1 <= self.novelty.bits <= 24:
             raise BadInput(f"bits is {self.novelty.bits}; expected 1 to 24")
         if not self.novelty.beta >= 0.0:
