@@ -37,7 +37,7 @@ MESSAGES, USES, HIDDEN, SNR_DB = 256, 4, 256, 10.0
 TARGET = 6.2e-3
 """Block error rate of QPSK at 10 dB, which codes for itself in nothing."""
 EVALUATED = 100_000
-COLUMNS = ("measure", "batch", "threads", "syntony", "pytorch", "limit")
+COLUMNS = ("measure", "batch", "threads", "syntony", "pytorch", "limit", "load")
 Timed = Callable[[], Any]
 
 
@@ -51,11 +51,9 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(measure(arguments.one)))
         return
-    print(f"load average at the start: {os.getloadavg()[0]:.1f}")
     rows = [row for threads in arguments.threads for row in alone(threads)]
     for row in rows:
         print("  ".join(f"{name} {row.get(name, '')}" for name in COLUMNS))
-    print(f"load average at the end: {os.getloadavg()[0]:.1f}")
     if arguments.csv:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.writer(file)
@@ -82,7 +80,9 @@ def measure(threads: int) -> list[dict[str, Any]]:
     for batch, iterations in BATCHES.items():
         rows += training(batch, iterations, products)
     rows += to_target()
-    return [{"threads": threads} | row for row in rows]
+    # What others left of the machine: these numbers are for load 1 to 2.
+    load = round(os.getloadavg()[0], 1)
+    return [{"threads": threads, "load": load} | row for row in rows]
 
 
 def training(
