@@ -35,7 +35,7 @@ BATCHES = {1000: 50, 10_000: 5}
 TURNS = 7
 MESSAGES, USES, HIDDEN, SNR_DB = 256, 4, 256, 10.0
 TARGET = 6.2e-3
-"""Block error rate of QPSK at 10 dB, which codes for itself in nothing."""
+"""Block error rate of uncoded QPSK at 10 dB."""
 EVALUATED = 100_000
 COLUMNS = ("measure", "batch", "threads", "syntony", "pytorch", "limit", "load")
 Timed = Callable[[], Any]
