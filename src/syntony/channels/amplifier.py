@@ -1,16 +1,18 @@
 """A power amplifier that saturates."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony import naming
+from syntony.channels.named import Noiseless
 from syntony.channels.phase import rotate
 from syntony.naming import Limits
 from syntony.record import record
 
 
 @record
-class Amplifier:
+class Amplifier(Noiseless):
     """Compresses strong uses, and may turn them; adds no noise.
 
         |y| = A / (1 + (A / A_sat)^{2p})^{1 / 2p},    A = |x|,    A_sat² = 10^(b / 10)
@@ -24,6 +26,13 @@ class Amplifier:
         form of the phase, with α_φ = φ / A_sat² and β_φ = 1 / A_sat².
     """
 
+    NAME = "amplifier"
+    LIMITS: ClassVar[Limits] = {
+        "smoothness": lambda _: (0.1, 100.0),
+        "backoff_db": lambda _: (-100.0, 100.0),
+        "rotation_deg": lambda _: (-360.0, 360.0),
+    }
+
     smoothness: float = 2.0
     """p > 0: the larger, the sharper the knee; a limiter as p → ∞."""
     backoff_db: float = 3.0
@@ -31,23 +40,7 @@ class Amplifier:
     rotation_deg: float = 0.0
     """φ, of the strongest uses, in degrees; at saturation half of it."""
 
-    snr_db = None
-    differentiable = True
-    opaque = False
     fading = False
-
-    def check(self) -> None:
-        naming.check(self, _LIMITS)
-
-    __post_init__ = check
-
-    @property
-    def id(self) -> str:
-        return naming.join("amplifier", self)
-
-    def at(self, snr_db: Float[Array, ""] | float) -> "Amplifier":
-        del snr_db
-        return self
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
@@ -74,10 +67,3 @@ def rapp_gain(
     # By logarithms nothing overflows; at r = 0 they, and their slope, need a floor.
     log_drive = jnp.log(jnp.maximum(drive, 1e-30))
     return jnp.exp(-jnp.logaddexp(0.0, smoothness * log_drive) / (2.0 * smoothness))
-
-
-_LIMITS: Limits = {
-    "smoothness": lambda _: (0.1, 100.0),
-    "backoff_db": lambda _: (-100.0, 100.0),
-    "rotation_deg": lambda _: (-360.0, 360.0),
-}

@@ -1,17 +1,19 @@
 """Carrier-frequency offset: two oscillators that disagree."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony import naming
+from syntony.channels.named import Noiseless
 from syntony.channels.phase import rotate
 from syntony.naming import Limits
 from syntony.record import record
 
 
 @record
-class Cfo:
+class Cfo(Noiseless):
     """Turns each block at a constant rate that nobody knows; adds no noise.
 
         y_c = x_c exp(2π i ν c),    c = 0 … C − 1,    ν ~ U(−ν_max, ν_max) once a block
@@ -22,26 +24,13 @@ class Cfo:
     Source: Moose, "A technique for OFDM frequency offset correction" (1994), eq. 1.
     """
 
+    NAME = "cfo"
+    LIMITS: ClassVar[Limits] = {"largest": lambda _: (0.0, 0.5)}
+
     largest: float = 0.01
     """ν_max, in cycles a use: the offset in Hz over the symbol rate."""
 
-    snr_db = None
-    differentiable = True
-    opaque = False
     fading = False
-
-    def check(self) -> None:
-        naming.check(self, _LIMITS)
-
-    __post_init__ = check
-
-    @property
-    def id(self) -> str:
-        return naming.join("cfo", self)
-
-    def at(self, snr_db: Float[Array, ""] | float) -> "Cfo":
-        del snr_db
-        return self
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
@@ -49,6 +38,3 @@ class Cfo:
         largest = jnp.asarray(self.largest)
         rate = jax.random.uniform(key, (len(x), 1), minval=-largest, maxval=largest)
         return rotate(x, 2.0 * jnp.pi * rate * jnp.arange(x.shape[1]))
-
-
-_LIMITS: Limits = {"largest": lambda _: (0.0, 0.5)}

@@ -1,15 +1,17 @@
 """IQ imbalance: a mixer whose two arms are not alike."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony import naming
+from syntony.channels.named import Noiseless
 from syntony.naming import Limits
 from syntony.record import record
 
 
 @record
-class Iq:
+class Iq(Noiseless):
     """Adds to each use a weak mirror image of itself; adds no noise.
 
         Re y = Re x,    Im y = g (cos φ Im x − sin φ Re x)
@@ -20,28 +22,18 @@ class Iq:
     Source: Valkama, Renfors & Koivunen (2001), the mixer with all imbalance in one arm.
     """
 
+    NAME = "iq"
+    LIMITS: ClassVar[Limits] = {
+        "gain_db": lambda _: (-60.0, 60.0),
+        "phase_deg": lambda _: (-90.0, 90.0),
+    }
+
     gain_db: float = 1.0
     """20 log₁₀ g, of the arm of the imaginary part over the other, in dB."""
     phase_deg: float = 5.0
     """φ, by how much the arms miss a right angle, in degrees."""
 
-    snr_db = None
-    differentiable = True
-    opaque = False
     fading = False
-
-    def check(self) -> None:
-        naming.check(self, _LIMITS)
-
-    __post_init__ = check
-
-    @property
-    def id(self) -> str:
-        return naming.join("iq", self)
-
-    def at(self, snr_db: Float[Array, ""] | float) -> "Iq":
-        del snr_db
-        return self
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
@@ -52,9 +44,3 @@ class Iq:
         real, imaginary = x[..., 0], x[..., 1]
         mixed = gain * (jnp.cos(angle) * imaginary - jnp.sin(angle) * real)
         return jnp.stack([real, mixed], axis=-1)
-
-
-_LIMITS: Limits = {
-    "gain_db": lambda _: (-60.0, 60.0),
-    "phase_deg": lambda _: (-90.0, 90.0),
-}

@@ -1,16 +1,18 @@
 """Multipath: echoes that overlap."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony import naming
+from syntony.channels.named import Noiseless
 from syntony.equations.signal import complex_multiply, complex_noise
 from syntony.naming import Limits
 from syntony.record import record
 
 
 @record
-class Multipath:
+class Multipath(Noiseless):
     """Filters each block by a few taps, one use apart; adds no noise.
 
         y_c = Σ_l h_l x_{c−l},    l = 0 … L − 1,    x_c = 0 for c < 0
@@ -25,29 +27,18 @@ class Multipath:
         13.5, with an exponential power-delay profile.
     """
 
+    NAME = "multipath"
+    LIMITS: ClassVar[Limits] = {
+        "taps": lambda _: (1, 64),
+        "decay_db": lambda _: (0.0, 100.0),
+    }
+
     taps: int = 3
     """L ≥ 1."""
     decay_db: float = 3.0
     """d ≥ 0, by how much each tap is weaker than the one before, in dB."""
     fading: bool = True
     """Whether taps are drawn for each block (Rayleigh), or fixed."""
-
-    snr_db = None
-    differentiable = True
-    opaque = False
-
-    def check(self) -> None:
-        naming.check(self, _LIMITS)
-
-    __post_init__ = check
-
-    @property
-    def id(self) -> str:
-        return naming.join("multipath", self)
-
-    def at(self, snr_db: Float[Array, ""] | float) -> "Multipath":
-        del snr_db
-        return self
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
@@ -76,9 +67,3 @@ def convolve(
         echo = complex_multiply(x, taps[:, delay, None])
         y = y.at[:, delay:].add(echo[:, : x.shape[1] - delay])
     return y
-
-
-_LIMITS: Limits = {
-    "taps": lambda _: (1, 64),
-    "decay_db": lambda _: (0.0, 100.0),
-}

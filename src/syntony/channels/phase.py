@@ -1,17 +1,19 @@
 """Phase noise: an oscillator that wanders."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony import naming
+from syntony.channels.named import Noiseless
 from syntony.equations.signal import complex_multiply
 from syntony.naming import Limits
 from syntony.record import record
 
 
 @record
-class Phase:
+class Phase(Noiseless):
     """Turns each use by a phase that walks at random; adds no noise.
 
         y_c = x_c exp(i φ_c),    φ_{c+1} = φ_c + w_c,    w_c ~ N(0, σ²)
@@ -23,31 +25,17 @@ class Phase:
     Source: Wiener phase noise; Demir, Mehrotra & Roychowdhury (2000); Tomba (1998).
     """
 
+    NAME = "phase"
+    LIMITS: ClassVar[Limits] = {"std": lambda _: (0.0, 100.0)}
+
     std: float = 0.05
     """σ, of the step between two uses, in radians."""
     random: bool = False
     """Whether φ_0 is uniform on the circle: then nobody knows the block's phase."""
 
-    snr_db = None
-    differentiable = True
-    opaque = False
-
     @property
     def fading(self) -> bool:
         return self.random
-
-    def check(self) -> None:
-        naming.check(self, _LIMITS)
-
-    __post_init__ = check
-
-    @property
-    def id(self) -> str:
-        return naming.join("phase", self)
-
-    def at(self, snr_db: Float[Array, ""] | float) -> "Phase":
-        del snr_db
-        return self
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
@@ -71,6 +59,3 @@ def rotate(
         angle: φ, in radians.
     """
     return complex_multiply(x, jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1))
-
-
-_LIMITS: Limits = {"std": lambda _: (0.0, 100.0)}

@@ -1,18 +1,16 @@
 """Rayleigh block fading: many paths, none of them dominant, and a receiver at rest."""
 
-import dataclasses
-
 import jax
 from jaxtyping import Array, Float, Key
 
-from syntony import naming
 from syntony.channels.channel import SNR
+from syntony.channels.named import Noisy
 from syntony.equations.signal import complex_multiply, complex_noise, noise_power
 from syntony.record import record
 
 
 @record
-class Rayleigh:
+class Rayleigh(Noisy):
     """Multiplies each block by a gain that neither side knows, and adds noise.
 
         y = h x + n,    h ~ CN(0, 1) once a block,    n ~ CN(0, N_0)
@@ -22,24 +20,13 @@ class Rayleigh:
     Source: Aoudia & Hoydis (2018), the Rayleigh block-fading channel; trained at 20 dB.
     """
 
+    NAME = "rayleigh"
+    LIMITS = SNR
+
     snr_db: float = 20.0
     """E_s / N_0 a complex use, the mean over h, in dB."""
 
-    differentiable = True
-    opaque = False
     fading = True
-
-    def check(self) -> None:
-        naming.check(self, SNR)
-
-    __post_init__ = check
-
-    @property
-    def id(self) -> str:
-        return naming.join("rayleigh", self)
-
-    def at(self, snr_db: Float[Array, ""] | float) -> "Rayleigh":
-        return dataclasses.replace(self, snr_db=snr_db)
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]

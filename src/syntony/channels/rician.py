@@ -1,20 +1,20 @@
 """Rician block fading: a line of sight, and many weaker paths around it."""
 
-import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony import naming
 from syntony.channels.channel import SNR
+from syntony.channels.named import Noisy
 from syntony.equations.signal import complex_multiply, complex_noise, noise_power
 from syntony.naming import Limits
 from syntony.record import record
 
 
 @record
-class Rician:
+class Rician(Noisy):
     """Multiplies each block by a line of sight plus Rayleigh fading, and adds noise.
 
         y = h x + n,    h = √(K / (K + 1)) + √(1 / (K + 1)) g
@@ -26,26 +26,15 @@ class Rician:
     Source: Rice (1945); Proakis & Salehi, "Digital Communications", ch. 13.1.
     """
 
+    NAME = "rician"
+    LIMITS: ClassVar[Limits] = {"k_db": lambda _: (-100.0, 100.0)} | SNR
+
     k_db: float = 10.0
     """K, power of the line of sight over that of all other paths, in dB."""
     snr_db: float = 20.0
     """E_s / N_0 a complex use, the mean over h, in dB."""
 
-    differentiable = True
-    opaque = False
     fading = True
-
-    def check(self) -> None:
-        naming.check(self, _LIMITS)
-
-    __post_init__ = check
-
-    @property
-    def id(self) -> str:
-        return naming.join("rician", self)
-
-    def at(self, snr_db: Float[Array, ""] | float) -> "Rician":
-        return dataclasses.replace(self, snr_db=snr_db)
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
@@ -56,6 +45,3 @@ class Rician:
         gain = sight + complex_noise(gain_key, (len(x), 1), 1.0 / (k + 1.0))
         noise = complex_noise(noise_key, x.shape[:-1], noise_power(self.snr_db))
         return complex_multiply(x, gain) + noise
-
-
-_LIMITS: Limits = {"k_db": lambda _: (-100.0, 100.0)} | SNR
