@@ -11,13 +11,8 @@ from syntony.record import record
 Model = TypeVar("Model", bound=PyTree)
 
 
-@record
-class Adam:
-    """Adam on gradients of bounded norm, with PyTorch's constants."""
-
-    learning_rate: float
-    max_norm: float
-    """Gradients are scaled down to this global norm."""
+class Descent:
+    """What all optimisers do; each brings its own rule."""
 
     def init(self, model: PyTree) -> PyTree:
         return self._transform().init(model)
@@ -25,7 +20,20 @@ class Adam:
     def descend(
         self, grad: Model, memory: PyTree, model: Model
     ) -> tuple[Model, PyTree]:
-        return _descend(self._transform(), grad, memory, model)
+        update, memory = self._transform().update(grad, memory, model)
+        return eqx.apply_updates(model, update), memory
+
+    def _transform(self) -> optax.GradientTransformation:
+        raise NotImplementedError
+
+
+@record
+class Adam(Descent):
+    """Adam on gradients of bounded norm, with PyTorch's constants."""
+
+    learning_rate: float
+    max_norm: float
+    """Gradients are scaled down to this global norm."""
 
     def _transform(self) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(self.max_norm)
@@ -33,20 +41,12 @@ class Adam:
 
 
 @record
-class Sgd:
+class Sgd(Descent):
     """Plain gradient descent, on gradients of bounded norm."""
 
     learning_rate: float
     max_norm: float
     """Gradients are scaled down to this global norm."""
-
-    def init(self, model: PyTree) -> PyTree:
-        return self._transform().init(model)
-
-    def descend(
-        self, grad: Model, memory: PyTree, model: Model
-    ) -> tuple[Model, PyTree]:
-        return _descend(self._transform(), grad, memory, model)
 
     def _transform(self) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(self.max_norm)
@@ -54,27 +54,12 @@ class Sgd:
 
 
 @record
-class RmsProp:
+class RmsProp(Descent):
     """RMSprop with PyTorch's form and constants: g / (√v + 10⁻⁸)."""
 
     learning_rate: float
-
-    def init(self, model: PyTree) -> PyTree:
-        return self._transform().init(model)
-
-    def descend(
-        self, grad: Model, memory: PyTree, model: Model
-    ) -> tuple[Model, PyTree]:
-        return _descend(self._transform(), grad, memory, model)
 
     def _transform(self) -> optax.GradientTransformation:
         return optax.rmsprop(
             self.learning_rate, decay=0.99, eps=1e-8, eps_in_sqrt=False
         )
-
-
-def _descend(
-    transform: optax.GradientTransformation, grad: Model, memory: PyTree, model: Model
-) -> tuple[Model, PyTree]:
-    update, memory = transform.update(grad, memory, model)
-    return eqx.apply_updates(model, update), memory
