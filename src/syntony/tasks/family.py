@@ -4,11 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from syntony import naming
-from syntony.naming import Fields as Fields
-from syntony.naming import Limits as Limits
-from syntony.naming import check as check
-from syntony.naming import join as join
-from syntony.naming import nearest as nearest
+from syntony.naming import Fields
 from syntony.tasks.task import Task
 
 

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.errors import BadInput
+from syntony.naming import Limits, check, join, nearest
 from syntony.record import record
-from syntony.tasks.family import Family, Limits, check, join, nearest, split
+from syntony.tasks.family import Family, split
 from syntony.tasks.task import Step
 
 NONE, NORTH, SOUTH, WEST, EAST, LOAD = range(6)
