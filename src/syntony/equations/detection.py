@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from syntony.equations.signal import complex_multiply
+from syntony.equations.signal import complex_multiply, conjugate
 
 Received = Float[Array, "B C 2"]
 Codebook = Float[Array, "M C 2"]
@@ -46,7 +46,7 @@ def known_fading_ml(y: Received, h: Float[Array, "B 2"], codebook: Codebook) -> 
         h: one complex gain a block.
     """
     # ⟨y, hc⟩ = ⟨h*y, c⟩: turn each block back once, not each codeword for each block.
-    turned = complex_multiply(y, _conjugate(h)[:, None])
+    turned = complex_multiply(y, conjugate(h)[:, None])
     gain = jnp.sum(h**2, axis=-1)[:, None]
     return _flat(turned) @ _flat(codebook).T - 0.5 * gain * _energy(codebook)
 
@@ -145,7 +145,3 @@ def _correlation(y: Received, codebook: Codebook) -> Float[Array, "B M 2"]:
     both = jnp.stack([_flat(codebook), _flat(quarter)], axis=1)
     product = _flat(y) @ jnp.reshape(both, (-1, both.shape[-1])).T
     return jnp.reshape(product, (len(y), len(codebook), 2))
-
-
-def _conjugate(a: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
-    return a * jnp.array([1.0, -1.0], a.dtype)

@@ -46,8 +46,12 @@ def complex_divide(
     a: Float[Array, "*batch 2"], b: Float[Array, "*#batch 2"]
 ) -> Float[Array, "*batch 2"]:
     """Returns a / b = a b* / |b|², of complex numbers as pairs."""
-    conjugate = b * jnp.array([1.0, -1.0], b.dtype)
-    return complex_multiply(a, conjugate) / jnp.sum(b * b, axis=-1, keepdims=True)
+    return complex_multiply(a, conjugate(b)) / jnp.sum(b * b, axis=-1, keepdims=True)
+
+
+def conjugate(a: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
+    """Returns a*, of complex numbers as pairs."""
+    return a * jnp.array([1.0, -1.0], a.dtype)
 
 
 def complex_noise(
