@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from syntony.run.checkpoint import named_arrays
 from syntony.run.folder import Folder
+from syntony.systems.classical import binary, label_bits
 from syntony.systems.link import Link
 from syntony.systems.system import System
 
@@ -19,12 +19,12 @@ def export(folder: Folder, system: System, states: Mapping[int, Any]) -> None:
     a row for each message, re, im, re, im, ... of its channel uses.
     """
     arrays: dict[str, np.ndarray] = {}
-    for seed, state in states.items():
+    for number, (seed, state) in enumerate(states.items()):
         named = named_arrays(system.weights(state))
         arrays |= {f"seed{seed}/{name}": array for name, array in named.items()}
         if isinstance(system, Link):
-            name = f"codebook-seed{seed}.csv" if len(arrays) > len(named) else ""
-            folder.write_table(name or "codebook.csv", named["codebook"])
+            name = f"codebook-seed{seed}.csv" if number else "codebook.csv"
+            folder.write_table(name, named["codebook"])
     if isinstance(system, Link):
         arrays |= facts(system)
     folder.write_model(arrays)
@@ -35,12 +35,6 @@ def facts(link: Link) -> dict[str, np.ndarray]:
     known = {"power": np.array(link.power), "channel": np.array(link.channel.id)}
     if link.channel.snr_db is not None:
         known["snr_db"] = np.array(float(link.channel.snr_db))
-    if link.messages & (link.messages - 1) == 0:
-        known["labels"] = labels(link.messages)
+    if bits := label_bits(link.messages):
+        known["labels"] = binary(bits)
     return known
-
-
-def labels(messages: int) -> Int[np.ndarray, "M K"]:
-    """Returns the bits of each message: its number, most significant bit first."""
-    bits = messages.bit_length() - 1
-    return np.arange(messages)[:, None] >> np.arange(bits)[::-1] & 1

@@ -37,12 +37,11 @@ def baselines(messages: int, uses: int, fading: bool) -> list[Code]:
             knows. Then all codes but random ones need a pilot: without it a rotation
             of the QPSK codebook, say, is that codebook again.
     """
-    bits = messages.bit_length() - 1
-    fits = messages == 2**bits
+    bits = label_bits(messages)
     codes = []
-    if fading and fits and _spreads(bits, uses - 1):
+    if fading and bits and _spreads(bits, uses - 1):
         codes.append(uncoded(messages, uses, pilots=1))
-    if not fading and fits and _spreads(bits, uses):
+    if not fading and bits and _spreads(bits, uses):
         codes.append(uncoded(messages, uses))
     if not fading and (messages, uses) == (16, 7):
         codes.append(hamming())
@@ -82,7 +81,7 @@ def uncoded(messages: int, uses: int, pilots: int = 0) -> Code:
         )
     share, more = divmod(bits, uses - pilots)
     alphabets = [_alphabet(share + (i < more)) for i in range(uses - pilots)]
-    labels = _binary(bits)
+    labels = binary(bits)
     columns, start = [np.ones(messages)] * pilots, 0
     for alphabet in alphabets:
         end = start + len(alphabet).bit_length() - 1
@@ -102,7 +101,7 @@ def hamming() -> Code:
 
     Source: Hamming, "Error detecting and error correcting codes" (1950).
     """
-    labels = _binary(4)
+    labels = binary(4)
     parity = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
     word = np.concatenate([labels, labels @ parity % 2], axis=1)
     return Code("Hamming (7,4), BPSK", (1.0 - 2.0 * word).astype(complex), labels)
@@ -227,13 +226,20 @@ def _gray_rank(bits: int) -> Int[np.ndarray, " K"]:
     return np.argsort(rank ^ (rank >> 1))
 
 
-def _binary(bits: int) -> Int[np.ndarray, "M K"]:
+def label_bits(messages: int) -> int | None:
+    """Returns how many bits label each message, if all labels are in use."""
+    bits = messages.bit_length() - 1
+    return bits if messages == 2**bits else None
+
+
+def binary(bits: int) -> Int[np.ndarray, "M K"]:
+    """Returns the numbers of 2^bits messages, most significant bit first."""
     return np.arange(2**bits)[:, None] >> np.arange(bits)[::-1] & 1
 
 
 def _counted(messages: int) -> Int[np.ndarray, "M K"]:
     """Returns the messages' numbers in binary, where nothing suggests other labels."""
-    return _binary(max(1, (messages - 1).bit_length()))[:messages]
+    return binary(max(1, (messages - 1).bit_length()))[:messages]
 
 
 def _number(labels: Int[np.ndarray, "M K"]) -> Int[np.ndarray, " M"]:
