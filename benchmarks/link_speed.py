@@ -242,14 +242,16 @@ def count_errors(state: Any, key: Any, *, batches: int) -> Any:
     import jax
     import jax.numpy as jnp
 
-    from syntony.study.bler import link_decisions
+    from syntony.study.bler import decisions, link_detectors
     from syntony.systems.link import Link
 
     link = Link()
+    codebook = link.codebook(state.transmitter)
+    detectors = link_detectors(link, state)
 
     def more(i: Any, wrong: Any) -> Any:
         each = jax.random.fold_in(key, i)
-        message, decided = link_decisions(link, state, each, link.channel)
+        message, decided = decisions(codebook, detectors, each, link.channel)
         return wrong + jnp.sum(decided != message, axis=-1)
 
     return jax.lax.fori_loop(0, batches, more, jnp.zeros(2, jnp.int32))

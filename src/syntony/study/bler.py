@@ -19,7 +19,6 @@ from syntony.channels.channel import Channel
 from syntony.channels.rayleigh import Rayleigh
 from syntony.equations import detection
 from syntony.run.devices import compiler_options, cores
-from syntony.systems.classical import Code
 from syntony.systems.estimators import draw_messages
 from syntony.systems.link import Link, LinkState
 
@@ -29,8 +28,7 @@ WANTED, CAP = 1000, 2_000_000
 """Block errors that make a point sure enough (6 %), and blocks to stop at anyway."""
 
 Detector = Callable[
-    [Float[Array, "B C 2"], Float[Array, "M C 2"], Float[Array, ""]],
-    Float[Array, "B M"],
+    [Float[Array, "B C 2"], Float[Array, "M C 2"], Any], Float[Array, "B M"]
 ]
 """What scores all messages, given what was heard, the codebook, and the SNR."""
 
@@ -58,33 +56,29 @@ def detector(channel: Channel) -> Detector | None:
     return None
 
 
-def link_decisions(
-    link: Link, state: LinkState, key: Key[Array, ""], channel: Channel
-) -> tuple[Int[Array, " B"], Int[Array, "D B"]]:
-    """Sends a batch of a link; returns what its receiver says, and the best decoder."""
-    message_key, channel_key = jax.random.split(key)
-    message = draw_messages(message_key, BATCH, link.messages)
-    codebook = link.codebook(state.transmitter)
-    y = channel(channel_key, codebook[message])
-    scores = [state.receiver(y)]
-    if best := detector(channel):
-        scores.append(best(y, codebook, jnp.asarray(channel.snr_db)))
-    return message, jnp.stack([jnp.argmax(score, axis=-1) for score in scores])
-
-
-def code_decisions(
-    code: Code,
-    detectors: Sequence[Detector],
+def decisions(
     codebook: Float[Array, "M C 2"],
+    detectors: Sequence[Detector],
     key: Key[Array, ""],
     channel: Channel,
 ) -> tuple[Int[Array, " B"], Int[Array, "D B"]]:
-    """Sends a batch of a code that does not learn; returns what each detector says."""
+    """Sends a batch of a code; returns its messages, and what each detector says."""
     message_key, channel_key = jax.random.split(key)
-    message = draw_messages(message_key, BATCH, len(code.codebook))
+    message = draw_messages(message_key, BATCH, len(codebook))
     y = channel(channel_key, codebook[message])
-    scores = [detect(y, codebook, jnp.asarray(channel.snr_db)) for detect in detectors]
+    scores = [detect(y, codebook, channel.snr_db) for detect in detectors]
     return message, jnp.stack([jnp.argmax(score, axis=-1) for score in scores])
+
+
+def link_detectors(link: Link, state: LinkState) -> list[Detector]:
+    """Returns a link's own receiver, and the best decoder where one is known."""
+
+    def own(y: Array, codebook: Array, snr_db: Any) -> Array:
+        del codebook, snr_db  # It has learned what it has to know of them.
+        return state.receiver(y)
+
+    best = detector(link.channel)
+    return [own, best] if best else [own]
 
 
 def sweep(
@@ -106,7 +100,7 @@ def sweep(
     each = [jax.random.fold_in(key, i) for i in range(len(channels))]
     if any(channel.opaque for channel in channels):
         pairs = zip(each, channels, strict=True)
-        return [_tally(*_count_across(decide, *pair, *bounds)) for pair in pairs]
+        return [_tally(*count(*pair, *bounds)) for pair in pairs]
     program = jax.jit(count).lower(key, channels[0], *bounds)
     compiled = program.compile(compiler_options())
     with ThreadPoolExecutor(cores()) as pool:
@@ -132,36 +126,22 @@ def _count(
         return (counts[1][0] < wanted) & (counts[0] < most)
 
     def more(counts: Counts) -> Counts:
-        return _add(decide, key, channel, counts)
+        batches, errors, bits = counts
+        message, decided = decide(jax.random.fold_in(key, batches), channel)
+        differ = jax.lax.population_count(decided ^ message)
+        wrong = jnp.sum(differ > 0, axis=-1, dtype=jnp.int32)
+        return batches + 1, errors + wrong, bits + jnp.sum(differ, axis=-1)
 
-    decisions = jax.eval_shape(decide, key, channel)[1].shape[0]
-    nothing = jnp.zeros(decisions, jnp.int32)
-    return jax.lax.while_loop(unsure, more, (jnp.int32(0), nothing, nothing))
-
-
-def _count_across(
-    decide: Decide,
-    key: Key[Array, ""],
-    channel: Channel,
-    wanted: Int[Array, ""],
-    most: Int[Array, ""],
-) -> Counts:
-    """Does what `_count` does, where a black box has to be crossed: on the host."""
-    nothing = jnp.zeros((), jnp.int32)
-    counts = _add(decide, key, channel, (nothing, nothing, nothing))
-    while counts[1][0] < wanted and counts[0] < most:
-        counts = _add(decide, key, channel, counts)
+    start = jnp.int32(0)
+    if not channel.opaque:
+        detectors = jax.eval_shape(decide, key, channel)[1].shape[0]
+        nothing = jnp.zeros(detectors, jnp.int32)
+        return jax.lax.while_loop(unsure, more, (start, nothing, nothing))
+    # A black box is crossed on the host, where shapes show when it is called.
+    counts = more((start, start, start))
+    while unsure(counts):
+        counts = more(counts)
     return counts
-
-
-def _add(
-    decide: Decide, key: Key[Array, ""], channel: Channel, counts: Counts
-) -> Counts:
-    batches, errors, bits = counts
-    message, decided = decide(jax.random.fold_in(key, batches), channel)
-    differ = jax.lax.population_count(decided ^ message)
-    wrong = jnp.sum(differ > 0, axis=-1, dtype=jnp.int32)
-    return batches + 1, errors + wrong, bits + jnp.sum(differ, axis=-1)
 
 
 def _tally(batches: Any, errors: Any, bits: Any) -> Tally:

@@ -8,7 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from syntony.channels.awgn import Awgn
 from syntony.channels.channel import Channel
+from syntony.channels.rayleigh import Rayleigh
 from syntony.equations import detection, limits
 from syntony.equations.signal import from_pairs, to_pairs
 from syntony.equations.statistics import wilson_interval
@@ -21,7 +23,7 @@ from syntony.study import bler, figures, link_figures
 from syntony.study.bler import CAP, WANTED, Detector, Tally
 from syntony.study.curves import read_curve
 from syntony.study.evaluate import over_seeds
-from syntony.systems.classical import Code, baselines
+from syntony.systems.classical import Code, baselines, label_bits
 from syntony.systems.link import Link
 
 Bound = Callable[[float, int, int], float]
@@ -113,12 +115,11 @@ def bounds(link: Link, channel: Channel) -> dict[str, float]:
     snr_db = channel.snr_db
     if snr_db is None:
         return {}
-    kind = channel.id.partition("?")[0]
-    if kind == "awgn":
+    if isinstance(channel, Awgn):
         known = {name: bound(snr_db, *size) for name, bound in SURE_BOUNDS.items()}
         approximation = limits.normal_approximation(snr_db, *size)
         return known | {"normal approximation (no bound)": approximation}
-    if kind == "rayleigh":
+    if isinstance(channel, Rayleigh):
         known = {"Shannon 1959, fading known": limits.rayleigh_csi_bound(snr_db, *size)}
         if link.messages == 4**link.uses:
             known["QPSK, fading known"] = limits.rayleigh_qpsk(snr_db, *size)
@@ -138,13 +139,14 @@ def _points(
     link: Link, state: Any, channels: list[Channel], seed: int, wanted: int, cap: int
 ) -> list[Line]:
     """Returns a line for each channel: the receiver, and the best decoder if known."""
-    decide = partial(bler.link_decisions, link, state)
+    codebook = link.codebook(state.transmitter)
+    decide = partial(bler.decisions, codebook, bler.link_detectors(link, state))
     key = keys(seed).assess
     tallies = bler.sweep(decide, channels, key, wanted=wanted, cap=cap)
     names = ["", "ml_"]
     return [
         {"seed": seed, "blocks": tally.blocks}
-        | _rates(tally, names[: len(tally.errors)], _bits(link.messages))
+        | _rates(tally, names[: len(tally.errors)], label_bits(link.messages))
         for tally in tallies
     ]
 
@@ -162,12 +164,12 @@ def _others(
     for code in designed or codes:
         detectors = _detectors(code, link.channel)
         codebook = jnp.asarray(to_pairs(code.codebook))
-        decide = partial(bler.code_decisions, code, [*detectors.values()], codebook)
+        decide = partial(bler.decisions, codebook, [*detectors.values()])
         tallies = bler.sweep(decide, channels, keys(0).assess, wanted=wanted, cap=cap)
         for i, detector in enumerate(detectors):
             found[f"{code.name}{detector}"] = [
                 {"blocks": tally.blocks}
-                | _rates(_only(tally, i), [""], _bits(link.messages))
+                | _rates(_only(tally, i), [""], label_bits(link.messages))
                 for tally in tallies
             ]
     return found
@@ -199,11 +201,6 @@ def _rates(tally: Tally, names: Sequence[str], bits: int | None) -> Line:
         if bits is not None:
             line[f"{name}ber"] = int(wrong) / (tally.blocks * bits)
     return line
-
-
-def _bits(messages: int) -> int | None:
-    """Returns how many bits label a message, if bits do."""
-    return messages.bit_length() - 1 if messages & (messages - 1) == 0 else None
 
 
 def _facts(link: Link, seed: int, state: Any) -> Line:
