@@ -14,7 +14,7 @@ from syntony.errors import BadInput
 from syntony.networks.agents import Actor, Critic, each, team, with_agent_id
 from syntony.optim import Adam
 from syntony.record import check_choices, record
-from syntony.systems.system import Metrics, Samples
+from syntony.systems.system import Metrics
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
@@ -198,29 +198,6 @@ def masked_mean(x: Float[Array, "T E N"], mask: Bool[Array, "T E"]) -> Float[Arr
     """Returns the mean over all agents and the steps that were really lived."""
     total = jnp.sum(jnp.where(mask[..., None], x, 0.0))
     return total / (jnp.sum(mask) * x.shape[-1])
-
-
-def sampled_and_greedy(
-    live: Callable[[Key[Array, ""], Bool[Array, ""]], Trajectory], key: Key[Array, ""]
-) -> Samples:
-    """Returns the returns of episodes with sampled and with most likely actions.
-
-    Args:
-        live: key, and whether to be greedy, to episodes.
-    """
-
-    def lived(chance: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, Array]:
-        episodes = live(*chance)
-        return episodes.returns, jnp.sum(episodes.mask, axis=0, dtype=jnp.float32)
-
-    # A loop of two, so that the rollout is compiled once.
-    chances = jax.random.split(key), jnp.array([False, True])
-    returns, lengths = jax.lax.map(lived, chances)
-    return {
-        "eval/return_mean": returns[0],
-        "eval/return_mean_greedy": returns[1],
-        "eval/length_mean": lengths[0],
-    }
 
 
 def improve(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from syntony.equations.moments import (
     Moments,
@@ -34,11 +34,11 @@ from syntony.systems.actor_critic import (
     improve_actor,
     joint_state,
     recurrent_policy,
-    sampled_and_greedy,
     value_loss,
 )
-from syntony.systems.system import Metrics, Samples
-from syntony.tasks.rollout import Trajectory, rollout
+from syntony.systems.system import Metrics
+from syntony.systems.team import Team
+from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
 
@@ -54,7 +54,7 @@ class Maa2cState(NamedTuple):
 
 
 @record
-class Maa2c:
+class Maa2c(Team):
     """Settings of MAA2C, and what it can do: start, learn, be measured."""
 
     task: Task
@@ -65,8 +65,9 @@ class Maa2c:
         """Raises BadInput where a setting makes no sense."""
         self.backbone.check()
 
-    def stand_in(self) -> "Maa2c":
-        return self
+    @property
+    def environments(self) -> int:
+        return self.backbone.environments
 
     def init(self, key: Key[Array, ""]) -> Maa2cState:
         actor_key, critic_key, run_key = jax.random.split(key, 3)
@@ -80,24 +81,26 @@ class Maa2c:
             env_steps=jnp.zeros((), jnp.int32),
         )
 
-    def step(self, state: Maa2cState) -> tuple[Maa2cState, Metrics]:
-        key, rollout_key = jax.random.split(state.key)
-        backbone = self.backbone
-        episodes = self.live(state, rollout_key, backbone.environments)
+    def policy(self, state: Maa2cState) -> Policy:
+        return recurrent_policy(self.backbone, state.actor, lambda obs: obs)
 
+    def memory(self, episodes: int) -> Float[Array, "E N H"]:
+        return blank_memory(self.backbone, self.task, episodes)
+
+    def learn(
+        self, state: Maa2cState, episodes: Trajectory, key: Key[Array, ""]
+    ) -> tuple[Maa2cState, Metrics]:
+        del key  # All is learned from all episodes: nothing is left to chance.
         reward = jnp.sum(episodes.reward, axis=-1, keepdims=True)
         rewards = update_moments(state.rewards, reward[..., 0], episodes.mask)
-        if backbone.standardise_rewards:
+        if self.backbone.standardise_rewards:
             reward = standardise(rewards, reward)
         reward = jnp.broadcast_to(reward, episodes.reward.shape)
-
-        state, metrics = improve(
-            backbone, lambda state: self.improve(state, episodes, reward), state
+        return improve(
+            self.backbone,
+            lambda state: self.improve(state, episodes, reward),
+            state._replace(rewards=rewards),
         )
-        state = state._replace(
-            rewards=rewards, key=key, env_steps=state.env_steps + episodes.steps
-        )
-        return state, metrics | {"train/return": jnp.mean(episodes.returns)}
 
     def improve(
         self, state: Maa2cState, episodes: Trajectory, reward: Float[Array, "T E N"]
@@ -118,31 +121,6 @@ class Maa2c:
         judge = judge.improve(backbone, grad)
         state = state._replace(actor=actor, actor_memory=memory, judge=judge)
         return state, metrics | {"train/critic_loss": loss}
-
-    def live(
-        self,
-        state: Maa2cState,
-        key: Key[Array, ""],
-        episodes: int,
-        greedy: Bool[Array, ""] | bool = False,
-    ) -> Trajectory:
-        """Returns whole episodes of the team as it is."""
-        policy = recurrent_policy(self.backbone, state.actor, lambda obs: obs)
-        memory = blank_memory(self.backbone, self.task, episodes)
-        return rollout(self.task, policy, memory, key, episodes=episodes, greedy=greedy)
-
-    def progress(self, state: Maa2cState) -> Int[Array, ""]:
-        return state.env_steps
-
-    def done(self, state: Maa2cState) -> Bool[Array, ""]:
-        return jnp.zeros_like(state.env_steps, bool)
-
-    def evaluate(
-        self, state: Maa2cState, key: Key[Array, ""], episodes: int
-    ) -> Samples:
-        return sampled_and_greedy(
-            lambda key, greedy: self.live(state, key, episodes, greedy), key
-        )
 
     def weights(self, state: Maa2cState) -> PyTree[Float[Array, "..."]]:
         return {"actor": state.actor, "critic": state.judge.critic}

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from syntony.equations import densities, novelty
 from syntony.equations.belief import filtered_state
@@ -41,7 +41,6 @@ from syntony.systems.actor_critic import (
     joint_state,
     masked_mean,
     recurrent_policy,
-    sampled_and_greedy,
     value_loss,
 )
 from syntony.systems.beliefs import (
@@ -51,8 +50,9 @@ from syntony.systems.beliefs import (
     filter_weights,
     remember,
 )
-from syntony.systems.system import Metrics, Samples
-from syntony.tasks.rollout import Trajectory, rollout
+from syntony.systems.system import Metrics
+from syntony.systems.team import Team
+from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
 
@@ -90,7 +90,7 @@ class SmpeState(NamedTuple):
 
 
 @record
-class Smpe:
+class Smpe(Team):
     """Settings of SMPE², and what it can do: start, learn, be measured."""
 
     task: Task
@@ -117,8 +117,9 @@ class Smpe:
         if self.task.agents < 2:
             raise BadInput(f"{self.task.id} has one agent; SMPE² needs teammates")
 
-    def stand_in(self) -> "Smpe":
-        return self
+    @property
+    def environments(self) -> int:
+        return self.backbone.environments
 
     def init(self, key: Key[Array, ""]) -> SmpeState:
         keys = jax.random.split(key, 6)
@@ -143,26 +144,32 @@ class Smpe:
             env_steps=jnp.zeros((), jnp.int32),
         )
 
-    def step(self, state: SmpeState) -> tuple[SmpeState, Metrics]:
-        key, rollout_key, bonus_key, burst_key = jax.random.split(state.key, 4)
-        episodes = self.live(state, rollout_key, self.backbone.environments)
-        state, reward, bonus = self.reward(state, episodes, bonus_key)
+    def policy(self, state: SmpeState) -> Policy:
+        return recurrent_policy(
+            self.backbone, state.actor, lambda obs: self.features(state, obs)
+        )
 
+    def memory(self, episodes: int) -> Float[Array, "E N H"]:
+        return blank_memory(self.backbone, self.task, episodes)
+
+    def learn(
+        self, state: SmpeState, episodes: Trajectory, key: Key[Array, ""]
+    ) -> tuple[SmpeState, Metrics]:
+        bonus_key, burst_key = jax.random.split(key)
+        state, reward, bonus = self.reward(state, episodes, bonus_key)
         state, metrics = improve(
             self.backbone, lambda state: self.improve(state, episodes, reward), state
         )
         env_steps = state.env_steps + episodes.steps
         beliefs = self.improve_beliefs(state, episodes, env_steps, burst_key)
-        state = state._replace(beliefs=beliefs, key=key, env_steps=env_steps)
         metrics |= {
-            "train/return": jnp.mean(episodes.returns),
             "train/bonus": bonus,
             "train/reconstruction_loss": beliefs.losses.reconstruction,
             "train/norm_loss": beliefs.losses.norm,
             "train/kl_loss": beliefs.losses.kl,
             "train/filter_weight": beliefs.losses.weight,
         }
-        return state, metrics
+        return state._replace(beliefs=beliefs), metrics
 
     def improve(
         self, state: SmpeState, episodes: Trajectory, reward: Float[Array, "T E N"]
@@ -293,31 +300,6 @@ class Smpe:
             due(settings.burst_every),
             lambda i, b: burst(settings, b, jax.random.fold_in(key, i)),
             beliefs._replace(slow_filter=slow_filter),
-        )
-
-    def live(
-        self,
-        state: SmpeState,
-        key: Key[Array, ""],
-        episodes: int,
-        greedy: Bool[Array, ""] | bool = False,
-    ) -> Trajectory:
-        """Returns whole episodes of the team as it is."""
-        policy = recurrent_policy(
-            self.backbone, state.actor, lambda obs: self.features(state, obs)
-        )
-        memory = blank_memory(self.backbone, self.task, episodes)
-        return rollout(self.task, policy, memory, key, episodes=episodes, greedy=greedy)
-
-    def progress(self, state: SmpeState) -> Int[Array, ""]:
-        return state.env_steps
-
-    def done(self, state: SmpeState) -> Bool[Array, ""]:
-        return jnp.zeros_like(state.env_steps, bool)
-
-    def evaluate(self, state: SmpeState, key: Key[Array, ""], episodes: int) -> Samples:
-        return sampled_and_greedy(
-            lambda key, greedy: self.live(state, key, episodes, greedy), key
         )
 
     def weights(self, state: SmpeState) -> PyTree[Float[Array, "..."]]:

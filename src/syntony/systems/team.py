@@ -1,0 +1,101 @@
+"""What all teams share: they live through episodes, learn from them, are measured."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Key, PyTree
+
+from syntony.systems.system import Metrics, Samples
+from syntony.tasks.rollout import Policy, Trajectory, rollout
+from syntony.tasks.task import Task
+
+
+@runtime_checkable
+class TeamState(Protocol):
+    """What a team's state holds, whatever else: its chance, and its clock."""
+
+    @property
+    def key(self) -> Key[Array, ""]: ...
+
+    @property
+    def env_steps(self) -> Int[Array, ""]: ...
+
+
+class Team:
+    """A system of agents that learns in rounds: whole episodes first, then a lesson.
+
+    A learner says how it acts and what it learns; the rest is here.
+    """
+
+    task: Task
+
+    @property
+    def environments(self) -> int:
+        """Episodes lived side by side before each lesson."""
+        raise NotImplementedError
+
+    def policy(self, state: Any) -> Policy:
+        """Returns how the team acts."""
+        raise NotImplementedError
+
+    def memory(self, episodes: int) -> PyTree[Array]:
+        """Returns what the policy starts every episode with."""
+        raise NotImplementedError
+
+    def learn(
+        self, state: Any, episodes: Trajectory, key: Key[Array, ""]
+    ) -> tuple[Any, Metrics]:
+        """Returns the state after a lesson; `env_steps` still is that before it."""
+        raise NotImplementedError
+
+    def step(self, state: Any) -> tuple[Any, Metrics]:
+        key, rollout_key, lesson_key = jax.random.split(state.key, 3)
+        episodes = self.live(state, rollout_key, self.environments)
+        state, metrics = self.learn(state, episodes, lesson_key)
+        env_steps = state.env_steps + episodes.steps
+        metrics |= {"train/return": jnp.mean(episodes.returns)}
+        return state._replace(key=key, env_steps=env_steps), metrics
+
+    def live(
+        self,
+        state: Any,
+        key: Key[Array, ""],
+        episodes: int,
+        greedy: Bool[Array, ""] | bool = False,
+    ) -> Trajectory:
+        """Returns whole episodes of the team as it is."""
+        return rollout(
+            self.task,
+            self.policy(state),
+            self.memory(episodes),
+            key,
+            episodes=episodes,
+            greedy=greedy,
+        )
+
+    def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> Samples:
+        """Returns the returns of episodes with sampled and with most likely actions."""
+
+        def lived(chance: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, ...]:
+            key, greedy = chance
+            found = self.live(state, key, episodes, greedy)
+            return found.returns, jnp.sum(found.mask, axis=0, dtype=jnp.float32)
+
+        # A loop of two, so that the rollout is compiled once.
+        chances = jax.random.split(key), jnp.array([False, True])
+        returns, lengths = jax.lax.map(lived, chances)
+        return {
+            "eval/return_mean": returns[0],
+            "eval/return_mean_greedy": returns[1],
+            "eval/length_mean": lengths[0],
+        }
+
+    def progress(self, state: TeamState) -> Int[Array, ""]:
+        return state.env_steps
+
+    def done(self, state: TeamState) -> Bool[Array, ""]:
+        return jnp.zeros_like(state.env_steps, bool)
+
+    def stand_in(self) -> Any:
+        return self
