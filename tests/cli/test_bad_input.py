@@ -145,7 +145,10 @@ def lose_checkpoints() -> None:
         (lambda: edit({"steps": "x"}), "steps is 'x'; expected a whole number"),
         (lambda: edit({"seeds": 0}), "seeds is 0; expected 1"),
         (lambda: edit({"settings": 1}), "settings is 1; expected the fields of Toy"),
-        (lambda: edit({"settings": {"size": 4}}), "settings.descent is missing"),
+        (
+            lambda: edit({"settings": {"sise": 4}}),
+            "settings 'sise'; did you mean 'size'",
+        ),
         (tear_newest, "is damaged"),
         (lose_checkpoints, "checkpoint"),
     ],

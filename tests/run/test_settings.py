@@ -67,7 +67,6 @@ def test_whole_numbers_are_floats_where_floats_belong():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"part": {"rate": 0.1}}, r"settings\.part\.kind is missing"),
         ({"prt": 1}, r"unknown field of settings 'prt'; did you mean 'part'"),
         ({"part": 1}, r"settings\.part is 1; expected the fields of Part"),
         ({"part": {"rate": "x", "kind": "a"}}, "rate is 'x'; expected a number"),
@@ -82,7 +81,7 @@ def test_whole_numbers_are_floats_where_floats_belong():
         ({"limit": "x"}, "limit is 'x'; expected a number"),
         ({"task": "x"}, "expected a task with its id"),
         ({"task": {"id": "Forging"}}, "unknown task 'Forging'"),
-        ({"task": {"id": "Foraging-2s-8x8-3p-2f-coop"}}, "not what its id"),
+        ({"task": {"id": "Foraging-8x8-3p-2f", "players": 2}}, "not what its id"),
     ],
 )
 def test_what_is_no_such_record_is_refused(change: dict[str, Any], message: str):
@@ -90,8 +89,14 @@ def test_what_is_no_such_record_is_refused(change: dict[str, Any], message: str)
         decode(Whole, encode(WHOLE) | change)
 
 
+def test_what_an_older_version_did_not_know_has_its_default():
+    values = encode(WHOLE)
+    del values["limit"], values["part"]["kind"], values["task"]["time_limit"]
+    assert decode(Whole, values) == WHOLE
+
+
 def test_a_missing_field_is_named():
     values = encode(WHOLE)
-    del values["name"]
-    with pytest.raises(BadInput, match=r"settings\.name is missing"):
+    del values["task"]
+    with pytest.raises(BadInput, match=r"settings\.task is missing"):
         decode(Whole, values)

@@ -129,8 +129,9 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in dict.fromkeys([*old, *new]):
+        # What only the new one knows had its default in the old one.
+        for key in old:
             inner = key if name == "settings" else f"{name}.{key}"
-            yield from _differences(inner, old.get(key), new.get(key))
+            yield from _differences(inner, old[key], new.get(key))
     elif old != new:
         yield f"{name} is {json.dumps(old)}, not {json.dumps(new)}"

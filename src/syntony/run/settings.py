@@ -36,14 +36,15 @@ def decode(kind: type[Record], values: Any, where: str = "settings") -> Record:
     if not isinstance(values, dict):
         raise BadInput(f"{where} is {values!r}; expected the fields of {kind.__name__}")
     hints = typing.get_type_hints(kind)
-    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:
             raise unknown(f"field of {where}", name, fields)
-    for name in fields:
-        if name not in values:
+    for name, field in fields.items():
+        if name not in values and field.default is dataclasses.MISSING:
             raise BadInput(f"{where}.{name} is missing")
-    decoded = {n: _decode(hints[n], values[n], f"{where}.{n}") for n in fields}
+    # A setting that came later starts as what was done before it came.
+    decoded = {n: _decode(hints[n], values[n], f"{where}.{n}") for n in values}
     return kind(**decoded)
 
 
@@ -83,7 +84,8 @@ def _decode_named(hint: Any, value: Any, where: str) -> Any:
         kind = hint.__name__.lower()
         raise BadInput(f"{where} is {value!r}; expected a {kind} with its id")
     found = NAMED[hint](value["id"])
-    if _encode(found, hint) != value:
+    # What an older version did not write down had its default.
+    if _encode(found, hint) | value != _encode(found, hint):
         raise BadInput(f"{where} is not what its id {found.id!r} stands for")
     return found
 
