@@ -1,0 +1,179 @@
+"""What papers report, to stand beside our numbers.
+
+The paper of SMPE² prints no table of returns: its values are read off its figures 2 to
+5, 8, 13, 15 to 18 and 22. The last point of each curve is the mean of the last 7 % of
+the training; a zero is a curve that lies on the axis.
+
+Source: Kontogiannis et al., "Enhancing Cooperative Multi-Agent Reinforcement Learning
+    with State Modelling and Adversarial Exploration", ICML 2025.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SMPE, MAA2C, MAPPO = "SMPE²", "MAA2C", "MAPPO"
+ABLATIONS: dict[tuple[str, Any], str] = {
+    ("intrinsic", False): "SMPE², no intrinsic reward",
+    ("filters", False): "SMPE², no filters",
+    ("hashed", "observation"): "SMPE², hashes observations",
+    ("lambda_kl", 0.0): "SMPE², no KL loss",
+    ("lambda_norm", 0.0): "SMPE², no norm loss",
+    ("filtered_critic", False): "SMPE², no filtered critic",
+    ("standard_critic", False): "SMPE², no standard critic",
+    ("objective", "ppo"): "SMPE², on PPO",
+}
+"""The paper's names for what one setting of ours makes of SMPE²."""
+
+
+class Known(NamedTuple):
+    """A method's returns on a task, along training, read off a figure."""
+
+    points: dict[float, float]
+    """Environment steps, and the mean return of an episode there."""
+    error: float
+    """How far the reading may be off: two hundredths of the figure's axis."""
+
+
+def _known(error: float, points: Mapping[Any, float]) -> Known:
+    return Known({1e6 * millions: value for millions, value in points.items()}, error)
+
+
+TASKS: dict[str, dict[str, Known]] = {
+    "Foraging-2s-8x8-3p-2f-coop": {
+        SMPE: _known(
+            0.02,
+            {0.5: 0.0, 1: 0.0, 1.5: 0.09, 2: 0.46, 3: 0.89}
+            | {4: 0.93, 5: 0.96, 7.5: 0.975, 10: 0.985},
+        ),
+        MAA2C: _known(
+            0.02,
+            {0.5: 0.0, 1: 0.0, 1.5: 0.03, 2: 0.19, 3: 0.43}
+            | {4: 0.60, 5: 0.76, 7.5: 0.92, 10: 0.955},
+        ),
+        MAPPO: _known(0.02, {10: 0.53}),
+        "SMPE², no filtered critic": _known(0.02, {6: 0.97}),
+        "SMPE², on PPO": _known(0.02, {10: 0.89}),
+    },
+    "Foraging-2s-12x12-2p-2f-coop": {
+        SMPE: _known(
+            0.02,
+            {0.5: 0.1, 1: 0.35, 1.5: 0.44, 3: 0.62, 4: 0.66, 5: 0.69, 10: 0.80},
+        ),
+        MAA2C: _known(
+            0.02,
+            {0.5: 0.22, 1: 0.30, 1.5: 0.33, 2: 0.33, 3: 0.44}
+            | {4: 0.57, 5: 0.58, 10: 0.73},
+        ),
+        MAPPO: _known(0.02, {10: 0.64}),
+    },
+    "Foraging-4s-11x11-3p-2f-coop": {
+        SMPE: _known(
+            0.02,
+            {0.5: 0.0, 1: 0.0, 1.5: 0.0, 2: 0.0, 2.5: 0.03}
+            | {4: 0.65, 5: 0.89, 7.5: 0.955, 10: 0.975},
+        ),
+        MAA2C: _known(0.02, {10: 0.0}),
+        MAPPO: _known(0.02, {10: 0.0}),
+        "SMPE², no filters": _known(0.02, {10: 0.30}),
+        "SMPE², hashes observations": _known(0.02, {10: 0.0}),
+        "SMPE², no KL loss": _known(0.02, {10: 0.0}),
+        "SMPE², no norm loss": _known(0.02, {10: 0.0}),
+        "SMPE², no intrinsic reward": _known(0.02, {10: 0.0}),
+    },
+    "Foraging-2s-11x11-3p-2f-coop": {
+        SMPE: _known(
+            0.02,
+            {0.5: 0.0, 1: 0.0, 1.5: 0.0, 2: 0.0, 2.5: 0.02}
+            | {4: 0.30, 5: 0.485, 7.5: 0.64, 10: 0.715},
+        ),
+        MAA2C: _known(0.02, {10: 0.0}),
+        MAPPO: _known(0.02, {10: 0.0}),
+        "SMPE², no filters": _known(0.02, {10: 0.645}),
+        "SMPE², hashes observations": _known(0.02, {10: 0.30}),
+        "SMPE², no KL loss": _known(0.02, {10: 0.13}),
+        "SMPE², no norm loss": _known(0.02, {10: 0.0}),
+        "SMPE², no intrinsic reward": _known(0.02, {10: 0.0}),
+    },
+    "SimpleSpread-3": {
+        SMPE: _known(
+            4.0,
+            {0.5: -436.0, 1: -417.0, 1.5: -405.0, 2: -402.0, 3: -400.0}
+            | {4: -397.0, 5: -396.0, 7.5: -394.0, 10: -395.0},
+        ),
+        MAA2C: _known(
+            4.0,
+            {0.5: -526.0, 1: -469.0, 1.5: -461.0, 2: -453.0, 3: -444.0}
+            | {4: -433.0, 5: -430.0, 10: -410.0},
+        ),
+        MAPPO: _known(
+            4.0,
+            {0.5: -476.0, 1: -453.0, 1.5: -447.0, 2: -432.0, 3: -417.0}
+            | {4: -412.0, 5: -408.0, 10: -403.0},
+        ),
+        "SMPE², on PPO": _known(4.0, {10: -396.0}),
+    },
+    "SimpleSpread-8": {
+        SMPE: _known(10.0, {10: -6020.0}),
+        MAA2C: _known(10.0, {10: -6206.0}),
+        MAPPO: _known(10.0, {10: -6120.0}),
+    },
+    "SpeakerListener": {
+        SMPE: _known(
+            1.2,
+            {0.5: -51.6, 1: -43.6, 1.5: -37.8, 2: -32.3, 3: -32.0}
+            | {4: -26.7, 5: -25.2, 10: -24.6},
+        ),
+        MAA2C: _known(
+            1.2,
+            {0.5: -56.0, 1: -52.1, 1.5: -48.6, 2: -40.3, 3: -36.4}
+            | {4: -30.2, 5: -30.5, 10: -26.9},
+        ),
+        MAPPO: _known(1.2, {10: -28.3}),
+    },
+    "rware-tiny-2ag-hard": {
+        SMPE: _known(0.2, {10: 0.0, 20: 0.7, 30: 3.8, 40: 9.6}),
+        MAA2C: _known(0.2, {40: 1.9}),
+        MAPPO: _known(0.2, {40: 2.35}),
+        "SMPE², no filtered critic": _known(0.2, {40: 4.8}),
+        "SMPE², on PPO": _known(0.2, {40: 9.4}),
+    },
+}
+"""Returns as the paper counts them: summed over the team."""
+
+
+def known(task: str, method: str) -> Known | None:
+    """Returns what the paper reports of a method on a task; nothing if it does not."""
+    return TASKS.get(task, {}).get(method)
+
+
+def method(system: str, settings: Mapping[str, Any]) -> str:
+    """Returns the paper's name for a system with these settings; none if it has none.
+
+    Args:
+        system: its name among ours.
+        settings: its settings by their own names.
+    """
+    ppo = settings.get("objective") == "ppo"
+    if system == "maa2c" and settings.get("critic_sees", "joint") == "joint":
+        return MAPPO if ppo else MAA2C
+    if system != "smpe":
+        return ""
+    changed = [
+        name
+        for (setting, value), name in ABLATIONS.items()
+        if settings.get(setting) == value
+    ]
+    return SMPE if not changed else changed[0] if len(changed) == 1 else ""
+
+
+def at(curve: Known, step: float) -> float | None:
+    """Returns the paper's value at a step, between readings on a straight line.
+
+    Beyond the readings nothing is known.
+    """
+    steps = sorted(curve.points)
+    if not steps[0] <= step <= steps[-1]:
+        return None
+    return float(np.interp(step, steps, [curve.points[each] for each in steps]))
