@@ -25,6 +25,7 @@ class Countdown:
     actions: int = 3
     obs_size: int = 1
     time_limit: int = 5
+    shared_reward: bool = False
     id: str = "countdown"
 
     def reset(self, key):

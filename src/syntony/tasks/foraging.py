@@ -90,6 +90,10 @@ class Foraging:
     def obs_size(self) -> int:
         return 3 * (self.foods + self.players)
 
+    @property
+    def shared_reward(self) -> bool:
+        return False
+
     def reset(self, key: Key[Array, ""]) -> tuple[ForagingState, Float[Array, "N O"]]:
         """Spawns a board."""
         # A draw costs half a second to compile: one serves for everything.

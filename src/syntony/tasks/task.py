@@ -47,6 +47,15 @@ class Task(Protocol):
         ...
 
     @property
+    def shared_reward(self) -> bool:
+        """Whether each agent is given the whole team's reward.
+
+        The sum over agents then counts it N times, as published returns of some tasks
+        do; a return of such a task is reported per agent as well.
+        """
+        ...
+
+    @property
     def id(self) -> str:
         """The id that `syntony.task` turns back into this record."""
         ...
