@@ -50,3 +50,19 @@ def update_moments(
 def standardise(moments: Moments, x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns (x − mean) / (std + 10⁻⁸)."""
     return (x - moments.mean) / (jnp.sqrt(moments.var) + EPSILON)
+
+
+def correlation(
+    x: Float[Array, "*batch"], y: Float[Array, "*batch"], mask: Bool[Array, "..."]
+) -> Float[Array, ""]:
+    """Returns Pearson's r of x and y over what is masked in; 0 where one is constant.
+
+    Args:
+        mask: broadcasts over the batch axes.
+    """
+    lived = jnp.broadcast_to(mask, x.shape).astype(x.dtype)
+    share = lived / jnp.maximum(jnp.sum(lived), 1.0)
+    dx, dy = (v - jnp.sum(share * v) for v in (x, y))
+    covariance = jnp.sum(share * dx * dy)
+    spread = jnp.sqrt(jnp.sum(share * dx**2) * jnp.sum(share * dy**2))
+    return jnp.where(spread > 0.0, covariance / jnp.where(spread > 0.0, spread, 1), 0.0)

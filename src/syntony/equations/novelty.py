@@ -4,7 +4,13 @@ Source: SMPE² section 3.2, after Tang et al., "#Exploration", NeurIPS 2017.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+
+PRIMES = (9931, 9953, 9959, 9961, 9979, 9983)
+"""Sizes of the sketch's tables. (9961 = 7 · 1423 is none, but it is the authors'.)"""
+SKETCH = sum(PRIMES)
+"""Cells of the sketch, its tables side by side."""
 
 
 def simhash(
@@ -31,6 +37,22 @@ def count(
     that collide together.)
     """
     return table.at[codes.ravel()].add(mask.ravel().astype(table.dtype))
+
+
+def sketch(codes: Int[Array, "*batch"], bits: int) -> Int[Array, "*batch 6"]:
+    """Returns the cell of each code in each of six tables; n is the least of the six.
+
+        cell_j = Σ_b s_b (2ᵇ mod p_j) mod p_j,  s_b = ±1 the sign bits
+
+    Args:
+        bits: K of the codes.
+
+    Source: Tang et al. (2017), appendix, with the primes of SMPE²'s released code.
+    """
+    powers = np.array([[2**b % p for p in PRIMES] for b in range(bits)])
+    signs = 2 * (codes[..., None] >> jnp.arange(bits) & 1) - 1
+    starts = np.cumsum([0, *PRIMES[:-1]])
+    return (signs @ powers) % jnp.array(PRIMES) + starts
 
 
 def bonus(counts: Int[Array, "*batch"]) -> Float[Array, "*batch"]:

@@ -4,7 +4,7 @@ Beliefs learn off-policy, in bursts over a replay of whole episodes, and stand s
 in between. One network of each kind for each agent, stacked: no agent is looped over.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from syntony.equations.moments import (
 from syntony.errors import BadInput
 from syntony.networks.agents import Decoder, Encoder, Filter, each, team, teammates
 from syntony.optim import RmsProp
-from syntony.record import record
+from syntony.record import check_choices, record
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import Task
 
@@ -45,6 +45,9 @@ class Beliefs:
     """Weights are cut off below this value."""
     lambda_rec: float = 0.5
     """Weight of the reconstruction loss."""
+    norm_of: Literal["weights", "parameters"] = "weights"
+    """What the norm loss is of: the filters' weights, or, as in the released code and
+    with the other sign, their networks' parameters."""
     lambda_norm: float = 1.0
     """Weight of the filter's norm loss; 0 leaves it out (ablation)."""
     lambda_kl: float = 0.1
@@ -68,6 +71,7 @@ class Beliefs:
 
     def check(self) -> None:
         """Raises BadInput where a constant makes no sense."""
+        check_choices(self)
         counts = ("latent", "filter_layers", "burst_every", "minibatches", "minibatch")
         for name in (*counts, "slow_every", "replay"):
             if getattr(self, name) < 1:
@@ -271,9 +275,13 @@ def belief_loss(
     mean, log_var = each(encoder, own)
     prediction = each(decoder, gaussian_sample(noise, mean, log_var))
     w = filter_weights(settings, filters, own)
+    norm = jnp.mean(norm_loss(w))
+    if settings.norm_of == "parameters":
+        # The other losses are means, where the released code's are sums.
+        norm = parameter_norms(filters) / (own.shape[0] * own.shape[1])
     losses = BurstLosses(
         reconstruction=jnp.mean(reconstruction_loss(w_slow, others, w, prediction)),
-        norm=jnp.mean(norm_loss(w)),
+        norm=norm,
         kl=jnp.mean(kl_loss(mean, log_var)),
         weight=jnp.mean(w),
     )
@@ -288,6 +296,37 @@ def belief_loss(
     )
     # Each agent's own networks descend that agent's own mean loss.
     return own.shape[1] * loss, losses
+
+
+def parameter_norms(filters: PyTree[Float[Array, "N ..."]]) -> Float[Array, ""]:
+    """Returns Σ ‖θ‖ over the filters' weights and biases, of all agents."""
+
+    def norms(leaf: Float[Array, "N *shape"]) -> Float[Array, ""]:
+        squares = jnp.sum(leaf.reshape(leaf.shape[0], -1) ** 2, axis=-1)
+        # A norm has no gradient at zero.
+        return jnp.sum(jnp.sqrt(squares + 1e-12))
+
+    return sum((norms(leaf) for leaf in jax.tree.leaves(filters)), jnp.zeros(()))
+
+
+def errors_about(
+    state: BeliefState, obs: Float[Array, "*batch N O"]
+) -> Float[Array, "*batch N"]:
+    """Returns how wrong, on average, the teammates are about what each agent sees.
+
+    Of agent i: the mean over j ≠ i of ‖o_i − ô_i^j‖², normalised, ô^j decoded from the
+    mean of j's belief.
+    """
+    agents, size = obs.shape[-2:]
+    mean, _ = state.encode(obs)
+    others = teammates(standardise(state.each, obs))
+    wrong = (others - each(state.decoder, mean)) ** 2
+    # Of judge j about its k-th teammate, who has the number k, or k + 1 from j on.
+    by_mate = jnp.sum(wrong.reshape(*obs.shape[:-1], agents - 1, size), axis=-1)
+    judge, mate = jnp.indices((agents, agents - 1))
+    about = (mate + (mate >= judge)).ravel()
+    flat = by_mate.reshape(*obs.shape[:-2], -1)
+    return flat @ jax.nn.one_hot(about, agents) / (agents - 1)
 
 
 def draw(

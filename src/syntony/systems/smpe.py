@@ -25,6 +25,7 @@ from syntony.equations import densities, novelty
 from syntony.equations.belief import filtered_state
 from syntony.equations.moments import (
     Moments,
+    correlation,
     initial_moments,
     standardise,
     update_moments,
@@ -47,9 +48,11 @@ from syntony.systems.beliefs import (
     Beliefs,
     BeliefState,
     burst,
+    errors_about,
     filter_weights,
     remember,
 )
+from syntony.systems.released import Released, bootstrap_at_last_step, padded
 from syntony.systems.system import Metrics
 from syntony.systems.team import Team
 from syntony.tasks.rollout import Policy, Trajectory
@@ -102,6 +105,7 @@ class Smpe(Team):
     """Take advantages from V_ξ; without, from the filtered critic (ablation)."""
     filtered_critic: bool = True
     """Let a critic of the filtered state shape the filters (else an ablation)."""
+    released: Released = Released()
 
     def check(self) -> None:
         """Raises BadInput where a setting makes no sense."""
@@ -121,6 +125,11 @@ class Smpe(Team):
     def environments(self) -> int:
         return self.backbone.environments
 
+    @property
+    def cells(self) -> int:
+        """Cells that each agent counts in."""
+        return novelty.SKETCH if self.released.sketch else 2**self.novelty.bits
+
     def init(self, key: Key[Array, ""]) -> SmpeState:
         keys = jax.random.split(key, 6)
         task, backbone = self.task, self.backbone
@@ -139,7 +148,7 @@ class Smpe(Team):
             beliefs=self.beliefs.init(task, keys[3]),
             rewards=initial_moments((task.agents,)),
             projection=jax.random.normal(keys[4], shape),
-            counts=jnp.zeros((task.agents, 2**self.novelty.bits), jnp.int32),
+            counts=jnp.zeros((task.agents, self.cells), jnp.int32),
             key=keys[5],
             env_steps=jnp.zeros((), jnp.int32),
         )
@@ -156,20 +165,26 @@ class Smpe(Team):
         self, state: SmpeState, episodes: Trajectory, key: Key[Array, ""]
     ) -> tuple[SmpeState, Metrics]:
         bonus_key, burst_key = jax.random.split(key)
-        state, reward, bonus = self.reward(state, episodes, bonus_key)
+        released = self.released
+        if released.last_step_bootstrap:
+            episodes = bootstrap_at_last_step(episodes)
+        seen = padded(episodes) if released.padding else episodes
+        env_steps = state.env_steps + episodes.steps
+        if released.beliefs_first:
+            state = self.improve_beliefs(state, seen, env_steps, burst_key)
+        state, reward, curiosity = self.reward(state, seen, bonus_key)
         state, metrics = improve(
             self.backbone, lambda state: self.improve(state, episodes, reward), state
         )
-        env_steps = state.env_steps + episodes.steps
-        beliefs = self.improve_beliefs(state, episodes, env_steps, burst_key)
-        metrics |= {
-            "train/bonus": bonus,
-            "train/reconstruction_loss": beliefs.losses.reconstruction,
-            "train/norm_loss": beliefs.losses.norm,
-            "train/kl_loss": beliefs.losses.kl,
-            "train/filter_weight": beliefs.losses.weight,
+        if not released.beliefs_first:
+            state = self.improve_beliefs(state, seen, env_steps, burst_key)
+        losses = state.beliefs.losses
+        return state, metrics | curiosity | {
+            "train/reconstruction_loss": losses.reconstruction,
+            "train/norm_loss": losses.norm,
+            "train/kl_loss": losses.kl,
+            "train/filter_weight": losses.weight,
         }
-        return state._replace(beliefs=beliefs), metrics
 
     def improve(
         self, state: SmpeState, episodes: Trajectory, reward: Float[Array, "T E N"]
@@ -196,29 +211,41 @@ class Smpe(Team):
 
     def reward(
         self, state: SmpeState, episodes: Trajectory, key: Key[Array, ""]
-    ) -> tuple[SmpeState, Float[Array, "T E N"], Float[Array, ""]]:
-        """Counts the new beliefs; returns r̃ of each agent and the mean bonus β / √n."""
+    ) -> tuple[SmpeState, Float[Array, "T E N"], Metrics]:
+        """Counts the new beliefs; returns r̃ of each agent, and what the bonus was."""
         reward = jnp.sum(episodes.reward, axis=-1, keepdims=True)
         reward = jnp.broadcast_to(reward, episodes.reward.shape)
-        agents = episodes.reward.shape[-1]
-        lived = jnp.repeat(episodes.mask[..., None], agents, axis=-1)
-        bonus = jnp.zeros_like(reward)
+        metrics: Metrics = {}
         if self.novelty.intrinsic:
-            hashed = self.hashed(state, episodes.obs[:-1], key)
-            codes = jax.vmap(novelty.simhash, (-2, 0), -1)(hashed, state.projection)
-            counts = jax.vmap(novelty.count, (0, -1, -1))(state.counts, codes, lived)
-            seen = jax.vmap(lambda n, code: n[code], (0, -1), -1)(counts, codes)
-            bonus = self.novelty.beta * novelty.bonus(seen)
+            counts, bonus = self.curiosity(state, episodes, key)
             state = state._replace(counts=counts)
-        reward = reward + jnp.where(lived, bonus, 0.0)
+            reward = reward + bonus
+            surprise = errors_about(state.beliefs, episodes.obs[:-1])
+            metrics = {
+                "train/bonus": masked_mean(bonus, episodes.mask),
+                "train/bonus_error_correlation": correlation(
+                    bonus, surprise, episodes.mask[..., None]
+                ),
+            }
         rewards = update_moments(state.rewards, reward, episodes.mask)
         if self.backbone.standardise_rewards:
             reward = standardise(rewards, reward)
-        return (
-            state._replace(rewards=rewards),
-            reward,
-            masked_mean(bonus, episodes.mask),
-        )
+        return state._replace(rewards=rewards), reward, metrics
+
+    def curiosity(
+        self, state: SmpeState, episodes: Trajectory, key: Key[Array, ""]
+    ) -> tuple[Int[Array, "N cells"], Float[Array, "T E N"]]:
+        """Returns the counts with these episodes, and each step's bonus β / √n."""
+        hashed = self.hashed(state, episodes.obs[:-1], key)
+        codes = jax.vmap(novelty.simhash, (-2, 0), -1)(hashed, state.projection)
+        cells = codes[..., None]
+        if self.released.sketch:
+            cells = novelty.sketch(codes, self.novelty.bits)
+        lived = jnp.broadcast_to(episodes.mask[..., None, None], cells.shape)
+        counts = jax.vmap(novelty.count, (0, -2, -2))(state.counts, cells, lived)
+        seen = jax.vmap(lambda n, cell: n[cell], (0, -2), -2)(counts, cells)
+        bonus = self.novelty.beta * novelty.bonus(jnp.min(seen, axis=-1))
+        return counts, jnp.where(episodes.mask[..., None], bonus, 0.0)
 
     def hashed(
         self, state: SmpeState, obs: Float[Array, "T E N O"], key: Key[Array, ""]
@@ -246,8 +273,10 @@ class Smpe(Team):
             filters, memory = self.beliefs.filter_critic_optimiser.descend(
                 filter_grad, beliefs.filter_critic_memory, beliefs.filter
             )
+            if not self.released.frozen_filtered_critic:
+                judge = judge.improve(self.backbone, grad)
             state = state._replace(
-                filtered_judge=judge.improve(self.backbone, grad),
+                filtered_judge=judge,
                 beliefs=beliefs._replace(filter=filters, filter_critic_memory=memory),
             )
             metrics["train/filtered_critic_loss"] = loss
@@ -281,7 +310,7 @@ class Smpe(Team):
         episodes: Trajectory,
         env_steps: Int[Array, ""],
         key: Key[Array, ""],
-    ) -> BeliefState:
+    ) -> SmpeState:
         """Remembers the episodes; copies the filters and learns, where it is time."""
         settings = self.beliefs
         beliefs = remember(state.beliefs, episodes)
@@ -295,12 +324,13 @@ class Smpe(Team):
             beliefs.slow_filter,
         )
         # An iteration of long episodes may span several bursts.
-        return jax.lax.fori_loop(
+        beliefs = jax.lax.fori_loop(
             0,
             due(settings.burst_every),
             lambda i, b: burst(settings, b, jax.random.fold_in(key, i)),
             beliefs._replace(slow_filter=slow_filter),
         )
+        return state._replace(beliefs=beliefs)
 
     def weights(self, state: SmpeState) -> PyTree[Float[Array, "..."]]:
         beliefs = state.beliefs
