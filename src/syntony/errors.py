@@ -8,6 +8,16 @@ class BadInput(ValueError):  # noqa: N818  (it reads as what it is)
     """Input that cannot be used: what was wrong, what was expected, what to type."""
 
 
+class HostFault(RuntimeError):  # noqa: N818  (nor is it an error of ours)
+    """A world of the user's own failed, or answered what cannot be used."""
+
+
+def one_line(error: BaseException) -> str:
+    """Returns an exception's type and message, in one line."""
+    message = " ".join(str(error).split())
+    return type(error).__name__ + (f": {message}" if message else "")
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> BadInput:
     """Returns the error for a name that is none of `valid`, with the nearest one."""
     valid = sorted(valid)

@@ -26,11 +26,18 @@ def test_prefixes_do_not_hide_one_another():
 
 
 @pytest.mark.parametrize(
-    "id", ["foraging-2s-8x8-3p-2f-coop", "lbforaging:Foraging-2s-8x8-3p-2f-v3"]
+    ("id", "nearest"),
+    [
+        ("foraging-2s-8x8-3p-2f-coop", "Foraging-2s-8x8-3p-2f-coop"),
+        (
+            "lbforaging:Foraging-8x8-3p-2f-v3",
+            "gymnasium:lbforaging:Foraging-8x8-2p-3f-v3",
+        ),
+    ],
 )
-def test_an_unknown_family_gets_the_nearest_id(id: str):
-    nearest = "did you mean 'Foraging-2s-8x8-3p-2f-coop'?"
-    with pytest.raises(BadInput, match=re.escape(f"unknown task {id!r}; {nearest}")):
+def test_an_unknown_family_gets_the_nearest_id(id: str, nearest: str):
+    message = f"unknown task {id!r}; did you mean {nearest!r}?"
+    with pytest.raises(BadInput, match=re.escape(message)):
         ids.task(id)
 
 

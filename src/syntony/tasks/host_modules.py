@@ -1,0 +1,32 @@
+"""Modules of the user's own, found as Python finds them, then in the current folder."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from syntony.errors import BadInput, one_line
+
+
+def module(name: str) -> Any:
+    """Returns the module of that name.
+
+    Raises:
+        BadInput: it is not installed, or it cannot be imported.
+    """
+    if os.getcwd() not in sys.path:
+        # Last, so that no file of the user's takes the place of a library.
+        sys.path.append(os.getcwd())
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise BadInput(
+            f"module {error.name!r} is not installed, nor is it in the current folder; "
+            f"to install it: pip install {package}"
+        ) from error
+    except Exception as error:
+        raise BadInput(
+            f"module {name!r} cannot be imported: {one_line(error)}"
+        ) from error
