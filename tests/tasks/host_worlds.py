@@ -32,7 +32,7 @@ class Relay:
     | masked | time, and a mask | 0 … 3, not `time` % 4 | its action |
     """
 
-    possible_agents = ("long", "short", "masked")
+    possible_agents: tuple[str, ...] = ("long", "short", "masked")
 
     def __init__(self, max_cycles: int = 6, silent: bool = False):
         self.limit = max_cycles

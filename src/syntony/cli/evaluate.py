@@ -27,6 +27,12 @@ class Evaluate:
     """The run folder."""
     episodes: int = 1000
     """Of a team: episodes that each seed lives through."""
+    task: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="ID", help_behavior_hint="(default: as in training)"),
+    ] = None
+    """Of a team: another task of the same shapes, e.g. the original of ours,
+    gymnasium:lbforaging:Foraging-2s-8x8-3p-2f-coop-v3?max_player_level=3."""
     snr_db: Annotated[
         str | None,
         tyro.conf.arg(
@@ -60,10 +66,12 @@ def run(words: list[str]) -> None:
 
 def _evaluate_team(loaded: Any, asked: Evaluate) -> None:
     from syntony.study.evaluate import evaluate
+    from syntony.tasks.ids import task
 
     if asked.snr_db is not None:
         raise BadInput(f"{asked.run} is a team, which has no SNR; leave out --snr-db")
-    found = evaluate(loaded, episodes=asked.episodes)
+    where = None if asked.task is None else task(asked.task)
+    found = evaluate(loaded, episodes=asked.episodes, task=where)
     if asked.json:
         print(json.dumps(found, allow_nan=False))
     else:
@@ -73,6 +81,8 @@ def _evaluate_team(loaded: Any, asked: Evaluate) -> None:
 def _evaluate_link(loaded: Any, asked: Evaluate) -> None:
     from syntony.study.link import draw, evaluate_link
 
+    if asked.task is not None:
+        raise BadInput(f"{asked.run} is a link, which has no task; leave out --task")
     for name in ("errors", "blocks"):
         if getattr(asked, name) < 1:
             raise BadInput(f"{name} is {getattr(asked, name)}; expected at least 1")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.stages import Lowered
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
-from syntony.errors import BadInput
+from syntony.errors import BadInput, HostFault
 from syntony.run.devices import Place, compiler_options, hasty_compiler_options
 from syntony.systems.system import Metrics, Samples, System
 
@@ -44,8 +44,9 @@ class Chunk(NamedTuple):
 class BlackBoxError(Exception):
     """A black box failed in the middle of a chunk."""
 
-    def __init__(self, progress: "Progress", failure: BadInput):
+    def __init__(self, progress: "Progress", failure: BadInput | HostFault):
         super().__init__(str(failure))
+        self.failure = failure
         self.progress = progress
         """How far the seed had come by then; nothing of it is lost."""
 
@@ -102,7 +103,7 @@ def advance_across(
     while _unfinished(system, carry, until, most):
         try:
             carry = _update(system, carry)
-        except BadInput as failure:
+        except (BadInput, HostFault) as failure:
             raise BlackBoxError(carry[0], failure) from failure
     return carry[0], _report(system, *carry)
 
@@ -151,7 +152,8 @@ def compile_programs(system: System, episodes: int, place: Place) -> Programs:
         episodes: of each evaluation.
     """
     if system.stand_in() is not system:
-        return Programs(begin, advance_across, partial(measure, episodes=episodes))
+        measured = partial(measure, episodes=episodes)
+        return Programs(jax.jit(begin), advance_across, measured)
 
     def there(tree: PyTree) -> PyTree:
         return jax.tree.map(

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from syntony.errors import BadInput
+from syntony.errors import BadInput, HostFault
 from syntony.run.chunk import BlackBoxError, Chunk, Programs, Progress, unmeasured
 from syntony.run.devices import Place
 from syntony.run.journal import Line, with_intervals
@@ -47,7 +47,7 @@ class Leg(NamedTuple):
     """What an evaluation found, if one was due."""
     diverged: str = ""
     """What was not finite, if something was."""
-    blocked: str = ""
+    blocked: BadInput | HostFault | None = None
     """What a black box failed with, if it did."""
 
 
@@ -134,9 +134,9 @@ def run_leg(plan: Plan, lane: Lane, programs: Programs, place: Place) -> Leg:
         return Leg(learned, None)
     try:
         found = _measured(plan, learned, progress, programs, place)
-    except BadInput as failure:
+    except (BadInput, HostFault) as failure:
         # Back to before the chunk: when it is learned again, it is measured as well.
-        return Leg(lane, None, blocked=f"step {step}: {failure}")
+        return Leg(lane, None, blocked=_at_step(step, failure))
     until = None if chunk.done else next_until(plan, step)
     return Leg(learned._replace(progress=unmeasured(progress), until=until), found)
 
@@ -144,7 +144,11 @@ def run_leg(plan: Plan, lane: Lane, programs: Programs, place: Place) -> Leg:
 def _blocked(plan: Plan, lane: Lane, failure: BlackBoxError) -> Leg:
     step = int(plan.system.progress(failure.progress.state))
     lane = lane._replace(progress=failure.progress, step=step)
-    return Leg(lane, None, blocked=f"step {step}: {failure}")
+    return Leg(lane, None, blocked=_at_step(step, failure.failure))
+
+
+def _at_step(step: int, failure: BadInput | HostFault) -> BadInput | HostFault:
+    return type(failure)(f"step {step}: {failure}")
 
 
 def _measured(

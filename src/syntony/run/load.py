@@ -1,5 +1,6 @@
 """A run that exists: its settings, its states, its numbers."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from syntony.run.lanes import keys
 from syntony.run.plan import Plan, understand
 from syntony.systems.link import Link, LinkState
 from syntony.systems.system import System
+from syntony.systems.team import Team
+from syntony.tasks.task import Task
 
 Episodes = dict[str, Shaped[np.ndarray, " samples"]]
 """One number an episode, for each score."""
@@ -70,13 +73,24 @@ class Run:
         """Returns all that was measured, in the order of `metrics.jsonl`."""
         return journal.read(Folder(self.path).metrics)
 
-    def evaluate(self, *, episodes: int = 1000) -> dict[int, Episodes]:
+    def evaluate(
+        self, *, episodes: int = 1000, task: Task | None = None
+    ) -> dict[int, Episodes]:
         """Returns one number an episode for each score, of each seed.
 
         The episodes are others than those of the evaluations during training, and
         the same at each call.
+
+        Args:
+            episodes: how many each seed lives through.
+            task: where, if not in the task that it learned in; of the same shapes.
+
+        Raises:
+            BadInput: the run is of no team, or the task has other shapes.
+            HostFault: the task is another library's, and failed.
         """
-        return assess(self.system, self.states, episodes)
+        system = self.system if task is None else moved(self.system, task)
+        return assess(system, self.states, episodes)
 
     def transmit(
         self, messages: Int[np.ndarray, "*batch"], *, seed: int | None = None
@@ -164,6 +178,26 @@ def plan_of(folder: Folder, system: System | None) -> Plan:
         return understand(settings, system)
     except BadInput as failure:
         raise BadInput(f"{folder.settings}: {failure}") from None
+
+
+def moved(system: System, task: Task) -> System:
+    """Returns a team that lives in another task, by what it learned in its own.
+
+    Raises:
+        BadInput: it is no team, or the other task has other shapes.
+    """
+    if not isinstance(system, Team):
+        raise BadInput(f"the run is of no team; leave out the task {task.id}")
+    shapes = ("agents", "actions", "obs_size")
+    old, new = ([getattr(t, name) for name in shapes] for t in (system.task, task))
+    if old != new:
+        words = "{} agents, {} actions and observations of {}"
+        raise BadInput(
+            f"{task.id} has {words.format(*new)}; "
+            f"expected those of {system.task.id}: {words.format(*old)}"
+        )
+    team: Any = system
+    return dataclasses.replace(team, task=task)
 
 
 def assess(

@@ -50,8 +50,9 @@ def train(
         quiet: shows nothing.
 
     Raises:
-        BadInput: a setting makes no sense, the folder cannot be used, or a black box
-            failed; then the run is saved.
+        BadInput: a setting makes no sense, the folder cannot be used, or a channel
+            of the user's failed; then the run is saved.
+        HostFault: a task of another library failed; the run is saved.
         Interrupted: Ctrl-C or SIGTERM came; the run is saved.
         TrainingDiverged: a loss is not finite; the last good checkpoint remains.
     """
@@ -84,7 +85,7 @@ def resume(
         quiet: shows nothing.
 
     Raises:
-        BadInput, Interrupted, TrainingDiverged: as for `train`.
+        BadInput, HostFault, Interrupted, TrainingDiverged: as for `train`.
     """
     folder = Folder(Path(path))
     plan = plan_of(folder, system)
@@ -172,7 +173,7 @@ def _learn(
                 if leg.diverged:
                     failures.append(TrainingDiverged(books.obituary(leg)))
                 elif leg.blocked:
-                    failures.append(BadInput(books.obstacle(leg)))
+                    failures.append(type(leg.blocked)(books.obstacle(leg)))
                 else:
                     books.enter(leg)
             books.close(lanes.values(), plan.system)

@@ -8,9 +8,12 @@ from syntony.run.journal import Line, with_intervals
 from syntony.run.load import Run
 from syntony.run.plan import describe, world_of
 from syntony.study.statistics import mean_over_seeds
+from syntony.tasks.task import Task
 
 
-def evaluate(run: Run, *, episodes: int = 1000) -> dict[str, Any]:
+def evaluate(
+    run: Run, *, episodes: int = 1000, task: Task | None = None
+) -> dict[str, Any]:
     """Evaluates all seeds of a run anew; returns what JSON can hold.
 
     Intervals are of 95 %: those of a seed bootstrap its episodes; those of `all` are
@@ -18,11 +21,13 @@ def evaluate(run: Run, *, episodes: int = 1000) -> dict[str, Any]:
 
     Args:
         episodes: how many each seed lives through.
+        task: where, if not in the task that it learned in; of the same shapes.
 
     Raises:
-        BadInput: a seed has no checkpoint that can be used.
+        BadInput: a seed has no checkpoint that can be used, or the task other shapes.
+        HostFault: the task is another library's, and failed.
     """
-    samples = run.evaluate(episodes=episodes)
+    samples = run.evaluate(episodes=episodes, task=task)
     described = describe(run.plan)
     seeds = [
         {"seed": seed, "step": run.steps[seed]} | with_intervals(found)
@@ -32,11 +37,12 @@ def evaluate(run: Run, *, episodes: int = 1000) -> dict[str, Any]:
     return {
         "run": run.path.name,
         "system": described["system"],
-        "task": world_of(described),
+        "task": world_of(described) if task is None else task.id,
         "episodes": episodes,
         "seeds": seeds,
         "all": over_seeds(seeds, scores),
-        "untrained": untrained(run, scores),
+        # What was measured during training was measured in the task of the training.
+        "untrained": untrained(run, scores) if task is None else {},
     }
 
 

@@ -1,12 +1,21 @@
-"""What all teams share: they live through episodes, learn from them, are measured."""
+"""What all teams share: they live through episodes, learn from them, are measured.
 
+Where the task is in JAX all of it is pure. Where it is another library's, episodes are
+lived on the host, between compiled pieces: what the team does, and the lesson.
+"""
+
+import dataclasses
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from syntony.equations import densities
 from syntony.systems.system import Metrics, Samples
+from syntony.tasks.host import Host
+from syntony.tasks.host_rollout import live_on_host
 from syntony.tasks.rollout import Policy, Trajectory, rollout
 from syntony.tasks.task import Task
 
@@ -52,7 +61,8 @@ class Team:
     def step(self, state: Any) -> tuple[Any, Metrics]:
         key, rollout_key, lesson_key = jax.random.split(state.key, 3)
         episodes = self.live(state, rollout_key, self.environments)
-        state, metrics = self.learn(state, episodes, lesson_key)
+        learn = learned if self.on_host else type(self).learn
+        state, metrics = learn(self, state, episodes, lesson_key)
         env_steps = state.env_steps + episodes.steps
         metrics |= {"train/return": jnp.mean(episodes.returns)}
         return state._replace(key=key, env_steps=env_steps), metrics
@@ -65,6 +75,17 @@ class Team:
         greedy: Bool[Array, ""] | bool = False,
     ) -> Trajectory:
         """Returns whole episodes of the team as it is."""
+        if isinstance(self.task, Host):
+            abreast = min(episodes, self.environments)
+            return live_on_host(
+                self.task,
+                partial(acted, self, state),
+                self.memory(abreast),
+                key,
+                episodes=episodes,
+                abreast=abreast,
+                greedy=greedy,
+            )
         return rollout(
             self.task,
             self.policy(state),
@@ -82,9 +103,13 @@ class Team:
             found = self.live(state, key, episodes, greedy)
             return found.returns, jnp.sum(found.mask, axis=0, dtype=jnp.float32)
 
-        # A loop of two, so that the rollout is compiled once.
         chances = jax.random.split(key), jnp.array([False, True])
-        returns, lengths = jax.lax.map(lived, chances)
+        if self.on_host:
+            both = map(lived, zip(*chances, strict=True))
+            returns, lengths = map(jnp.stack, zip(*both, strict=True))
+        else:
+            # A loop of two, so that the rollout is compiled once.
+            returns, lengths = jax.lax.map(lived, chances)
         return {
             "eval/return_mean": returns[0],
             "eval/return_mean_greedy": returns[1],
@@ -97,5 +122,37 @@ class Team:
     def done(self, state: TeamState) -> Bool[Array, ""]:
         return jnp.zeros_like(state.env_steps, bool)
 
+    @property
+    def on_host(self) -> bool:
+        """Whether the task is another library's, so that `step` cannot be compiled."""
+        return isinstance(self.task, Host)
+
     def stand_in(self) -> Any:
-        return self
+        if not isinstance(self.task, Host):
+            return self
+        team: Any = self
+        return dataclasses.replace(team, task=self.task.blank())
+
+
+@jax.jit
+def acted(
+    team: Team,
+    state: Any,
+    obs: Float[Array, "E N O"],
+    available: Bool[Array, "E N A"],
+    noise: Float[Array, "E N A"],
+    memory: PyTree,
+) -> tuple[Int[Array, "E N"], Float[Array, "E N"], PyTree]:
+    """Returns the team's actions, ln π of them, and its memory."""
+    logits, memory = team.policy(state)(obs, memory)
+    logits = densities.masked_logits(logits, available)
+    action = densities.categorical_sample(noise, logits)
+    return action, densities.categorical_log_prob(logits, action), memory
+
+
+@jax.jit
+def learned(
+    team: Team, state: Any, episodes: Trajectory, key: Key[Array, ""]
+) -> tuple[Any, Metrics]:
+    """Returns what `team.learn` does, compiled: it crosses no host."""
+    return team.learn(state, episodes, key)

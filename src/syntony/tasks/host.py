@@ -147,10 +147,10 @@ class Blank:
     time_limit: int
     shared_reward: bool = False
 
-    def reset(self, key: Key[Array, ""]) -> tuple[tuple[()], Float[Array, "N O"]]:
-        """Returns nothing, and zeros."""
+    def reset(self, key: Key[Array, ""]) -> tuple[Bool[Array, ""], Float[Array, "N O"]]:
+        """Returns a state that says nothing, and zeros."""
         del key
-        return (), jnp.zeros((self.agents, self.obs_size))
+        return jnp.zeros((), bool), jnp.zeros((self.agents, self.obs_size))
 
     def available(self, state: Any) -> Bool[Array, "N A"]:
         """All of them."""
