@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Any, TextIO
 
 from syntony.cli.help import SYNTONY, TRAIN
-from syntony.errors import BadInput, unknown
+from syntony.errors import BadInput, HostFault, unknown
 from syntony.run.stop import Interrupted, TrainingDiverged
 
 COMMANDS = ("demo", "evaluate", "list", "resume", "train")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os._exit(128 + signal.SIGINT)
         except BadInput as failure:
             return _failed(failure, code=2)
-        except (TrainingDiverged, OSError) as failure:
+        except (HostFault, TrainingDiverged, OSError) as failure:
             # Also a full disk, or a folder that is gone: no traceback explains those.
             return _failed(failure, code=1)
     return 0
