@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from jaxtyping import Array, Key
 
 from syntony.errors import BadInput
+from syntony.systems.actor_critic import Backbone
+from syntony.systems.maa2c import Maa2c
 from syntony.tasks.particles import Body, resting
 from syntony.tasks.rollout import rollout
 from syntony.tasks.spread import SimpleSpread, SpreadState, collisions, uncovered
@@ -134,6 +137,28 @@ def test_episodes_are_cut_and_never_end(key: Key[Array, ""]):
     assert lived.steps == 21
     assert not lived.terminated.any()
     assert lived.truncated[-1].all()
+
+
+def test_both_scales_of_a_shared_reward_are_reported(key: Key[Array, ""]):
+    task = SimpleSpread(players=2, time_limit=3)
+    team = Maa2c(task=task, backbone=Backbone(environments=2, hidden=4))
+    keys = jax.random.split(key)
+    scores = team.evaluate(team.init(keys[0]), keys[1], 8)
+    each = scores["eval/return_mean_per_agent"]
+    np.testing.assert_allclose(each * 2, scores["eval/return_mean"], rtol=1e-6)
+
+
+def test_one_scale_is_enough_if_each_is_given_its_own(key: Key[Array, ""]):
+    task = SimpleSpread(players=2, time_limit=3, shared_reward=False)
+    team = Maa2c(task=task, backbone=Backbone(environments=2, hidden=4))
+
+    def scores(key: Key[Array, ""]) -> Any:
+        return team.evaluate(team.init(key), key, 8)
+
+    with jax.debug_key_reuse(False):
+        names = jax.eval_shape(scores, key)
+    assert "eval/return_mean" in names
+    assert "eval/return_mean_per_agent" not in names
 
 
 def test_costs_can_be_traced(key: Key[Array, ""]):

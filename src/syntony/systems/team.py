@@ -110,11 +110,14 @@ class Team:
         else:
             # A loop of two, so that the rollout is compiled once.
             returns, lengths = jax.lax.map(lived, chances)
-        return {
+        scores = {
             "eval/return_mean": returns[0],
             "eval/return_mean_greedy": returns[1],
             "eval/length_mean": lengths[0],
         }
+        if self.task.shared_reward:
+            scores["eval/return_mean_per_agent"] = returns[0] / self.task.agents
+        return scores
 
     def progress(self, state: TeamState) -> Int[Array, ""]:
         return state.env_steps
