@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,8 @@ FEW = 5
 """Of so few seeds, and of fewer, a bootstrap's interval is too narrow."""
 SHARE = 0.9
 """How much of the way to the best score is to be gone, where nothing else is asked."""
+FAR = 0.8
+"""A seed that has come less far than this share of the furthest is named."""
 LEAST = 1e-7
 """Error rates below count as this: nobody has measured so few."""
 
@@ -77,6 +79,7 @@ def compare(
         _on_a_task(contest, field, reach)
         for contest, field in zip(found, fields, strict=True)
     ]
+    notes += [note for contest in found for note in _stragglers(contest)]
     counts = {len(courses) for field in fields for _, courses in field}
     if 1 in counts:
         notes.append("one seed says nothing of others, and has no interval")
@@ -93,10 +96,10 @@ def _field(contest: Contest, at: int | None) -> Field:
     """Returns all curves, cut at the step of the comparison."""
     slowest = _slowest(contest)
     first = max(seed.steps[0] for group in contest.groups for seed in group.seeds)
-    last = slowest.steps[-1] if at is None else at
+    last = float(slowest.steps[-1] if at is None else at)
     if last > slowest.steps[-1]:
         raise BadInput(
-            f"at is {at:,}, beyond step {slowest.steps[-1]:,.0f}, where seed "
+            f"at is {last:,.0f}, beyond step {slowest.steps[-1]:,.0f}, where seed "
             f"{slowest.seed} of {slowest.run} ends; expected no more"
         )
     if last <= first:
@@ -112,6 +115,17 @@ def _slowest(contest: Contest) -> Seed:
     return min(seeds, key=lambda seed: seed.steps[-1])
 
 
+def _stragglers(contest: Contest) -> Iterator[str]:
+    """Says who holds back a comparison by much."""
+    slowest = _slowest(contest)
+    furthest = max(s.steps[-1] for group in contest.groups for s in group.seeds)
+    if slowest.steps[-1] < FAR * furthest:
+        yield (
+            f"{contest.task}: seed {slowest.seed} of {slowest.run} has come to step "
+            f"{slowest.steps[-1]:,.0f}, others to {furthest:,.0f}"
+        )
+
+
 def _cut(seed: Seed, last: float) -> Course:
     before = seed.steps < last
     final = np.interp(last, seed.steps, seed.scores)
@@ -119,21 +133,21 @@ def _cut(seed: Seed, last: float) -> Course:
     return Course(seed, np.append(steps, last), np.append(scores, final))
 
 
-def scale(contest: Contest) -> tuple[float, float] | None:
+def scale(contest: Contest) -> list[float] | None:
     """Returns the worst and the best score of a task, where they are known."""
     returns = contest.score.startswith("eval/return_mean")
     plain = contest.task.startswith("Foraging-") and "penalty" not in contest.task
-    return (0.0, 1.0) if returns and plain else None
+    return [0.0, 1.0] if returns and plain else None
 
 
-def height(scores: ArrayLike, score: str) -> Float[np.ndarray, "..."]:
+def height(scores: ArrayLike | float, score: str) -> Float[np.ndarray, "..."]:
     """Returns how good scores are: themselves; of error rates, minus their log₁₀.
 
     Error rates go by factors: from 1 to 0.1 is as far as from 0.01 to 0.001.
     """
     if score not in RATES:
         return np.asarray(scores, float)
-    return -np.log10(np.maximum(np.asarray(scores, float), LEAST))
+    return np.asarray(-np.log10(np.maximum(scores, LEAST)))
 
 
 def score_of(height: float, score: str) -> float:
@@ -150,7 +164,11 @@ def _on_a_task(contest: Contest, field: Field, reach: float | None) -> dict[str,
         "score": score,
         "better": "lower" if score in RATES else "higher",
         "step": int(field[0][1][0].steps[-1]),
-        "slowest": {"run": str(slowest.run), "seed": slowest.seed},
+        "slowest": {
+            "run": str(slowest.run),
+            "seed": slowest.seed,
+            "step": int(slowest.steps[-1]),
+        },
         "reach": None if target is None else score_of(target, score),
         "scale": scale(contest),
         "groups": [_summary(contest, *group, target) for group in field],
@@ -215,8 +233,13 @@ def paper_curve(contest: Contest, group: Group) -> papers.Known | None:
     """Returns what the paper reports of a group's method on a task, if anything."""
     if contest.score != "eval/return_mean":
         return None
-    own = {place.rpartition(".")[2]: value for place, value in group.settings.items()}
-    return papers.known(contest.task, papers.method(group.system, own))
+    return papers.known(contest.task, method(group))
+
+
+def method(group: Group) -> str:
+    """Returns the paper's name for what a group is; nothing if it has none."""
+    own = {place.rpartition(".")[2]: value for place, value in group.unusual.items()}
+    return papers.method(group.system, own)
 
 
 def _aggregates(strata: Strata) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from syntony.run import journal
 from syntony.run.folder import Folder
 from syntony.run.plan import Plan, describe, world_of
 from syntony.run.progress import scores_of
+from syntony.run.settings import decode
 from syntony.study import presets
+from syntony.tasks.host import Host
 from syntony.tasks.ids import task as task_named
 
 Settings = dict[str, Any]
@@ -38,7 +40,8 @@ class Group(NamedTuple):
 
     label: str
     system: str
-    settings: Settings
+    unusual: Settings
+    """The settings that are not those of the system's default preset."""
     seeds: list[Seed]
 
 
@@ -60,7 +63,9 @@ class Member(NamedTuple):
     task: str
     settings: Settings
     changes: Settings
-    """The settings that are not those of its preset."""
+    """The settings that are not those of its preset, and that if it is no default."""
+    unusual: Settings
+    """The settings that are not those of the default preset."""
     lines: list[journal.Line]
 
 
@@ -88,7 +93,7 @@ def contests(
             raise BadInput(f"{path} is named twice; expected different runs")
     members = [read(name, path) for name, path in named]
     labels = label(members)
-    notes: list[str] = []
+    notes = [*_shared(members)]
     found = []
     for task in dict.fromkeys(member.task for member in members):
         pairs = [p for p in zip(members, labels, strict=True) if p[0].task == task]
@@ -130,13 +135,24 @@ def read(name: str, path: Path) -> Member:
     size = {name: settings.pop(name) for name in SIZE if name in settings}
     shape = "{messages} messages in {uses} uses"
     task = f"{world}, {shape.format(**size)}" if len(size) == len(SIZE) else world
-    base, changes = _preset(system, str(described.get("preset", "")), world)
-    for place, value in settings.items():
-        if place not in base or base[place] != value:
-            changes[place] = value
-    lines = journal.read(folder.metrics)
+    task = task or "no task"
+    known = presets.PRESETS.get(system, {})
+    default, asked = next(iter(known), ""), str(described.get("preset"))
+    start = asked if asked in known else default
+    usual = _constants(described, default)
+    base = usual if start == default else _constants(described, start)
     # A run from before a setting was there has what is now its default.
-    return Member(name, path, system, task, base | settings, changes, lines)
+    settings = base | settings
+    changes = _changed(base, settings)
+    if start != default:
+        changes["preset"] = start
+    lines = journal.read(folder.metrics)
+    unusual = _changed(usual, settings)
+    return Member(name, path, system, task, settings, changes, unusual, lines)
+
+
+def _changed(base: Settings, settings: Settings) -> Settings:
+    return {k: v for k, v in settings.items() if k not in base or base[k] != v}
 
 
 def flat(constants: Mapping[str, Any], within: str = "") -> Settings:
@@ -171,6 +187,18 @@ def label(members: Sequence[Member]) -> list[str]:
     return found
 
 
+def _shared(members: Sequence[Member]) -> Iterator[str]:
+    """Says which changes stand in no label, because all of a system have them."""
+    unnamed = [member for member in members if not member.name]
+    for system in dict.fromkeys(member.system for member in unnamed):
+        rivals = [member for member in unnamed if member.system == system]
+        own = _own(rivals[0], members)
+        shared = {k: v for k, v in rivals[0].changes.items() if k not in own}
+        if shared:
+            words = ", ".join(_words(shared))
+            yield f"all runs of {system} have {words}, other than their preset"
+
+
 def _own(member: Member, members: Sequence[Member]) -> Settings:
     """Returns the changes of a member that another of its system does not share."""
     rivals = [m.changes for m in members if m.system == member.system and not m.name]
@@ -201,23 +229,23 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _preset(system: str, name: str, world: str) -> tuple[Settings, Settings]:
-    """Returns the settings that a run started from; and its preset, if not the default.
-
-    Of a system, a preset or a world that is not known here, nothing.
-    """
+def _constants(described: Mapping[str, Any], preset: str) -> Settings:
+    """Returns a preset's settings for what a run learns; nothing if it is not known."""
     try:
-        default = presets.default(system)
-        name = name if name in presets.PRESETS[system] else default
-        # A link starts the same over every channel, and a task from elsewhere need not
-        # be there.
-        learned = None if system == "link" else task_named(world)
-        record = presets.preset(system, name, learned)
+        record = presets.preset(described["system"], preset, _world(described))
         constants = describe(Plan(system=record, steps=1))["settings"]
     except (BadInput, KeyError):
-        return {}, {}
-    base = {k: v for k, v in flat(constants).items() if k not in SIZE}
-    return base, {} if name == default else {"preset": name}
+        return {}
+    return {k: v for k, v in flat(constants).items() if k not in SIZE}
+
+
+def _world(described: Mapping[str, Any]) -> Any:
+    """Returns a run's task; of a link, which starts the same everywhere, nothing."""
+    task = described.get("task")
+    if task is None:
+        return None
+    # Not opened: what is compared here need not be installed here.
+    return decode(Host, task) if ":" in task["id"] else task_named(task["id"])
 
 
 def _contest(
@@ -231,9 +259,9 @@ def _contest(
     groups: dict[str, Group] = {}
     for member, name in pairs:
         seeds = list(_seeds(member, score, notes))
-        group = groups.setdefault(name, Group(name, member.system, member.settings, []))
+        group = groups.setdefault(name, Group(name, member.system, member.unusual, []))
         _refuse_twins(group, seeds)
-        if differing := _difference(group.settings, member.settings):
+        if differing := _difference(group.unusual, member.unusual):
             notes.append(f"runs of {name} differ in {differing}")
         group.seeds.extend(seeds)
     return Contest(task, score, [group for group in groups.values() if group.seeds])

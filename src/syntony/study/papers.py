@@ -148,24 +148,26 @@ def known(task: str, method: str) -> Known | None:
     return TASKS.get(task, {}).get(method)
 
 
-def method(system: str, settings: Mapping[str, Any]) -> str:
-    """Returns the paper's name for a system with these settings; none if it has none.
+def method(system: str, unusual: Mapping[str, Any]) -> str:
+    """Returns the paper's name for a system; nothing if it has none.
 
     Args:
         system: its name among ours.
-        settings: its settings by their own names.
+        unusual: those of its settings that are not the paper's own on the task, by
+            their own names.
     """
-    ppo = settings.get("objective") == "ppo"
-    if system == "maa2c" and settings.get("critic_sees", "joint") == "joint":
-        return MAPPO if ppo else MAA2C
-    if system != "smpe":
+    if system == "smpe":
+        changed = [
+            name
+            for (setting, value), name in ABLATIONS.items()
+            if setting in unusual and unusual[setting] == value
+        ]
+        return SMPE if not changed else changed[0] if len(changed) == 1 else ""
+    if "critic_sees" in unusual:
         return ""
-    changed = [
-        name
-        for (setting, value), name in ABLATIONS.items()
-        if settings.get(setting) == value
-    ]
-    return SMPE if not changed else changed[0] if len(changed) == 1 else ""
+    if system == "maa2c" and unusual.get("objective") == "ppo":
+        return MAPPO
+    return {"maa2c": MAA2C, "mappo": MAPPO}.get(system, "")
 
 
 def at(curve: Known, step: float) -> float | None:
