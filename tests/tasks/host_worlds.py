@@ -30,6 +30,8 @@ class Relay:
     | long | (time, 10 × its life) | 0, 1 | its action |
     | short | its life, one-hot of 1 … 4 | 5, 6, 7 | its action |
     | masked | time, and a mask | 0 … 3, not `time` % 4 | its action |
+
+    Lives are drawn alike: of `long` from 5 to 8 steps, of the others from 1 to 4.
     """
 
     possible_agents: tuple[str, ...] = ("long", "short", "masked")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.stages import Lowered
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
@@ -26,6 +27,8 @@ class Progress(NamedTuple):
 
 Carry = tuple[Progress, Metrics, Int[Array, ""]]
 """A seed, what its last update reported, and how many updates the chunk had so far."""
+Bound = Int[Array, ""] | np.int32
+"""Where a chunk ends: within a compiled one, an array."""
 
 
 class Chunk(NamedTuple):
@@ -92,7 +95,7 @@ def advance(
 
 
 def advance_across(
-    system: System, progress: Progress, until: Int[Array, ""], most: Int[Array, ""]
+    system: System, progress: Progress, until: Bound, most: Bound
 ) -> tuple[Progress, Chunk]:
     """Does what `advance` does, where a black box has to be crossed: on the host.
 
@@ -115,7 +118,7 @@ def _start(progress: Progress) -> Carry:
 
 
 def _unfinished(
-    system: System, carry: Carry, until: Int[Array, ""], most: Int[Array, ""]
+    system: System, carry: Carry, until: Bound, most: Bound
 ) -> Bool[Array, ""]:
     progress, latest, updates = carry
     short = (system.progress(progress.state) < until) & ~system.done(progress.state)

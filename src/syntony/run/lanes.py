@@ -120,7 +120,9 @@ def run_leg(plan: Plan, lane: Lane, programs: Programs, place: Place) -> Leg:
     try:
         progress, chunk = programs.advance(plan.system, progress, *bounds)
     except BlackBoxError as failure:
-        return _blocked(plan, lane, failure)
+        step = int(plan.system.progress(failure.progress.state))
+        lane = lane._replace(progress=failure.progress, step=step)
+        return _blocked(lane, step, failure.failure)
     chunk = jax.device_get(chunk)
     most = _next_most(lane.most, int(chunk.updates), time.perf_counter() - began)
 
@@ -136,19 +138,15 @@ def run_leg(plan: Plan, lane: Lane, programs: Programs, place: Place) -> Leg:
         found = _measured(plan, learned, progress, programs, place)
     except (BadInput, HostFault) as failure:
         # Back to before the chunk: when it is learned again, it is measured as well.
-        return Leg(lane, None, blocked=_at_step(step, failure))
+        return _blocked(lane, step, failure)
     until = None if chunk.done else next_until(plan, step)
     return Leg(learned._replace(progress=unmeasured(progress), until=until), found)
 
 
-def _blocked(plan: Plan, lane: Lane, failure: BlackBoxError) -> Leg:
-    step = int(plan.system.progress(failure.progress.state))
-    lane = lane._replace(progress=failure.progress, step=step)
-    return Leg(lane, None, blocked=_at_step(step, failure.failure))
-
-
-def _at_step(step: int, failure: BadInput | HostFault) -> BadInput | HostFault:
-    return type(failure)(f"step {step}: {failure}")
+def _blocked(lane: Lane, step: int, failure: BadInput | HostFault) -> Leg:
+    # Nothing is left to do for this seed until the run is resumed.
+    stopped = lane._replace(until=None)
+    return Leg(stopped, None, blocked=type(failure)(f"step {step}: {failure}"))
 
 
 def _measured(

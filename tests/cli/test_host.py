@@ -1,0 +1,115 @@
+"""The commands on other libraries' environments: faults, and other tasks' teams."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import syntony
+from syntony.cli import main
+
+pytest.importorskip("gymnasium")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
+import host_worlds  # pyright: ignore[reportMissingImports]
+
+RELAY = "pettingzoo:host_worlds"
+SMALL = ["--environments", "4", "--hidden", "8", "--quiet"]
+TRAIN = [
+    *("train", "maa2c", "--task", RELAY, "--steps", "80", "--eval-every", "40"),
+    *("--eval-episodes", "4", *SMALL, "--out"),
+]
+DUO = "gymnasium:host_worlds:Duo-v0?time_limit=5"
+
+
+@pytest.fixture(autouse=True)
+def behaved() -> Iterator[None]:
+    yield
+    host_worlds.mischief.what = None
+
+
+def crash(*answer: object) -> tuple:
+    raise TimeoutError(f"no server\nfor {len(answer)} parts")
+
+
+def measured(run: str) -> list[dict[str, float]]:
+    lines = syntony.load(run).metrics()
+    return [{k: v for k, v in line.items() if k != "wall_s"} for line in lines]
+
+
+def test_a_fault_is_said_and_the_run_goes_on(capsys: pytest.CaptureFixture[str]):
+    # Four updates reach step 80; 48 steps are evaluation: this is in the third update.
+    host_worlds.mischief.at = host_worlds.taken + 48 + 48 + 40 + 15
+    host_worlds.mischief.what = crash
+    assert main([*TRAIN, "broken"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"environment {RELAY}, copy " in said
+    assert ": it raised TimeoutError: no server for 5 parts; all up to there" in said
+    assert said.startswith("syntony: seed 0, step ")
+    step = int(said.split("step ")[1].partition(":")[0])
+    assert syntony.load("broken").steps == {0: step}
+    assert 40 <= step < 80
+
+    assert main(["resume", "broken", "--quiet"]) == 0
+    assert main([*TRAIN, "whole"]) == 0
+    assert measured("broken") == measured("whole")
+
+
+def test_a_fault_while_it_is_measured(capsys: pytest.CaptureFixture[str]):
+    host_worlds.mischief.at = host_worlds.taken + 3
+    host_worlds.mischief.what = crash
+    assert main([*TRAIN, "run"]) == 1
+    assert "syntony: seed 0, step 0: environment " in capsys.readouterr().err
+    assert main([*TRAIN, "run"]) == 0
+    host_worlds.mischief.at = host_worlds.taken + 3
+    assert main(["evaluate", "run", "--episodes", "4"]) == 1
+    assert f"syntony: environment {RELAY}, copy 2" in capsys.readouterr().err
+
+
+def test_a_team_is_measured_in_another_task(capsys: pytest.CaptureFixture[str]):
+    assert main([*TRAIN, "run"]) == 0
+    shorter = f"{RELAY}?max_cycles=2"
+    words = ["evaluate", "run", "--episodes", "4", "--task", shorter]
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["task"], found["untrained"]) == (shorter, {})
+    assert found["all"]["eval/length_mean"] == 2.0
+    assert main(words) == 0
+    assert f"run: maa2c {shorter}, 4 episodes each" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (f"train maa2c --task {RELAY}?N=3", "got an unexpected keyword argument 'N'"),
+        ("train maa2c --task pettingzoo:nowhere", "to install it: pip install nowhere"),
+        ("train maa2c --task gymnasium:CartPole-v1", "expected Tuple and Tuple"),
+        (f"evaluate run --task {DUO}", f"{DUO} has 2 agents, 3 actions and observatio"),
+        (f"evaluate run --task {DUO}", f"expected those of {RELAY}: 3 agents, 4 acti"),
+        ("evaluate run --task pettingzoo:json", "module 'json' has no parallel_env"),
+        ("evaluate run --task nothing", "unknown task 'nothing'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+):
+    if "run" in words.split():
+        assert (
+            main([*TRAIN[:5], "5", *SMALL, "--eval-episodes", "1", "--out", "run"]) == 0
+        )
+    capsys.readouterr()
+    assert main(words.split()) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_families_are_listed(capsys: pytest.CaptureFixture[str]):
+    assert main(["list", "tasks"]) == 0
+    said = capsys.readouterr().out
+    assert "any pettingzoo:{module}[?{parameter}={value}&...]" in said
+    assert "any gymnasium:[{module}:]{id}[?{parameter}={value}&...]" in said
