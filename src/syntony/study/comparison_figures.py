@@ -73,14 +73,14 @@ def _curves(contest: Contest) -> Iterable[tuple[str, Figure]]:
             drawn = link_figures.convergence(curves, title=contest.task)
         else:
             ylabel = f"{title(contest.score)} of an episode"
-            paper = _paper(contest, groups, curves)
+            paper = paper_points(contest, groups, curves)
             drawn = figures.learning_curves(
                 curves, title=contest.task, ylabel=ylabel, paper=paper
             )
         yield number, _with_legend_aside(drawn)
 
 
-def _paper(
+def paper_points(
     contest: Contest, groups: Sequence[Group], curves: Mapping[str, Curve]
 ) -> dict[str, figures.Points]:
     """Returns the paper's points as far as ours go, in a colour of ours if it is one's.
