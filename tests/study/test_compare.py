@@ -264,12 +264,15 @@ def test_one_experiment_is_never_two(tmp_path: Path, pair: list[str]):
         ({"system": None}, "system is missing"),
         ({"settings": 3}, "settings is missing"),
         ({"task": 3}, "the task has no id"),
+        ({"task": {"id": 3}}, "the task has no id"),
     ],
 )
 def test_settings_that_make_no_sense(
     tmp_path: Path, damage: dict[str, Any], expected: str
 ):
-    run = write(tmp_path / "run", ramp(0.1), **damage)
+    run = write(tmp_path / "run", ramp(0.1))
+    path = Path(run, "settings.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
     with pytest.raises(BadInput, match=expected):
         compare([run])
 

@@ -130,7 +130,9 @@ def read(name: str, path: Path) -> Member:
     try:
         world = world_of(described)
     except (KeyError, TypeError):
-        raise BadInput(f"{folder.settings}: the task has no id") from None
+        world = None
+    if not isinstance(world, str):
+        raise BadInput(f"{folder.settings}: the task has no id")
     settings = flat(constants)
     size = {name: settings.pop(name) for name in SIZE if name in settings}
     shape = "{messages} messages in {uses} uses"
@@ -285,8 +287,8 @@ def _seeds(member: Member, score: str, notes: list[str]) -> Iterator[Seed]:
     """Yields the seeds of a run that have begun to learn."""
     points: dict[int, dict[float, float]] = {}
     for line in member.lines:
-        if line.get(score) is not None:
-            points.setdefault(line["seed"], {})[float(line["step"])] = line[score]
+        if isinstance(value := line.get(score), int | float):
+            points.setdefault(line["seed"], {})[float(line["step"])] = value
     young = [seed for seed, curve in sorted(points.items()) if len(curve) < 2]
     if young or not points:
         who = f"seeds {', '.join(map(str, young))} of " if points else ""
