@@ -5,11 +5,12 @@ usage: syntony COMMAND [OPTIONS]
 
 Machines that learn to work together when what lies between them is unknown.
 
-  demo                   watch a small team learn (a few minutes)
-  train smpe|maa2c       train a team, into a run folder
+  demo                   watch a link and a small team learn (a few minutes)
+  train smpe|maa2c|...   train a team, into a run folder
   train link             train a transmitter and a receiver over an unknown channel
   resume RUN             let a run go on where it stopped
   evaluate RUN           measure what a run has learned
+  compare RUN...         which runs are better, and how sure that is
   list systems|tasks|channels|presets
 
   COMMAND --help         the options of a command, with units and defaults
@@ -22,14 +23,17 @@ examples:
 """
 
 TRAIN = """\
-usage: syntony train smpe|maa2c|link [OPTIONS]
+usage: syntony train SYSTEM [OPTIONS]
 
 Trains from one or more seeds, into a run folder. The same command on the same folder
 goes on where it stopped.
 
-  smpe    SMPE²: agents that infer what their teammates see, and seek what is new
-  maa2c   recurrent actors and one central critic: the backbone of SMPE², alone
-  link    a transmitter and a receiver that learn a code over a channel nobody models
+  smpe         SMPE²: agents that infer what their teammates see, and seek what is new
+  maa2c        recurrent actors and one central critic: the backbone of SMPE², alone
+  mappo        the same, with PPO's clipped objective
+  ia2c, ippo   both of them with critics that see no more than their agent
+  qmix, vdn    values of actions, mixed into the team's
+  link         a transmitter and a receiver that learn a code over an unknown channel
 
   --task ID              what a team is to learn     (see: syntony list tasks)
   --channel ID           what lies between both ends (see: syntony list channels)
