@@ -1,12 +1,13 @@
 """Ids to tasks: `task("Foraging-2s-8x8-3p-2f-coop")`."""
 
 from syntony.errors import unknown
-from syntony.tasks import foraging, host, probes, speaker, spread
+from syntony.tasks import foraging, host, probes, speaker, spread, warehouse
 from syntony.tasks.family import Family
 from syntony.tasks.task import Task
 
 FAMILIES = (
     foraging.FAMILY,
+    warehouse.FAMILY,
     spread.FAMILY,
     speaker.FAMILY,
     probes.FAMILY,
