@@ -33,6 +33,8 @@ class Backbone:
     """Width of the actors and the critics."""
     shared_actor: bool = True
     """One actor for all agents, told apart by a one-hot id; or one for each."""
+    shared_critic: bool = True
+    """One critic for all agents, told by a one-hot id for whom; or one for each."""
     gamma: float = 0.99
     """Discount of a step."""
     n_step: int = 5
@@ -77,10 +79,20 @@ class Backbone:
 
         return make(key) if self.shared_actor else team(make, task.agents, key)
 
-    def judge(self, task: Task, key: Key[Array, ""]) -> "Judge":
-        """Returns a new critic of joint states, its slow copy and its memory."""
-        features = task.agents * task.obs_size + task.agents
-        critic = Critic(features, self.hidden, key=key)
+    def judge(
+        self, task: Task, key: Key[Array, ""], size: int | None = None
+    ) -> "Judge":
+        """Returns a new critic of joint states, its slow copy and its memory.
+
+        Args:
+            size: of what the critic sees instead, where that is no joint state.
+        """
+        seen = task.agents * task.obs_size if size is None else size
+
+        def make(key: Key[Array, ""]) -> Critic:
+            return Critic(seen + task.agents, self.hidden, key=key)
+
+        critic = make(key) if self.shared_critic else team(make, task.agents, key)
         # A copy, so that no buffer of a donated state appears twice.
         slow = jax.tree.map(jnp.copy, critic)
         return Judge(critic, slow, self.critic_optimiser.init(critic))
@@ -102,13 +114,19 @@ class Judge(NamedTuple):
     memory: PyTree
 
     def improve(self, backbone: Backbone, grad: Critic) -> "Judge":
-        """Returns the judge one step wiser: slow' = (1 − τ) slow + τ critic'."""
+        """Returns the judge one step wiser, with a slow copy that has followed."""
         critic, memory = backbone.critic_optimiser.descend(
             grad, self.memory, self.critic
         )
+        return Judge(critic, self.slow, memory).follow(backbone)
+
+    def follow(self, backbone: Backbone) -> "Judge":
+        """Returns the judge with slow' = (1 − τ) slow + τ critic."""
         tau = backbone.polyak
-        slow = jax.tree.map(lambda s, c: (1.0 - tau) * s + tau * c, self.slow, critic)
-        return Judge(critic, slow, memory)
+        slow = jax.tree.map(
+            lambda s, c: (1.0 - tau) * s + tau * c, self.slow, self.critic
+        )
+        return self._replace(slow=slow)
 
 
 def recurrent_policy(backbone: Backbone, actor: Actor, features: Features) -> Policy:
@@ -117,10 +135,29 @@ def recurrent_policy(backbone: Backbone, actor: Actor, features: Features) -> Po
     def policy(
         obs: Float[Array, "E N O"], memory: Float[Array, "E N H"]
     ) -> tuple[Float[Array, "E N A"], Float[Array, "E N H"]]:
-        x = with_agent_id(features(obs))
-        return actor(x, memory) if backbone.shared_actor else each(actor, x, memory)
+        return act(actor, features(obs), memory, shared=backbone.shared_actor)
 
     return policy
+
+
+def act(
+    actor: Actor,
+    features: Float[Array, "E N F"],
+    memory: Float[Array, "E N H"],
+    *,
+    shared: bool,
+) -> tuple[Float[Array, "E N A"], Float[Array, "E N H"]]:
+    """Returns one number an action, at one time step, and the next hidden state."""
+    x = with_agent_id(features)
+    return actor(x, memory) if shared else each(actor, x, memory)
+
+
+def unroll(
+    actor: Actor, features: Float[Array, "T E N F"], *, shared: bool
+) -> Float[Array, "T E N A"]:
+    """Returns what `act` gives over whole episodes."""
+    x = with_agent_id(features)
+    return actor.unroll(x) if shared else each(actor, x, apply=Actor.unroll)
 
 
 def blank_memory(
@@ -147,7 +184,7 @@ def value_loss(
 ) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
     """Returns the mean (G − V)², differentiable in critic and state, and G − V."""
     judged = with_agent_id(state)
-    bootstrap = jax.lax.stop_gradient(slow(judged))
+    bootstrap = jax.lax.stop_gradient(values(backbone, slow, judged))
     target = n_step_targets(
         reward,
         bootstrap[:-1],
@@ -157,9 +194,19 @@ def value_loss(
         gamma=backbone.gamma,
         n=backbone.n_step,
     )
-    value = critic(judged[:-1])
+    value = values(backbone, critic, judged[:-1])
     loss = masked_mean(critic_loss(target, value), episodes.mask)
     return loss, jax.lax.stop_gradient(target - value)
+
+
+def values(
+    backbone: Backbone, critic: Critic, judged: Float[Array, "T E N F"]
+) -> Float[Array, "T E N"]:
+    """Returns V of what is judged, for each agent."""
+    if backbone.shared_critic:
+        return critic(judged)
+    # What a vmap over agents gives back has no feature axis to put agents before.
+    return jax.vmap(lambda one, x: one(x), in_axes=(0, -2), out_axes=-1)(critic, judged)
 
 
 def policy_loss(
@@ -170,11 +217,7 @@ def policy_loss(
     episodes: Trajectory,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Returns the mean actor loss, differentiable in the actor, and the entropy."""
-    x = with_agent_id(features)
-    if backbone.shared_actor:
-        logits = actor.unroll(x)
-    else:
-        logits = each(actor, x, apply=Actor.unroll)
+    logits = unroll(actor, features, shared=backbone.shared_actor)
     logits = densities.masked_logits(logits, episodes.available)
     log_prob = densities.categorical_log_prob(logits, episodes.action)
     entropy = densities.categorical_entropy(logits)
@@ -203,13 +246,31 @@ def masked_mean(x: Float[Array, "T E N"], mask: Bool[Array, "T E"]) -> Float[Arr
 def improve(
     backbone: Backbone, learn: Callable[[State], tuple[State, Metrics]], state: State
 ) -> tuple[State, Metrics]:
-    """Learns from a batch: once with A2C, `epochs` times with PPO."""
+    """Learns from a batch: once with A2C, `epochs` times with PPO.
+
+    Over the epochs the slow critics stand still, and so do the targets; they follow
+    once, at the end. Advantages G − V move with V, as in EPyMARL.
+    """
     if backbone.objective == "a2c":
         return learn(state)
-    state, metrics = jax.lax.scan(
-        lambda state, _: learn(state), state, length=backbone.epochs
-    )
+
+    def epoch(now: State, _: None) -> tuple[State, Metrics]:
+        wiser, metrics = learn(now)
+        held = _judges(lambda old, new: new._replace(slow=old.slow), now, wiser)
+        return held, metrics
+
+    state, metrics = jax.lax.scan(epoch, state, length=backbone.epochs)
+    state = _judges(lambda judge: judge.follow(backbone), state)
     return state, jax.tree.map(lambda m: m[-1], metrics)
+
+
+def _judges(change: Callable[..., Judge], *states: State) -> State:
+    """Returns the last of the states, with its judges changed by those of all."""
+
+    def leaf(*found: PyTree) -> PyTree:
+        return change(*found) if isinstance(found[-1], Judge) else found[-1]
+
+    return jax.tree.map(leaf, *states, is_leaf=lambda x: isinstance(x, Judge))
 
 
 def improve_actor(
