@@ -8,11 +8,14 @@ The backbone of SMPE², usable alone. One step of learning:
     critic: descend (G − V(s, i))²; the slow critic follows
     actors: descend −ln π(a | h) (G − V) − β_H H(π)
 
+IA2C, MAPPO and IPPO are the same record with other defaults: the critic sees what its
+agent sees, or the actors learn several times from each batch, or both.
+
 Source: Papoudakis et al., "Benchmarking Multi-Agent Deep Reinforcement Learning
     Algorithms in Cooperative Tasks", NeurIPS 2021; constants of SMPE², Table 3.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +28,7 @@ from syntony.equations.moments import (
     update_moments,
 )
 from syntony.networks.agents import Actor
-from syntony.record import record
+from syntony.record import check_choices, record
 from syntony.systems.actor_critic import (
     Backbone,
     Judge,
@@ -36,8 +39,8 @@ from syntony.systems.actor_critic import (
     recurrent_policy,
     value_loss,
 )
+from syntony.systems.recalling import RecallingTeam
 from syntony.systems.system import Metrics
-from syntony.systems.team import Team
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
@@ -54,16 +57,22 @@ class Maa2cState(NamedTuple):
 
 
 @record
-class Maa2c(Team):
+class Maa2c(RecallingTeam):
     """Settings of MAA2C, and what it can do: start, learn, be measured."""
 
     task: Task
     """The world to learn in; see: syntony list tasks."""
     backbone: Backbone = Backbone()
+    critic_sees: Literal["joint", "own"] = "joint"
+    """What V_i is of: all agents' observations, or agent i's alone."""
+    last_action: bool = False
+    """Show each agent, beside what it observes, what it did last."""
 
     def check(self) -> None:
         """Raises BadInput where a setting makes no sense."""
         self.backbone.check()
+        self.check_world()
+        check_choices(self)
 
     @property
     def environments(self) -> int:
@@ -71,11 +80,13 @@ class Maa2c(Team):
 
     def init(self, key: Key[Array, ""]) -> Maa2cState:
         actor_key, critic_key, run_key = jax.random.split(key, 3)
-        actor = self.backbone.actors(self.task, self.task.obs_size, actor_key)
+        world, own = self.world, self.world.obs_size
+        actor = self.backbone.actors(world, own, actor_key)
+        seen = own if self.critic_sees == "own" else own * world.agents
         return Maa2cState(
             actor=actor,
             actor_memory=self.backbone.actor_optimiser.init(actor),
-            judge=self.backbone.judge(self.task, critic_key),
+            judge=self.backbone.judge(world, critic_key, seen),
             rewards=initial_moments(()),
             key=run_key,
             env_steps=jnp.zeros((), jnp.int32),
@@ -106,10 +117,10 @@ class Maa2c(Team):
         self, state: Maa2cState, episodes: Trajectory, reward: Float[Array, "T E N"]
     ) -> tuple[Maa2cState, Metrics]:
         """Returns a wiser critic and, by its advantages, wiser actors."""
-        backbone, judge, joint = self.backbone, state.judge, joint_state(episodes.obs)
+        backbone, judge = self.backbone, state.judge
         (loss, advantage), grad = jax.value_and_grad(
             value_loss, argnums=1, has_aux=True
-        )(backbone, judge.critic, judge.slow, joint, reward, episodes)
+        )(backbone, judge.critic, judge.slow, self.judged(episodes), reward, episodes)
         actor, memory, metrics = improve_actor(
             backbone,
             state.actor,
@@ -121,6 +132,10 @@ class Maa2c(Team):
         judge = judge.improve(backbone, grad)
         state = state._replace(actor=actor, actor_memory=memory, judge=judge)
         return state, metrics | {"train/critic_loss": loss}
+
+    def judged(self, episodes: Trajectory) -> Float[Array, "T1 E N S"]:
+        """Returns what the critic sees."""
+        return episodes.obs if self.critic_sees == "own" else joint_state(episodes.obs)
 
     def weights(self, state: Maa2cState) -> PyTree[Float[Array, "..."]]:
         return {"actor": state.actor, "critic": state.judge.critic}
