@@ -1,0 +1,68 @@
+"""Mixers: a sum, and a network that never falls in any of its values."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syntony.networks.mixers import Additive, Monotonic
+
+AGENTS, STATE = 3, 5
+
+
+def monotonic(seed: int = 0) -> Monotonic:
+    return Monotonic(AGENTS, STATE, 8, 16, key=jax.random.key(seed))
+
+
+def test_the_additive_mixer_is_the_sum_whatever_the_state():
+    values = jnp.array([[1.0, -2.0, 4.0], [0.5, 0.0, 0.25]])
+    for state in (jnp.zeros((2, STATE)), jnp.full((2, STATE), 9.0)):
+        np.testing.assert_allclose(Additive()(values, state), [3.0, 0.75])
+
+
+@given(st.integers(0, 2**31 - 1), st.floats(0.1, 30.0))
+@settings(max_examples=40)
+def test_no_value_ever_counts_against_the_team(seed, scale):
+    """dQ_tot / dQ_i ≥ 0, at any weights, values and state."""
+    slopes = drawn_slopes(seed, scale)
+    assert jnp.all(slopes >= 0.0)
+    # A mixer that ignored its values would be monotonic as well.
+    assert jnp.any(slopes > 1e-3)
+
+
+@jax.jit
+def drawn_slopes(seed, scale):
+    """Returns dQ_tot / dQ of a drawn mixer at drawn values and states."""
+    keys = jax.random.split(jax.random.key(seed), 3)
+    mixer = Monotonic(AGENTS, STATE, 8, 16, key=keys[0])
+    values = scale * jax.random.normal(keys[1], (64, AGENTS))
+    state = scale * jax.random.normal(keys[2], (64, STATE))
+    return jax.grad(lambda values: jnp.sum(mixer(values, state)))(values)
+
+
+def test_the_monotonic_mixer_as_numpy_has_it():
+    mixer = monotonic()
+    values = jax.random.normal(jax.random.key(1), (4, AGENTS))
+    state = jax.random.normal(jax.random.key(2), (4, STATE))
+    total = mixer(values, state)
+
+    def linear(layer, x):
+        return x @ np.asarray(layer.weight) + np.asarray(layer.bias)
+
+    def two(mlp, x):
+        return linear(mlp.layers[1], np.maximum(linear(mlp.layers[0], x), 0.0))
+
+    for q, s, got in zip(*map(np.asarray, (values, state, total)), strict=True):
+        first = np.abs(two(mixer.first, s)).reshape(AGENTS, 8)
+        hidden = q @ first + linear(mixer.first_bias, s)
+        hidden = np.where(hidden > 0, hidden, np.exp(hidden) - 1)
+        want = hidden @ np.abs(two(mixer.second, s)) + two(mixer.value, s)[0]
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_its_sizes_are_qmixs():
+    """Two-layer hypernetworks but for the first bias; V has the mixer's width."""
+    shapes = [leaf.shape for leaf in jax.tree.leaves(monotonic())]
+    weights = [shape for shape in shapes if len(shape) == 2]
+    assert weights == [(5, 16), (16, 24), (5, 8), (5, 16), (16, 8), (5, 8), (8, 1)]
