@@ -1,12 +1,26 @@
 """Names to systems: one line for each learner."""
 
 from syntony.errors import unknown
+from syntony.systems.ia2c import Ia2c
+from syntony.systems.ippo import Ippo
 from syntony.systems.link import Link
 from syntony.systems.maa2c import Maa2c
+from syntony.systems.mappo import Mappo
+from syntony.systems.qmix import Qmix
 from syntony.systems.smpe import Smpe
 from syntony.systems.system import System
+from syntony.systems.vdn import Vdn
 
-SYSTEMS: dict[str, type[System]] = {"smpe": Smpe, "maa2c": Maa2c, "link": Link}
+SYSTEMS: dict[str, type[System]] = {
+    "smpe": Smpe,
+    "maa2c": Maa2c,
+    "mappo": Mappo,
+    "ia2c": Ia2c,
+    "ippo": Ippo,
+    "qmix": Qmix,
+    "vdn": Vdn,
+    "link": Link,
+}
 
 
 def system(name: str) -> type[System]:
