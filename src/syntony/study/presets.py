@@ -6,6 +6,7 @@ from typing import Any, cast
 from syntony.channels.awgn import Awgn
 from syntony.channels.channel import Channel
 from syntony.errors import unknown
+from syntony.study.published import epymarl, paper_maa2c, paper_smpe, published_pace
 from syntony.systems.estimators import Exploration
 from syntony.systems.ids import system as named
 from syntony.systems.link import Link
@@ -13,32 +14,25 @@ from syntony.systems.schedule import Schedule
 from syntony.systems.system import System
 from syntony.tasks.task import Task
 
-TEAM = {"paper": "the constants of SMPE²'s Table 3 for level-based foraging"}
-LINK = {
-    "tuned": "what was measured to be best for 256 messages in 4 uses",
-    "paper": "the plain estimator of Aoudia & Hoydis (2018), at constant rates",
-}
-PRESETS = {"smpe": TEAM, "maa2c": TEAM, "link": LINK}
-"""The presets of each system, the default first."""
+World = Task | Channel | None
+Maker = Callable[[Any], System]
 
 
-def preset(system: str, name: str, world: Task | Channel | None = None) -> System:
+def preset(system: str, name: str, world: World = None) -> System:
     """Returns the system with a preset's constants.
 
     Args:
-        world: the task of a team; the channel of a link, by default white noise.
+        world: the task of a team, which constants may depend on; the channel of a
+            link, by default white noise.
 
     Raises:
         BadInput: there is no system, or no preset, of that name.
     """
-    kind = named(system)
-    if name not in PRESETS[system]:
-        raise unknown("preset", name, PRESETS[system])
-    if kind is Link:
-        channel = cast(Channel, Awgn() if world is None else world)
-        return tuned_link(channel) if name == "tuned" else paper_link(channel)
-    # The records' own defaults are the paper's.
-    return cast(Callable[..., System], kind)(task=world)
+    named(system)
+    if name not in MAKERS[system]:
+        raise unknown("preset", name, MAKERS[system])
+    _, make = MAKERS[system][name]
+    return make(world)
 
 
 def default(system: str) -> str:
@@ -46,15 +40,26 @@ def default(system: str) -> str:
     return next(iter(PRESETS[system]))
 
 
-def tuned_link(channel: Channel) -> Link:
+def pace(system: str, world: World = None) -> dict[str, Any]:
+    """Returns how long a run is by default, and how often it is measured.
+
+    Args:
+        world: the task of a team; episodes of some are ten times as long.
+    """
+    if named(system) is Link:
+        return {"steps": 10_000, "eval_every": 500, "eval_episodes": 20_000}
+    return published_pace(system, cast(Task | None, world))
+
+
+def tuned_link(channel: Channel | None) -> Link:
     """Returns a link with the best constants that we have found."""
-    return Link(channel=channel)
+    return Link(channel=Awgn() if channel is None else channel)
 
 
-def paper_link(channel: Channel) -> Link:
+def paper_link(channel: Channel | None) -> Link:
     """Returns a link with the paper's estimator; what it leaves open is plain."""
     return Link(
-        channel=channel,
+        channel=Awgn() if channel is None else channel,
         exploration=Exploration(
             variance=0.02,
             final_variance=0.02,
@@ -66,8 +71,32 @@ def paper_link(channel: Channel) -> Link:
     )
 
 
-def pace(system: str) -> dict[str, Any]:
-    """Returns how long a run is by default, and how often it is measured."""
-    if named(system) is Link:
-        return {"steps": 10_000, "eval_every": 500, "eval_episodes": 20_000}
-    return {"steps": 10_000_000, "eval_every": 50_000, "eval_episodes": 100}
+EPYMARL = "the constants that EPyMARL is published with"
+MAKERS: dict[str, dict[str, tuple[str, Maker]]] = {
+    "smpe": {"paper": ("the constants of SMPE²'s Table 3, task by task", paper_smpe)},
+    "maa2c": {
+        "paper": ("the backbone of SMPE²'s Table 3, task by task", paper_maa2c),
+        "epymarl": (EPYMARL, epymarl("maa2c")),
+    },
+    **{
+        name: {"epymarl": (EPYMARL, epymarl(name))}
+        for name in ("mappo", "ia2c", "ippo", "qmix", "vdn")
+    },
+    "link": {
+        "tuned": (
+            "what we measured to be best for 256 messages in 4 uses",
+            tuned_link,
+        ),
+        "paper": (
+            "the plain estimator of Aoudia & Hoydis (2018), at constant rates",
+            paper_link,
+        ),
+    },
+}
+"""For each system its presets, the default first: what it is, and what makes it."""
+
+PRESETS = {
+    system: {name: summary for name, (summary, _) in presets.items()}
+    for system, presets in MAKERS.items()
+}
+"""The presets of each system, the default first, and what they are."""
