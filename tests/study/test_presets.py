@@ -44,6 +44,30 @@ def test_smpe_is_table_3(id):
     assert found.novelty == bonus
 
 
+# The released configuration: λ_rec, λ_norm, the filter's floor, layers, its rates under
+# L_rec and under the critic; bursts and copies of the filter every so many steps.
+RELEASED = {
+    LBF: (0.1, 0.5, 0.3, 1, 5e-4, 5e-4, 4_000, 100_000),
+    MPE: (1.0, 0.1, 0.1, 2, 5e-4, 5e-4, 2_000, 150_000),
+    RWARE: (1.0, 0.1, 0.1, 1, 0.0, 5e-5, 40_000, 3_000_000),
+}
+
+
+@pytest.mark.parametrize("id", RELEASED)
+def test_official_compat_is_the_released_code(id):
+    rec, norm, floor, layers, filter_lr, critic_lr, burst, copy = RELEASED[id]
+    found: Any = preset("smpe", "official_compat", task(id))
+    beliefs = found.beliefs
+    assert (beliefs.lambda_rec, beliefs.lambda_norm) == (rec, norm)
+    assert (beliefs.filter_floor, beliefs.filter_layers) == (floor, layers)
+    assert (beliefs.filter_lr, beliefs.filter_critic_lr) == (filter_lr, critic_lr)
+    assert (beliefs.burst_every, beliefs.slow_every) == (burst, copy)
+    assert beliefs.norm_of == "parameters"
+    assert (found.novelty.hashed, found.novelty.bits) == ("sample", 16)
+    assert found.backbone.critic_lr == 2 * Backbone().critic_lr
+    assert all(vars(found.released).values())
+
+
 @pytest.mark.parametrize(
     ("id", "shared"),
     [("SimpleSpread-5", False), ("SimpleSpread-8", True), ("SpeakerListener", True)],

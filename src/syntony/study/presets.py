@@ -6,7 +6,13 @@ from typing import Any, cast
 from syntony.channels.awgn import Awgn
 from syntony.channels.channel import Channel
 from syntony.errors import unknown
-from syntony.study.published import epymarl, paper_maa2c, paper_smpe, published_pace
+from syntony.study.published import (
+    epymarl,
+    official_compat,
+    paper_maa2c,
+    paper_smpe,
+    published_pace,
+)
 from syntony.systems.estimators import Exploration
 from syntony.systems.ids import system as named
 from syntony.systems.link import Link
@@ -73,7 +79,13 @@ def paper_link(channel: Channel | None) -> Link:
 
 EPYMARL = "the constants that EPyMARL is published with"
 MAKERS: dict[str, dict[str, tuple[str, Maker]]] = {
-    "smpe": {"paper": ("the constants of SMPE²'s Table 3, task by task", paper_smpe)},
+    "smpe": {
+        "paper": ("the constants of SMPE²'s Table 3, task by task", paper_smpe),
+        "official_compat": (
+            "constants and ways of SMPE²'s released code, its mistakes included",
+            official_compat,
+        ),
+    },
     "maa2c": {
         "paper": ("the backbone of SMPE²'s Table 3, task by task", paper_maa2c),
         "epymarl": (EPYMARL, epymarl("maa2c")),

@@ -1,5 +1,6 @@
 """The constants of the papers on teams, by the benchmark that a task is from."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ from syntony.systems.actor_critic import Backbone
 from syntony.systems.beliefs import Beliefs
 from syntony.systems.ids import system as named
 from syntony.systems.maa2c import Maa2c
+from syntony.systems.released import Released
 from syntony.systems.smpe import Novelty, Smpe
 from syntony.systems.system import System
 from syntony.systems.value_mixing import Learning, ValueMixing
@@ -63,6 +65,40 @@ def paper_smpe(task: Any) -> Smpe:
             )
             novelty = Novelty(beta=1e-3)
     return Smpe(task=task, backbone=backbone, beliefs=beliefs, novelty=novelty)
+
+
+def official_compat(task: Any) -> Smpe:
+    """Returns SMPE² as its released code has it: constants and ways.
+
+    Schedules are those of full episodes, in environment steps. On particle worlds the
+    code trains the filters in every tenth burst only, which is not imitated.
+    """
+    paper = paper_smpe(task)
+    ways: dict[str, Any] = {"norm_of": "parameters", "filter_layers": 1}
+    match benchmark(task):
+        case "foraging":
+            ways |= {"lambda_rec": 0.1, "lambda_norm": 0.5, "filter_floor": 0.3}
+            ways |= {"filter_critic_lr": 5e-4, "burst_every": 4_000}
+        case "particles":
+            ways |= {"filter_floor": 0.1, "filter_layers": 2, "filter_critic_lr": 5e-4}
+            ways |= {"slow_every": 150_000}
+        case "warehouse":
+            # Its schedule never meets a step at which the bursts train the filters.
+            ways |= {"filter_floor": 0.1, "filter_lr": 0.0, "filter_critic_lr": 5e-5}
+            ways |= {"burst_every": 40_000, "slow_every": 3_000_000}
+    return dataclasses.replace(
+        paper,
+        backbone=dataclasses.replace(paper.backbone, critic_lr=1e-3),
+        beliefs=dataclasses.replace(paper.beliefs, **ways),
+        novelty=dataclasses.replace(paper.novelty, hashed="sample", bits=16),
+        released=Released(
+            frozen_filtered_critic=True,
+            last_step_bootstrap=True,
+            padding=True,
+            sketch=True,
+            beliefs_first=True,
+        ),
+    )
 
 
 def epymarl(system: str) -> Callable[[Any], System]:
