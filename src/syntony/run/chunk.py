@@ -70,6 +70,19 @@ def begin(system: System, key: Key[Array, ""]) -> Progress:
     return Progress(state, sums, jnp.zeros((), jnp.int32))
 
 
+def begin_across(system: System, key: Key[Array, ""]) -> Progress:
+    """Returns what `begin` does, of such types as the first update will leave.
+
+    JAX calls a type weak that came of a Python number. Left so, all that is compiled
+    for the second update would be compiled once more.
+    """
+
+    def strong(x: Array) -> Array:
+        return jax.lax.convert_element_type(x, x.dtype) if x.weak_type else x
+
+    return jax.tree.map(strong, begin(system, key))
+
+
 def unmeasured(progress: Progress) -> Progress:
     """Returns the same state, with sums that start from nothing."""
     return Progress(progress.state, *jax.tree.map(jnp.zeros_like, progress[1:]))
@@ -156,7 +169,7 @@ def compile_programs(system: System, episodes: int, place: Place) -> Programs:
     """
     if system.stand_in() is not system:
         measured = partial(measure, episodes=episodes)
-        return Programs(jax.jit(begin), advance_across, measured)
+        return Programs(jax.jit(begin_across), advance_across, measured)
 
     def there(tree: PyTree) -> PyTree:
         return jax.tree.map(

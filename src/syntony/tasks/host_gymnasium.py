@@ -12,9 +12,9 @@ from syntony.tasks.host_views import (
     MASK,
     Answer,
     Seen,
-    blank,
     earned,
     limit_of,
+    unseen,
     view,
     write,
 )
@@ -42,6 +42,7 @@ class Gymnasium:
         wrapped = getattr(env.spec, "max_episode_steps", None)
         self.time_limit = self._own_limit if wrapped is None else int(wrapped)
         self._env = env
+        self._unseen = unseen(self.views)
         self._time = 0
 
     def reset(self, seed: int) -> Seen:
@@ -78,7 +79,7 @@ class Gymnasium:
         agents = len(self.views)
         if len(obs) != agents:
             raise HostFault(f"there are {len(obs)} observations; expected {agents}")
-        seen = blank(self.views)
+        seen = Seen(*(part.copy() for part in self._unseen))
         masks = info.get(MASK)
         for i, v in enumerate(self.views):
             write(seen, i, v, obs[i], None if masks is None else {MASK: masks[i]})

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from syntony.errors import BadInput, HostFault
 from syntony.tasks.host_modules import module
-from syntony.tasks.host_views import Answer, Seen, blank, earned, limit_of, view, write
+from syntony.tasks.host_views import Answer, Seen, earned, limit_of, unseen, view, write
 
 
 class PettingZoo:
@@ -28,6 +28,7 @@ class PettingZoo:
         ]
         self.time_limit = limit_of(env, parameters)
         self._env = env
+        self._unseen = unseen(self.views)
         self._playing: set[Any] = set()
 
     def reset(self, seed: int) -> Seen:
@@ -55,7 +56,7 @@ class PettingZoo:
         self._env.close()
 
     def _seen(self, obs: Mapping[Any, Any], infos: Mapping[Any, Any]) -> Seen:
-        seen = blank(self.views)
+        seen = Seen(*(part.copy() for part in self._unseen))
         for i, v in enumerate(self.views):
             if v.name in self._playing and v.name not in obs:
                 raise HostFault(f"there is no observation of {v.name}")

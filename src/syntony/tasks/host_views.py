@@ -1,5 +1,6 @@
 """What networks understand of other libraries' spaces: flat numbers, whole choices."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -96,8 +97,8 @@ class View(NamedTuple):
             )
         return numbers
 
-    def mask(self, obs: Any, info: Any) -> Bool[np.ndarray, " actions"]:
-        """Returns which actions it may choose: all, unless there is a mask.
+    def mask(self, obs: Any, info: Any) -> Bool[np.ndarray, " actions"] | bool:
+        """Returns which actions it may choose: all (true), unless there is a mask.
 
         Raises:
             HostFault: the mask is none, or allows nothing.
@@ -106,7 +107,7 @@ class View(NamedTuple):
         if isinstance(info, Mapping) and MASK in info:
             found = info[MASK]
         if found is None:
-            return np.ones(self.actions, bool)
+            return True
         mask = np.asarray(found).astype(bool)
         if mask.shape != (self.actions,) or not mask.any():
             raise HostFault(
@@ -145,7 +146,7 @@ def widest(views: Sequence[View]) -> tuple[int, int]:
     return max(v.size for v in views), max(v.actions for v in views)
 
 
-def blank(views: Sequence[View]) -> Seen:
+def unseen(views: Sequence[View]) -> Seen:
     """Returns what agents see that are not there: zeros; they may do the first."""
     size, actions = widest(views)
     available = np.zeros((len(views), actions), bool)
@@ -169,7 +170,7 @@ def earned(name: Any, reward: Any) -> float:
         number = float(reward)
     except (TypeError, ValueError):
         number = float("nan")
-    if not np.isfinite(number):
+    if not math.isfinite(number):
         raise HostFault(f"reward of {name} is {reward!r}; expected a finite number")
     return number
 
