@@ -26,7 +26,7 @@ from typing import Any
 AGENTS = (2, 4)
 BATCHES = (8, 64, 2048)
 STEPS = 50
-TURNS = 2
+TURNS = 3
 SECONDS = 1.0
 """How long one turn lasts at least."""
 COLUMNS = ("agents", "batch", "syntony", "jumanji", "ratio", "rware", "load")
