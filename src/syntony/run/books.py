@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterable
 
-from syntony.run import checkpoint, journal
+from syntony.run import checkpoint, history, journal
 from syntony.run.export import export
 from syntony.run.folder import Folder
 from syntony.run.lanes import Lane, Leg
+from syntony.run.plan import Plan
 from syntony.run.progress import Screen
 from syntony.systems.system import System
 
@@ -17,8 +18,8 @@ SAVE_SECONDS = 300.0
 class Books:
     """Writes to a run folder and to the screen; only the main thread does."""
 
-    def __init__(self, folder: Folder, screen: Screen, began: float):
-        self._folder, self._screen = folder, screen
+    def __init__(self, folder: Folder, plan: Plan, screen: Screen, began: float):
+        self._folder, self._plan, self._screen = folder, plan, screen
         self._began = began
         self._saved_at: dict[int, float] = {}
 
@@ -31,6 +32,8 @@ class Books:
         """Writes down what a leg measured, and saves where that is due."""
         seed, step = leg.lane.seed, leg.lane.step
         if leg.measured is not None:
+            # Before the line: what is taken again takes the place of itself.
+            history.record(self._folder, self._plan, leg.lane)
             head = {"step": step, "seed": seed, "wall_s": round(self.wall_s, 3)}
             # The line first: a line beyond the checkpoint is measured again, but one
             # that is missing before it would be missing for ever.

@@ -156,7 +156,7 @@ def _learn(
     plan: Plan, folder: Folder, lanes: dict[int, Lane], wall_s: float, screen: Screen
 ) -> None:
     """Runs all lanes to their end, or to the first reason to stop; saves all."""
-    books = Books(folder, screen, time.perf_counter() - wall_s)
+    books = Books(folder, plan, screen, time.perf_counter() - wall_s)
     crew = workers(sum(lane.until is not None for lane in lanes.values()))
     pool = ThreadPoolExecutor(max(1, len(crew)))
     failures: list[Exception] = []
