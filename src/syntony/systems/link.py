@@ -33,6 +33,7 @@ from syntony.equations.score import batch_baseline
 from syntony.errors import BadInput
 from syntony.networks.modems import FadingReceiver, Receiver, Transmitter
 from syntony.record import check_choices, record
+from syntony.systems.agreement import gradient_cosines
 from syntony.systems.estimators import (
     Experience,
     Exploration,
@@ -341,10 +342,15 @@ class Link:
         return state.stall.over(self.schedule)
 
     def evaluate(self, state: LinkState, key: Key[Array, ""], episodes: int) -> Samples:
-        message_key, channel_key = jax.random.split(key)
+        message_key, channel_key, gradient_key = jax.random.split(key, 3)
         message = draw_messages(message_key, episodes, self.messages)
         y = self.channel(channel_key, self.codebook(state.transmitter)[message])
-        return {"eval/bler": mistaken(state.receiver, y, message)}
+        samples: Samples = {"eval/bler": mistaken(state.receiver, y, message)}
+        # A black box may be a radio: what it costs to cross goes into learning.
+        if not self.channel.opaque:
+            cosines = gradient_cosines(self, state, gradient_key)
+            samples["eval/gradient_cosine"] = cosines
+        return samples
 
     def weights(self, state: LinkState) -> PyTree[Float[Array, "..."]]:
         return {
