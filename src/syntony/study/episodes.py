@@ -1,6 +1,6 @@
 """Episodes of a trained team, from above and from inside its members."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from syntony.equations.moments import EPSILON, standardise
 from syntony.networks.agents import each, teammates
 from syntony.systems.beliefs import filter_weights
 from syntony.systems.smpe import Smpe, SmpeState
+from syntony.systems.team import Team
 from syntony.tasks.rollout import Trajectory
 
 
@@ -57,10 +58,21 @@ def typical_episode(
     system: Smpe, state: SmpeState, key: Key[Array, ""], episodes: int = 31
 ) -> Episode:
     """Returns the episode of median length among so many."""
+    return typical(lived(system, state, key, episodes))
+
+
+def lived(system: Team, state: Any, key: Key[Array, ""], episodes: int) -> Trajectory:
+    """Returns episodes of a team, as NumPy arrays."""
+    if system.on_host:
+        return jax.device_get(system.live(state, key, episodes))
     live = jax.jit(lambda state, key: system.live(state, key, episodes))
-    lived: Trajectory = jax.device_get(live(state, key))
-    lengths = lived.mask.sum(axis=0)
-    typical = np.argsort(lengths, kind="stable")[episodes // 2]
+    return jax.device_get(live(state, key))
+
+
+def typical(lived: Trajectory) -> Episode:
+    """Returns the episode of median length."""
+    lengths = np.asarray(lived.mask).sum(axis=0)
+    typical = np.argsort(lengths, kind="stable")[len(lengths) // 2]
     end = lengths[typical]
     earned = np.cumsum(lived.reward[:end, typical].sum(axis=-1))
     return Episode(
