@@ -1,0 +1,69 @@
+"""`syntony report`: the file that it writes, and words that make no sense."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from syntony.cli import main
+
+
+def write_a_run(name: str = "one") -> None:
+    Path(name).mkdir()
+    settings = {"system": "toy", "settings": {"rate": 0.1}}
+    (Path(name) / "settings.json").write_text(json.dumps(settings))
+    lines = [
+        json.dumps({"step": step, "seed": 0, "eval/return_mean": 0.1 * step})
+        for step in (0, 5, 10)
+    ]
+    (Path(name) / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_one_run_has_its_report_in_its_folder(capsys: pytest.CaptureFixture[str]):
+    write_a_run()
+    assert main(["report", "one"]) == 0
+    assert capsys.readouterr().out == "one/report.html\n"
+    assert "<title>Syntony: one</title>" in Path("one/report.html").read_text()
+
+
+def test_several_have_it_here_or_where_it_is_wanted(
+    capsys: pytest.CaptureFixture[str],
+):
+    write_a_run()
+    write_a_run("two")
+    assert main(["report", "one", "two"]) == 0
+    assert main(["report", "one", "two", "--out", "both.html"]) == 0
+    assert capsys.readouterr().out == "report.html\nboth.html\n"
+    assert Path("report.html").read_bytes() == Path("both.html").read_bytes()
+
+
+def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]):
+    assert main(["report", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "FILE.html" in out
+    assert "RUN..." in out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", "there is nothing to report; expected one run's folder or more"),
+        ("nowhere", "there is no run nowhere; expected a run's folder"),
+        ("one .", ". is not the folder of a run: no settings.json"),
+        ("one one/", "one/ is named twice; expected different runs"),
+        ("one --out one", "one is a folder; expected a file, e.g. one/report.html"),
+        ("one --out no/x.html", "there is no folder no; expected one for the report"),
+        ("one --oot x", "unknown flag '--oot'; did you mean '--out'?"),
+        ("damaged", "damaged/metrics.jsonl is damaged in line 2"),
+    ],
+)
+def test_bad_words(words: str, expected: str, capsys: pytest.CaptureFixture[str]):
+    write_a_run()
+    write_a_run("damaged")
+    Path("damaged/metrics.jsonl").write_text('{"step": 0, "seed": 0}\n{"step": 1,\n')
+    assert main(["report", *words.split()]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("syntony: ")
+    assert err.count("\n") == 1
+    assert expected in err
