@@ -194,7 +194,7 @@ def rename_a_sum(checkpoint: Path) -> None:
         arrays = {
             n: zipped[n] for n in zipped.files if n not in (HASH, "sums/train/bonus")
         }
-    np.savez(checkpoint, **arrays, **{HASH: _hash(arrays)})
+    np.savez(checkpoint, allow_pickle=False, **arrays, **{HASH: _hash(arrays)})
 
 
 def test_a_run_of_an_older_version_is_still_seen(runs: dict[str, Path], tmp_path: Path):
