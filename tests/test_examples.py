@@ -27,6 +27,13 @@ def test_your_own_channel(tmp_path: Path):
     assert "of 20,000 messages" in ended.stdout
 
 
+def test_your_own_task(tmp_path: Path):
+    command = [sys.executable, str(EXAMPLES / "your_own_task.py"), "400"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("meet; an episode takes") == 2
+
+
 def test_every_example_is_run_here():
     text = Path(__file__).read_text()
     assert all(path.name in text for path in EXAMPLES.glob("*.py"))

@@ -1,7 +1,7 @@
 """Ids to tasks: `task("Foraging-2s-8x8-3p-2f-coop")`."""
 
 from syntony.errors import unknown
-from syntony.tasks import foraging, host, probes, speaker, spread, warehouse
+from syntony.tasks import foraging, host, own, probes, speaker, spread, warehouse
 from syntony.tasks.family import Family
 from syntony.tasks.task import Task
 
@@ -24,6 +24,8 @@ def task(id: str) -> Task:
     for family in families():
         if id.startswith(family.prefix):
             return family.parse(id)
+    if id.startswith(own.PREFIX):
+        return own.parse(id)
     raise unknown("task", id, [family.example for family in families()])
 
 
