@@ -115,6 +115,18 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, state: State):
         checkpoint.load(path, shapes(state._replace(by_name={})))
 
 
+def test_sums_of_another_version_start_anew(tmp_path: Path):
+    old = {
+        "state": jnp.ones(2),
+        "sums": {"loss": jnp.ones(())},
+        "updates": jnp.ones(()),
+    }
+    path = checkpoint.save(tmp_path, 0, 0, old, wall_s=0.0)
+    new = old | {"sums": {"loss": jnp.zeros(()), "error": jnp.zeros(())}}
+    found = checkpoint.load(path, shapes(new)).tree
+    assert_equal(found, new | {"updates": jnp.zeros(())})
+
+
 def test_files_of_others_are_refused(tmp_path: Path, state: State):
     path = checkpoint.path_of(tmp_path, 0, 0)
     np.savez(path, w=np.zeros(3))

@@ -11,6 +11,7 @@ Machines that learn to work together when what lies between them is unknown.
   resume RUN             let a run go on where it stopped
   evaluate RUN           measure what a run has learned
   compare RUN...         which runs are better, and how sure that is
+  report RUN...          one HTML file that shows what runs have learned
   list systems|tasks|channels|presets
 
   COMMAND --help         the options of a command, with units and defaults

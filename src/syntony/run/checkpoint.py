@@ -7,7 +7,7 @@ written is never used: the one before takes its place.
 import hashlib
 import re
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ KEPT = 2
 """Checkpoints of a seed that are kept: the newest and the one before."""
 HASH = "sha256"
 WALL = "wall_s"
+SUMS, COUNT = "sums/", "updates"
 
 
 class Saved(NamedTuple):
@@ -106,12 +107,32 @@ def load(path: Path, like: PyTree) -> Saved:
     wall_s = float(arrays.pop(WALL))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
     wanted = {_name(place): leaf for place, leaf in leaves}
+    arrays = _with_sums_of_today(arrays, wanted)
     for name in sorted(wanted.keys() ^ arrays.keys()):
         where = "lacks" if name in wanted else "holds an unknown"
         raise BadInput(f"{path.name} {where} {name!r}: it is of another system")
     restored = [_restore(path, n, arrays[n], leaf) for n, leaf in wanted.items()]
     tree = jax.tree_util.tree_unflatten(treedef, restored)
     return Saved(tree, step_of(path), wall_s)
+
+
+def _with_sums_of_today(
+    arrays: dict[str, np.ndarray], wanted: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """Returns the arrays; with sums that start anew, if those held have other names.
+
+    Another version measured other things on the way. No state follows from them.
+    """
+
+    def sums(names: Iterable[str]) -> set[str]:
+        return {name for name in names if name.startswith(SUMS)}
+
+    if sums(arrays) == sums(wanted):
+        return arrays
+    kept = {name: arrays[name] for name in arrays.keys() - sums(arrays)}
+    anew = sums(wanted) | ({COUNT} & wanted.keys())
+    zeros = {name: np.zeros(wanted[name].shape, wanted[name].dtype) for name in anew}
+    return kept | zeros
 
 
 def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:

@@ -1,19 +1,12 @@
 """The runs of a report: what their folders hold, and what of it can be used."""
 
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
 from syntony.errors import BadInput
-from syntony.run import checkpoint, journal
-from syntony.run.checkpoint import Saved
-from syntony.run.chunk import blank
+from syntony.run import journal
 from syntony.run.folder import Folder
 from syntony.run.load import Run, load
 from syntony.run.plan import world_of
@@ -22,42 +15,6 @@ from syntony.study.report_parts import Style, style
 
 MOST_RUNS = 24
 """As many looks are told apart."""
-
-
-class Past(Run):
-    """A run that is looked at, and does not go on: an older version may have made it.
-
-    What was added up since the last evaluation then has other names, and no matter.
-    """
-
-    @cached_property
-    def saved(self) -> dict[int, Saved]:
-        """The newest checkpoint of each seed, read once.
-
-        Raises:
-            BadInput: a seed has none that can be used.
-        """
-        return {seed: self._newest(seed) for seed in self.plan.every_seed}
-
-    def _newest(self, seed: int) -> Saved:
-        folder = Folder(self.path).checkpoints
-        like, paths = blank(self.system), checkpoint.of_seed(folder, seed)
-        if not paths:
-            raise BadInput(f"{self.path} has no checkpoint of seed {seed} yet")
-        sums = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in _sums(paths[0])}
-        saved = checkpoint.newest(folder, seed, like._replace(sums=sums or like.sums))
-        assert saved is not None
-        return saved
-
-
-def _sums(path: Path) -> list[str]:
-    """Returns what a checkpoint has added up; nothing if it cannot be read."""
-    try:
-        with zipfile.ZipFile(path) as zipped:
-            names = [name.removesuffix(".npy") for name in zipped.namelist()]
-    except (OSError, zipfile.BadZipFile):
-        return []
-    return [n.removeprefix("sums/") for n in names if n.startswith("sums/")]
 
 
 class Subject(NamedTuple):
@@ -148,8 +105,7 @@ def _read(label: str, path: Path, look: Style) -> Subject:
 def _trained(path: Path) -> tuple[Run | None, str]:
     """Returns a run whose states can be used; or why there is none."""
     try:
-        loaded = load(path)
-        run = Past(loaded.path, loaded.plan)
+        run = load(path)
         # Read now: what cannot be read is said once, at the top.
         _ = run.states
     except BadInput as failure:
