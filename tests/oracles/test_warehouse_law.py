@@ -12,7 +12,7 @@ from scipy import stats
 
 from syntony.tasks.warehouse import NONE, Warehouse, WarehouseState
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 environment = pytest.importorskip("rware.warehouse")
 
 ID = "rware-1x3-3ag?column_height=2&request_queue_size=3"
