@@ -212,6 +212,7 @@ def test_an_end_at_an_environments_own_limit_is_a_cut(
         ("pettingzoo:mpe3.relay", "to install it: pip install mpe3"),
         ("pettingzoo:json", "module 'json' has no parallel_env; expected one of"),
         ("gymnasium:NoSuchThing-v0", "Environment `NoSuchThing` doesn't exist"),
+        ("gymnasium:host_worlds:Duo", "Duo is of no version; expected e.g. Duo-v0"),
         ("gymnasium:nowhere:Duo-v0", "module 'nowhere' is not installed"),
         ("gymnasium:CartPole-v1", "are Box and Discrete; expected Tuple and Tuple"),
         ("gymnasium:host_worlds:Alone-v0", "are Box and Tuple; expected Tuple and T"),

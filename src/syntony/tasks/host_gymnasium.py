@@ -93,9 +93,13 @@ def open_gymnasium(name: str, parameters: Mapping[str, Any]) -> Gymnasium:
         BadInput: there is no such environment, or it is not of many agents.
     """
     gymnasium = module("gymnasium")
-    if ":" in name:
+    home, _, bare = name.rpartition(":")
+    if home:
         # Here, so that one that is missing is said in our words.
-        module(name.partition(":")[0])
+        module(home)
+    # Gymnasium would take the newest, another day another one.
+    if versions := [x for x in gymnasium.registry if x.rpartition("-v")[0] == bare]:
+        raise BadInput(f"{bare} is of no version; expected e.g. {versions[-1]}")
     try:
         env = gymnasium.make(name, disable_env_checker=True, **parameters)
     except gymnasium.error.Error as error:
