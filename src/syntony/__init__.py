@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from syntony.run.train import train as train
     from syntony.study.presets import preset as preset
     from syntony.systems.estimators import Exploration as Exploration
+    from syntony.systems.ia2c import Ia2c as Ia2c
+    from syntony.systems.ippo import Ippo as Ippo
     from syntony.systems.link import Link as Link
     from syntony.systems.maa2c import Maa2c as Maa2c
+    from syntony.systems.mappo import Mappo as Mappo
+    from syntony.systems.qmix import Qmix as Qmix
     from syntony.systems.schedule import Schedule as Schedule
     from syntony.systems.smpe import Smpe as Smpe
+    from syntony.systems.vdn import Vdn as Vdn
     from syntony.tasks.foraging import Foraging as Foraging
     from syntony.tasks.ids import task as task
 
@@ -28,13 +33,18 @@ _HOMES = {
     "Exploration": "syntony.systems.estimators",
     "Feedback": "syntony.channels.feedback",
     "Foraging": "syntony.tasks.foraging",
+    "Ia2c": "syntony.systems.ia2c",
     "Interrupted": "syntony.run.stop",
+    "Ippo": "syntony.systems.ippo",
     "Link": "syntony.systems.link",
     "Maa2c": "syntony.systems.maa2c",
+    "Mappo": "syntony.systems.mappo",
+    "Qmix": "syntony.systems.qmix",
     "Run": "syntony.run.load",
     "Schedule": "syntony.systems.schedule",
     "Smpe": "syntony.systems.smpe",
     "TrainingDiverged": "syntony.run.stop",
+    "Vdn": "syntony.systems.vdn",
     "channel": "syntony.channels.ids",
     "feedback": "syntony.channels.feedback",
     "load": "syntony.run.load",

@@ -26,8 +26,7 @@ LONG = [
     pytest.param(system, probe, marks=pytest.mark.slow)
     for system in ("maa2c", "ia2c", "ippo", "mappo", "vdn", "qmix")
     for probe in PROBES
-    # A mixer that knows the cue explains a deaf listener's failures away: QMIX is
-    # content with 1/2 from most seeds, whatever its constants. VDN is not.
+    # QMIX is content with 1/2 from most seeds, which is not understood. VDN is not.
     if (system, probe) not in [*QUICK, ("qmix", "coordinate")]
 ]
 

@@ -6,7 +6,8 @@ usage: syntony COMMAND [OPTIONS]
 Machines that learn to work together when what lies between them is unknown.
 
   demo                   watch a link and a small team learn (a few minutes)
-  train smpe|maa2c|...   train a team, into a run folder
+  train SYSTEM           train a team, into a run folder; SYSTEM is one of
+                         smpe, maa2c, mappo, ia2c, ippo, qmix, vdn
   train link             train a transmitter and a receiver over an unknown channel
   resume RUN             let a run go on where it stopped
   evaluate RUN           measure what a run has learned
@@ -29,12 +30,14 @@ usage: syntony train SYSTEM [OPTIONS]
 Trains from one or more seeds, into a run folder. The same command on the same folder
 goes on where it stopped.
 
-  smpe         SMPE²: agents that infer what their teammates see, and seek what is new
-  maa2c        recurrent actors and one central critic: the backbone of SMPE², alone
-  mappo        the same, with PPO's clipped objective
-  ia2c, ippo   both of them with critics that see no more than their agent
-  qmix, vdn    values of actions, mixed into the team's
-  link         a transmitter and a receiver that learn a code over an unknown channel
+  smpe    SMPE²: agents that infer what their teammates see, and seek what is new
+  maa2c   recurrent actors and one central critic: the backbone of SMPE², alone
+  mappo   the same, with PPO's clipped objective
+  ia2c    maa2c, with critics that see no more than their agent
+  ippo    mappo, with critics that see no more than their agent
+  qmix    values of actions, mixed into the team's by a monotonic network
+  vdn     values of actions, summed
+  link    a transmitter and a receiver that learn a code over a channel nobody models
 
   --task ID              what a team is to learn     (see: syntony list tasks)
   --channel ID           what lies between both ends (see: syntony list channels)

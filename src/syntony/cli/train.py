@@ -71,8 +71,9 @@ def run(words: list[str]) -> None:
 def _read_team(name: str, flags: list[str]) -> tuple[Options, Any]:
     """Returns the options, and the system: a preset's, but for what flags say."""
     preset = _value(flags, "--preset", presets.default(name))
-    learner = presets.preset(name, preset, task(_value(flags, "--task", TASK)))
-    options = Options(preset=preset, **presets.pace(name))
+    world = task(_value(flags, "--task", TASK))
+    learner = presets.preset(name, preset, world)
+    options = Options(preset=preset, **presets.pace(name, world))
     read = _parse(name, flags, {"run": options, name: learner}, [_task])
     return read.run, getattr(read, name)
 
