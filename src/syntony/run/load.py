@@ -150,7 +150,7 @@ class Run:
         folder = Folder(self.path).checkpoints
         saved = checkpoint.newest(folder, seed, blank(self.system))
         if saved is None:
-            raise BadInput(f"{self.path} has no checkpoint of seed {seed}")
+            raise BadInput(f"{self.path} has no checkpoint of seed {seed} yet")
         return saved
 
 
