@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as end:  # What --help of a command raises.
             return int(end.code or 0)
         except Interrupted as stop:
+            # All is saved: another Ctrl-C would only spoil the way out.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             return _failed(stop, code=128 + stop.signum)
         except KeyboardInterrupt:
             # Asked twice, or before there was anything to save: wait for no thread.
