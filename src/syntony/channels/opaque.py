@@ -4,8 +4,6 @@ Nothing is known of it but what it answers. It is called between compiled pieces
 within one, and what comes back is looked at before anybody learns from it.
 """
 
-import importlib
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from syntony.equations.signal import from_pairs, to_pairs
-from syntony.errors import BadInput, unknown
+from syntony.errors import BadInput, one_line, unknown
+from syntony.modules import imported
 
 PREFIX = "python:"
 
@@ -73,7 +72,7 @@ class Opaque:
             answer = self.function(sent.copy())
             got = np.asarray(answer)
         except Exception as error:
-            raise ChannelFault(f"channel {self.id} raised {_line(error)}") from error
+            raise ChannelFault(f"channel {self.id} raised {one_line(error)}") from error
         expected = f"expected {_shape(sent)}"
         if got.shape != sent.shape or not np.iscomplexobj(got):
             said = "None" if answer is None else _shape(got)
@@ -126,15 +125,11 @@ def load(id: str) -> Opaque:
 
 
 def _import(name: str) -> Any:
-    if os.getcwd() not in sys.path:
-        # Last, so that no file of the user's takes the place of a library.
-        sys.path.append(os.getcwd())
-    importlib.invalidate_caches()
     try:
-        return importlib.import_module(name)
+        return imported(name)
     except Exception as error:
         raise BadInput(
-            f"module {name!r} cannot be imported: {_line(error)}; expected a module "
+            f"module {name!r} cannot be imported: {one_line(error)}; expected a module "
             f"that Python finds, e.g. {name.partition('.')[0]}.py in the current folder"
         ) from error
 
@@ -148,9 +143,3 @@ def _find(home: Any, name: str) -> Any:
 
 def _shape(signal: np.ndarray) -> str:
     return f"{signal.dtype}{list(signal.shape)}"
-
-
-def _line(error: Exception) -> str:
-    """Returns an exception's type and message, in one line."""
-    message = " ".join(str(error).split())
-    return type(error).__name__ + (f": {message}" if message else "")

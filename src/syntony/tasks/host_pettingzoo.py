@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from syntony.errors import BadInput, HostFault
-from syntony.tasks.host_modules import module
+from syntony.modules import module
 from syntony.tasks.host_views import Answer, Seen, earned, limit_of, unseen, view, write
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from syntony.errors import BadInput, HostFault, one_line
-from syntony.tasks.host_modules import module
+from syntony.modules import module
 
 MASK = "action_mask"
 """Under this name an environment says which actions an agent may choose."""

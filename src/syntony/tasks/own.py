@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from syntony.errors import BadInput, one_line, unknown
+from syntony.modules import module
 from syntony.tasks.family import split
-from syntony.tasks.host_modules import module
 from syntony.tasks.task import Task
 
 PREFIX = "python:"

@@ -14,12 +14,8 @@ def module(name: str) -> Any:
     Raises:
         BadInput: it is not installed, or it cannot be imported.
     """
-    if os.getcwd() not in sys.path:
-        # Last, so that no file of the user's takes the place of a library.
-        sys.path.append(os.getcwd())
-    importlib.invalidate_caches()
     try:
-        return importlib.import_module(name)
+        return imported(name)
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         raise BadInput(
@@ -30,3 +26,12 @@ def module(name: str) -> Any:
         raise BadInput(
             f"module {name!r} cannot be imported: {one_line(error)}"
         ) from error
+
+
+def imported(name: str) -> Any:
+    """Returns the module of that name, or raises whatever importing it raises."""
+    if os.getcwd() not in sys.path:
+        # Last, so that no file of the user's takes the place of a library.
+        sys.path.append(os.getcwd())
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
