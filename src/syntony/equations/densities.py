@@ -29,9 +29,16 @@ def categorical_log_prob(
     logits: Float[Array, "*batch A"], action: Int[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
     """Returns ln softmax(logits)[action]."""
+    return chosen(jax.nn.log_softmax(logits), action)
+
+
+def chosen(
+    values: Float[Array, "*batch A"], action: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Returns the action's value: ln π(a), or Q(a)."""
     # A one-hot product: the gradient of an index is a scatter, slow on a CPU.
-    chosen = jax.nn.one_hot(action, logits.shape[-1], dtype=logits.dtype)
-    return jnp.sum(jax.nn.log_softmax(logits) * chosen, axis=-1)
+    one_hot = jax.nn.one_hot(action, values.shape[-1], dtype=values.dtype)
+    return jnp.sum(values * one_hot, axis=-1)
 
 
 def categorical_entropy(logits: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:

@@ -1,24 +1,14 @@
 """What an action is worth: Q-learning's targets, and how it explores."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from syntony.equations.densities import masked_logits
+from syntony.equations.densities import chosen, masked_logits
 
 SURE = 1e4
 """Logits this far apart leave nothing to chance: Gumbel noise spans about 30."""
 OPEN = 1e-6
 """Logits this close together are, but for ties, all the same to chance."""
-
-
-def chosen(
-    values: Float[Array, "*batch A"], action: Int[Array, "*batch"]
-) -> Float[Array, "*batch"]:
-    """Returns Q(a) of the action that was taken."""
-    # A one-hot product: the gradient of an index is a scatter, slow on a CPU.
-    one_hot = jax.nn.one_hot(action, values.shape[-1], dtype=values.dtype)
-    return jnp.sum(values * one_hot, axis=-1)
 
 
 def double_q(

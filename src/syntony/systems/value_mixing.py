@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from syntony.equations import values
+from syntony.equations.densities import chosen
 from syntony.equations.moments import (
     Moments,
     initial_moments,
@@ -300,7 +301,7 @@ class ValueMixing(RecallingTeam):
         worth = unroll(agents, batch.obs, shared=shared)
         slow_worth = unroll(slow_agents, batch.obs, shared=shared)
         joint = batch.obs.reshape(*batch.obs.shape[:2], -1)
-        total = mixer(values.chosen(worth[:-1], batch.action), joint[:-1])
+        total = mixer(chosen(worth[:-1], batch.action), joint[:-1])
 
         # What is available after the last step was never asked: take what was last.
         available = jnp.concatenate([batch.available[1:], batch.available[-1:]])
