@@ -1,5 +1,6 @@
 """Gradient descent: optax behind one method, with settings that can be traced."""
 
+from abc import ABC, abstractmethod
 from typing import TypeVar
 
 import equinox as eqx
@@ -11,7 +12,7 @@ from syntony.record import record
 Model = TypeVar("Model", bound=PyTree)
 
 
-class Descent:
+class Descent(ABC):
     """What all optimisers do; each brings its own rule."""
 
     def init(self, model: PyTree) -> PyTree:
@@ -23,8 +24,8 @@ class Descent:
         update, memory = self._transform().update(grad, memory, model)
         return eqx.apply_updates(model, update), memory
 
-    def _transform(self) -> optax.GradientTransformation:
-        raise NotImplementedError
+    @abstractmethod
+    def _transform(self) -> optax.GradientTransformation: ...
 
 
 @record

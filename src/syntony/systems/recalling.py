@@ -1,6 +1,5 @@
 """Teams that may be shown what they did last."""
 
-import dataclasses
 from typing import Any
 
 from jaxtyping import Array, Bool, Key
@@ -19,7 +18,6 @@ class RecallingTeam(Team):
 
     @property
     def world(self) -> Task:
-        """The task as the team sees it."""
         return LastAction(task=self.task) if self.last_action else self.task
 
     def check_world(self) -> None:
@@ -37,10 +35,6 @@ class RecallingTeam(Team):
         episodes: int,
         greedy: Bool[Array, ""] | bool = False,
     ) -> Trajectory:
-        if not self.last_action:
-            return Team.live(self, state, key, episodes, greedy)
-        changes: Any = {"task": self.world, "last_action": False}
-        shown: Team = dataclasses.replace(self, **changes)  # type: ignore[type-var]
-        lived = Team.live(shown, state, key, episodes, greedy)
+        lived = Team.live(self, state, key, episodes, greedy)
         # Whoever looks at the task's states knows nothing of what was added.
-        return lived._replace(state=lived.state.task)
+        return lived._replace(state=lived.state.task) if self.last_action else lived

@@ -5,6 +5,7 @@ lived on the host, between compiled pieces: what the team does, and the lesson.
 """
 
 import dataclasses
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,7 +32,7 @@ class TeamState(Protocol):
     def env_steps(self) -> Int[Array, ""]: ...
 
 
-class Team:
+class Team(ABC):
     """A system of agents that learns in rounds: whole episodes first, then a lesson.
 
     A learner says how it acts and what it learns; the rest is here.
@@ -40,23 +41,28 @@ class Team:
     task: Task
 
     @property
+    def world(self) -> Task:
+        """The task as the team sees it."""
+        return self.task
+
+    @property
+    @abstractmethod
     def environments(self) -> int:
         """Episodes lived side by side before each lesson."""
-        raise NotImplementedError
 
+    @abstractmethod
     def policy(self, state: Any) -> Policy:
         """Returns how the team acts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def memory(self, episodes: int) -> PyTree[Array]:
         """Returns what the policy starts every episode with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learn(
         self, state: Any, episodes: Trajectory, key: Key[Array, ""]
     ) -> tuple[Any, Metrics]:
         """Returns the state after a lesson; `env_steps` still is that before it."""
-        raise NotImplementedError
 
     def step(self, state: Any) -> tuple[Any, Metrics]:
         key, rollout_key, lesson_key = jax.random.split(state.key, 3)
@@ -87,7 +93,7 @@ class Team:
                 greedy=greedy,
             )
         return rollout(
-            self.task,
+            self.world,
             self.policy(state),
             self.memory(episodes),
             key,
