@@ -1,7 +1,8 @@
 """Learning curves, read from run folders."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -29,10 +30,10 @@ def read_curve(run: Path, score: str = SCORE) -> Curve:
     Raises:
         BadInput: there is no such run, or it never measured that score.
     """
-    points = _read_points(Folder(run).metrics, score)
+    points = points_of(journal.read(Folder(run).metrics), score)
     if not points:
         raise BadInput(f"{run} has no {score!r}: is it a run that was evaluated?")
-    by_seed = [np.array(points[seed], float).T for seed in sorted(points)]
+    by_seed = list(points.values())
     first = max(steps[0] for steps, _ in by_seed)
     last = min(steps[-1] for steps, _ in by_seed)
     steps = np.unique(np.concatenate([steps for steps, _ in by_seed]))
@@ -41,11 +42,20 @@ def read_curve(run: Path, score: str = SCORE) -> Curve:
     return Curve(steps, np.stack(scores))
 
 
-def _read_points(path: Path, score: str) -> dict[int, list[tuple[float, float]]]:
-    points: dict[int, list[tuple[float, float]]] = {}
-    rows: list[dict[str, Any]] = [*journal.read(path)]
-    for row in rows:
-        if row.get(score) is not None:
-            point = (float(row["step"]), float(row[score]))
-            points.setdefault(row["seed"], []).append(point)
-    return points
+def points_of(
+    lines: Iterable[journal.Line], score: str
+) -> dict[int, Float[np.ndarray, "2 points"]]:
+    """Returns each seed's steps and scores, in order; lines without one are left out.
+
+    Args:
+        lines: of a journal.
+        score: its name.
+    """
+    found: dict[int, dict[float, float]] = {}
+    for line in lines:
+        if isinstance(value := line.get(score), int | float):
+            found.setdefault(line["seed"], {})[float(line["step"])] = float(value)
+    return {
+        seed: np.array(sorted(curve.items()), float).T
+        for seed, curve in sorted(found.items())
+    }

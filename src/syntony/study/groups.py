@@ -15,6 +15,7 @@ from syntony.run.plan import Plan, describe, world_of
 from syntony.run.progress import scores_of
 from syntony.run.settings import decode
 from syntony.study import presets
+from syntony.study.curves import points_of
 from syntony.tasks.host import Host
 from syntony.tasks.ids import task as task_named
 
@@ -87,10 +88,7 @@ def contests(
     named = [pair for word in runs for pair in split(word)]
     if not named:
         raise BadInput("there is nothing to compare; expected one run's folder or more")
-    paths = [path.resolve() for _, path in named]
-    for number, (_, path) in enumerate(named):
-        if paths[number] in paths[:number]:
-            raise BadInput(f"{path} is named twice; expected different runs")
+    refuse_twice([path for _, path in named])
     members = [read(name, path) for name, path in named]
     labels = label(members)
     notes = [*_shared(members)]
@@ -122,18 +120,8 @@ def read(name: str, path: Path) -> Member:
         BadInput: it holds no run, or settings that make no sense.
     """
     folder = Folder(path)
-    described = folder.read_settings()
-    system, constants = described.get("system"), described.get("settings")
-    if not isinstance(system, str) or not isinstance(constants, dict):
-        missing = "settings" if isinstance(system, str) else "system"
-        raise BadInput(f"{folder.settings}: {missing} is missing")
-    try:
-        world = world_of(described)
-    except (KeyError, TypeError):
-        world = None
-    if not isinstance(world, str):
-        raise BadInput(f"{folder.settings}: the task has no id")
-    settings = flat(constants)
+    described, world = settings_of(folder)
+    system, settings = described["system"], flat(described["settings"])
     size = {name: settings.pop(name) for name in SIZE if name in settings}
     shape = "{messages} messages in {uses} uses"
     task = f"{world}, {shape.format(**size)}" if len(size) == len(SIZE) else world
@@ -151,6 +139,33 @@ def read(name: str, path: Path) -> Member:
     lines = journal.read(folder.metrics)
     unusual = _changed(usual, settings)
     return Member(name, path, system, task, settings, changes, unusual, lines)
+
+
+def refuse_twice(runs: Sequence[str | Path]) -> None:
+    """Raises BadInput if two of the folders are the same."""
+    paths = [Path(run).resolve() for run in runs]
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise BadInput(f"{runs[number]} is named twice; expected different runs")
+
+
+def settings_of(folder: Folder) -> tuple[dict[str, Any], str]:
+    """Returns what `settings.json` holds, and what the run learns in.
+
+    Raises:
+        BadInput: there is no run, or what every run has is missing.
+    """
+    described = folder.read_settings()
+    for name, kind in (("system", str), ("settings", dict)):
+        if not isinstance(described.get(name), kind):
+            raise BadInput(f"{folder.settings}: {name} is missing")
+    try:
+        world = world_of(described)
+    except (KeyError, TypeError):
+        world = None
+    if not isinstance(world, str):
+        raise BadInput(f"{folder.settings}: the task has no id")
+    return described, world
 
 
 def _changed(base: Settings, settings: Settings) -> Settings:
@@ -285,19 +300,14 @@ def _score(members: Sequence[Member], asked: str | None) -> str:
 
 def _seeds(member: Member, score: str, notes: list[str]) -> Iterator[Seed]:
     """Yields the seeds of a run that have begun to learn."""
-    points: dict[int, dict[float, float]] = {}
-    for line in member.lines:
-        if isinstance(value := line.get(score), int | float):
-            points.setdefault(line["seed"], {})[float(line["step"])] = value
-    young = [seed for seed, curve in sorted(points.items()) if len(curve) < 2]
+    points = points_of(member.lines, score)
+    young = [seed for seed, (steps, _) in points.items() if len(steps) < 2]
     if young or not points:
         who = f"seeds {', '.join(map(str, young))} of " if points else ""
         notes.append(f"left out: {who}{member.path}, not measured since training began")
-    for seed, curve in sorted(points.items()):
+    for seed, (steps, scores) in points.items():
         if seed not in young:
-            steps = sorted(curve)
-            scores = np.array([curve[step] for step in steps], float)
-            yield Seed(member.path, seed, np.array(steps), scores)
+            yield Seed(member.path, seed, steps, scores)
 
 
 def _refuse_twins(group: Group, seeds: Sequence[Seed]) -> None:

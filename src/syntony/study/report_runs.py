@@ -10,7 +10,7 @@ from syntony.run import journal
 from syntony.run.folder import Folder
 from syntony.run.load import Run, load
 from syntony.run.plan import world_of
-from syntony.study.groups import flat
+from syntony.study.groups import flat, refuse_twice, settings_of
 from syntony.study.report_parts import Style, style
 
 MOST_RUNS = 24
@@ -70,11 +70,8 @@ def subjects(runs: Sequence[str]) -> list[Subject]:
     if len(runs) > MOST_RUNS:
         raise BadInput(f"{len(runs)} runs are too many; expected at most {MOST_RUNS}")
     paths = [Path(run) for run in runs]
-    resolved = [path.resolve() for path in paths]
-    for number, path in enumerate(resolved):
-        if path in resolved[:number]:
-            raise BadInput(f"{runs[number]} is named twice; expected different runs")
-    labels = list(_labels(resolved))
+    refuse_twice(runs)
+    labels = list(_labels([path.resolve() for path in paths]))
     return [
         _read(labels[number], path, style(number)) for number, path in enumerate(paths)
     ]
@@ -89,14 +86,7 @@ def _labels(paths: Sequence[Path]) -> Iterator[str]:
 
 def _read(label: str, path: Path, look: Style) -> Subject:
     folder = Folder(path)
-    settings = folder.read_settings()
-    for name, kind in (("system", str), ("settings", dict)):
-        if not isinstance(settings.get(name), kind):
-            raise BadInput(f"{folder.settings}: {name} is missing")
-    try:
-        world_of(settings)
-    except (KeyError, TypeError):
-        raise BadInput(f"{folder.settings}: the task has no id") from None
+    settings, _ = settings_of(folder)
     lines = journal.read(folder.metrics)
     run, obstacle = _trained(path)
     return Subject(label, path, settings, lines, look, run, obstacle)
