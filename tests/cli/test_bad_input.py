@@ -1,6 +1,7 @@
 """Whatever is wrong with what was typed is said in one line, with exit code 2."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_another_configuration_in_the_folder(capsys: pytest.CaptureFixture[str])
 def test_a_folder_in_use(capsys: pytest.CaptureFixture[str]):
     words = ["train", "toy", "--steps", "100", "--out", "run", "--quiet"]
     with Folder(Path("run")).locked():
-        assert "run is in use by another process" in complaint(words, capsys)
+        assert f"run is in use by process {os.getpid()} on" in complaint(words, capsys)
 
 
 def edit(change: dict, *drop: str) -> None:

@@ -68,7 +68,7 @@ def test_a_damaged_line_is_named(path: Path, text: str):
 
 def test_binary_rubbish_is_refused(path: Path):
     path.write_bytes(b"\xff\xfe\n")
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="is damaged in line 1"):
         journal.read(path)
 
 

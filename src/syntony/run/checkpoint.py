@@ -5,6 +5,7 @@ written is never used: the one before takes its place.
 """
 
 import hashlib
+import math
 import re
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
@@ -18,12 +19,22 @@ from jaxtyping import PyTree
 
 from syntony.errors import BadInput
 from syntony.run.atomic import replacing
+from syntony.run.reading import read_arrays
 
 KEPT = 2
 """Checkpoints of a seed that are kept: the newest and the one before."""
 HASH = "sha256"
 WALL = "wall_s"
 SUMS, COUNT = "sums/", "updates"
+TRIES = 5
+"""Times to look again for what a run that goes on has just replaced."""
+SPARE = 2**20
+SPARE_A_LEAF = 2**12
+"""Bytes of a file that are not in its arrays: names, headers, sums of other names."""
+
+
+class Gone(BadInput):
+    """There is no such checkpoint; the run may have replaced it."""
 
 
 class Saved(NamedTuple):
@@ -57,20 +68,28 @@ def newest(folder: Path, seed: int, like: PyTree) -> Saved | None:
     Raises:
         BadInput: there are files, and none of them can be used.
     """
-    paths = of_seed(folder, seed)
-    failures = []
-    for path in paths:
-        try:
-            saved = load(path, like)
-        except BadInput as failure:
-            failures.append(failure)
-        else:
-            for failure in failures:
-                warnings.warn(f"{failure}; using {path.name}", stacklevel=2)
-            return saved
+    failures: list[BadInput] = []
+    for _ in range(TRIES):
+        failures = []
+        for path in of_seed(folder, seed):
+            try:
+                saved = load(path, like)
+            except BadInput as failure:
+                failures.append(failure)
+            else:
+                _warn(failures, path)
+                return saved
+        if not any(isinstance(failure, Gone) for failure in failures):
+            break
     if failures:
         raise failures[0]
     return None
+
+
+def _warn(failures: list[BadInput], path: Path) -> None:
+    for failure in failures:
+        if not isinstance(failure, Gone):
+            warnings.warn(f"{failure}; using {path.name}", stacklevel=3)
 
 
 def path_of(folder: Path, seed: int, step: int) -> Path:
@@ -103,7 +122,7 @@ def load(path: Path, like: PyTree) -> Saved:
     Raises:
         BadInput: the file is damaged, or holds something else.
     """
-    arrays = _read(path)
+    arrays = _read(path, _most(like))
     wall_s = float(arrays.pop(WALL))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
     wanted = {_name(place): leaf for place, leaf in leaves}
@@ -142,26 +161,30 @@ def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
     return {_name(place): np.asarray(_plain(leaf)) for place, leaf in leaves}
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path, most: int) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as zipped:
-            arrays = {name: zipped[name] for name in zipped.files}
+        arrays = read_arrays(path, most)
     except FileNotFoundError:
-        raise BadInput(f"there is no checkpoint {path.name}") from None
-    except Exception as failure:
-        # A flipped bit may make anything of a zip file, and zipfile any error of that.
-        raise BadInput(f"{path.name} is damaged ({_first_line(failure)})") from None
-    written = arrays.pop(HASH, None)
-    if written is None or WALL not in arrays:
+        raise Gone(f"there is no checkpoint {path.name}") from None
+    written, wall = arrays.pop(HASH, None), arrays.get(WALL)
+    if written is None or wall is None or (wall.shape, wall.dtype) != ((), float):
         raise BadInput(f"{path.name} is not a checkpoint of Syntony")
     if not np.array_equal(written, _hash(arrays)):
         raise BadInput(f"{path.name} is damaged (its hash does not match)")
     return arrays
 
 
+def _most(like: PyTree) -> int:
+    """Returns the bytes that a checkpoint of these shapes can have."""
+    leaves = jax.tree.leaves(like)
+    arrays = [jax.eval_shape(_plain, leaf) for leaf in leaves]
+    sizes = [math.prod(array.shape) * array.dtype.itemsize for array in arrays]
+    return sum(sizes) + SPARE + SPARE_A_LEAF * len(sizes)
+
+
 def _restore(path: Path, name: str, array: np.ndarray, like: Any) -> jax.Array:
     is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
-    plain = jax.eval_shape(jax.random.key_data, like) if is_key else like
+    plain = jax.eval_shape(_plain, like)
     if (array.shape, array.dtype) != (plain.shape, plain.dtype):
         saved, wanted = f"{array.dtype}{array.shape}", f"{plain.dtype}{plain.shape}"
         raise BadInput(f"{path.name} holds {name!r} as {saved}; expected {wanted}")
@@ -192,7 +215,3 @@ def _plain(leaf: Any) -> Any:
 def _implementation(like: Any) -> Hashable:
     # Of a shape alone JAX does not tell.
     return jax.random.key_impl(jnp.zeros((), like.dtype))
-
-
-def _first_line(failure: Exception) -> str:
-    return str(failure).splitlines()[0] if str(failure) else type(failure).__name__

@@ -1,10 +1,9 @@
 """The run folder: where everything of a run lies, and who may write there."""
 
-import fcntl
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,13 @@ from jaxtyping import Float
 
 from syntony.errors import BadInput
 from syntony.run.atomic import PART, replacing
+from syntony.run.lock import held
+from syntony.run.reading import opened
 
 UNBORN = {".lock", "checkpoints", f"settings.json{PART}"}
 """All that a run can leave that was killed before its settings were written."""
+MOST_BYTES = 2**20
+"""Of settings: a thousand times what any run has."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,21 @@ class Folder:
         """The weights by name, those of seed 0 under `seed0/`."""
         return self.path / "model.npz"
 
+    @property
+    def history(self) -> Path:
+        """How links' codebooks moved, a file for each seed."""
+        return self.path / "history"
+
+    @property
+    def tensorboard(self) -> Path:
+        """What TensorBoard reads, where it was asked for."""
+        return self.path / "tensorboard"
+
+    @property
+    def lock(self) -> Path:
+        """Says who works on the run."""
+        return self.path / ".lock"
+
     def holds_a_run(self) -> bool:
         return self.settings.is_file()
 
@@ -58,9 +76,13 @@ class Folder:
             raise BadInput(f"there is no run {self.path}; expected a run's folder")
         if not self.holds_a_run():
             raise BadInput(f"{self.path} is not the folder of a run: no settings.json")
+        self._refuse_links()
         try:
-            settings = json.loads(self.settings.read_text("utf-8"))
-        except (OSError, ValueError) as failure:
+            with opened(self.settings, MOST_BYTES) as file:
+                settings = json.loads(file.read())
+        except BadInput:
+            raise
+        except (OSError, ValueError, RecursionError) as failure:
             raise BadInput(f"{self.settings} cannot be read: {failure}") from None
         if not isinstance(settings, dict):
             raise BadInput(f"{self.settings} holds no JSON object")
@@ -92,18 +114,22 @@ class Folder:
         """
         try:
             self._refuse_foreign()
+            self._refuse_links()
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
+            lock = ExitStack()
+            lock.enter_context(held(self.lock))
         except OSError as failure:
             reason = failure.strerror
             raise BadInput(f"cannot write to {self.path}: {reason}") from None
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"{self.path} is in use by another process") from None
             self._remove_torn()
             yield
+
+    def _refuse_links(self) -> None:
+        """Keeps a run that came from elsewhere from reaching out of its folder."""
+        for path in (self.checkpoints, self.history, self.tensorboard, self.lock):
+            if path.is_symlink():
+                raise BadInput(f"{path} is a symbolic link; expected what it leads to")
 
     def _refuse_foreign(self) -> None:
         if self.holds_a_run() or not self.path.is_dir():
@@ -116,7 +142,7 @@ class Folder:
 
     def _remove_torn(self) -> None:
         """Removes what a killed process left half written."""
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, self.history):
             for part in folder.glob(f"*{PART}"):
                 part.unlink()
 

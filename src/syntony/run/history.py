@@ -6,7 +6,6 @@ and always the same ones, however often the run was interrupted: what was taken 
 the checkpoint that a run goes on from is replaced when that step is reached again.
 """
 
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from syntony.run.atomic import replacing
 from syntony.run.folder import Folder
 from syntony.run.lanes import Lane
 from syntony.run.plan import Plan
+from syntony.run.reading import read_arrays
 from syntony.systems.link import Link
 
 MOST = 100
@@ -38,7 +38,7 @@ class History(NamedTuple):
 
 def path_of(folder: Folder, seed: int) -> Path:
     """Returns where the snapshots of a seed are, or would be."""
-    return folder.path / "history" / f"seed-{seed}.npz"
+    return folder.history / f"seed-{seed}.npz"
 
 
 def record(folder: Folder, plan: Plan, lane: Lane) -> None:
@@ -98,27 +98,28 @@ def read(folder: Folder, seed: int) -> History | None:
         BadInput: the file is damaged, or holds something else.
     """
     path = path_of(folder, seed)
-    if not path.is_file():
-        return None
     try:
-        with zipfile.ZipFile(path) as zipped:
-            if sum(part.file_size for part in zipped.infolist()) > MOST_BYTES:
-                raise ValueError("it is too large")
-        with np.load(path, allow_pickle=False) as arrays:
-            found = History(*(arrays[name] for name in History._fields))
+        arrays = read_arrays(path, MOST_BYTES)
+        found = History(*(arrays[name] for name in History._fields))
         _check(found)
-    except Exception as failure:
-        # A flipped bit may make anything of a zip file, and zipfile any error of that.
+    except FileNotFoundError:
+        return None
+    except BadInput:
+        raise
+    except (KeyError, ValueError) as failure:
         raise BadInput(f"{path} is damaged ({type(failure).__name__})") from None
     return found
 
 
 def _check(found: History) -> None:
     step, message, codebook = found
-    fits = codebook.shape == (len(step), len(message), *codebook.shape[2:])
+    if [array.dtype.kind for array in found] != ["i", "i", "f"]:
+        raise ValueError("other types")
+    fits = codebook.shape[:2] == (*step.shape, *message.shape)
+    fits = fits and step.ndim == message.ndim == 1
     if not fits or codebook.ndim != 4 or codebook.shape[-1] != 2:
         raise ValueError("shapes do not fit")
-    if step.ndim != 1 or message.ndim != 1 or not np.isfinite(codebook).all():
+    if not np.isfinite(codebook).all():
         raise ValueError("no snapshots")
 
 
