@@ -21,6 +21,12 @@ class Resume:
     """A new end of each seed, in environment steps; no nearer than the old one."""
     quiet: Switch = False
     """Show nothing."""
+    tensorboard: Switch = False
+    """Also write to tensorboard/ in the run folder, for TensorBoard. To be asked for
+    again by each resume; then the whole curve is there, once."""
+    wandb: Switch = False
+    """Also log to Weights & Biases; without a network: WANDB_MODE=offline. To be
+    asked for again as well."""
 
 
 def run(words: list[str]) -> None:
@@ -31,4 +37,5 @@ def run(words: list[str]) -> None:
     from syntony.run.train import resume
 
     remember_programs()
-    resume(asked.run, steps=asked.steps, quiet=asked.quiet)
+    options = dict(vars(asked))
+    resume(options.pop("run"), **options)

@@ -46,6 +46,12 @@ class Options:
     """The run folder. If it holds this very run, that goes on."""
     quiet: Switch = False
     """Show nothing."""
+    tensorboard: Switch = False
+    """Also write to tensorboard/ in the run folder, for TensorBoard. Not remembered: a
+    resumed run does so if it is asked again."""
+    wandb: Switch = False
+    """Also log to Weights & Biases; without a network: WANDB_MODE=offline. Not
+    remembered either."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from syntony.run import checkpoint, history, journal
 from syntony.run.export import export
@@ -9,6 +10,7 @@ from syntony.run.folder import Folder
 from syntony.run.lanes import Lane, Leg
 from syntony.run.plan import Plan
 from syntony.run.progress import Screen
+from syntony.run.sinks import Sinks
 from syntony.systems.system import System
 
 SAVE_SECONDS = 300.0
@@ -18,10 +20,18 @@ SAVE_SECONDS = 300.0
 class Books:
     """Writes to a run folder and to the screen; only the main thread does."""
 
-    def __init__(self, folder: Folder, plan: Plan, screen: Screen, began: float):
-        self._folder, self._plan, self._screen = folder, plan, screen
+    def __init__(
+        self, folder: Folder, plan: Plan, screen: Screen, sinks: Sinks, began: float
+    ):
+        self._folder, self._plan = folder, plan
+        self._screen, self._sinks = screen, sinks
         self._began = began
         self._saved_at: dict[int, float] = {}
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self._folder.path
 
     @property
     def wall_s(self) -> float:
@@ -39,6 +49,7 @@ class Books:
             # that is missing before it would be missing for ever.
             journal.append(self._folder.metrics, head | leg.measured)
             self._screen.evaluated(head | leg.measured)
+            self._sinks.write(head | leg.measured)
         last = self._saved_at.setdefault(seed, self.wall_s)
         if leg.measured is not None or self.wall_s - last > SAVE_SECONDS:
             self._save(leg.lane)

@@ -23,6 +23,18 @@ class TrainingDiverged(RuntimeError):  # noqa: N818
     """A loss or a weight of a seed is no longer a finite number."""
 
 
+class NotSaved(OSError):  # noqa: N818
+    """A file of a run cannot be written; what was saved before is as it was."""
+
+    def __init__(self, path: Path, failure: OSError, *, begun: bool):
+        reason, where = failure.strerror or failure, failure.filename or path
+        kept = (
+            "; what was saved before is whole; when there is room, go on with: "
+            f"syntony resume {path}"
+        )
+        super().__init__(f"cannot write to {where}: {reason}{kept if begun else ''}")
+
+
 class Request:
     """Whether the run was asked to stop, and by which signal."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from syntony.errors import BadInput
-from syntony.run import checkpoint, journal
+from syntony.run import checkpoint, journal, sinks
 from syntony.run.books import Books
 from syntony.run.chunk import Programs, blank, compile_programs
 from syntony.run.devices import Place, workers
@@ -20,7 +20,7 @@ from syntony.run.load import Run, plan_of
 from syntony.run.plan import Plan, describe, difference, world_of
 from syntony.run.progress import Screen
 from syntony.run.provenance import provenance
-from syntony.run.stop import Interrupted, TrainingDiverged, listening
+from syntony.run.stop import Interrupted, NotSaved, TrainingDiverged, listening
 from syntony.systems.system import System
 
 
@@ -35,6 +35,8 @@ def train(
     eval_episodes: int = 100,
     preset: str = "",
     quiet: bool = False,
+    tensorboard: bool = False,
+    wandb: bool = False,
 ) -> Run:
     """Trains a system from one or more seeds, into a run folder.
 
@@ -48,11 +50,14 @@ def train(
         eval_episodes: episodes of an evaluation.
         preset: the name of the preset that the settings came from, for the record.
         quiet: shows nothing.
+        tensorboard: also writes to the run's `tensorboard/`, for TensorBoard.
+        wandb: also logs to Weights & Biases.
 
     Raises:
         BadInput: a setting makes no sense, the folder cannot be used, or a channel
             of the user's failed; then the run is saved.
         HostFault: a task of another library failed; the run is saved.
+        NotSaved: the disk is full, or gone; what was saved before is whole.
         Interrupted: Ctrl-C or SIGTERM came; the run is saved.
         TrainingDiverged: a loss is not finite; the last good checkpoint remains.
     """
@@ -67,7 +72,7 @@ def train(
     )
     plan.check()
     folder = Folder(Path(out) if out is not None else _new_path(plan))
-    return _carry_out(plan, folder, quiet)
+    return _carry_out(plan, folder, quiet, _sinks(tensorboard, wandb))
 
 
 def resume(
@@ -76,6 +81,8 @@ def resume(
     steps: int | None = None,
     system: System | None = None,
     quiet: bool = False,
+    tensorboard: bool = False,
+    wandb: bool = False,
 ) -> Run:
     """Lets a run go on from its newest checkpoints, as if it had never stopped.
 
@@ -83,15 +90,22 @@ def resume(
         steps: a new end, further than the old one.
         system: the system, where it is not one of Syntony's own.
         quiet: shows nothing.
+        tensorboard: as for `train`, whether or not the run had it before.
+        wandb: likewise.
 
     Raises:
-        BadInput, HostFault, Interrupted, TrainingDiverged: as for `train`.
+        BadInput, HostFault, NotSaved, Interrupted, TrainingDiverged: as for `train`.
     """
     folder = Folder(Path(path))
     plan = plan_of(folder, system)
     if steps is not None:
         plan = dataclasses.replace(plan, steps=steps)
-    return _carry_out(plan, folder, quiet)
+    return _carry_out(plan, folder, quiet, _sinks(tensorboard, wandb))
+
+
+def _sinks(tensorboard: bool, wandb: bool) -> list[str]:
+    asked = {"tensorboard": tensorboard, "wandb": wandb}
+    return [name for name in asked if asked[name]]
 
 
 def _new_path(plan: Plan) -> Path:
@@ -100,15 +114,30 @@ def _new_path(plan: Plan) -> Path:
     return next_free(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(words)))
 
 
-def _carry_out(plan: Plan, folder: Folder, quiet: bool) -> Run:
+def _carry_out(plan: Plan, folder: Folder, quiet: bool, asked: list[str]) -> Run:
     plan.check()
-    with folder.locked():
-        settings = _settle(plan, folder)
-        lanes, wall_s = _restore(plan, folder)
-        folder.write_settings(settings)
-        with Screen(plan, folder.path, quiet=quiet) as screen:
-            _learn(plan, folder, lanes, wall_s, screen)
+    for name in asked:
+        sinks.maker(name)
+    try:
+        with folder.locked():
+            _begin(plan, folder, quiet, asked)
+    except OSError as failure:
+        raise NotSaved(folder.path, failure, begun=folder.holds_a_run()) from failure
     return Run(folder.path, plan)
+
+
+def _begin(plan: Plan, folder: Folder, quiet: bool, asked: list[str]) -> None:
+    settings = _settle(plan, folder)
+    lanes, wall_s = _restore(plan, folder)
+    folder.write_settings(settings)
+    lines = journal.read(folder.metrics) if asked else []
+    others = sinks.Sinks(asked, sinks.source(folder, settings, wall_s), lines)
+    try:
+        with Screen(plan, folder.path, quiet=quiet) as screen:
+            began = time.perf_counter() - wall_s
+            _learn(plan, lanes, Books(folder, plan, screen, others, began), screen)
+    finally:
+        others.close()
 
 
 def _settle(plan: Plan, folder: Folder) -> dict[str, Any]:
@@ -152,11 +181,8 @@ def _restore(plan: Plan, folder: Folder) -> tuple[dict[int, Lane], float]:
     return lanes, wall_s
 
 
-def _learn(
-    plan: Plan, folder: Folder, lanes: dict[int, Lane], wall_s: float, screen: Screen
-) -> None:
+def _learn(plan: Plan, lanes: dict[int, Lane], books: Books, screen: Screen) -> None:
     """Runs all lanes to their end, or to the first reason to stop; saves all."""
-    books = Books(folder, plan, screen, time.perf_counter() - wall_s)
     crew = workers(sum(lane.until is not None for lane in lanes.values()))
     pool = ThreadPoolExecutor(max(1, len(crew)))
     failures: list[Exception] = []
@@ -183,7 +209,7 @@ def _learn(
     if failures:
         raise failures[0]
     if request.signum is not None and any(x.until is not None for x in lanes.values()):
-        raise Interrupted(folder.path, request.signum)
+        raise Interrupted(books.path, request.signum)
     screen.finished()
 
 
