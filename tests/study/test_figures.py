@@ -1,13 +1,19 @@
+"""Figures for print: what is in them, and that the same arrays give the same files."""
+
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from jaxtyping import Array, Key
+from matplotlib import rc_params_from_file
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from syntony.study import boards, figures
+from syntony.study import figures, link_figures
 from syntony.study.curves import Curve
+from syntony.study.scenes import scene
 from syntony.tasks.foraging import Foraging
 
 TASK = Foraging(size=6, players=3, foods=2, sight=2, coop=True)
@@ -16,6 +22,14 @@ TASK = Foraging(size=6, players=3, foods=2, sight=2, coop=True)
 def curve(seeds: int) -> Curve:
     steps = np.linspace(0.0, 2e6, 11)
     return Curve(steps, np.linspace(0, 1, seeds)[:, None] * steps / 2e6)
+
+
+def test_the_style_file_is_whole_and_has_our_colours():
+    style = rc_params_from_file(figures.STYLE, use_default_template=False)
+    colours = style["axes.prop_cycle"].by_key()["color"]
+    assert [to_hex(c) for c in colours] == [c.lower() for c in figures.LINES]
+    assert style["savefig.dpi"] == 300
+    assert style["pdf.fonttype"] == 42
 
 
 def test_learning_curves_show_mean_seeds_and_paper():
@@ -37,6 +51,27 @@ def test_learning_curves_show_mean_seeds_and_paper():
     assert axes.get_ylim() == pytest.approx((-0.05, 1.05))
 
 
+def test_panels_have_axes_of_their_own():
+    falling = Curve(np.array([1.0, 2.0]), np.array([[10.0, 0.1]]))
+    signed = Curve(np.array([1.0, 2.0]), np.array([[-1.0, 3.0]]))
+    drawn = figures.panels({"a": falling, "b": signed}, unit=1.0, log=True)
+    first, second = drawn.axes
+    assert [first.get_title(), second.get_title()] == ["a", "b"]
+    assert [first.get_yscale(), second.get_yscale()] == ["log", "linear"]
+    # From −1 to 3, with a margin of 5 %.
+    assert second.get_ylim() == pytest.approx((-1.2, 3.2))
+    assert first.lines[-1].get_xdata() == pytest.approx([1.0, 2.0])
+
+
+def test_an_interval_below_all_rates_leaves_the_picture():
+    rates = np.array([[0.9, 0.001], [0.9, 0.002], [0.9, 0.0001]])
+    drawn = link_figures.convergence({"ours": Curve(np.array([0.0, 9.0]), rates)})
+    low, high = drawn.axes[0].get_ylim()
+    # The lowest mean is 3.1e-3 / 3.
+    assert low == pytest.approx(0.0031 / 9)
+    assert high == 1.5
+
+
 def test_moments_are_those_of_rewards_first():
     """Food at 3 and 7 of 10 steps; the widest gap left is 3 to 7, its middle 5."""
     returns = np.array([0, 0, 0, 0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1])
@@ -47,12 +82,14 @@ def test_moments_are_those_of_rewards_first():
 
 def pictures(key: Key[Array, ""]) -> dict[str, Figure]:
     state, obs = TASK.reset(key)
-    (board,) = boards.boards_of(jax.tree.map(lambda x: x[None], state))
+    still: Any = jax.tree.map(lambda x: np.stack([x] * 3), state)
+    above = scene(TASK, still, 3)
+    assert above is not None
     others = np.concatenate([obs[0], obs[2]])
     weights = np.linspace(0, 1, others.size)
-    film = figures.film_strip(TASK, [board, board, board], np.array([0, 0.5, 1.0]))
+    film = figures.film_strip(above, np.array([0, 0.5, 1.0]))
     belief = figures.belief_panel(
-        others, others + 0.5, weights, task=TASK, board=board, agent=1
+        *(others, others + 0.5, weights), task=TASK, scene=above, moment=0, agent=1
     )
     return {"film": film, "belief": belief}
 
@@ -68,8 +105,9 @@ def test_belief_panel_shows_every_feature_of_every_teammate(key: Key[Array, ""])
 
 @pytest.mark.parametrize("name", ["film", "belief"])
 def test_files_are_the_same_every_time(tmp_path: Path, key: Key[Array, ""], name: str):
-    once = figures.save(pictures(jax.random.clone(key))[name], tmp_path / "a" / name)
-    again = figures.save(pictures(jax.random.clone(key))[name], tmp_path / "b" / name)
-    assert [path.suffix for path in once] == [".svg", ".png"]
+    kinds = ("svg", "png", "pdf")
+    once = figures.save(pictures(jax.random.clone(key))[name], tmp_path / "1.0", kinds)
+    again = figures.save(pictures(jax.random.clone(key))[name], tmp_path / "2.0", kinds)
+    assert [path.name for path in once] == ["1.0.svg", "1.0.png", "1.0.pdf"]
     for one, two in zip(once, again, strict=True):
         assert one.read_bytes() == two.read_bytes()

@@ -1,13 +1,22 @@
-"""A Foraging board, drawn on a pair of axes."""
+"""A scene, seen from above, drawn on a pair of axes; and the colours of all pictures.
 
-from typing import NamedTuple
+All of a scene, its letters too, is measured in its own units: it looks the same in any
+size.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
-
-from syntony.tasks.foraging import Foraging, ForagingState
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, FancyBboxPatch, Patch, PathPatch, Polygon
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Affine2D
 
 # Okabe & Ito (2008): told apart by colour-blind readers, and in grey.
 BLACK = "#000000"
@@ -15,49 +24,62 @@ BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
 AGENTS = (BLUE, VERMILLION, PURPLE, SKY, ORANGE)
 
-GRID = "#D9D9D9"
-DISC = 0.34
-"""Radius of an agent, in cells."""
+Number = float | int
+Shape = dict[str, Any]
+"""`kind`: disc, rect or line; where; `fill`; and `agent`, if it is one."""
+Scene = dict[str, Any]
+"""`box`: x, y, width, height; `still`: shapes; `moments`: shapes of each step."""
+
+STILL, WAYS, MOVING = 1, 2, 3
+"""What lies above what."""
 
 
-class Board(NamedTuple):
-    """Where everything is at one moment; a level of 0 means gone."""
-
-    position: Int[np.ndarray, "N 2"]
-    level: Int[np.ndarray, " N"]
-    food_position: Int[np.ndarray, "F 2"]
-    food_level: Int[np.ndarray, " F"]
+def colour(agent: int) -> str:
+    """Returns the colour of an agent, the same in every picture."""
+    return AGENTS[agent % len(AGENTS)]
 
 
-def boards_of(states: ForagingState) -> list[Board]:
-    """Returns what can be seen from above of states, time along the first axis."""
-    seen = (states.position, states.level, states.food_position, states.food_level)
-    return [Board(*moment) for moment in zip(*map(np.asarray, seen), strict=True)]
+def draw_scene(axes: Axes, scene: Scene, moment: int) -> None:
+    """Draws one moment of a scene."""
+    draw_floor(axes, scene)
+    draw_shapes(axes, scene["moments"][moment])
 
 
-def draw_board(axes: Axes, task: Foraging, board: Board) -> None:
-    """Draws food as squares, agents as discs, both with their levels.
-
-    The tinted square around an agent is what it sees of the food.
-    """
-    _draw_grid(axes, task.size)
-    for agent, place in enumerate(board.position):
-        if task.sight < task.size:
-            _draw_window(axes, task, place, colour(agent))
-    for place, level in zip(board.food_position, board.food_level, strict=True):
-        if level > 0:
-            _draw_food(axes, place, int(level))
-    for agent, place in enumerate(board.position):
-        _draw_agent(axes, place, int(board.level[agent]), colour(agent))
+def draw_floor(axes: Axes, scene: Scene) -> None:
+    """Draws what never moves, and makes room for the rest."""
+    left, top, width, height = scene["box"]
+    # As on a page, y points down.
+    axes.set(xlim=(left, left + width), ylim=(top + height, top), aspect="equal")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=False)
+    draw_shapes(axes, scene["still"], zorder=STILL)
 
 
-def draw_paths(axes: Axes, positions: Int[np.ndarray, "T N 2"]) -> None:
+def draw_shapes(
+    axes: Axes, shapes: Iterable[Shape], *, zorder: int = MOVING
+) -> list[Artist]:
+    """Draws shapes, the first one lowest; returns what was added to the axes."""
+    drawn = [artist for shape in shapes for artist in _artists(shape)]
+    for artist in drawn:
+        artist.set_zorder(zorder)
+        axes.add_artist(artist)
+    return drawn
+
+
+def draw_paths(axes: Axes, moments: Sequence[Sequence[Shape]]) -> None:
     """Draws the way that each agent has come."""
-    for agent in range(positions.shape[1]):
-        # Aside from the cell's centre, so that crossing ways stay apart.
-        aside = 0.12 * (agent - (positions.shape[1] - 1) / 2)
-        ways: Float[np.ndarray, "T 2"] = positions[:, agent] + aside
-        axes.plot(ways[:, 1], ways[:, 0], color=colour(agent), lw=1.2, alpha=0.55)
+    ways: dict[int, list[tuple[float, float]]] = {}
+    for shapes in moments:
+        for shape in shapes:
+            if shape["kind"] == "disc":
+                ways.setdefault(shape["agent"], []).append((shape["x"], shape["y"]))
+    for agent, way in ways.items():
+        places = np.array(way, float)
+        if np.array_equal(places, places.round()):
+            # Aside from the cell's middle, so that crossing ways stay apart.
+            places += 0.12 * (agent - (len(ways) - 1) / 2)
+        look = {"color": colour(agent), "lw": 1.2, "alpha": 0.55, "zorder": WAYS}
+        axes.plot(*places.T, **look)
 
 
 def name_agents(axes: Axes, agents: int) -> None:
@@ -70,72 +92,51 @@ def name_agents(axes: Axes, agents: int) -> None:
     axes.legend(handles=discs, **below, ncols=3, handletextpad=0, columnspacing=0.8)
 
 
-def colour(agent: int) -> str:
-    """Returns the colour of an agent, the same in every picture."""
-    return AGENTS[agent % len(AGENTS)]
+def _artists(shape: Shape) -> list[Artist]:
+    if shape["kind"] == "line":
+        return [_line(shape)]
+    paint = {"facecolor": shape["fill"], "alpha": shape.get("opacity")}
+    disc = shape["kind"] == "disc"
+    made = [_disc(shape, paint) if disc else _square(shape, paint)]
+    if "text" in shape:
+        size = shape["r"] if disc else shape["side"] / 2
+        made.append(_letters(str(shape["text"]), shape["x"], shape["y"], size))
+    return [*made]
 
 
-def _draw_grid(axes: Axes, size: int) -> None:
-    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
-    axes.set(xticks=[], yticks=[])
-    for edge in np.arange(0.5, size - 1):
-        axes.axhline(edge, color=GRID, lw=0.5, zorder=0)
-        axes.axvline(edge, color=GRID, lw=0.5, zorder=0)
-    axes.spines[:].set(visible=True, color="#808080", linewidth=0.8)
+def _line(shape: Shape) -> Artist:
+    ends = np.array([[shape["x"], shape["y"]], [shape["x2"], shape["y2"]]], float)
+    if "width" not in shape:
+        return Line2D(*ends.T, color=shape["fill"], lw=0.5)
+    along = ends[1] - ends[0]
+    across = np.array([-along[1], along[0]]) / np.hypot(*along) * shape["width"] / 2
+    corners = [ends[0] - across, ends[1] - across, ends[1] + across, ends[0] + across]
+    return Polygon(corners, facecolor=shape["fill"], lw=0)
 
 
-def _draw_window(
-    axes: Axes, task: Foraging, place: Int[np.ndarray, " 2"], shade: str
-) -> None:
-    row, column = place
-    corner, side = (column - task.sight - 0.5, row - task.sight - 0.5), 2 * task.sight
-    axes.add_patch(
-        Rectangle(corner, side + 1, side + 1, facecolor=shade, alpha=0.10, zorder=1)
-    )
+def _disc(shape: Shape, paint: dict[str, Any]) -> Patch:
+    place = shape["x"], shape["y"]
+    return Circle(place, shape["r"], **paint, edgecolor="white", linewidth=0.6)
 
 
-def _draw_food(axes: Axes, place: Int[np.ndarray, " 2"], level: int) -> None:
-    row, column = place
-    axes.add_patch(
-        FancyBboxPatch(
-            (column - 0.24, row - 0.24),
-            *(0.48, 0.48),
-            boxstyle="round,pad=0.06,rounding_size=0.14",
-            facecolor=GREEN,
-            edgecolor="white",
-            linewidth=0.6,
-            zorder=3,
-        )
-    )
-    _draw_level(axes, place, level)
+def _square(shape: Shape, paint: dict[str, Any]) -> Patch:
+    side = shape["side"]
+    corner = shape["x"] - side / 2, shape["y"] - side / 2
+    round = f"round,pad=0,rounding_size={shape.get('round', 0.0)}"
+    return FancyBboxPatch(corner, side, side, **paint, boxstyle=round, linewidth=0)
 
 
-def _draw_agent(
-    axes: Axes, place: Int[np.ndarray, " 2"], level: int, shade: str
-) -> None:
-    row, column = place
-    axes.add_patch(
-        Circle(
-            (column, row),
-            DISC,
-            facecolor=shade,
-            edgecolor="white",
-            linewidth=0.6,
-            zorder=4,
-        )
-    )
-    _draw_level(axes, place, level)
+def _letters(text: str, x: Number, y: Number, size: Number) -> Patch:
+    place = Affine2D().scale(1.15 * size).translate(x, y)
+    path = place.transform_path(_outline(text))
+    return PathPatch(path, facecolor="white", linewidth=0)
 
 
-def _draw_level(axes: Axes, place: Int[np.ndarray, " 2"], level: int) -> None:
-    row, column = place
-    axes.text(
-        column,
-        row,
-        str(level),
-        color="white",
-        weight="bold",
-        ha="center",
-        va="center_baseline",
-        zorder=5,
-    )
+@cache
+def _outline(text: str) -> Path:
+    """Returns a text of size 1 around (0, 0), upright where y points down."""
+    letters = TextPath((0, 0), text, size=1, prop=FontProperties(weight="bold"))
+    box = letters.get_extents()
+    middle = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    centre = Affine2D().translate(-middle[0], -middle[1]).scale(1, -1)
+    return centre.transform_path(letters)

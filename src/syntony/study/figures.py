@@ -20,35 +20,30 @@ from syntony.tasks.foraging import Foraging
 
 LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 GREY = "#737373"
-STYLE = {
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 8,
-    "axes.linewidth": 0.6,
-    "figure.dpi": 200,
-    "font.size": 8,
-    "legend.frameon": False,
-    "legend.fontsize": 7,
-    "lines.linewidth": 1.4,
-    "svg.hashsalt": "syntony",
-    "xtick.labelsize": 7,
-    "xtick.major.width": 0.6,
-    "ytick.labelsize": 7,
-    "ytick.major.width": 0.6,
+STYLE = Path(__file__).parent / "print.mplstyle"
+"""How every figure for print looks."""
+NAMELESS: dict[str, dict[str, None]] = {
+    ".svg": {"Date": None},
+    ".png": {"Software": None},
+    ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
+"""What files would say of the day and of Matplotlib's version."""
 
 Points = Sequence[tuple[float, float]]
 """(million steps, score) pairs."""
 
 
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Writes `path`.svg and `path`.png, without date or version; returns both paths."""
+def save(
+    figure: Figure, path: Path, formats: Sequence[str] = ("svg", "png")
+) -> list[Path]:
+    """Writes `path`.svg and so on, without date or version; returns the files."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    svg, png = path.with_suffix(".svg"), path.with_suffix(".png")
+    # No `with_suffix`: a name may hold a point.
+    files = [path.with_name(f"{path.name}.{form}") for form in formats]
     with style.context(STYLE):
-        figure.savefig(svg, metadata={"Date": None})
-        figure.savefig(png, metadata={"Software": None})
-    return [svg, png]
+        for file in files:
+            figure.savefig(file, metadata=NAMELESS[file.suffix])
+    return files
 
 
 @style.context(STYLE)
@@ -72,7 +67,7 @@ def learning_curves(
     axes = figure.subplots()
     colours = dict(zip(curves, LINES, strict=False))
     for name, curve in curves.items():
-        _draw_curve(axes, name, curve, colours[name])
+        _draw_curve(axes, name, curve, colours[name], unit=1e6)
     for name, points in (paper or {}).items():
         _draw_points(axes, name, points, colours.get(name, BLACK))
     axes.set(title=title, xlabel="million environment steps", ylabel=ylabel)
@@ -93,15 +88,17 @@ def _limits(lines: Sequence[ArrayLike]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _draw_curve(axes: Axes, name: str, curve: Curve, colour: str) -> None:
+def _draw_curve(
+    axes: Axes, name: str, curve: Curve, colour: str, *, unit: float
+) -> None:
     """Draws every seed thinly, and from three seeds on the interval of their mean."""
-    band, millions = mean_over_seeds(curve.scores), curve.steps / 1e6
+    band, steps = mean_over_seeds(curve.scores), curve.steps / unit
     seeds = len(curve.scores)
     label = f"{name} ({seeds} seed{'s' if seeds > 1 else ''})"
-    axes.plot(millions, curve.scores.T, color=colour, lw=0.5, alpha=0.4)
-    axes.plot(millions, band.mean, color=colour, label=label, zorder=3)
+    axes.plot(steps, curve.scores.T, color=colour, lw=0.5, alpha=0.4)
+    axes.plot(steps, band.mean, color=colour, label=label, zorder=3)
     if seeds > 2:
-        edges = (millions, band.low, band.high)
+        edges = (steps, band.low, band.high)
         axes.fill_between(*edges, color=colour, alpha=0.15, linewidth=0)
 
 
@@ -121,31 +118,67 @@ def _draw_points(axes: Axes, name: str, points: Points, colour: str) -> None:
 
 
 @style.context(STYLE)
+def panels(
+    curves: Mapping[str, Curve],
+    *,
+    title: str = "",
+    xlabel: str = "million environment steps",
+    unit: float = 1e6,
+    log: bool = False,
+) -> Figure:
+    """Draws numbers of different kinds over the same steps, each on axes of its own.
+
+    Args:
+        curves: a curve for each title of a panel.
+        title: what was learned.
+        xlabel: what the steps are.
+        unit: steps that count as 1 there.
+        log: whether numbers that are never below zero are drawn on logarithmic axes.
+    """
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    size = 2.2 * columns + 0.2, 1.5 * rows + 0.5
+    figure = Figure(figsize=size, layout="constrained")
+    for place, (name, curve) in enumerate(curves.items()):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        _draw_curve(axes, name, curve, LINES[0], unit=unit)
+        axes.set_title(name)
+        axes.margins(x=0.02)
+        axes.set_xlim(left=0)
+        if log and curve.scores.min() > 0.0:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(_limits([line.get_ydata() for line in axes.lines]))
+    figure.suptitle(title, fontsize=8)
+    figure.supxlabel(xlabel, fontsize=8)
+    return figure
+
+
+@style.context(STYLE)
 def film_strip(
-    task: Foraging,
-    film: Sequence[boards.Board],
+    scene: boards.Scene,
     returns: Float[np.ndarray, " T"],
     *,
     frames: int = 6,
     title: str = "",
 ) -> Figure:
-    """Draws an episode of Foraging: the moments that matter, and the ways between them.
+    """Draws an episode: the moments that matter, and the ways between them.
 
     Args:
-        task: the board's size and the agents' sight.
-        film: the board before the first step and after each one.
+        scene: the episode, seen from above.
         returns: what the team had earned by then.
-        frames: most boards to draw.
+        frames: most moments to draw.
         title: whose episode it is.
     """
     chosen = moments(returns, frames)
-    figure = Figure(figsize=(1.15 * len(chosen), 1.62), layout="constrained")
+    *_, wide, high = scene["box"]
+    size = 1.15 * len(chosen), 1.15 * high / wide + 0.47
+    figure = Figure(figsize=size, layout="constrained")
     strip = figure.subplots(1, len(chosen), squeeze=False)[0]
-    positions = np.stack([board.position for board in film])
     before = 0
     for axes, moment in zip(strip, chosen, strict=True):
-        boards.draw_board(axes, task, film[moment])
-        boards.draw_paths(axes, positions[before : moment + 1])
+        boards.draw_scene(axes, scene, moment)
+        boards.draw_paths(axes, scene["moments"][before : moment + 1])
         label = "start" if moment == 0 else f"step {moment}"
         axes.set_xlabel(f"{label}\nreturn {returns[moment]:.2f}", fontsize=7)
         before = moment
@@ -173,7 +206,8 @@ def belief_panel(
     weights: Float[np.ndarray, " F"],
     *,
     task: Foraging,
-    board: boards.Board,
+    scene: boards.Scene,
+    moment: int,
     agent: int,
     title: str = "",
 ) -> Figure:
@@ -184,7 +218,8 @@ def belief_panel(
         belief: ô_-i, in the same units.
         weights: w_i, how much each feature counts, in (0, 1).
         task: whose features they are.
-        board: the moment.
+        scene: the episode, seen from above.
+        moment: of it.
         agent: i.
         title: a line above the panel.
     """
@@ -192,9 +227,9 @@ def belief_panel(
     widths = [2.0, 0.19 * len(others)]
     figure = Figure(figsize=(sum(widths) + 0.5, 2.4), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=[2.2, 1])
-    scene = figure.add_subplot(grid[:, 0])
-    boards.draw_board(scene, task, board)
-    boards.name_agents(scene, task.agents)
+    board = figure.add_subplot(grid[:, 0])
+    boards.draw_scene(board, scene, moment)
+    boards.name_agents(board, task.agents)
     values = figure.add_subplot(grid[0, 1])
     shares = figure.add_subplot(grid[1, 1], sharex=values)
     _draw_beliefs(values, others, belief)

@@ -98,6 +98,10 @@ def convergence(curves: Mapping[str, Curve], *, title: str = "") -> Figure:
         axes.semilogy(curve.steps, _seen(band.mean), color=colour, label=name)
         low = np.maximum(band.low, SEEN)
         axes.fill_between(curve.steps, low, band.high, color=colour, alpha=0.2, lw=0)
+    # An interval of few seeds may reach below any rate: it leaves the picture.
+    drawn = np.concatenate([np.ravel(line.get_ydata()) for line in axes.lines])
+    if np.isfinite(drawn).any():
+        axes.set_ylim(np.nanmin(drawn) / 3, min(np.nanmax(drawn) * 3, 1.5))
     axes.set(xlabel="iterations", ylabel="block error rate", title=title)
     axes.grid(which="major", lw=0.3, alpha=0.5)
     axes.legend()

@@ -5,23 +5,25 @@ from typing import Any
 import numpy as np
 from jaxtyping import PyTree
 
-from syntony.study.boards import GREEN, Board, boards_of, colour
+from syntony.study.boards import GREEN, Number, Scene, Shape, colour
 from syntony.study.features import SHELF
 from syntony.tasks.foraging import Foraging
-from syntony.tasks.speaker import SpeakerListener
+from syntony.tasks.speaker import LISTENER, SPEAKER, WORDS, SpeakerListener
 from syntony.tasks.spread import RADIUS, SimpleSpread
 from syntony.tasks.task import Task
 from syntony.tasks.warehouse import AHEAD, Warehouse
 
-Shape = dict[str, Any]
-"""`kind`: disc, rect or line; where; `fill`; and `agent`, if it is one."""
-Scene = dict[str, Any]
-"""`box`: x, y, width, height; `still`: shapes; `moments`: shapes of each step."""
-
-Number = float | int
-
 LINE = "#80808055"
 GOAL = "#E69F00"
+SPEECH = 0.45
+"""Room for the speaker below its plane: where it stands is of no matter."""
+
+DRAWN = (Foraging, Warehouse, SimpleSpread, SpeakerListener)
+
+
+def is_drawn(task: Task) -> bool:
+    """Returns whether somebody knows how to draw a task."""
+    return isinstance(task, DRAWN)
 
 
 def scene(task: Task, states: PyTree[np.ndarray], steps: int) -> Scene | None:
@@ -34,9 +36,8 @@ def scene(task: Task, states: PyTree[np.ndarray], steps: int) -> Scene | None:
     moments = range(steps)
     match task:
         case Foraging():
-            film = boards_of(states)
             return _on_cells(task.size, task.size, []) | {
-                "moments": [_foraging(task, film[t]) for t in moments]
+                "moments": [_foraging(task, states, t) for t in moments]
             }
         case Warehouse():
             return _on_cells(*task.shape, _floor(task)) | {
@@ -45,7 +46,8 @@ def scene(task: Task, states: PyTree[np.ndarray], steps: int) -> Scene | None:
         case SimpleSpread():
             return _on_plane([_spread(states, t) for t in moments])
         case SpeakerListener():
-            return _on_plane([_speaker(states, t) for t in moments])
+            plane = _on_plane([_listener(states, t) for t in moments])
+            return _with_speaker(plane, states)
     return None
 
 
@@ -66,28 +68,30 @@ def _on_plane(moments: list[list[Shape]]) -> Scene:
     """Returns a plane, wide enough for all that is ever on it; y points up."""
     places = [max(abs(s["x"]), abs(s["y"])) for m in moments for s in m]
     reach = max(1.1, *places) + RADIUS
-    axes = [_line(-reach, 0, reach, 0), _line(0, -reach, 0, reach)]
-    box = [-reach, -reach, 2 * reach, 2 * reach]
-    return {"box": box, "still": axes, "moments": moments}
+    box = [-reach - 0.02, -reach - 0.02, 2 * reach + 0.04, 2 * reach + 0.04]
+    across = [_line(-reach, y, reach, y) for y in (-reach, 0, reach)]
+    down = [_line(x, -reach, x, reach) for x in (-reach, 0, reach)]
+    return {"box": box, "still": across + down, "moments": moments}
 
 
-def _foraging(task: Foraging, board: Board) -> list[Shape]:
+def _foraging(task: Foraging, states: Any, t: int) -> list[Shape]:
     shapes = []
-    for agent, (row, column) in enumerate(board.position.tolist()):
+    agents = states.position[t].tolist()
+    for agent, (row, column) in enumerate(agents):
         if task.sight < task.size:
             side = 2 * task.sight + 1
             shapes.append(
                 _square(column, row, side, colour(agent))
                 | {"opacity": 0.1, "agent": agent}
             )
-    foods = board.food_position.tolist()
-    for (row, column), level in zip(foods, board.food_level, strict=True):
+    foods = states.food_position[t].tolist()
+    for (row, column), level in zip(foods, states.food_level[t], strict=True):
         if level > 0:
             shapes.append(
                 _square(column, row, 0.6, GREEN) | {"text": int(level), "round": 0.14}
             )
-    for agent, (row, column) in enumerate(board.position.tolist()):
-        level = int(board.level[agent])
+    for agent, (row, column) in enumerate(agents):
+        level = int(states.level[t, agent])
         shapes.append(_disc(column, row, 0.34, colour(agent), agent, text=level))
     return shapes
 
@@ -129,7 +133,7 @@ def _spread(states: Any, t: int) -> list[Shape]:
     return shapes
 
 
-def _speaker(states: Any, t: int) -> list[Shape]:
+def _listener(states: Any, t: int) -> list[Shape]:
     goal = int(states.goal[t])
     shapes = [
         _square(x, -y, 0.16, GREEN)
@@ -137,7 +141,28 @@ def _speaker(states: Any, t: int) -> list[Shape]:
         for i, (x, y) in enumerate(states.landmark[t].tolist())
     ]
     x, y = states.body.position[t, 0].tolist()
-    return [*shapes, _disc(x, -y, 0.075, colour(1), 1, text=2)]
+    return [*shapes, _disc(x, -y, 0.075, colour(LISTENER), LISTENER, text=2)]
+
+
+def _with_speaker(plane: Scene, states: Any) -> Scene:
+    """Adds the speaker below the plane, and beside it the word that it has said."""
+    left, top, width, height = plane["box"]
+    y = top + height + SPEECH / 2
+    moments = [
+        [*shapes, *_speaker(states.word[t].tolist(), y)]
+        for t, shapes in enumerate(plane["moments"])
+    ]
+    return plane | {"box": [left, top, width, height + SPEECH], "moments": moments}
+
+
+def _speaker(said: list[float], y: float) -> list[Shape]:
+    words = [
+        _square(0.3 * (1 + word) - 0.45, y, 0.2, colour(SPEAKER))
+        | {"text": "abc"[word], "round": 0.05, "opacity": 1.0 if said[word] else 0.2}
+        for word in range(WORDS)
+    ]
+    speaker = _disc(-0.55, y, 0.1, colour(SPEAKER), SPEAKER, text=1)
+    return [speaker, *words]
 
 
 def _line(x: Number, y: Number, x2: Number, y2: Number) -> Shape:
