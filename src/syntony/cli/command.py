@@ -18,7 +18,10 @@ from syntony.cli.help import SYNTONY, TRAIN
 from syntony.errors import BadInput, HostFault, unknown
 from syntony.run.stop import Interrupted, TrainingDiverged
 
-COMMANDS = ("compare", "demo", "evaluate", "list", "report", "resume", "train")
+COMMANDS = (
+    *("compare", "demo", "evaluate", "figures", "list"),
+    *("render", "report", "resume", "train"),
+)
 """Each is a module here with a function `run`."""
 
 

@@ -13,6 +13,8 @@ Machines that learn to work together when what lies between them is unknown.
   evaluate RUN           measure what a run has learned
   compare RUN...         which runs are better, and how sure that is
   report RUN...          one HTML file that shows what runs have learned
+  figures RUN            pictures of a run for print
+  render RUN             a trained team at play, as a GIF
   list systems|tasks|channels|presets
 
   COMMAND --help         the options of a command, with units and defaults

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from syntony.errors import BadInput
-from syntony.run.atomic import replacing
+from syntony.study import files
 from syntony.study.report_curves import learning, overview
 from syntony.study.report_link import link
 from syntony.study.report_origin import origins
@@ -43,21 +43,14 @@ def report(
     chosen = subjects(runs)
     alone = chosen[0].path if len(chosen) == 1 else Path()
     path = alone / "report.html" if out is None else out
-    if path.is_dir():
-        raise BadInput(f"{path} is a folder; expected a file, e.g. {path}/report.html")
-    if not path.parent.is_dir():
-        raise BadInput(f"there is no folder {path.parent}; expected one for the report")
+    files.refuse_unfit(path, "report", "report.html")
     page = render(chosen, sections(chosen, say)).encode()
     if len(page) > MOST_BYTES:
         raise BadInput(
             f"the report would have {len(page) / 1e6:.1f} MB; expected fewer runs than "
             f"{len(chosen)}, so that it has at most {MOST_BYTES / 1e6:g}"
         )
-    try:
-        with replacing(path) as file:
-            file.write(page)
-    except OSError as failure:
-        raise BadInput(f"cannot write to {path}: {failure.strerror}") from None
+    files.write(path, page)
     return path
 
 

@@ -168,7 +168,7 @@ def _plot(score: str, subjects: Sequence[Subject]) -> Plot | None:
         drawn.append(curve.scores)
     if not traces:
         return None
-    words = TITLES.get(score) or _words(score)
+    words = words_of(score)
     axis = decades(drawn) if rate else {"range": span(drawn)}
     unit = "iterations" if subjects[0].is_link else "environment steps"
     plot = figure(traces, x=unit, y=words, yaxis=axis, hovermode="x unified")
@@ -184,8 +184,10 @@ def _plot(score: str, subjects: Sequence[Subject]) -> Plot | None:
     )
 
 
-def _words(score: str) -> str:
-    return score.rpartition("/")[2].removesuffix("_mean").replace("_", " ")
+def words_of(score: str) -> str:
+    """Returns what a number is called."""
+    plain = score.rpartition("/")[2].removesuffix("_mean").replace("_", " ")
+    return TITLES.get(score) or plain
 
 
 def _curve(curve: Curve, subject: Subject, *, log: bool = False) -> list[Trace]:

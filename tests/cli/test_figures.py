@@ -1,0 +1,89 @@
+"""`syntony figures` and `syntony render`: what they write, and words without sense."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from syntony.cli import main
+
+
+def write_a_run(name: str = "one", **more: object) -> None:
+    Path(name).mkdir()
+    settings = {"system": "toy", "settings": {"rate": 0.1}} | more
+    (Path(name) / "settings.json").write_text(json.dumps(settings))
+    lines = [
+        json.dumps({"step": step, "seed": 0, "eval/return_mean": 0.1 * step})
+        for step in (0, 5, 10)
+    ]
+    (Path(name) / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
+def test_figures_are_in_the_runs_folder(kind: str, capsys: pytest.CaptureFixture[str]):
+    write_a_run()
+    words = (
+        ["figures", "one"] if kind == "svg" else ["figures", "one", "--format", kind]
+    )
+    assert main(words) == 0
+    first, note = capsys.readouterr().out.splitlines()
+    assert first == f"one/figures/learning_curve.{kind}"
+    assert Path(first).stat().st_size > 1000
+    # Why there is nothing else.
+    assert note.startswith("note: one")
+
+
+def test_names_with_html_in_them_are_only_text(capsys: pytest.CaptureFixture[str]):
+    hostile = "<script>alert(1)</script>$x_1"
+    write_a_run("one", task={"id": hostile})
+    assert main(["figures", "one"]) == 0
+    file = capsys.readouterr().out.splitlines()[0]
+    assert "<script" not in Path(file).read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("figures", "Missing from syntony figures: RUN"),
+        ("figures nowhere", "there is no run nowhere; expected a run's folder"),
+        ("figures .", ". is not the folder of a run: no settings.json"),
+        ("figures one --format jpg", "--format: unknown value 'jpg'; did you mean"),
+        ("figures one --fromat png", "unknown flag '--fromat'; did you mean"),
+        ("figures one two", "'two' is one word too many"),
+        ("figures empty", "empty cannot be drawn: nothing has been measured in it"),
+        ("figures damaged", "damaged/metrics.jsonl is damaged in line 2"),
+        ("figures full", "cannot write to full/figures: "),
+        ("render", "Missing from syntony render: RUN"),
+        ("render nowhere", "there is no run nowhere; expected a run's folder"),
+        ("render one --episodes many", "--episodes: 'many' is not a whole number"),
+        ("render one --fps fast", "--fps: 'fast' is not a number"),
+        ("render toys", "toys is a toy, which has no team to render"),
+    ],
+)
+def test_bad_words(words: str, expected: str, capsys: pytest.CaptureFixture[str]):
+    for name in ("one", "empty", "damaged", "full"):
+        write_a_run(name)
+    Path("empty/metrics.jsonl").unlink()
+    Path("damaged/metrics.jsonl").write_text('{"step": 0, "seed": 0}\n{"step": 1,\n')
+    Path("full/figures").touch()
+    if "toys" in words:
+        assert main(["train", "toy", "--steps", "9", "--quiet", "--out", "toys"]) == 0
+    assert main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("syntony: ")
+    assert err.count("\n") == 1
+    assert expected in err
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("figures", ["RUN", "svg|pdf|png", "default: svg"]),
+        ("render", ["RUN", "FILE.gif", "--fps FLOAT", "--most-steps INT"]),
+    ],
+)
+def test_help(command: str, expected: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(text in out for text in expected)
