@@ -5,9 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from syntony.study import demo_link, demo_team
+from syntony.study.report import report
 
 NEXT = """
 Next:
+  syntony render {infer} --out team.gif
   syntony evaluate {transmit} --snr-db 0:12:1
   syntony train link --channel rayleigh
   syntony train smpe --task Foraging-2s-8x8-3p-2f-coop --seeds 2
@@ -28,4 +30,9 @@ def demo(path: Path) -> None:
     demo_link.demo(transmit)
     console.print()
     demo_team.demo(infer)
-    console.print(NEXT.format(transmit=transmit))
+    page = path / "report.html"
+    if not page.is_file():
+        console.print("\nwriting a report of both")
+        report([str(infer), str(transmit)], page)
+    console.print(f"\nBoth in one page, to be opened in a browser: {page}")
+    console.print(NEXT.format(infer=infer, transmit=transmit))

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from syntony.run.train import train
-from syntony.study.link import draw, evaluate_link
+from syntony.study.link import evaluate_link
+from syntony.study.run_figures import draw, remember
 from syntony.systems.link import Link
 from syntony.systems.schedule import Schedule
 
@@ -43,7 +44,8 @@ def demo(path: Path, *, link: Link | None = None, steps: int = STEPS) -> None:
         )
         console.print("measuring and drawing")
         found = evaluate_link(run, SNRS_DB, cap=CAP)
-        draw(run, found, path / "figures")
+        remember(run, found)
+        draw(path)
         # Written last: where it is, everything is.
         result.write_text(json.dumps(found))
     show(console, path, json.loads(result.read_text()))
@@ -67,4 +69,4 @@ def show(console: Console, path: Path, found: dict[str, Any]) -> None:
     console.print(f"\nPictures, each as PNG and SVG, in {path / 'figures'}:")
     console.print("  bler            errors over SNR, beside other codes and bounds")
     console.print("  constellation   what is sent in each of the four channel uses")
-    console.print("  training        how the error rate fell")
+    console.print("  training        how the error rate fell; losses: by what")

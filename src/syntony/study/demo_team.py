@@ -16,10 +16,7 @@ from syntony.equations.statistics import bootstrap_interval
 from syntony.run.lanes import keys
 from syntony.run.load import assess
 from syntony.run.train import train
-from syntony.study import figures
-from syntony.study.boards import boards_of
-from syntony.study.curves import read_curve
-from syntony.study.episodes import believe, typical_episode
+from syntony.study.run_figures import draw
 from syntony.systems.smpe import Smpe, SmpeState
 from syntony.tasks.foraging import Foraging
 from syntony.tasks.rollout import rollout
@@ -62,7 +59,7 @@ def demo(path: Path, *, task: Foraging = TASK, steps: int = STEPS) -> None:
         run = train(system, steps=steps, seeds=SEEDS, out=path)
         console.print("measuring and drawing")
         scores = measure(system, run.states)
-        draw(path, task, system, run.states[0])
+        draw(path)
         # Written last: where it is, everything is.
         result.write_text(json.dumps({name: s._asdict() for name, s in scores.items()}))
     show(console, path, json.loads(result.read_text()))
@@ -103,30 +100,6 @@ def score(returns: list[Float[np.ndarray, "_"]]) -> Score:
     return Score(float(samples.mean()), *bootstrap_interval(samples))
 
 
-def draw(path: Path, task: Foraging, system: Smpe, state: SmpeState) -> None:
-    """Draws how the team learned, how it acts, and what one of it believes."""
-    folder = path / "figures"
-    curve = figures.learning_curves({"SMPE²": read_curve(path)}, title=task.id)
-    figures.save(curve, folder / "learning_curve")
-
-    episode = typical_episode(system, state, keys(0).assess)
-    boards = boards_of(episode.states)
-    title = "An episode of the trained team, of 31 the one of median length"
-    film = figures.film_strip(task, boards, episode.returns, title=title)
-    figures.save(film, folder / "episode")
-
-    middle = episode.steps // 2
-    belief = jax.device_get(believe(system, state, jnp.asarray(episode.obs[middle])))
-    panel = figures.belief_panel(
-        *(belief.others[0], belief.belief[0], belief.weights[0]),
-        task=task,
-        board=boards[middle],
-        agent=0,
-        title=f"What agent 1 believes at step {middle}",
-    )
-    figures.save(panel, folder / "beliefs")
-
-
 def show(console: Console, path: Path, scores: dict[str, dict[str, float]]) -> None:
     """Prints the result, what it means, and what to do next."""
     table = Table("team", box=None, pad_edge=False)
@@ -142,5 +115,6 @@ def show(console: Console, path: Path, scores: dict[str, dict[str, float]]) -> N
     )
     console.print(f"\nPictures, each as PNG and SVG, in {path / 'figures'}:")
     console.print("  learning_curve  how the return grew")
+    console.print("  losses          what was descended; bonus: what novelty paid")
     console.print("  episode         the team at work; a tint is what an agent sees")
     console.print("  beliefs         what one agent believes that the other sees")
