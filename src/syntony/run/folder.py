@@ -20,6 +20,7 @@ UNBORN = {".lock", "checkpoints", f"settings.json{PART}"}
 """All that a run can leave that was killed before its settings were written."""
 MOST_BYTES = 2**20
 """Of settings: a thousand times what any run has."""
+MOST_DIGITS = 20
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Folder:
         self._refuse_links()
         try:
             with opened(self.settings, MOST_BYTES) as file:
-                settings = json.loads(file.read())
+                settings = json.loads(file.read(), parse_int=_whole)
         except BadInput:
             raise
         except (OSError, ValueError, RecursionError) as failure:
@@ -145,6 +146,13 @@ class Folder:
         for folder in (self.path, self.checkpoints, self.history):
             for part in folder.glob(f"*{PART}"):
                 part.unlink()
+
+
+def _whole(text: str) -> int:
+    # A longer one is no setting, and too large for what settings are turned into.
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
 
 
 def next_free(parent: Path, name: str) -> Path:

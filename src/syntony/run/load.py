@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -31,6 +32,8 @@ Episodes = dict[str, Shaped[np.ndarray, " samples"]]
 """One number an episode, for each score."""
 BATCH = 500
 """Most episodes that are lived side by side when a run is evaluated."""
+MOST_LETTERS = 300
+"""Of a complaint about settings."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,9 @@ def plan_of(folder: Folder, system: System | None) -> Plan:
     try:
         return understand(settings, system)
     except BadInput as failure:
-        raise BadInput(f"{folder.settings}: {failure}") from None
+        # It may quote what somebody wrote, of any length.
+        said = textwrap.shorten(str(failure), MOST_LETTERS)
+        raise BadInput(f"{folder.settings}: {said}") from None
 
 
 def moved(system: System, task: Task) -> System:

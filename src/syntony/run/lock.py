@@ -8,14 +8,16 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from syntony.errors import BadInput
 from syntony.run.reading import opened
 
 MOST_BYTES = 1000
 """Of a lock's text."""
-RELEASED = "free\n"
+FINISHED: Literal["finished"] = "finished"
+STOPPED: Literal["stopped"] = "stopped"
+"""What is left in a lock that was released: how its holder ended."""
 
 
 class Holder(NamedTuple):
@@ -55,10 +57,12 @@ def held(path: Path) -> Iterator[None]:
             raise BadInput(_in_use(path)) from None
         me = Holder(os.getpid(), socket.gethostname(), os.fstat(descriptor).st_ino)
         _write(descriptor, json.dumps(me._asdict()) + "\n")
+        left: str = STOPPED
         try:
             yield
+            left = FINISHED
         finally:
-            _write(descriptor, RELEASED)
+            _write(descriptor, left + "\n")
     finally:
         os.close(descriptor)
 
@@ -71,15 +75,18 @@ def holder_of(path: Path) -> Holder | None:
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     whole = type(holder.pid) is int and type(holder.inode) is int and holder.pid > 0
-    return holder if whole and isinstance(holder.host, str) else None
+    named = isinstance(holder.host, str) and holder.host.isprintable()
+    return holder if whole and named else None
 
 
-def released(path: Path) -> bool:
-    """Returns whether who held a lock last said that it was done."""
+def left_as(path: Path) -> Literal["finished", "stopped"] | None:
+    """Returns how who held a lock last ended; None if it did not say."""
     try:
-        return _text(path) == RELEASED
+        said = _text(path).strip()
     except (OSError, ValueError):
-        return False
+        return None
+    # Compared one by one: a type checker then knows which it is.
+    return FINISHED if said == FINISHED else STOPPED if said == STOPPED else None
 
 
 def _in_use(path: Path) -> str:
