@@ -20,7 +20,7 @@ from syntony.run.stop import Interrupted, TrainingDiverged
 
 COMMANDS = (
     *("compare", "demo", "evaluate", "figures", "list"),
-    *("render", "report", "resume", "train"),
+    *("render", "report", "resume", "train", "watch"),
 )
 """Each is a module here with a function `run`."""
 

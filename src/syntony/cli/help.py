@@ -10,6 +10,7 @@ Machines that learn to work together when what lies between them is unknown.
                          smpe, maa2c, mappo, ia2c, ippo, qmix, vdn
   train link             train a transmitter and a receiver over an unknown channel
   resume RUN             let a run go on where it stopped
+  watch RUN              follow a run in the terminal
   evaluate RUN           measure what a run has learned
   compare RUN...         which runs are better, and how sure that is
   report RUN...          one HTML file that shows what runs have learned
@@ -58,6 +59,8 @@ goes on where it stopped.
   --eval-every INT       steps from one evaluation to the next
   --eval-episodes INT    episodes of an evaluation; blocks, of a link
   --quiet                show nothing
+  --tensorboard          write to tensorboard/ in the run folder as well
+  --wandb                log to Weights & Biases as well
 
 Every constant of a system is an option too: syntony train link --help
 """
