@@ -33,8 +33,10 @@ def test_figures_are_in_the_runs_folder(kind: str, capsys: pytest.CaptureFixture
     assert note.startswith("note: one")
 
 
-def test_names_with_html_in_them_are_only_text(capsys: pytest.CaptureFixture[str]):
-    hostile = "<script>alert(1)</script>$x_1"
+def test_names_with_html_or_tex_in_them_are_only_text(
+    capsys: pytest.CaptureFixture[str],
+):
+    hostile = r"<script>alert(1)</script> $\frac{$"
     write_a_run("one", task={"id": hostile})
     assert main(["figures", "one"]) == 0
     file = capsys.readouterr().out.splitlines()[0]

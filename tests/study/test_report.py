@@ -173,6 +173,26 @@ def test_half_a_run_is_curves_alone(runs: dict[str, Path], tmp_path: Path):
     assert "Nothing has been measured yet." in report([str(folder)]).read_text()
 
 
+def test_numbers_with_html_in_their_names_are_only_named(
+    runs: dict[str, Path], tmp_path: Path
+):
+    folder = copied(runs["team"], tmp_path / "odd")
+    lines = [{"step": n, "seed": 0, f"train/{HOSTILE}": float(n)} for n in (0, 1)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "metrics.jsonl").write_text(text)
+    found = Page(report([str(folder)]).read_text())
+    assert not found.handlers
+    assert "img" not in {tag for tag, _ in found.tags}
+
+
+def test_half_a_run_beside_a_whole_one(runs: dict[str, Path], tmp_path: Path):
+    folder = copied(runs["link"], tmp_path / "half")
+    text = report([str(runs["plain"]), str(folder)], tmp_path / "x.html").read_text()
+    assert "Team: plain" in text
+    assert "Link: half" not in text
+    assert "half: only what was measured is shown; " in text
+
+
 def test_settings_of_another_version_are_curves_alone(
     runs: dict[str, Path], tmp_path: Path
 ):

@@ -9,7 +9,7 @@ from jaxtyping import Array, Key
 
 import syntony
 from syntony.study.features import features, lenses
-from syntony.study.scenes import scene
+from syntony.study.scenes import is_drawn, scene
 from syntony.tasks.host import Blank
 
 TASKS = [
@@ -102,8 +102,25 @@ def test_shelves_of_a_warehouse_are_all_there(key: Key[Array, ""]):
     assert len(asked) == task.requests
 
 
+def test_the_word_that_was_said_is_the_solid_one(key: Key[Array, ""]):
+    task, states, _ = begun("SpeakerListener", key)
+    said = states._replace(word=np.array([[0.0, 0.0, 1.0]]))
+    for told, solid in ((states, ""), (said, "c")):
+        found = scene(task, told, 1)
+        assert found is not None
+        _, top, width, height = found["box"]
+        words = [s for s in found["moments"][0] if s.get("text") in (*"abc",)]
+        assert "".join(s["text"] for s in words if s["opacity"] == 1.0) == solid
+        assert all(s["y"] + s["side"] / 2 < top + height for s in words)
+        # What is below the square plane is the speaker's.
+        (speaker,) = [s for s in found["moments"][0] if s.get("agent") == 0]
+        assert speaker["y"] - speaker["r"] > top + width
+
+
 def test_of_other_tasks_numbers_are_numbered():
     task = Blank(id="x", agents=2, actions=2, obs_size=2, time_limit=3)
     assert [f.words for f in features(task)[1]] == ["feature 1", "feature 2"]
     assert lenses(task) is None
     assert scene(task, None, 3) is None
+    assert not is_drawn(task)
+    assert all(is_drawn(syntony.task(id)) for id in TASKS)
