@@ -76,6 +76,7 @@ def test_whole_numbers_are_floats_where_floats_belong():
         ({"turns": [1]}, "turns has 1 values; expected 2"),
         ({"turns": 1}, "turns is 1; expected a list"),
         ({"turns": [1, 2.5]}, r"turns\[1\] is 2.5; expected a whole number"),
+        ({"turns": [1, 2**31]}, r"turns\[1\] is 2147483648; expected at most 2,147"),
         ({"name": 1}, "name is 1; expected text"),
         ({"on": 1}, "on is 1; expected true or false"),
         ({"limit": "x"}, "limit is 'x'; expected a number"),

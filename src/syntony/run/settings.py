@@ -15,6 +15,8 @@ from syntony.tasks.task import Task
 Record = TypeVar("Record")
 NAMED = {Task: task, Channel: exact}
 """What is known by an id, and what turns the id back into its record."""
+MOST = 2**31 - 1
+"""JAX counts in 32 bits."""
 
 
 def encode(record: Any) -> dict[str, Any]:
@@ -115,6 +117,8 @@ def _decode_plain(hint: Any, value: Any, where: str) -> Any:
     number = float(value) if hint is float and type(value) is int else value
     if type(number) is not hint:
         raise BadInput(f"{where} is {value!r}; expected {_words(hint)}")
+    if type(number) is int and abs(number) > MOST:
+        raise BadInput(f"{where} is {value!r}; expected at most {MOST:,}")
     if isinstance(number, float) and not math.isfinite(number):
         raise BadInput(f"{where} is {value!r}; expected a finite number")
     return number
