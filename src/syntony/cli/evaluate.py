@@ -79,7 +79,8 @@ def _evaluate_team(loaded: Any, asked: Evaluate) -> None:
 
 
 def _evaluate_link(loaded: Any, asked: Evaluate) -> None:
-    from syntony.study.link import draw, evaluate_link
+    from syntony.study.link import evaluate_link
+    from syntony.study.run_figures import draw, remember
 
     if asked.task is not None:
         raise BadInput(f"{asked.run} is a link, which has no task; leave out --task")
@@ -92,7 +93,8 @@ def _evaluate_link(loaded: Any, asked: Evaluate) -> None:
         print(json.dumps(found, allow_nan=False))
         return
     _print_link(found)
-    for path in draw(loaded, found, Path(asked.run) / "figures"):
+    remember(loaded, found)
+    for path in draw(Path(asked.run)):
         print(path)
 
 

@@ -55,7 +55,7 @@ def believe(system: Smpe, state: SmpeState, obs: Float[Array, "*batch N O"]) -> 
 
 
 def typical_episode(
-    system: Smpe, state: SmpeState, key: Key[Array, ""], episodes: int = 31
+    system: Team, state: Any, key: Key[Array, ""], episodes: int = 31
 ) -> Episode:
     """Returns the episode of median length among so many."""
     return typical(lived(system, state, key, episodes))

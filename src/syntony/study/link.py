@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,9 +18,8 @@ from syntony.run.journal import Line
 from syntony.run.lanes import keys
 from syntony.run.load import Run
 from syntony.run.plan import describe, world_of
-from syntony.study import bler, figures, link_figures
+from syntony.study import bler
 from syntony.study.bler import CAP, WANTED, Detector, Tally
-from syntony.study.curves import read_curve
 from syntony.study.evaluate import over_seeds
 from syntony.systems.classical import Code, baselines, label_bits
 from syntony.systems.link import Link
@@ -85,28 +83,6 @@ def evaluate_link(
             for i, channel in enumerate(channels)
         ],
     }
-
-
-def draw(run: Run, found: dict[str, Any], folder: Path) -> list[Path]:
-    """Draws error rates, codewords and training of a link; returns the files."""
-    link = run.system
-    assert isinstance(link, Link)
-    title = f"{found['channel']}, {link.messages} messages in {link.uses} uses"
-    codebook = run.transmit(np.arange(link.messages))
-    drawn = {
-        "constellation": link_figures.constellation(codebook, title=title),
-        "training": link_figures.convergence(
-            {f"{link.gradient} gradient": read_curve(run.path, "eval/bler")},
-            title=title,
-        ),
-    }
-    if len(found["points"]) > 1:
-        drawn["bler"] = link_figures.error_rates(found, title=title)
-    return [
-        path
-        for name, figure in drawn.items()
-        for path in figures.save(figure, folder / name)
-    ]
 
 
 def bounds(link: Link, channel: Channel) -> dict[str, float]:

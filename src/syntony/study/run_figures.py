@@ -16,7 +16,7 @@ from syntony.run.load import Run
 from syntony.run.progress import title
 from syntony.study import figures, files, link_figures
 from syntony.study.curves import Curve
-from syntony.study.episodes import believe, lived, typical
+from syntony.study.episodes import believe, typical_episode
 from syntony.study.report_curves import curve_of, words_of
 from syntony.study.report_runs import Subject, subjects
 from syntony.study.scenes import is_drawn, scene
@@ -109,7 +109,7 @@ def _of_episode(run: Run, notes: list[str]) -> Iterator[Picture]:
         return
     seed = run.plan.seed
     state = run.states[seed]
-    episode = typical(lived(system, state, keys(seed).assess, EPISODES))
+    episode = typical_episode(system, state, keys(seed).assess, EPISODES)
     above = scene(system.task, episode.states, episode.steps + 1)
     assert above is not None
     heading = (
