@@ -1,9 +1,9 @@
-"""How fast do SMPE² and MAA2C train, and what share of the machine's limit is that?
+"""How fast do teams train, and what share of the machine's limit is that?
 
 Each measurement is a process of its own, so that peak memory and compile time are its
 own too. Everything of training is included (bursts, bonus), evaluation is left out.
 
-    python benchmarks/training_speed.py [--csv FILE]
+    python benchmarks/training_speed.py [--csv FILE] [TASK ...]
 
 The limit: the products that the algorithm cannot do without, at the rate of a large
 matrix product on all cores. The FLOPs of a step are counted layer by layer below:
@@ -12,19 +12,22 @@ forward, twice that backward, and no product more than once.
 
 import argparse
 import csv
+import itertools
 import json
 import resource
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-TASK = "Foraging-2s-8x8-3p-2f-coop"
-UPDATES = 60
+TASKS = ("Foraging-2s-8x8-3p-2f-coop", "SimpleSpread-3", "rware-tiny-4ag-hard")
+SYSTEMS = ("smpe", "maa2c")
+STEPS = 90_000
+"""Environment steps that are timed for each seed, after a third as many unmeasured."""
 COLUMNS = (
+    "task",
     "system",
     "seeds",
     "steps_per_s",
@@ -39,16 +42,18 @@ COLUMNS = (
 def main() -> None:
     """Measures each system with one seed and with two, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", default=TASKS, metavar="TASK")
     parser.add_argument("--csv", type=Path, help="also write the table here")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        system, seeds = arguments.one
-        print(json.dumps(measure(system, int(seeds))))
+        task, system, seeds = arguments.one
+        print(json.dumps(measure(task, system, int(seeds))))
         return
-    rows = [alone(system, seeds) for system in ("smpe", "maa2c") for seeds in (1, 2)]
-    for row in rows:
-        print("  ".join(f"{name} {row[name]}" for name in COLUMNS))
+    rows = []
+    for measured in itertools.product(arguments.tasks, SYSTEMS, (1, 2)):
+        rows.append(alone(*measured))
+        print("  ".join(f"{name} {rows[-1][name]}" for name in COLUMNS), flush=True)
     if arguments.csv:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.writer(file)
@@ -56,14 +61,14 @@ def main() -> None:
             writer.writerows([row[name] for name in COLUMNS] for row in rows)
 
 
-def alone(system: str, seeds: int) -> dict[str, Any]:
+def alone(task: str, system: str, seeds: int) -> dict[str, Any]:
     """Measures in a fresh process."""
-    command = [sys.executable, __file__, "--one", system, str(seeds)]
+    command = [sys.executable, __file__, "--one", task, system, str(seeds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def measure(name: str, seeds: int) -> dict[str, Any]:
+def measure(id: str, name: str, seeds: int) -> dict[str, Any]:
     """Trains for a while, as `syntony train` does, and returns a row of the table."""
     import jax
     import numpy as np
@@ -73,7 +78,8 @@ def measure(name: str, seeds: int) -> dict[str, Any]:
     from syntony.study.presets import preset
     from syntony.tasks.ids import task
 
-    learner: Any = preset(name, "paper", task(TASK))
+    learner: Any = preset(name, "paper", task(id))
+    updates = max(1, STEPS // 3 // (learner.environments * learner.task.time_limit))
     crew = workers(seeds)
     began = time.perf_counter()
     programs = compile_programs(learner, 100, crew[0])
@@ -86,18 +92,19 @@ def measure(name: str, seeds: int) -> dict[str, Any]:
 
     def begin(seed: int) -> Any:
         key = jax.device_put(jax.random.key(seed), crew[0])
-        return learn(programs.begin(learner, key), UPDATES)
+        return learn(programs.begin(learner, key), updates)
 
     with ThreadPoolExecutor(len(crew)) as pool:
         states = list(pool.map(begin, range(seeds)))
         before = sum(step for _, step in states)
         began = time.perf_counter()
-        states = list(pool.map(lambda s: learn(s[0], 3 * UPDATES), states))
+        states = list(pool.map(lambda s: learn(s[0], 3 * updates), states))
         seconds = time.perf_counter() - began
         rate = (sum(step for _, step in states) - before) / seconds
     flops = flops_per_step(learner, name)
     gflops = sgemm_gflops()
     return {
+        "task": id,
         "system": name,
         "seeds": seeds,
         "steps_per_s": round(rate),
@@ -138,7 +145,7 @@ def flops_per_step(learner: Any, name: str) -> float:
 
 def layers(*sizes: int) -> int:
     """Returns the FLOPs of a perceptron, for one row."""
-    return sum(product(a, b) for a, b in pairwise(sizes))
+    return sum(product(a, b) for a, b in itertools.pairwise(sizes))
 
 
 def product(size_in: int, size_out: int) -> int:
