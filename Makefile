@@ -5,7 +5,6 @@ READY := .venv/.ready
 
 # `make test SLOW=1` adds the checks that learn for minutes.
 SLOW ?=
-MARKERS := $(if $(SLOW),,-m "not slow")
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -16,11 +15,12 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
-demo: $(READY)  ## Train a small team and show what it learned (a minute or two)
+demo: $(READY)  ## Train a link and a small team, and report what they learned (a few minutes)
 	@$(BIN)/syntony demo
 
 test: $(READY)  ## Run the tests; SLOW=1 adds those that take minutes
-	@$(BIN)/pytest --quiet --numprocesses 2 $(MARKERS)
+	@$(BIN)/pytest --quiet --numprocesses 2 -m "not slow"
+	@$(if $(SLOW),$(BIN)/pytest --quiet --numprocesses 2 -m slow)
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check --quiet .
