@@ -27,9 +27,9 @@ from syntony.study.groups import settings_of
 BARS = "▁▂▃▄▅▆▇█"
 BAR = 24
 """Characters of the bar that says how much is done."""
-WIDTHS = (10, 60)
+WIDTHS = (6, 60)
 """Characters of a curve, at least and at most."""
-BESIDE = 66
+BESIDE = 74
 """Characters that stand beside a curve."""
 MOST_ROWS = 24
 """Curves that are shown: what a small terminal has room for."""
