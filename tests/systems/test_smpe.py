@@ -307,6 +307,26 @@ def test_a_burst_reads_only_what_was_lived(state):
     assert differs(a.decoder, state.beliefs.decoder)
 
 
+def test_what_is_hardly_ever_there_does_not_blow_beliefs_up(state):
+    def rare(moments):
+        return moments._replace(var=moments.var.at[..., 0].set(1e-12))
+
+    replay = state.beliefs.replay
+    obs = replay.obs.at[..., 0].add(1.0)
+    beliefs = state.beliefs._replace(
+        pooled=rare(state.beliefs.pooled),
+        each=rare(state.beliefs.each),
+        replay=replay._replace(obs=obs),
+    )
+    settings = dataclasses.replace(small().beliefs, minibatches=20)
+    after = jax.jit(burst)(settings, beliefs, jax.random.key(0))
+    memory = (after.coder_memory, after.filter_memory)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((after.encoder, memory)))
+    assert np.isfinite(after.losses).all()
+    _, log_var = beliefs.encode(obs)
+    assert largest(log_var) < 10.0
+
+
 def test_ablations_leave_their_networks_alone():
     smpe = small(
         beliefs={"filters": False}, novelty={"hashed": "mean"}, standard_critic=False
