@@ -37,7 +37,8 @@ def n_step_targets(
     last = jnp.zeros_like(terminated).at[-1].set(True)
     at_cut = jnp.where(terminated, 0.0, next_values)
     target = values
-    for _ in range(n):  # the (m+1)-step target from the m-step target
+    # The (m+1)-step target from the m-step target; none is longer than the episode.
+    for _ in range(min(n, len(rewards))):
         following = jnp.concatenate([target[1:], next_values[-1:]])
         following = jnp.where(terminated | truncated | last, at_cut, following)
         target = rewards + gamma * following
