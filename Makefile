@@ -19,7 +19,7 @@ demo: $(READY)  ## Train a link and a small team, and report what they learned (
 	@$(BIN)/syntony demo
 
 test: $(READY)  ## Run the tests; SLOW=1 adds those that take minutes
-	@$(BIN)/pytest --quiet --numprocesses 2 -m "not slow"
+	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow"
 	@$(if $(SLOW),$(BIN)/pytest --quiet --numprocesses 2 -m slow)
 
 lint: $(READY)  ## Check style and types

@@ -9,6 +9,7 @@ from syntony.systems.schedule import Schedule
 LINK = Link(messages=4, uses=1, hidden=8, schedule=Schedule(batch=32, horizon=30))
 
 
+@pytest.mark.slow
 def test_demo_shows_its_result_and_shows_it_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jaxtyping import Array, Key
 
 from syntony.networks.agents import teammates
@@ -14,6 +15,7 @@ TASK = Foraging(size=5, players=2, foods=1, sight=1, coop=True, time_limit=9)
 SYSTEM = Smpe(task=TASK, backbone=Backbone(hidden=4), beliefs=Beliefs(latent=3))
 
 
+@pytest.mark.slow
 def test_an_episode_is_seen_from_above_as_from_inside(key: Key[Array, ""]):
     init_key, key = jax.random.split(key)
     episode = typical_episode(SYSTEM, SYSTEM.init(init_key), key, episodes=3)

@@ -80,6 +80,7 @@ def test_too_few_draws_say_so():
     assert np.isnan(quality(draws, noisy(right, 1.0, 100, 0)).size.value)
 
 
+@pytest.mark.slow
 def test_draws_are_the_links_own_gradients():
     state = LINK.init(jax.random.key(0))
     link = with_estimator(LINK, ESTIMATORS["paper"])
@@ -98,6 +99,7 @@ def test_every_estimator_is_one_a_link_can_have():
         assert with_estimator(LINK, estimator).gradient == estimator.gradient
 
 
+@pytest.mark.slow
 def test_links_learn_as_long_as_they_are_told():
     state = learned(LINK, LINK.init(jax.random.key(0)), 3)
     assert int(state.iterations) == 3

@@ -174,6 +174,7 @@ def test_ppo_is_held_by_the_policy_that_acted():
     assert distance(0.0) < 0.8 * distance(10.0)
 
 
+@pytest.mark.slow
 def test_the_last_action_is_seen():
     system = small(Ia2c, last_action=True)
     state = init(system, jax.random.key(0))

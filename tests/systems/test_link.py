@@ -343,6 +343,7 @@ def journal(path: Path):
     return [{n: x for n, x in line.items() if n != "wall_s"} for line in lines]
 
 
+@pytest.mark.slow
 def test_parts_make_the_whole_which_ends_when_nothing_more_is_learned(tmp_path):
     # The first window is the best so far; no other is a hundred times better.
     link = with_schedule(TINY, patience=3, window=2, progress=0.99)

@@ -73,6 +73,7 @@ def test_the_clipped_gradient_starts_as_the_plain_one():
     np.testing.assert_allclose(clipped, plain, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_epoch_of_ppo_is_a_step_of_a2c():
     a2c = Maa2c(task=TASK, backbone=SMALL)
     ppo = Maa2c(
