@@ -41,6 +41,8 @@ class Beliefs:
     """Weigh the teammates' features; without, every weight is one (ablation)."""
     filter_layers: int = 3
     """Linear layers of a filter."""
+    filter_hidden: int = 0
+    """Width of a filter's inner layers; 0: as many as it gives weights."""
     filter_floor: float = 0.0
     """Weights are cut off below this value."""
     lambda_rec: float = 0.5
@@ -76,6 +78,8 @@ class Beliefs:
         for name in (*counts, "slow_every", "replay"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected at least 1")
+        if self.filter_hidden < 0:
+            raise BadInput(f"filter_hidden is {self.filter_hidden}; expected 0 or more")
         rates = ("belief_lr", "filter_lr", "filter_critic_lr")
         for name in (*rates, "lambda_rec", "lambda_norm", "lambda_kl"):
             if not getattr(self, name) >= 0.0:
@@ -89,6 +93,8 @@ class Beliefs:
         """Returns beliefs that know nothing yet."""
         encoder_key, decoder_key, filter_key = jax.random.split(key, 3)
         others_size = (task.agents - 1) * task.obs_size
+        hidden = self.filter_hidden or others_size
+        sizes = task.obs_size, others_size, self.filter_layers, hidden
         encoder = team(
             lambda key: Encoder(task.obs_size, self.latent, key=key),
             task.agents,
@@ -100,7 +106,7 @@ class Beliefs:
             decoder_key,
         )
         filters = team(
-            lambda key: Filter(task.obs_size, others_size, self.filter_layers, key=key),
+            lambda key: Filter(*sizes, key=key),
             task.agents,
             filter_key,
         )
