@@ -99,9 +99,14 @@ def write_summary(path: Path, contest: Contest, curves: Mapping[str, Curve]) -> 
                 if not near.any():
                     continue
                 scores = curve.scores[:, near].mean(axis=1)
-                row = [f"{x[0]:.3f}" for x in mean_over_seeds(scores[:, None])]
+                row = [known_as(x[0]) for x in mean_over_seeds(scores[:, None])]
                 paper = value_at(known[name], step)
                 writer.writerow((name, int(step), *row, len(scores), paper))
+
+
+def known_as(value: float) -> str:
+    """Returns a number; nothing of the interval that one seed does not have."""
+    return "" if np.isnan(value) else f"{value:.3f}"
 
 
 def value_at(curve: papers.Known | None, step: float) -> float | str:

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from syntony.equations.moments import EPSILON, standardise
+from syntony.equations.moments import EPSILON
 from syntony.networks.agents import each, teammates
-from syntony.systems.beliefs import filter_weights
+from syntony.systems.beliefs import filter_weights, normalised
 from syntony.systems.smpe import Smpe, SmpeState
 from syntony.systems.team import Team
 from syntony.tasks.rollout import Trajectory
@@ -46,7 +46,7 @@ def believe(system: Smpe, state: SmpeState, obs: Float[Array, "*batch N O"]) -> 
     mean, _ = beliefs.encode(obs)
     shift = teammates(beliefs.each.mean)
     scale = teammates(jnp.sqrt(beliefs.each.var) + EPSILON)
-    own = standardise(beliefs.pooled, obs)
+    own = normalised(beliefs.pooled, obs)
     return Belief(
         others=teammates(obs),
         belief=each(beliefs.decoder, mean) * scale + shift,

@@ -160,6 +160,22 @@ class BurstLosses(NamedTuple):
     weight: Float[Array, ""]
 
 
+CUT = 5.0
+"""Standard deviations beyond which an observation is cut off."""
+
+
+def normalised(
+    moments: Moments, obs: Float[Array, "*batch N O"]
+) -> Float[Array, "*batch N O"]:
+    """Returns standardised observations, cut off at five standard deviations.
+
+    Foraging and the particle worlds hardly have any beyond. In a warehouse what is
+    almost never there is 24 of them: encoders then learn little else, and what they
+    believe grows worse from ten million steps on.
+    """
+    return jnp.clip(standardise(moments, obs), -CUT, CUT)
+
+
 class BeliefState(NamedTuple):
     """All of the beliefs that training changes."""
 
@@ -181,7 +197,7 @@ class BeliefState(NamedTuple):
         self, obs: Float[Array, "*batch N O"]
     ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
         """Returns mean and log-variance of each agent's belief."""
-        return each(self.encoder, standardise(self.pooled, obs))
+        return each(self.encoder, normalised(self.pooled, obs))
 
 
 def filter_weights(
@@ -257,8 +273,8 @@ def draw_minibatches(
     draw_key, noise_key = jax.random.split(key)
     shape = (settings.minibatches, settings.minibatch)
     obs = draw(state.replay, draw_key, shape)
-    own = standardise(state.pooled, obs)
-    others = teammates(standardise(state.each, obs))
+    own = normalised(state.pooled, obs)
+    others = teammates(normalised(state.each, obs))
     # The slow filter stands still during the burst.
     w_slow = filter_weights(settings, state.slow_filter, own)
     # One draw serves all agents: no loss ever joins two of them.
@@ -325,7 +341,7 @@ def errors_about(
     """
     agents, size = obs.shape[-2:]
     mean, _ = state.encode(obs)
-    others = teammates(standardise(state.each, obs))
+    others = teammates(normalised(state.each, obs))
     wrong = (others - each(state.decoder, mean)) ** 2
     # Of judge j about its k-th teammate, who has the number k, or k + 1 from j on.
     by_mate = jnp.sum(wrong.reshape(*obs.shape[:-1], agents - 1, size), axis=-1)

@@ -50,6 +50,7 @@ from syntony.systems.beliefs import (
     burst,
     errors_about,
     filter_weights,
+    normalised,
     remember,
 )
 from syntony.systems.released import Released, bootstrap_at_last_step, padded
@@ -252,7 +253,7 @@ class Smpe(Team):
     ) -> Float[Array, "T E N Z"]:
         """Returns what the novelty of a time step is judged by."""
         if self.novelty.hashed == "observation":
-            return standardise(state.beliefs.pooled, obs)
+            return normalised(state.beliefs.pooled, obs)
         mean, log_var = state.beliefs.encode(obs)
         if self.novelty.hashed == "mean":
             return mean
@@ -298,7 +299,7 @@ class Smpe(Team):
         reward: Float[Array, "T E N"],
     ) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
         """Returns L^w_critic (eq. 6), which reaches the filters too, and G − V_k."""
-        own = standardise(state.beliefs.pooled, episodes.obs)
+        own = normalised(state.beliefs.pooled, episodes.obs)
         w = filter_weights(self.beliefs, filters, own)
         filtered = filtered_state(episodes.obs, teammates(episodes.obs), w)
         slow = state.filtered_judge.slow
