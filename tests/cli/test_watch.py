@@ -249,7 +249,7 @@ import sys
 from rich import console
 console.Console.is_terminal = property(lambda self: True)
 from syntony.cli import main
-sys.exit(main(["watch", "run", "--every", "0.1"]))
+sys.exit(main(["watch", "run", "--every", "30"]))
 """
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -261,6 +261,8 @@ sys.exit(main(["watch", "run", "--every", "0.1"]))
         seen = b""
         while b"seed 4" not in seen and process.poll() is None:
             seen += os.read(process.stdout.fileno(), 4096)
+        # Between two looks, where a watcher is nearly always.
+        time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=20)
     assert (process.returncode, error) == (0, b"")
