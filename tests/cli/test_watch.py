@@ -244,8 +244,10 @@ def test_bad_words(words: str, expected: str, capsys: pytest.CaptureFixture[str]
 
 def test_control_c_ends_it_quietly(tmp_path: Path):
     write()
+    # Tests that run in a shell's background inherit that it is ignored.
     code = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from rich import console
 console.Console.is_terminal = property(lambda self: True)
 from syntony.cli import main
