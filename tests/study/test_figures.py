@@ -1,5 +1,6 @@
 """Figures for print: what is in them, and that the same arrays give the same files."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ def test_learning_curves_show_mean_seeds_and_paper():
     assert len(axes.collections) == 1, "an interval for three seeds, none for two"
     # Scores and points reach from 0 to 1, with a margin of 5 %.
     assert axes.get_ylim() == pytest.approx((-0.05, 1.05))
+
+
+@pytest.mark.parametrize(
+    "draw", [figures.learning_curves, figures.panels, link_figures.convergence]
+)
+def test_names_are_no_tex(draw: Callable[..., Figure], tmp_path: Path):
+    name = r"$\nonsense$"
+    drawn = draw({name: curve(3)}, title=name)
+    (file,) = figures.save(drawn, tmp_path / "drawn", ["svg"])
+    assert file.stat().st_size > 0
 
 
 def test_panels_have_axes_of_their_own():

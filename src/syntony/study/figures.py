@@ -9,6 +9,7 @@ from jaxtyping import Float
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -38,12 +39,21 @@ def save(
 ) -> list[Path]:
     """Writes `path`.svg and so on, without date or version; returns the files."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _draw_names_as_they_are(figure)
     # No `with_suffix`: a name may hold a point.
     files = [path.with_name(f"{path.name}.{form}") for form in formats]
     with style.context(STYLE):
         for file in files:
             figure.savefig(file, metadata=NAMELESS[file.suffix])
     return files
+
+
+def _draw_names_as_they_are(figure: Figure) -> None:
+    """Keeps Matplotlib from reading TeX where users' names are: titles, legends."""
+    legends = [text for legend in figure.findobj(Legend) for text in legend.get_texts()]
+    titles = [axes.title for axes in figure.axes]
+    for text in [*figure.texts, *titles, *legends]:
+        text.set_parse_math(False)
 
 
 @style.context(STYLE)

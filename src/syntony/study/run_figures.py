@@ -86,14 +86,14 @@ def _of_team(subject: Subject, notes: list[str]) -> Iterator[Picture]:
         yield (
             "learning_curve",
             figures.learning_curves(
-                {_literal(subject.system): curve},
-                title=_literal(subject.world),
+                {subject.system: curve},
+                title=subject.world,
                 ylabel=f"{title(score)} of an episode",
             ),
         )
     for name, scores in (("losses", _losses(subject)), ("bonus", BONUS)):
         if curves := _curves(subject, scores):
-            heading = _literal(f"{subject.system} on {subject.world}")
+            heading = f"{subject.system} on {subject.world}"
             yield name, figures.panels(curves, title=heading)
     if subject.run is not None:
         yield from _of_episode(subject.run, notes)
@@ -135,12 +135,12 @@ def _of_episode(run: Run, notes: list[str]) -> Iterator[Picture]:
 
 
 def _of_link(subject: Subject, notes: list[str]) -> Iterator[Picture]:
-    heading = _literal(subject.world)
+    heading = subject.world
     if {"messages", "uses"} <= subject.constants.keys():
         size = "{messages} messages in {uses} uses".format(**subject.constants)
-        heading += _literal(f", {size}")
+        heading += f", {size}"
     if curve := curve_of(subject, "eval/bler"):
-        name = _literal(f"{subject.constants.get('gradient', 'its')} gradient")
+        name = f"{subject.constants.get('gradient', 'its')} gradient"
         yield "training", link_figures.convergence({name: curve}, title=heading)
     if curves := _curves(subject, _losses(subject)):
         yield (
@@ -181,9 +181,4 @@ def _losses(subject: Subject) -> list[str]:
 def _curves(subject: Subject, scores: Sequence[str]) -> dict[str, Curve]:
     """Returns those that were measured, by what they are called."""
     found = {words_of(score): curve_of(subject, score) for score in scores}
-    return {_literal(name): curve for name, curve in found.items() if curve is not None}
-
-
-def _literal(text: str) -> str:
-    """Returns a text that is drawn as it is: Matplotlib reads some of TeX."""
-    return text.replace("$", r"\$")
+    return {name: curve for name, curve in found.items() if curve is not None}
