@@ -135,8 +135,7 @@ def flops_per_step(learner: Any, name: str) -> float:
         others = (agents - 1) * size
         encoder = layers(size, latent, latent, 2 * latent)
         decoder = layers(latent, latent, latent, others)
-        inner = [beliefs.filter_hidden or others] * (beliefs.filter_layers - 1)
-        filters = layers(size, *inner, others)
+        filters = layers(*beliefs.filter_sizes(task))
         sample = 3 * (encoder + decoder + filters) + filters
         samples = beliefs.minibatches * beliefs.minibatch / beliefs.burst_every
         hashing = product(latent, learner.novelty.bits)

@@ -39,7 +39,7 @@ def test_unrolled_actor_is_the_actor_step_by_step(key):
 
 def test_filter_weights_lie_between_zero_and_one(key):
     own = 100.0 * jax.random.normal(key, (50, 4))
-    filters = Filter(4, 9, 3, 7, key=jax.random.key(1))
+    filters = Filter(4, 7, 7, 9, key=jax.random.key(1))
     shapes = [linear.weight.shape for linear in filters.mlp.layers]
     assert shapes == [(4, 7), (7, 7), (7, 9)]
     w = filters(own)

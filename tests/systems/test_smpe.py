@@ -307,6 +307,13 @@ def test_a_burst_reads_only_what_was_lived(state):
     assert differs(a.decoder, state.beliefs.decoder)
 
 
+def test_filters_are_as_wide_as_they_are_told():
+    size = TASK.obs_size
+    assert small().beliefs.filter_sizes(TASK) == (size, *[2 * size] * 3)
+    narrow = small(beliefs={"filter_hidden": 5, "filter_layers": 2}).beliefs
+    assert narrow.filter_sizes(TASK) == (size, 5, 2 * size)
+
+
 def test_what_is_hardly_ever_there_does_not_blow_beliefs_up(state):
     def rare(moments, var=1e-12):
         return moments._replace(var=moments.var.at[..., 0].set(var))

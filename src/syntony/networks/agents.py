@@ -95,16 +95,9 @@ class Filter(eqx.Module):
 
     mlp: Mlp
 
-    def __init__(
-        self,
-        obs_size: int,
-        others_size: int,
-        layers: int,
-        hidden: int,
-        *,
-        key: Key[Array, ""],
-    ):
-        self.mlp = Mlp(obs_size, *[hidden] * (layers - 1), others_size, key=key)
+    def __init__(self, *sizes: int, key: Key[Array, ""]):
+        """Makes a filter of these widths, from what it sees to what it weighs."""
+        self.mlp = Mlp(*sizes, key=key)
 
     def __call__(self, own: Float[Array, "*batch O"]) -> Float[Array, "*batch F"]:
         return jax.nn.sigmoid(self.mlp(own))

@@ -93,8 +93,6 @@ class Beliefs:
         """Returns beliefs that know nothing yet."""
         encoder_key, decoder_key, filter_key = jax.random.split(key, 3)
         others_size = (task.agents - 1) * task.obs_size
-        hidden = self.filter_hidden or others_size
-        sizes = task.obs_size, others_size, self.filter_layers, hidden
         encoder = team(
             lambda key: Encoder(task.obs_size, self.latent, key=key),
             task.agents,
@@ -105,11 +103,8 @@ class Beliefs:
             task.agents,
             decoder_key,
         )
-        filters = team(
-            lambda key: Filter(*sizes, key=key),
-            task.agents,
-            filter_key,
-        )
+        sizes = self.filter_sizes(task)
+        filters = team(lambda key: Filter(*sizes, key=key), task.agents, filter_key)
         shape = (self.replay, task.time_limit, task.agents, task.obs_size)
         return BeliefState(
             encoder=encoder,
@@ -128,6 +123,12 @@ class Beliefs:
             ),
             losses=BurstLosses(*jnp.zeros(4)),
         )
+
+    def filter_sizes(self, task: Task) -> tuple[int, ...]:
+        """Returns the widths of a filter, from what it sees to what it weighs."""
+        others_size = (task.agents - 1) * task.obs_size
+        hidden = self.filter_hidden or others_size
+        return task.obs_size, *[hidden] * (self.filter_layers - 1), others_size
 
     @property
     def coder_optimiser(self) -> RmsProp:
