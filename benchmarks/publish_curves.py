@@ -1,13 +1,14 @@
 """Turns run folders into the small files behind a published learning curve.
 
-    python benchmarks/publish_curves.py OUT SMPE²=RUN MAA2C=RUN,ANOTHER
+    python benchmarks/publish_curves.py OUT SMPE²=RUN MAA2C=RUN,ANOTHER [--also SCORE]
 
 Runs of one name are further seeds of the same; they are drawn as far as all of them go.
 
-Writes to OUT: a CSV for each run (every evaluation of every seed), `summary.csv` (the
-mean over seeds at milestones, with its 95 % interval, beside the paper's value),
-`curves.svg` and `.png`, and `made_by.json` (command, commit, seeds, hardware). Who is
-better than whom: `syntony compare`, with the same words.
+Writes to OUT: a CSV for each run (every evaluation of every seed, with what --also
+names, e.g. train/kl_loss), `summary.csv` (the mean over seeds at milestones, with its
+95 % interval, beside the paper's value), `curves.svg` and `.png`, and `made_by.json`
+(command, commit, seeds, hardware). Who is better than whom: `syntony compare`, with the
+same words.
 """
 
 import argparse
@@ -42,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN,RUN")
+    parser.add_argument("--also", action="append", default=[], metavar="SCORE")
     asked = parser.parse_args()
     try:
         found, _ = contests(asked.runs, score=SCORE)
@@ -49,14 +51,17 @@ def main() -> None:
         parser.error(str(failure))
     if len(found) > 1:
         parser.error(f"runs of {found[0].task} and of {found[1].task}; expected one")
-    publish(asked.out, found[0], [run for word in asked.runs for _, run in split(word)])
+    runs = [run for word in asked.runs for _, run in split(word)]
+    publish(asked.out, found[0], runs, (*SCORES, *asked.also))
 
 
-def publish(out: Path, contest: Contest, runs: Sequence[Path]) -> None:
+def publish(
+    out: Path, contest: Contest, runs: Sequence[Path], scores: Sequence[str]
+) -> None:
     """Writes all files of one task."""
     out.mkdir(parents=True, exist_ok=True)
     for run in runs:
-        write_evaluations(out / f"{run.name}.csv", run)
+        write_evaluations(out / f"{run.name}.csv", run, scores)
     curves = {group.label: join(group.seeds) for group in contest.groups}
     write_summary(out / "summary.csv", contest, curves)
     paper = paper_points(contest, contest.groups, curves)
@@ -67,16 +72,16 @@ def publish(out: Path, contest: Contest, runs: Sequence[Path]) -> None:
     (out / "made_by.json").write_text(json.dumps(made_by, indent=2) + "\n")
 
 
-def write_evaluations(path: Path, run: Path) -> None:
+def write_evaluations(path: Path, run: Path, scores: Sequence[str]) -> None:
     """Writes every evaluation of every seed, one a row."""
     lines = journal.read(Folder(run).metrics)
     lines.sort(key=lambda line: (line["seed"], line["step"]))
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("seed", "step", "wall_s", *SCORES))
+        writer.writerow(("seed", "step", "wall_s", *scores))
         for line in lines:
             place = (line["seed"], line["step"], f"{line['wall_s']:.0f}")
-            writer.writerow((*place, *(decimals(line.get(name)) for name in SCORES)))
+            writer.writerow((*place, *(decimals(line.get(name)) for name in scores)))
 
 
 def decimals(value: Any) -> str:
