@@ -28,8 +28,10 @@ class Feedback:
     """Standard deviation of what is added, in those of the batch's losses."""
     bits: int = 0
     """Bits of each loss; 0 sends it as it is (8 bits if there are flips)."""
-    clip: float = 0.95
-    """Quantile of the batch at which losses are clipped before they are quantised."""
+    clip: float = 1.0
+    """Quantile of the batch at which losses are clipped before they are quantised.
+    Below 1, where errors are rare, what is cut off is all that there was to learn from
+    (the published 0.95 costs a factor of 30 at 10 dB)."""
     flips: float = 0.0
     """Probability that a bit arrives flipped. To trace it, set `bits`."""
     erasures: float = 0.0
@@ -200,7 +202,7 @@ class Quantised:
     """A quantiser."""
 
     bits: int = 4
-    clip: float = 0.95
+    clip: float = 1.0
 
 
 @record
