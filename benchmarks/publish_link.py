@@ -1,12 +1,13 @@
 """Turns runs of links into the small files behind published error rates.
 
-    python benchmarks/publish_link.py OUT NAME=RUN... [--snr-db 0:12:1] [--feedback]
+    python benchmarks/publish_link.py OUT NAME=RUN... [--snr-db 0:12:1] [--one]
 
 Evaluates every run anew, and writes to OUT: `bler.csv` (block error rates over SNR of
 every seed, beside the best decoder, other codes and bounds), `convergence.csv`, `.svg`
 and `.png` (error rates while training), a figure of error rates for each run, and
-`made_by.json` (command, commit, seeds, hardware). With --one, `bler.csv` alone, at the
-SNR of the training.
+`made_by.json` (command, commit, seeds, hardware). With --one, every run is measured at
+one SNR, that of its training: `bler.csv`, and `bler.svg` and `.png` with all runs side
+by side.
 """
 
 import argparse
@@ -57,7 +58,9 @@ def main() -> None:
     write_rates(out / "bler.csv", found)
     made_by = {name: facts(run) for name, run in runs.items()}
     (out / "made_by.json").write_text(json.dumps(made_by, indent=1) + "\n")
-    if not asked.one:
+    if asked.one:
+        figures.save(link_figures.side_by_side(found), out / "bler")
+    else:
         draw(out, runs, found)
 
 

@@ -83,6 +83,28 @@ def test_an_interval_below_all_rates_leaves_the_picture():
     assert high == 1.5
 
 
+def test_runs_stand_side_by_side_seed_by_seed():
+    seeds = [
+        {"bler": 1e-3, "bler_low": 9e-4, "bler_high": 1.2e-3},
+        {"bler": 2e-3, "bler_low": 1e-3, "bler_high": 4e-3},
+    ]
+    found = {
+        "perfect": {"points": [{"seeds": seeds}]},
+        "one bit": {"points": [{"seeds": seeds[:1]}]},
+    }
+    (axes,) = link_figures.side_by_side(found).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*found]
+    first, second = axes.containers
+    assert first.lines[0].get_xdata() == pytest.approx([1e-3, 2e-3])
+    # Each seed has a place of its own around its run's row, the first run above.
+    assert first.lines[0].get_ydata() == pytest.approx([-0.06, 0.06])
+    assert second.lines[0].get_ydata() == pytest.approx([1.0])
+    assert axes.yaxis_inverted()
+    (bars,) = first.lines[2]
+    ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+    np.testing.assert_allclose(ends, [[9e-4, 1.2e-3], [1e-3, 4e-3]])
+
+
 def test_moments_are_those_of_rewards_first():
     """Food at 3 and 7 of 10 steps; the widest gap left is 3 to 7, its middle 5."""
     returns = np.array([0, 0, 0, 0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1])

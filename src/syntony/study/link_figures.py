@@ -108,6 +108,37 @@ def convergence(curves: Mapping[str, Curve], *, title: str = "") -> Figure:
     return figure
 
 
+@style.context(STYLE)
+def side_by_side(found: Mapping[str, Mapping[str, Any]], *, title: str = "") -> Figure:
+    """Draws the block error rate of each run, seed by seed, one run a row.
+
+    Args:
+        found: by name what `evaluate_link` returned of it; its first point is drawn.
+    """
+    figure = Figure(figsize=(4.4, 0.7 + 0.2 * len(found)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, measured in enumerate(found.values()):
+        point = measured["points"][0]
+        rates = np.array([line["bler"] for line in point["seeds"]])
+        low = np.array([line["bler_low"] for line in point["seeds"]])
+        high = np.array([line["bler_high"] for line in point["seeds"]])
+        rows = row + 0.12 * (np.arange(len(rates)) - (len(rates) - 1) / 2)
+        axes.errorbar(
+            rates,
+            rows,
+            xerr=(rates - low, high - rates),
+            fmt=".",
+            ms=4,
+            lw=0.8,
+            color=LINES[0],
+        )
+    axes.set(xscale="log", xlabel="block error rate, each seed", title=title)
+    axes.set_yticks(range(len(found)), list(found))
+    axes.invert_yaxis()
+    axes.grid(axis="x", which="major", lw=0.3, alpha=0.5)
+    return figure
+
+
 def _seen(rates: Any) -> np.ndarray:
     """Returns rates as they are drawn: none below what can be seen."""
     found = np.asarray(rates, float)
