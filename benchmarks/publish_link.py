@@ -1,6 +1,7 @@
 """Turns runs of links into the small files behind published error rates.
 
     python benchmarks/publish_link.py OUT NAME=RUN... [--snr-db 0:12:1] [--one]
+        [--errors 1000] [--blocks 2000000]
 
 Evaluates every run anew, and writes to OUT: `bler.csv` (block error rates over SNR of
 every seed, beside the best decoder, other codes and bounds), `convergence.csv`, `.svg`
@@ -21,6 +22,7 @@ from syntony.cli.evaluate import snr_range
 from syntony.run.devices import remember_programs
 from syntony.run.load import Run, load
 from syntony.study import figures, link_figures
+from syntony.study.bler import CAP, WANTED
 from syntony.study.curves import read_curve
 from syntony.study.link import evaluate_link
 
@@ -42,7 +44,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
     parser.add_argument("--snr-db", default="0:12:1")
-    parser.add_argument("--blocks", type=int, default=2_000_000)
+    parser.add_argument("--errors", type=int, default=WANTED)
+    parser.add_argument("--blocks", type=int, default=CAP)
     parser.add_argument("--one", action="store_true")
     asked = parser.parse_args()
     remember_programs()
@@ -52,7 +55,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     snrs_db = None if asked.one else snr_range(asked.snr_db)
     found = {
-        name: evaluate_link(run, snrs_db, cap=asked.blocks)
+        name: evaluate_link(run, snrs_db, wanted=asked.errors, cap=asked.blocks)
         for name, run in runs.items()
     }
     write_rates(out / "bler.csv", found)

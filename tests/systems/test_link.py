@@ -20,7 +20,7 @@ from syntony.channels.rayleigh import Rayleigh
 from syntony.equations.limits import qpsk_bler
 from syntony.equations.signal import complex_multiply, from_pairs
 from syntony.errors import BadInput
-from syntony.networks.modems import FadingReceiver, Receiver
+from syntony.networks.modems import FadingReceiver, LinearReceiver, Receiver
 from syntony.record import record
 from syntony.run.devices import compiler_options
 from syntony.run.load import load
@@ -316,6 +316,8 @@ def test_receivers_follow_the_channel():
     assert isinstance(born(plain).receiver, Receiver)
     equalising = dataclasses.replace(TINY, receiver="equalising")
     assert isinstance(born(equalising).receiver, FadingReceiver)
+    linear = dataclasses.replace(TINY, receiver="linear")
+    assert isinstance(born(linear).receiver, LinearReceiver)
 
 
 def test_evaluation_says_which_blocks_are_wrong():

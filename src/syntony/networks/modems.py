@@ -42,6 +42,24 @@ class Receiver(eqx.Module):
         return self.mlp(y.reshape(len(y), -1))
 
 
+class LinearReceiver(eqx.Module):
+    """Block to one logit a message, each linear in the block: 10 (W y + b).
+
+    Of white noise it can become the exact receiver, as ‖y − x_m‖² differs from message
+    to message by what is linear in y; and what it has learned where blocks are mistaken
+    it knows far from there as well, where nothing teaches a hidden layer. The factor is
+    the order of magnitude of 2 / σ², which weights would take long to grow to.
+    """
+
+    linear: Linear
+
+    def __init__(self, uses: int, messages: int, *, key: Key[Array, ""]):
+        self.linear = Linear(2 * uses, messages, key=key)
+
+    def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
+        return 10.0 * self.linear(y.reshape(len(y), -1))
+
+
 class FadingReceiver(eqx.Module):
     """A receiver that first estimates a block's fading, and divides by it.
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from syntony.equations import signal
-from syntony.networks.modems import FadingReceiver, Receiver
+from syntony.networks.modems import FadingReceiver, LinearReceiver, Receiver
 
-AnyReceiver = Receiver | FadingReceiver
+AnyReceiver = Receiver | LinearReceiver | FadingReceiver
 Sums = TypeVar("Sums")
 Slope = tuple[Float[Array, ""], AnyReceiver]
 

@@ -31,7 +31,12 @@ from syntony.channels.rayleigh import Rayleigh
 from syntony.equations import signal
 from syntony.equations.score import batch_baseline
 from syntony.errors import BadInput
-from syntony.networks.modems import FadingReceiver, Receiver, Transmitter
+from syntony.networks.modems import (
+    FadingReceiver,
+    LinearReceiver,
+    Receiver,
+    Transmitter,
+)
 from syntony.record import check_choices, record
 from syntony.systems.agreement import gradient_cosines
 from syntony.systems.estimators import (
@@ -85,9 +90,10 @@ class Link:
     """C, complex channel uses of a block."""
     hidden: int = 256
     """Width of transmitter and receiver (the paper's is M)."""
-    receiver: Literal["auto", "plain", "equalising"] = "auto"
-    """Whether the receiver first estimates the fading and divides by it; auto: it does
-    where the channel fades."""
+    receiver: Literal["auto", "plain", "linear", "equalising"] = "auto"
+    """One hidden layer (plain), none (linear), or one behind a network that estimates
+    the fading and divides by it (equalising); auto: that where the channel fades, plain
+    where it does not."""
     estimator: int = 20
     """Width of the network that estimates the fading."""
     power: Literal["average", "codeword", "symbol", "clipped"] = "average"
@@ -333,6 +339,8 @@ class Link:
         fades = self.channel.fading if self.receiver == "auto" else None
         if fades or self.receiver == "equalising":
             return FadingReceiver(*sizes, estimator=self.estimator, key=key)
+        if self.receiver == "linear":
+            return LinearReceiver(self.uses, self.messages, key=key)
         return Receiver(*sizes, key=key)
 
     def progress(self, state: LinkState) -> Int[Array, ""]:
