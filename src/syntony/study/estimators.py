@@ -67,12 +67,16 @@ ESTIMATORS = {
     "clipped at 95 %, antithetic": policy(antithetic=True, clip=0.95),
     "noise 0.32": policy(feedback=Feedback(noise=0.32)),
     "noise 1": policy(feedback=Feedback(noise=1.0)),
-    "1 bit": policy(feedback=Feedback(bits=1)),
-    "1 bit, batch baseline": policy(baseline="batch", feedback=Feedback(bits=1)),
-    "1 bit, 10 % flips, batch baseline": policy(
-        baseline="batch", feedback=Feedback(bits=1, flips=0.1)
+    "1 bit": policy(feedback=Feedback(bits=1, clip=0.95)),
+    "1 bit, batch baseline": policy(
+        baseline="batch", feedback=Feedback(bits=1, clip=0.95)
     ),
-    "4 bits, batch baseline": policy(baseline="batch", feedback=Feedback(bits=4)),
+    "1 bit, 10 % flips, batch baseline": policy(
+        baseline="batch", feedback=Feedback(bits=1, clip=0.95, flips=0.1)
+    ),
+    "4 bits, batch baseline": policy(
+        baseline="batch", feedback=Feedback(bits=4, clip=0.95)
+    ),
     "tempered, antithetic": policy(antithetic=True, temperature=2.0),
     "tempered, antithetic, variance 0.05": policy(
         0.05, antithetic=True, temperature=2.0
