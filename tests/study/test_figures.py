@@ -94,14 +94,15 @@ def test_runs_stand_side_by_side_seed_by_seed():
     }
     (axes,) = link_figures.side_by_side(found).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [*found]
-    first, second = axes.containers
+    bars: Any = axes.containers
+    first, second = bars
     assert first.lines[0].get_xdata() == pytest.approx([1e-3, 2e-3])
     # Each seed has a place of its own around its run's row, the first run above.
     assert first.lines[0].get_ydata() == pytest.approx([-0.06, 0.06])
     assert second.lines[0].get_ydata() == pytest.approx([1.0])
     assert axes.yaxis_inverted()
-    (bars,) = first.lines[2]
-    ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+    (intervals,) = first.lines[2]
+    ends = np.array([segment[:, 0] for segment in intervals.get_segments()])
     np.testing.assert_allclose(ends, [[9e-4, 1.2e-3], [1e-3, 4e-3]])
 
 
