@@ -62,16 +62,15 @@ def tuned_link(channel: Channel | None) -> Link:
     return Link(channel=Awgn() if channel is None else channel)
 
 
-def quiet_link(channel: Channel | None) -> Link:
-    """Returns a link that makes its own noise, for the best codes over white noise.
+def loud_link(channel: Channel | None) -> Link:
+    """Returns a link that explores as loudly as the channel is at 10 dB.
 
-    The channel is all but silent, and the transmitter's exploration is the noise of
-    10 dB: what it caused it knows, so that its gradient is less of a lottery. Losses
-    are so tempered that all neighbours count, which the linear receiver is right about;
-    at a temperature of 4, some codewords end in pairs on one spot.
+    Half of the noise is then the transmitter's own, and known to it, so that its
+    gradient is less of a lottery; the receiver learns under all of it. Losses are so
+    tempered that all neighbours count, which a linear receiver is right about.
     """
     return Link(
-        channel=Awgn(snr_db=30.0) if channel is None else channel,
+        channel=Awgn() if channel is None else channel,
         receiver="linear",
         receiver_exploration=True,
         exploration=Exploration(variance=0.1, final_variance=0.1, temperature=3.0),
@@ -120,10 +119,10 @@ MAKERS: dict[str, dict[str, tuple[str, Maker]]] = {
             "the plain estimator of Aoudia & Hoydis (2018), at constant rates",
             paper_link,
         ),
-        "quiet": (
-            "for the lowest error rate at 10 dB over white noise: explore aloud over a "
-            "quiet channel, with a linear receiver",
-            quiet_link,
+        "loud": (
+            "for the lowest error rate at 10 dB over white noise: explore as loudly as "
+            "the channel is, with a linear receiver",
+            loud_link,
         ),
     },
 }
