@@ -16,7 +16,6 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -84,9 +83,9 @@ def write_evaluations(path: Path, run: Path, scores: Sequence[str]) -> None:
             writer.writerow((*place, *(decimals(line.get(name)) for name in scores)))
 
 
-def decimals(value: Any) -> str:
+def decimals(value: float | None, places: int = 4) -> str:
     """Returns a score; nothing of one that is no number."""
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None or np.isnan(value) else f"{value:.{places}f}"
 
 
 def write_summary(path: Path, contest: Contest, curves: Mapping[str, Curve]) -> None:
@@ -104,14 +103,9 @@ def write_summary(path: Path, contest: Contest, curves: Mapping[str, Curve]) -> 
                 if not near.any():
                     continue
                 scores = curve.scores[:, near].mean(axis=1)
-                row = [known_as(x[0]) for x in mean_over_seeds(scores[:, None])]
+                row = [decimals(x[0], 3) for x in mean_over_seeds(scores[:, None])]
                 paper = value_at(known[name], step)
                 writer.writerow((name, int(step), *row, len(scores), paper))
-
-
-def known_as(value: float) -> str:
-    """Returns a number; nothing of the interval that one seed does not have."""
-    return "" if np.isnan(value) else f"{value:.3f}"
 
 
 def value_at(curve: papers.Known | None, step: float) -> float | str:

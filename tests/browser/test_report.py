@@ -150,7 +150,7 @@ def paused_midway(page: Any) -> str:
     for _ in range(20):
         player.locator(".stage").press("Home")
         play.click()
-        until(lambda: not step_of(page).startswith("step 0 of "))
+        until(lambda: int(step_of(page).split()[1]) >= 2)
         # Not by its name: where the episode has ended, this plays it once more.
         player.locator("[data-do=play]").click()
         if pause.count():

@@ -53,6 +53,11 @@ def policy(
     return Estimator("policy", exploration, feedback or Feedback())
 
 
+def clipped_feedback(bits: int, flips: float = 0.0) -> Feedback:
+    """Returns losses by the quantiser of Song et al. (2019), clipped at 95 %."""
+    return Feedback(bits=bits, clip=0.95, flips=flips)
+
+
 ESTIMATORS = {
     "model": Estimator("backprop", Exploration(temperature=1.0)),
     "paper": policy(),
@@ -67,16 +72,12 @@ ESTIMATORS = {
     "clipped at 95 %, antithetic": policy(antithetic=True, clip=0.95),
     "noise 0.32": policy(feedback=Feedback(noise=0.32)),
     "noise 1": policy(feedback=Feedback(noise=1.0)),
-    "1 bit": policy(feedback=Feedback(bits=1, clip=0.95)),
-    "1 bit, batch baseline": policy(
-        baseline="batch", feedback=Feedback(bits=1, clip=0.95)
-    ),
+    "1 bit": policy(feedback=clipped_feedback(1)),
+    "1 bit, batch baseline": policy(baseline="batch", feedback=clipped_feedback(1)),
     "1 bit, 10 % flips, batch baseline": policy(
-        baseline="batch", feedback=Feedback(bits=1, clip=0.95, flips=0.1)
+        baseline="batch", feedback=clipped_feedback(1, flips=0.1)
     ),
-    "4 bits, batch baseline": policy(
-        baseline="batch", feedback=Feedback(bits=4, clip=0.95)
-    ),
+    "4 bits, batch baseline": policy(baseline="batch", feedback=clipped_feedback(4)),
     "tempered, antithetic": policy(antithetic=True, temperature=2.0),
     "tempered, antithetic, variance 0.05": policy(
         0.05, antithetic=True, temperature=2.0

@@ -55,9 +55,7 @@ def _draw_learned(
     """Draws each seed with its interval: those of few errors are visibly unsure."""
     for number in range(len(points[0]["seeds"])):
         lines = [point["seeds"][number] for point in points]
-        rates = np.array([line["bler"] for line in lines])
-        low = np.array([line["bler_low"] for line in lines])
-        high = np.array([line["bler_high"] for line in lines])
+        rates, low, high = _counted(lines)
         label = "learned" if number == 0 else None
         axes.semilogy(snr_db, _seen(rates), ".-", color=LINES[0], label=label, ms=4)
         axes.fill_between(snr_db, low, high, color=LINES[0], alpha=0.25, lw=0)
@@ -118,10 +116,7 @@ def side_by_side(found: Mapping[str, Mapping[str, Any]], *, title: str = "") -> 
     figure = Figure(figsize=(4.4, 0.7 + 0.2 * len(found)), layout="constrained")
     axes = figure.add_subplot()
     for row, measured in enumerate(found.values()):
-        point = measured["points"][0]
-        rates = np.array([line["bler"] for line in point["seeds"]])
-        low = np.array([line["bler_low"] for line in point["seeds"]])
-        high = np.array([line["bler_high"] for line in point["seeds"]])
+        rates, low, high = _counted(measured["points"][0]["seeds"])
         rows = row + 0.12 * (np.arange(len(rates)) - (len(rates) - 1) / 2)
         axes.errorbar(
             rates,
@@ -137,6 +132,17 @@ def side_by_side(found: Mapping[str, Mapping[str, Any]], *, title: str = "") -> 
     axes.invert_yaxis()
     axes.grid(axis="x", which="major", lw=0.3, alpha=0.5)
     return figure
+
+
+def _counted(
+    lines: Sequence[Mapping[str, Any]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the block error rates of some lines, and the ends of their intervals."""
+    rates, low, high = (
+        np.array([line[f"bler{end}"] for line in lines])
+        for end in ("", "_low", "_high")
+    )
+    return rates, low, high
 
 
 def _seen(rates: Any) -> np.ndarray:
