@@ -65,6 +65,8 @@ def publish(
     write_summary(out / "summary.csv", contest, curves)
     paper = paper_points(contest, contest.groups, curves)
     figure = figures.learning_curves(curves, title=contest.task, paper=paper)
+    if len(curves) > 2:
+        figure = figures.with_legend_aside(figure)
     figures.save(figure, out / "curves")
     settings = {run.name: Folder(run).read_settings() for run in runs}
     made_by = {n: {key: made[key] for key in FACTS} for n, made in settings.items()}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from syntony.equations import densities
 from syntony.equations.score import (
@@ -14,6 +15,7 @@ from syntony.equations.score import (
     batch_baseline,
     clip_above,
     leave_one_out_baseline,
+    random_frames,
     score_surrogate,
     spsa_gradient,
 )
@@ -138,6 +140,21 @@ def test_antithetic_pairs_cancel_in_order(key):
     assert both.shape == (10, 3, 2)
     np.testing.assert_array_equal(both[:5], noise)
     np.testing.assert_array_equal(both[5:], -noise)
+
+
+def test_random_frames_are_orthogonal_and_turn_every_way(key):
+    frames = np.asarray(random_frames(key, 4000, 5))
+    products = frames @ frames.swapaxes(1, 2)
+    np.testing.assert_allclose(
+        products, np.broadcast_to(np.eye(5), products.shape), atol=1e-5
+    )
+    # A uniform direction's squared coordinates are Beta(1/2, (D − 1) / 2), its signs
+    # fair; the last row is the one whose sign a factorisation would settle.
+    for row in (frames[:, 0], frames[:, -1]):
+        for coordinate in (0, 4):
+            squares = row[:, coordinate] ** 2
+            assert stats.kstest(squares, stats.beta(0.5, 2.0).cdf).pvalue > 1e-3
+        assert np.all(np.abs(row.mean(axis=0)) < 5 * (0.2 / 4000) ** 0.5)
 
 
 @pytest.mark.parametrize("step", [0.01, 1.0])

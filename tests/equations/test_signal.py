@@ -97,12 +97,30 @@ def test_the_score_is_as_printed():
 @given(VARIANCES)
 def test_exploration_keeps_the_mean_power(variance: float):
     x = jnp.ones((50_000, 2, 2)) / np.sqrt(2)
-    sent = signal.explore(jax.random.key(1), x, variance)
+    noise = signal.complex_noise(jax.random.key(1), (50_000, 2), variance)
+    sent = signal.perturb(x, noise, variance)
     assert float(signal.power(sent).mean()) == pytest.approx(1.0, rel=0.03)
 
 
 def test_exploration_has_the_stated_mean_and_variance(key):
     x = jnp.broadcast_to(jnp.array(draws(1, 3, 2)), (100_000, 3, 2))
-    sent = np.asarray(signal.explore(key, x, 0.1), np.float64)
+    noise = signal.complex_noise(key, (100_000, 3), 0.1)
+    sent = np.asarray(signal.perturb(x, noise, 0.1), np.float64)
     np.testing.assert_allclose(sent.mean(axis=0), np.sqrt(0.9) * x[0], atol=0.005)
     np.testing.assert_allclose(sent.var(axis=0), 0.05, rtol=0.03)
+
+
+def test_gaussian_surprise_is_scipys():
+    y, centre, variance = draws(5, 3, 2), draws(5, 3, 2, seed=1), 0.3
+    parts = stats.norm.logpdf(y, centre, np.sqrt(variance / 2.0))
+    got = signal.gaussian_surprise(jnp.array(y), jnp.array(centre), variance)
+    np.testing.assert_allclose(got, -parts.sum(axis=(1, 2)), rtol=1e-5)
+
+
+def test_odds_against_add_up_over_the_others():
+    logits, message = jnp.array(draws(6, 5)), np.array([0, 1, 2, 3, 4, 0])
+    surprise = signal.cross_entropy(logits / 3.0, jnp.array(message))
+    logits = np.asarray(logits, np.float64)
+    ratio = np.exp(logits - np.take_along_axis(logits, message[:, None], axis=1))
+    want = np.sum(ratio ** (1 / 3), axis=1) - 1.0
+    np.testing.assert_allclose(signal.odds_against(surprise), want, rtol=1e-4)

@@ -9,7 +9,7 @@ import scipy.special
 from syntony.equations.signal import from_pairs, to_pairs
 from syntony.networks.modems import (
     FadingReceiver,
-    LinearReceiver,
+    GaussianReceiver,
     Receiver,
     Transmitter,
 )
@@ -60,18 +60,16 @@ def test_receiver_is_a_layer_of_rectifiers(key):
     np.testing.assert_allclose(got, plain_logits(receiver, y), rtol=1e-5, atol=1e-6)
 
 
-def test_linear_receiver_can_be_the_exact_one(key):
-    """ln p(m | y) under white noise, σ² a use: −‖y − x_m‖² / σ² but for a constant."""
-    codebook, y, variance = draws(5, 3, 2), draws(6, 3, 2, seed=1), 0.1
-    weight = 2.0 / variance * codebook.reshape(5, -1).T / 10.0
-    bias = -np.sum(codebook**2, axis=(1, 2)) / variance / 10.0
+def test_gaussian_receiver_is_bayes_rule(key):
+    """p(m | y) of equally likely CN(c_m, v I): SciPy's densities, normalised."""
+    centre, y, variance = draws(5, 3, 2), draws(6, 3, 2, seed=1), 0.1
     receiver = eqx.tree_at(
-        lambda r: (r.linear.weight, r.linear.bias),
-        LinearReceiver(3, 5, key=key),
-        (jnp.array(weight), jnp.array(bias)),
+        lambda r: (r.centre, r.log_variance),
+        GaussianReceiver(3, 5, key=key),
+        (jnp.array(centre), jnp.log(variance)),
     )
-    distance = np.sum((y[:, None] - codebook) ** 2, axis=(2, 3))
-    want = scipy.special.log_softmax(-distance / variance, axis=1)
+    parts = scipy.stats.norm.logpdf(y[:, None], centre, np.sqrt(variance / 2))
+    want = scipy.special.log_softmax(parts.sum(axis=(2, 3)), axis=1)
     got = jax.nn.log_softmax(receiver(jnp.array(y)))
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
 

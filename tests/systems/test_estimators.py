@@ -20,6 +20,7 @@ from syntony.systems.estimators import (
     Exploration,
     draw_messages,
     model_gradient,
+    orthogonal_noise,
     policy_gradient,
     try_out,
     two_sided_gradient,
@@ -89,6 +90,60 @@ def test_erased_and_noisy_losses_leave_the_mean_as_it_is(baseline, antithetic):
     draws = estimates(baseline, antithetic, Feedback(erasures=0.4, noise=0.5))
     slack = 2.0 / BATCH if baseline == "batch" else 0.0
     assert_mean(draws, smoothed_gradient(), slack=slack)
+
+
+@EVERY
+def test_orthogonal_directions_leave_nothing_linear_to_chance(antithetic, key):
+    """A parabola's gradient comes out of a single batch, of 4 directions a message.
+
+    Pairs cancel what is even, which without them the mean has to.
+    """
+    exploration = Exploration(antithetic=antithetic, directions="orthogonal")
+    batch = MESSAGES * 4 * (2 if antithetic else 1)
+
+    def draw(key):
+        experience = try_out(
+            exploration, judge, PERFECT, CODEBOOK, VARIANCE, key, batch=batch
+        )
+        return policy_gradient(exploration, experience, CODEBOOK, VARIANCE)
+
+    draws = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(key, DRAWS)))
+    if antithetic:
+        want = np.broadcast_to(smoothed_gradient(), draws.shape)
+        np.testing.assert_allclose(draws, want, rtol=1e-3, atol=1e-3)
+    slack = 0.0 if antithetic else 1.0 / batch
+    miss = np.abs(draws.mean(axis=0) - smoothed_gradient())
+    error = draws.std(axis=0) / DRAWS**0.5
+    assert np.all(miss < 5 * error + slack * np.abs(smoothed_gradient()).max() + 1e-4)
+
+
+def test_orthogonal_directions_smooth_over_a_ball(key):
+    """∇ E_v (x + v)³ = 3 x² + 3 E v², and E v² = C σ² / (2 C + 2) in a ball."""
+    uses, x = 2, 0.4
+    exploration = Exploration(baseline="none", directions="orthogonal")
+    codebook = jnp.full((1, uses, 2), x / np.sqrt(1.0 - float(VARIANCE)))
+
+    def cubic(key, sent, message):
+        del key, message
+        return jnp.sum(sent**3, axis=(-2, -1))
+
+    def draw(key):
+        experience = try_out(
+            exploration, cubic, PERFECT, codebook, VARIANCE, key, batch=8
+        )
+        return policy_gradient(exploration, experience, codebook, VARIANCE)
+
+    draws = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(key, DRAWS)))
+    spread = uses * float(VARIANCE) / (2 * uses + 2)
+    want = np.sqrt(1.0 - float(VARIANCE)) * (3 * x**2 + 3 * spread)
+    assert_mean(draws, np.full((1, uses, 2), want))
+
+
+def test_orthogonal_noise_has_the_energy_and_angles_it_should(key):
+    noise = np.asarray(orthogonal_noise(key, 7, 3, VARIANCE)).reshape(7, 6, 6)
+    products = noise @ noise.swapaxes(1, 2)
+    want = 3 * float(VARIANCE) * np.eye(6)
+    np.testing.assert_allclose(products, np.broadcast_to(want, (7, 6, 6)), atol=1e-5)
 
 
 def test_baselines_and_pairs_make_it_quieter():

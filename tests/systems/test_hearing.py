@@ -1,11 +1,13 @@
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from syntony.networks.modems import Receiver
+from syntony.networks.modems import GaussianReceiver, Receiver
 from syntony.systems.hearing import ROWS, mistaken, parts, receiver_descent, surprise
 
 # More rows than a part has, in several parts and, where nothing divides them, in one.
@@ -50,6 +52,25 @@ def test_descent_is_the_gradient_over_all_rows(heard):
     np.testing.assert_allclose(loss, np.mean(surprise(receiver, y, message)), rtol=1e-5)
     np.testing.assert_allclose(last.bias, residual.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(last.weight, hidden.T @ residual / len(y), atol=1e-6)
+
+
+def test_a_gaussian_receiver_descends_what_blocks_say_of_centres(key):
+    """∂/∂c_m of ‖y − c_m‖² / v is 2 (c_m − ȳ_m) / v, of ln v it is C − ‖y − c_m‖² / v.
+
+    It says all the same how surprised it is of the messages, −ln p(m | y).
+    """
+    receiver = GaussianReceiver(2, 3, key=key)
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(2 * ROWS, 2, 2)).astype(np.float32)
+    message = rng.integers(0, 3, len(y)).astype(np.int32)
+    receiver = eqx.tree_at(lambda r: r.log_variance, receiver, jnp.log(0.4))
+    loss, grad = receiver_descent(receiver, y, message)
+    np.testing.assert_allclose(loss, np.mean(surprise(receiver, y, message)), rtol=1e-5)
+    offset = np.asarray(receiver.centre)[message] - y
+    pulls = [2 / 0.4 * offset[message == m].sum(axis=0) / len(y) for m in range(3)]
+    np.testing.assert_allclose(grad.centre, pulls, atol=1e-4)
+    want = 2 - np.mean(np.sum(offset**2, axis=(1, 2))) / 0.4
+    np.testing.assert_allclose(grad.log_variance, want, rtol=1e-4)
 
 
 def test_mistaken_are_the_blocks_whose_largest_logit_is_another(heard):

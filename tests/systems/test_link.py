@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ from syntony.channels.rayleigh import Rayleigh
 from syntony.equations.limits import qpsk_bler
 from syntony.equations.signal import complex_multiply, from_pairs
 from syntony.errors import BadInput
-from syntony.networks.modems import FadingReceiver, LinearReceiver, Receiver
+from syntony.networks.modems import FadingReceiver, GaussianReceiver, Receiver
 from syntony.record import record
 from syntony.run.devices import compiler_options
 from syntony.run.load import load
@@ -177,11 +178,28 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"feedback": Feedback(delay=1), "schedule": Schedule(growth=2)},
         "feedback is late, and an iteration sends more than one batch",
     ),
+    (
+        {
+            "exploration": Exploration(directions="orthogonal"),
+            "schedule": Schedule(batch=260),
+        },
+        "batch is 260; expected a multiple of 8, as orthogonal directions come 8 at a "
+        "time, e.g. 256",
+    ),
     ({"gradient": "polcy"}, "unknown gradient 'polcy'; did you mean 'policy'?"),
     ({"power": "avg"}, "unknown power 'avg'; did you mean 'average'?"),
     ({"exploration": Exploration(variance=1.0)}, "variance is 1.0; expected"),
     ({"exploration": Exploration(variance=0.0)}, "variance is 0.0; expected"),
     ({"gradient": "spsa", "feedback": Feedback(delay=1)}, "feedback is late, and"),
+    (
+        {"channel": OPAQUE, "training_gain_db": 3.0},
+        "training_gain_db is 3.0 over python:<lambda>; expected 0, as it has no noise",
+    ),
+    (
+        {"training_gain_db": float("inf")},
+        "training_gain_db is inf over awgn; expected a number",
+    ),
+    ({"schedule": Schedule(receiver_rate=0.0)}, "receiver_rate is 0.0; expected above"),
 ]
 
 
@@ -308,6 +326,20 @@ def test_exploration_reaches_the_receiver_where_asked():
     assert power == pytest.approx(0.05, rel=0.2)
 
 
+def test_a_link_may_learn_nearby_and_is_measured_where_it_is():
+    near = dataclasses.replace(TINY, channel=Awgn(snr_db=0.0), training_gain_db=300.0)
+    state = born(near)
+    book = near.codebook(state.transmitter)
+    message, y = near.hear(state, book, jax.random.key(1))
+    np.testing.assert_allclose(y, book[message], atol=1e-6)
+    alone = dataclasses.replace(near, training_gain_db=0.0)
+    one, other = (
+        link.evaluate(state, jax.random.key(2), 500)["eval/bler"]
+        for link in (near, alone)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
 def test_receivers_follow_the_channel():
     assert isinstance(born(TINY).receiver, Receiver)
     fading = dataclasses.replace(TINY, channel=Rayleigh())
@@ -316,8 +348,8 @@ def test_receivers_follow_the_channel():
     assert isinstance(born(plain).receiver, Receiver)
     equalising = dataclasses.replace(TINY, receiver="equalising")
     assert isinstance(born(equalising).receiver, FadingReceiver)
-    linear = dataclasses.replace(TINY, receiver="linear")
-    assert isinstance(born(linear).receiver, LinearReceiver)
+    gaussian = dataclasses.replace(TINY, receiver="gaussian")
+    assert isinstance(born(gaussian).receiver, GaussianReceiver)
 
 
 def test_evaluation_says_which_blocks_are_wrong():
@@ -379,6 +411,43 @@ def test_it_learns_to_be_understood(gradient, most):
     assert bler(link, born(link), 50_000) > 0.5
     found = bler(link, learn(link, born(link), 800), 50_000)
     assert found < most * qpsk_bler(10.0, 16, 2)
+
+
+def test_odds_at_temperature_2_descend_the_union_of_bhattacharyya_bounds(key):
+    """With the exact receiver, and what it would do to follow the code included.
+
+    ∂/∂x E[Σ_{j≠m} √(p_j / p_m)], p held = ∇ (1/M) Σ_m Σ_{j≠m} exp(−d²_mj / 4 N_0)
+    """
+    codebook = jnp.array(np.random.default_rng(3).normal(size=(4, 1, 2)), jnp.float32)
+    noise_power = 0.5
+    receiver = GaussianReceiver(1, 4, key=jax.random.key(0))
+    exact = eqx.tree_at(
+        lambda r: (r.centre, r.log_variance),
+        receiver,
+        (codebook, jnp.log(noise_power)),
+    )
+    link = Link(
+        channel=Awgn(snr_db=-10.0 * np.log10(noise_power)),
+        messages=4,
+        uses=1,
+        receiver="gaussian",
+        gradient="backprop",
+        exploration=Exploration(criterion="odds", temperature=2.0),
+        schedule=Schedule(batch=100_000),
+    )
+    state = born(link)._replace(receiver=exact)
+    keys = jax.random.split(key, 20)
+    draw = jax.jit(lambda key: link.estimate(state, codebook, key)[2])
+    draws = np.asarray([draw(key) for key in keys])
+
+    def bound(codebook):
+        square = jnp.sum((codebook[:, None] - codebook) ** 2, axis=(-2, -1))
+        return jnp.mean(jnp.sum(jnp.exp(-square / (4 * noise_power)), axis=1))
+
+    want = np.asarray(jax.grad(bound)(codebook))
+    error = draws.std(axis=0) / len(draws) ** 0.5
+    assert error.max() < 0.05 * np.abs(want).max()
+    assert np.all(np.abs(draws.mean(axis=0) - want) < 5 * error)
 
 
 @pytest.mark.slow

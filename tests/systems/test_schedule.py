@@ -54,6 +54,16 @@ def test_rates_fall_as_a_cosine():
     assert rate(90) == rate(1000) == pytest.approx(0.2)
 
 
+def test_a_side_may_learn_faster_than_the_other():
+    schedule = Schedule(horizon=90, learning_rate=1.0, final_learning_rate=0.2)
+    for i in (0, 45, 90):
+        slow, fast = (
+            schedule.optimiser_at(jnp.int32(i)),
+            schedule.optimiser_at(jnp.int32(i), 8.0),
+        )
+        assert float(fast.learning_rate) == pytest.approx(8 * float(slow.learning_rate))
+
+
 def test_optimisers_by_name():
     start = jnp.int32(0)
     assert isinstance(Schedule().optimiser_at(start), Adam)

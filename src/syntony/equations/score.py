@@ -6,7 +6,7 @@ a team's reward, a receiver's loss. None needs to know how the box made it.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 
 def score_surrogate(
@@ -143,6 +143,21 @@ def clip_above(
 def antithetic(noise: Float[Array, "B *rest"]) -> Float[Array, "B2 *rest"]:
     """Returns w and −w for every draw w: what is even in w cancels exactly."""
     return jnp.concatenate([noise, -noise])
+
+
+def random_frames(
+    key: Key[Array, ""], frames: int, dimensions: int
+) -> Float[Array, "F D D"]:
+    """Returns random rotations: rows of length 1 at right angles, each way as likely.
+
+    For rows q of a frame Σ (g · q) q = g: nothing linear is left to chance.
+
+    Source: Stewart, "The efficient generation of random orthogonal matrices" (1980).
+    """
+    shape = frames, dimensions, dimensions
+    rows, triangle = jnp.linalg.qr(jax.random.normal(key, shape))
+    # The factors' signs are LAPACK's; with these they are chance's.
+    return rows * jnp.sign(jnp.diagonal(triangle, axis1=1, axis2=2))[:, None, :]
 
 
 def spsa_gradient(

@@ -116,6 +116,20 @@ def cross_entropy(
     return jax.nn.logsumexp(logits, axis=-1) - jnp.sum(logits * sent, axis=-1)
 
 
+def odds_against(surprise: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Returns (1 − p) / p = e^l − 1, the odds against what has surprise l = −ln p.
+
+    Of a receiver's tempered probabilities they are Σ_{j ≠ m} (p_j / p_m)^(1/τ): each
+    neighbour of a message adds its own share, however many there are. Where p_j / p_m
+    is the channel's ratio of likelihoods, the mean is a sum of Chernoff's coefficients
+    ∫ p(y | m)^(1 − 1/τ) p(y | j)^(1/τ) dy: at τ = 2 Bhattacharyya's union bound.
+
+    Args:
+        surprise: l ≥ 0, in nats; above 88 it overflows.
+    """
+    return jnp.expm1(surprise)
+
+
 def perturb(
     x: Float[Array, "B C 2"],
     noise: Float[Array, "B C 2"],
@@ -123,28 +137,15 @@ def perturb(
 ) -> Float[Array, "B C 2"]:
     """Returns x_p = √(1 − σ_π²) x + w; its mean power is that of x.
 
+    Of Gaussian w it is a draw of π(x_p | x) = CN(√(1 − σ_π²) x, σ_π² I).
+
     Args:
-        noise: w ~ CN(0, σ_π² I).
+        noise: w ~ CN(0, σ_π² I), or of that energy.
         variance: σ_π² in (0, 1), a complex use.
 
     Source: Aoudia & Hoydis (2018), the relaxed transmitter.
     """
     return jnp.sqrt(1.0 - variance) * x + noise
-
-
-def explore(
-    key: Key[Array, ""],
-    x: Float[Array, "B C 2"],
-    variance: Float[Array, ""] | float,
-) -> Float[Array, "B C 2"]:
-    """Returns a draw of π(x_p | x) = CN(√(1 − σ_π²) x, σ_π² I).
-
-    Args:
-        variance: σ_π² in (0, 1), a complex use.
-
-    Source: Aoudia & Hoydis (2018), the relaxed transmitter.
-    """
-    return perturb(x, complex_noise(key, x.shape[:-1], variance), variance)
 
 
 def explore_log_prob(
@@ -162,5 +163,18 @@ def explore_log_prob(
 
     Source: Aoudia & Hoydis (2018), the density of the relaxed transmitter.
     """
-    distance = jnp.sum((sent - jnp.sqrt(1.0 - variance) * x) ** 2, axis=(-2, -1))
-    return -x.shape[-2] * jnp.log(jnp.pi * variance) - distance / variance
+    return -gaussian_surprise(sent, jnp.sqrt(1.0 - variance) * x, variance)
+
+
+def gaussian_surprise(
+    y: Float[Array, "B C 2"],
+    centre: Float[Array, "B C 2"],
+    variance: Float[Array, ""] | float,
+) -> Float[Array, " B"]:
+    """Returns −ln CN(y; c, v I) = C ln(π v) + ‖y − c‖² / v, in nats.
+
+    Args:
+        variance: v > 0, a complex use.
+    """
+    distance = jnp.sum((y - centre) ** 2, axis=(-2, -1))
+    return y.shape[-2] * jnp.log(jnp.pi * variance) + distance / variance

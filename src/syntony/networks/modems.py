@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony.equations.signal import complex_divide
+from syntony.equations.signal import complex_divide, complex_noise
 from syntony.networks.layers import Linear, Mlp
 
 
@@ -42,22 +42,27 @@ class Receiver(eqx.Module):
         return self.mlp(y.reshape(len(y), -1))
 
 
-class LinearReceiver(eqx.Module):
-    """Block to one logit a message, each linear in the block: 10 (W y + b).
+class GaussianReceiver(eqx.Module):
+    """Block to one logit a message by Bayes' rule: −‖y − c_m‖² / v.
 
-    Of white noise it can become the exact receiver, as ‖y − x_m‖² differs from message
-    to message by what is linear in y; and what it has learned where blocks are mistaken
-    it knows far from there as well, where nothing teaches a hidden layer. The factor is
-    the order of magnitude of 2 / σ², which weights would take long to grow to.
+    It models what it hears of message m as CN(c_m, v I), around a centre that it learns
+    (`signal.gaussian_surprise`), not the borders between messages: every block says
+    where its centre is, and only blocks that are all but mistaken say where a border
+    is. Over white noise it becomes the exact receiver.
     """
 
-    linear: Linear
+    centre: Float[Array, "M C 2"]
+    log_variance: Float[Array, ""]
 
     def __init__(self, uses: int, messages: int, *, key: Key[Array, ""]):
-        self.linear = Linear(2 * uses, messages, key=key)
+        self.centre = complex_noise(key, (messages, uses), 1.0)
+        self.log_variance = jnp.zeros(())
 
     def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
-        return 10.0 * self.linear(y.reshape(len(y), -1))
+        y, centre = y.reshape(len(y), -1), self.centre.reshape(len(self.centre), -1)
+        # But for ‖y‖², which all messages share.
+        near = 2.0 * y @ centre.T - jnp.sum(centre * centre, axis=-1)
+        return near * jnp.exp(-self.log_variance)
 
 
 class FadingReceiver(eqx.Module):

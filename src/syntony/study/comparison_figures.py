@@ -77,7 +77,7 @@ def _curves(contest: Contest) -> Iterable[tuple[str, Figure]]:
             drawn = figures.learning_curves(
                 curves, title=contest.task, ylabel=ylabel, paper=paper
             )
-        yield number, _with_legend_aside(drawn)
+        yield number, figures.with_legend_aside(drawn)
 
 
 def paper_points(
@@ -100,23 +100,6 @@ def paper_points(
         if near:
             points[group.label if alike == 1 else method(group)] = near
     return points
-
-
-@style.context(STYLE)
-def _with_legend_aside(figure: Figure) -> Figure:
-    """Moves the legend beside the picture: many names would lie on the curves."""
-    (axes,) = figure.axes
-    handles, labels = axes.get_legend_handles_labels()
-    old = axes.get_legend()
-    assert old is not None
-    head = old.get_title().get_text()
-    old.remove()
-    width, height = figure.get_size_inches()
-    # An inch, and as much as the longest name needs at seven points.
-    figure.set_size_inches(width + 0.9 + 0.052 * max(map(len, labels)), height)
-    place = {"loc": "outside right upper", "alignment": "left", "title_fontsize": 7}
-    figure.legend(handles, labels, title=head or None, **place)
-    return figure
 
 
 def _scores(group: Mapping[str, Any]) -> Float[np.ndarray, " S"]:
@@ -168,7 +151,7 @@ def profiles(
     axes.set(title=title, xlabel=f"τ, {what}", ylabel=f"share of seeds {share} τ")
     axes.set_ylim(-0.02, 1.02)
     axes.legend(title="share, its 95 % interval")
-    return _with_legend_aside(figure)
+    return figures.with_legend_aside(figure)
 
 
 def _thresholds(every: Float[np.ndarray, " S"], lower: bool) -> Float[np.ndarray, " τ"]:

@@ -90,6 +90,23 @@ def learning_curves(
     return figure
 
 
+@style.context(STYLE)
+def with_legend_aside(figure: Figure) -> Figure:
+    """Moves the legend beside the picture: many names would lie on the curves."""
+    (axes,) = figure.axes
+    handles, labels = axes.get_legend_handles_labels()
+    old = axes.get_legend()
+    assert old is not None
+    head = old.get_title().get_text()
+    old.remove()
+    width, height = figure.get_size_inches()
+    # An inch, and as much as the longest name needs at seven points.
+    figure.set_size_inches(width + 0.9 + 0.052 * max(map(len, labels)), height)
+    place = {"loc": "outside right upper", "alignment": "left", "title_fontsize": 7}
+    figure.legend(handles, labels, title=head or None, **place)
+    return figure
+
+
 def _limits(lines: Sequence[ArrayLike]) -> tuple[float, float]:
     """Returns limits that hold the lines; a wide interval may leave the picture."""
     values = np.concatenate([np.ravel(line) for line in lines])

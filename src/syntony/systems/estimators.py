@@ -17,6 +17,7 @@ from syntony.equations.score import (
     batch_baseline,
     clip_above,
     leave_one_out_baseline,
+    random_frames,
     score_surrogate,
     spsa_gradient,
 )
@@ -43,12 +44,19 @@ class Exploration:
     draws of the same message."""
     antithetic: bool = True
     """Draw the exploration in pairs w, −w."""
+    directions: Literal["free", "orthogonal"] = "free"
+    """How the draws of a message lie: as chance has it, or as long as they are on
+    average, and at right angles to one another. What is linear in w is then right,
+    whatever is drawn."""
     clip: float = 1.0
     """Quantile at which the transmitter cuts off the losses that came back."""
     temperature: float = 2.0
     """τ, by which the receiver divides its logits before it feeds back a loss. At 1
     the loss is what the receiver learns from, and only rare blocks say anything. At 2
     its mean follows Bhattacharyya's bound, to which all neighbours contribute."""
+    criterion: Literal["surprise", "odds"] = "surprise"
+    """What the receiver feeds back of a message whose tempered probability is p: its
+    surprise −ln p, or the odds (1 − p) / p against it, in which neighbours add up."""
     spsa_step: float = 0.1
     """c, how far SPSA moves every real part of the codebook."""
 
@@ -88,6 +96,31 @@ def draw_messages(key: Key[Array, ""], batch: int, messages: int) -> Int[Array, 
     return (start + jnp.arange(batch)) % messages
 
 
+def draw(
+    settings: Exploration,
+    codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+    keys: tuple[Key[Array, ""], Key[Array, ""]],
+    *,
+    batch: int,
+) -> tuple[Int[Array, " B"], Float[Array, "B C 2"]]:
+    """Returns messages, and the noise w by which each is tried."""
+    message_key, noise_key = keys
+    _, uses, _ = codebook.shape
+    pairs = batch // 2 if settings.antithetic else batch
+    if settings.directions == "orthogonal":
+        frames = pairs // (2 * uses)
+        message = draw_messages(message_key, frames, len(codebook))
+        message = jnp.repeat(message, 2 * uses)
+        noise = orthogonal_noise(noise_key, frames, uses, variance)
+    else:
+        message = draw_messages(message_key, pairs, len(codebook))
+        noise = complex_noise(noise_key, (pairs, uses), variance)
+    if settings.antithetic:
+        message, noise = jnp.tile(message, 2), antithetic(noise)
+    return message, noise
+
+
 def try_out(
     settings: Exploration,
     judge: Judge,
@@ -100,14 +133,27 @@ def try_out(
 ) -> Experience:
     """Sends perturbed codewords; returns what was drawn, and the losses that came."""
     keys = jax.random.split(key, 4)
-    pairs = batch // 2 if settings.antithetic else batch
-    message = draw_messages(keys[0], pairs, len(codebook))
-    noise = complex_noise(keys[1], (pairs, codebook.shape[1]), variance)
-    if settings.antithetic:
-        message, noise = jnp.tile(message, 2), antithetic(noise)
+    message, noise = draw(settings, codebook, variance, (keys[0], keys[1]), batch=batch)
     loss = judge(keys[2], perturb(codebook[message], noise, variance), message)
     loss, arrived = feedback(keys[3], loss)
     return Experience(message, noise, loss, arrived)
+
+
+def orthogonal_noise(
+    key: Key[Array, ""], frames: int, uses: int, variance: Float[Array, ""]
+) -> Float[Array, "B C 2"]:
+    """Returns frames of 2 C blocks w, orthogonal, each with energy σ_π² a use.
+
+        (2 / σ_π²) E[l(x + w) w] = ∇ E_v[l(x + v)],  v uniform in the ball ‖v‖ ≤ ‖w‖
+
+    so that the mean of l ∇ ln π is a gradient, as it is of Gaussian draws, by Stokes'
+    theorem in place of Stein's identity.
+
+    Source: Flaxman, Kalai & McMahan (2005), one point on a sphere; Choromanski et al.,
+        "Structured evolution with compact architectures" (2018), orthogonal ones.
+    """
+    directions = random_frames(key, frames, 2 * uses)
+    return jnp.sqrt(uses * variance) * directions.reshape(-1, uses, 2)
 
 
 def policy_gradient(

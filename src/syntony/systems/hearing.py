@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from syntony.equations import signal
-from syntony.networks.modems import FadingReceiver, LinearReceiver, Receiver
+from syntony.networks.modems import FadingReceiver, GaussianReceiver, Receiver
 
-AnyReceiver = Receiver | LinearReceiver | FadingReceiver
+AnyReceiver = Receiver | GaussianReceiver | FadingReceiver
 Sums = TypeVar("Sums")
 Slope = tuple[Float[Array, ""], AnyReceiver]
 
@@ -41,14 +41,24 @@ def surprise(
 def receiver_descent(
     receiver: AnyReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
 ) -> tuple[Float[Array, ""], AnyReceiver]:
-    """Returns the receiver's mean loss, and its gradient."""
+    """Returns the mean of −ln p(m | y), and the gradient of what the receiver descends.
+
+    That is the same; but of a Gaussian receiver −ln p(y | m).
+    """
     count = parts(len(message))
 
-    def mean_loss(receiver: AnyReceiver, y: Array, message: Array) -> Float[Array, ""]:
-        return jnp.mean(signal.cross_entropy(receiver(y), message))
+    def means(
+        receiver: AnyReceiver, y: Array, message: Array
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        loss = jnp.mean(signal.cross_entropy(receiver(y), message))
+        if not isinstance(receiver, GaussianReceiver):
+            return loss, loss
+        centre, variance = receiver.centre[message], jnp.exp(receiver.log_variance)
+        return jnp.mean(signal.gaussian_surprise(y, centre, variance)), loss
 
     def more(sums: Slope, part: tuple[Array, Array]) -> tuple[Slope, None]:
-        return add(sums, jax.value_and_grad(mean_loss)(receiver, *part)), None
+        grad, loss = jax.grad(means, has_aux=True)(receiver, *part)
+        return add(sums, (loss, grad)), None
 
     nothing = jnp.zeros(()), jax.tree.map(jnp.zeros_like, receiver)
     sums, _ = jax.lax.scan(more, nothing, _split(count, (y, message)))

@@ -15,6 +15,7 @@ Source: Aoudia & Hoydis, "End-to-End Learning of Communications Systems Without 
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -33,7 +34,7 @@ from syntony.equations.score import batch_baseline
 from syntony.errors import BadInput
 from syntony.networks.modems import (
     FadingReceiver,
-    LinearReceiver,
+    GaussianReceiver,
     Receiver,
     Transmitter,
 )
@@ -42,6 +43,7 @@ from syntony.systems.agreement import gradient_cosines
 from syntony.systems.estimators import (
     Experience,
     Exploration,
+    draw,
     draw_messages,
     model_gradient,
     policy_gradient,
@@ -90,10 +92,10 @@ class Link:
     """C, complex channel uses of a block."""
     hidden: int = 256
     """Width of transmitter and receiver (the paper's is M)."""
-    receiver: Literal["auto", "plain", "linear", "equalising"] = "auto"
-    """One hidden layer (plain), none (linear), or one behind a network that estimates
-    the fading and divides by it (equalising); auto: that where the channel fades, plain
-    where it does not."""
+    receiver: Literal["auto", "plain", "gaussian", "equalising"] = "auto"
+    """One hidden layer (plain), one behind a network that estimates the fading and
+    divides by it (equalising), or a learned centre for each message, with white noise
+    around it (gaussian); auto: equalising where the channel fades, else plain."""
     estimator: int = 20
     """Width of the network that estimates the fading."""
     power: Literal["average", "codeword", "symbol", "clipped"] = "average"
@@ -106,6 +108,9 @@ class Link:
     through the channel, which must be differentiable (the reference)."""
     receiver_exploration: bool = False
     """Train the receiver on perturbed symbols as well."""
+    training_gain_db: float = 0.0
+    """How much quieter than where it is measured the channel is while both sides learn,
+    as if their first meeting were nearer."""
     exploration: Exploration = Exploration()
     schedule: Schedule = Schedule()
 
@@ -129,6 +134,7 @@ class Link:
         self.feedback.check()
         self.exploration.check()
         self.schedule.check()
+        self._check_training_gain()
         if self.gradient == "backprop" and not self.channel.differentiable:
             raise BadInput(
                 f"gradient is 'backprop', but {self.channel.id} has no gradient; "
@@ -141,13 +147,31 @@ class Link:
                 "expected 'policy', which keeps what it has sent"
             )
 
+    def _check_training_gain(self) -> None:
+        gain, noiseless = self.training_gain_db, self.channel.snr_db is None
+        if not math.isfinite(gain) or (noiseless and gain):
+            want = "0, as it has no noise of ours" if noiseless else "a number of dB"
+            raise BadInput(
+                f"training_gain_db is {gain} over {self.channel.id}; expected {want}"
+            )
+        self.practised.check()
+
     def _check_batches(self) -> None:
-        schedule = self.schedule
-        paired = self.exploration.antithetic or self.gradient == "spsa"
-        if self.gradient != "backprop" and paired and schedule.batch % 2:
+        schedule, exploration = self.schedule, self.exploration
+        explores = self.gradient == "policy" or self.receiver_exploration
+        paired = self.gradient == "spsa" or (explores and exploration.antithetic)
+        if paired and schedule.batch % 2:
             raise BadInput(
                 f"batch is {schedule.batch}; expected an even number, as blocks are "
                 "sent in pairs"
+            )
+        frame = 2 * self.uses * (2 if exploration.antithetic else 1)
+        orthogonal = explores and exploration.directions == "orthogonal"
+        if orthogonal and schedule.batch % frame:
+            near = max(frame, round(schedule.batch / frame) * frame)
+            raise BadInput(
+                f"batch is {schedule.batch}; expected a multiple of {frame}, as "
+                f"orthogonal directions come {frame} at a time, e.g. {near}"
             )
         most = max(schedule.transmitter_steps, schedule.growth)
         if self.feedback.delay and most > 1:
@@ -235,11 +259,14 @@ class Link:
     ) -> tuple[Int[Array, " B"], Float[Array, "B C 2"]]:
         """Returns messages, and the blocks that the receiver hears of them."""
         message_key, explore_key, channel_key = jax.random.split(key, 3)
-        message = draw_messages(message_key, self.schedule.batch, self.messages)
-        x = codebook[message]
-        if self.receiver_exploration:
-            x = signal.explore(explore_key, x, self.variance(state))
-        return message, self.channel(channel_key, x)
+        batch = self.schedule.batch
+        if not self.receiver_exploration:
+            message = draw_messages(message_key, batch, self.messages)
+            return message, self.practised(channel_key, codebook[message])
+        keys, variance = (message_key, explore_key), self.variance(state)
+        message, noise = draw(self.exploration, codebook, variance, keys, batch=batch)
+        sent = signal.perturb(codebook[message], noise, variance)
+        return message, self.practised(channel_key, sent)
 
     def train_transmitter(
         self, state: LinkState, key: Key[Array, ""]
@@ -304,9 +331,20 @@ class Link:
         sent: Float[Array, "B C 2"],
         message: Int[Array, " B"],
     ) -> Float[Array, " B"]:
-        """Returns the receiver's loss of each block, after the channel."""
-        y = self.channel(key, sent)
-        return surprise(receiver, y, message, self.exploration.temperature)
+        """Returns what the receiver feeds back of each block, after the channel."""
+        y = self.practised(key, sent)
+        loss = surprise(receiver, y, message, self.exploration.temperature)
+        return (
+            signal.odds_against(loss) if self.exploration.criterion == "odds" else loss
+        )
+
+    @property
+    def practised(self) -> Channel:
+        """Returns the channel as it is while both sides learn."""
+        snr_db = self.channel.snr_db
+        if snr_db is None:
+            return self.channel
+        return self.channel.at(snr_db + self.training_gain_db)
 
     @jax.jit
     def codebook(self, transmitter: Transmitter) -> Float[Array, "M C 2"]:
@@ -339,8 +377,8 @@ class Link:
         fades = self.channel.fading if self.receiver == "auto" else None
         if fades or self.receiver == "equalising":
             return FadingReceiver(*sizes, estimator=self.estimator, key=key)
-        if self.receiver == "linear":
-            return LinearReceiver(self.uses, self.messages, key=key)
+        if self.receiver == "gaussian":
+            return GaussianReceiver(self.uses, self.messages, key=key)
         return Receiver(*sizes, key=key)
 
     def progress(self, state: LinkState) -> Int[Array, ""]:
@@ -373,9 +411,8 @@ def descend_receiver(
     schedule: Schedule, state: LinkState, grad: AnyReceiver
 ) -> LinkState:
     """Returns the receiver one step wiser."""
-    receiver, memory = schedule.optimiser_at(state.iterations).descend(
-        grad, state.receiver_memory, state.receiver
-    )
+    optimiser = schedule.optimiser_at(state.iterations, schedule.receiver_rate)
+    receiver, memory = optimiser.descend(grad, state.receiver_memory, state.receiver)
     return state._replace(receiver=receiver, receiver_memory=memory)
 
 

@@ -9,6 +9,8 @@ from syntony.errors import BadInput
 from syntony.optim import Adam, Sgd
 from syntony.record import check_choices, record
 
+RATES = "learning_rate", "final_learning_rate", "receiver_rate", "max_norm"
+
 
 @record
 class Schedule:
@@ -29,9 +31,11 @@ class Schedule:
     optimiser: Literal["adam", "sgd"] = "adam"
     """How both sides descend."""
     learning_rate: float = 1e-3
-    """Of both sides, when training starts."""
+    """Of the transmitter, when training starts."""
     final_learning_rate: float = 1e-5
-    """Of both sides, at the end; in between it falls as a cosine."""
+    """Of the transmitter, at the end; in between it falls as a cosine."""
+    receiver_rate: float = 1.0
+    """How many times as fast the receiver learns."""
     max_norm: float = 10.0
     """Largest gradient norm of either side."""
     patience: int = 0
@@ -49,7 +53,7 @@ class Schedule:
         for name, bound in least.items():
             if (value := getattr(self, name)) < bound:
                 raise BadInput(f"{name} is {value}; expected at least {bound}")
-        for name in ("learning_rate", "final_learning_rate", "max_norm"):
+        for name in RATES:
             if not (value := getattr(self, name)) > 0.0:
                 raise BadInput(f"{name} is {value}; expected above 0")
         if not 0.0 <= self.progress < 1.0:
@@ -59,13 +63,15 @@ class Schedule:
         """Returns how much of the schedule has passed, 0 to 1."""
         return jnp.clip(iterations / self.horizon, 0.0, 1.0)
 
-    def optimiser_at(self, iterations: Int[Array, ""]) -> Adam | Sgd:
-        """Returns the optimiser, with its rate of this iteration."""
+    def optimiser_at(
+        self, iterations: Int[Array, ""], pace: float | Float[Array, ""] = 1.0
+    ) -> Adam | Sgd:
+        """Returns the optimiser of this iteration, with `pace` times its rate."""
         fall = 0.5 * (1.0 + jnp.cos(jnp.pi * self.passed(iterations)))
         end = self.final_learning_rate
         rate = end + (self.learning_rate - end) * fall
         kind = Adam if self.optimiser == "adam" else Sgd
-        return kind(learning_rate=rate, max_norm=self.max_norm)  # type: ignore[arg-type]
+        return kind(learning_rate=pace * rate, max_norm=self.max_norm)  # type: ignore[arg-type]
 
     def batches_at(self, iterations: Int[Array, ""]) -> Int[Array, ""]:
         """Returns over how many batches a step averages: growth^passed."""
