@@ -80,6 +80,8 @@ def read_arguments() -> argparse.Namespace:
     one.add_argument("--variance", type=float, **absent)
     one.add_argument("--baseline", choices=("none", "batch", "message"), **absent)
     one.add_argument("--antithetic", action="store_true", **absent)
+    one.add_argument("--directions", choices=("free", "orthogonal"), **absent)
+    one.add_argument("--criterion", choices=("surprise", "odds"), **absent)
     one.add_argument("--clip", type=float, **absent)
     one.add_argument("--temperature", type=float, **absent)
     one.add_argument("--spsa-step", type=float, **absent)
@@ -89,7 +91,8 @@ def read_arguments() -> argparse.Namespace:
 
 def estimators(arguments: argparse.Namespace) -> dict[str, Estimator]:
     """Returns the rows that were asked for, or the one that flags describe."""
-    flags = ("variance", "baseline", "antithetic", "clip", "temperature", "spsa_step")
+    flags = "variance", "baseline", "antithetic", "directions", "criterion"
+    flags += "clip", "temperature", "spsa_step"
     given = vars(arguments)
     if not {*flags, "gradient", "feedback"} & given.keys():
         return {name: ESTIMATORS[name] for name in arguments.rows}
