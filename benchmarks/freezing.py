@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="also write the table here")
     arguments = parser.parse_args()
     remember_programs()
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for trial, seed, bound in measure(arguments.seeds):
         rows.append((*trial, seed, f"{bound:.3e}"))
         print(*rows[-1], sep="\t", flush=True)

@@ -203,7 +203,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("constants", "words"), BAD, ids=str)
+@pytest.mark.parametrize(("constants", "words"), BAD, ids=[words for _, words in BAD])
 def test_bad_settings_are_refused_in_one_line(constants, words):
     link = dataclasses.replace(TINY, **constants)
     with pytest.raises(BadInput) as caught:
