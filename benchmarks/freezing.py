@@ -109,9 +109,7 @@ def main() -> None:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow((*Trial._fields, "seed", "union_bound_at_10_db"))
-            writer.writerows(
-                sorted(rows, key=lambda row: (TRIALS.index(row[:4]), row[4]))
-            )
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":
