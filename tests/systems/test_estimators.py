@@ -6,6 +6,7 @@ The judge is l = ‖x_p − t_m‖², the receiver's loss if it were a parabola.
 import dataclasses
 from collections import Counter
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syntony.channels.awgn import Awgn
 from syntony.channels.feedback import Feedback
 from syntony.errors import BadInput
+from syntony.networks.modems import GaussianReceiver
 from syntony.systems.estimators import (
     Experience,
     Exploration,
@@ -25,6 +28,8 @@ from syntony.systems.estimators import (
     try_out,
     two_sided_gradient,
 )
+from syntony.systems.link import Link
+from syntony.systems.schedule import Schedule
 
 MESSAGES, BATCH, DRAWS = 3, 30, 3000
 VARIANCE = jnp.float32(0.3)
@@ -301,3 +306,40 @@ def test_bad_constants_are_refused_in_one_line(name, value):
     exploration = dataclasses.replace(Exploration(), **{name: value})
     with pytest.raises(BadInput, match=f"^{name} is {value}; expected [^\n]*$"):
         exploration.check()
+
+
+def test_odds_at_temperature_2_descend_the_union_of_bhattacharyya_bounds(key):
+    """With the exact receiver, and what it would do to follow the code included.
+
+    ∂/∂x E[Σ_{j≠m} √(p_j / p_m)], p held = ∇ (1/M) Σ_m Σ_{j≠m} exp(−d²_mj / 4 N_0)
+    """
+    codebook = jnp.array(np.random.default_rng(3).normal(size=(4, 1, 2)), jnp.float32)
+    noise_power = 0.5
+    receiver = GaussianReceiver(1, 4, key=jax.random.key(0))
+    exact = eqx.tree_at(
+        lambda r: (r.centre, r.log_variance),
+        receiver,
+        (codebook, jnp.log(noise_power)),
+    )
+    link = Link(
+        channel=Awgn(snr_db=-10.0 * np.log10(noise_power)),
+        messages=4,
+        uses=1,
+        receiver="gaussian",
+        gradient="backprop",
+        exploration=Exploration(criterion="odds", temperature=2.0),
+        schedule=Schedule(batch=100_000),
+    )
+    state = link.init(jax.random.key(1))._replace(receiver=exact)
+    keys = jax.random.split(key, 20)
+    draw = jax.jit(lambda key: link.estimate(state, codebook, key)[2])
+    draws = np.asarray([draw(key) for key in keys])
+
+    def bound(codebook):
+        square = jnp.sum((codebook[:, None] - codebook) ** 2, axis=(-2, -1))
+        return jnp.mean(jnp.sum(jnp.exp(-square / (4 * noise_power)), axis=1))
+
+    want = np.asarray(jax.grad(bound)(codebook))
+    error = draws.std(axis=0) / len(draws) ** 0.5
+    assert error.max() < 0.05 * np.abs(want).max()
+    assert np.all(np.abs(draws.mean(axis=0) - want) < 5 * error)

@@ -15,7 +15,6 @@ Source: Aoudia & Hoydis, "End-to-End Learning of Communications Systems Without 
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -40,6 +39,7 @@ from syntony.networks.modems import (
 )
 from syntony.record import check_choices, record
 from syntony.systems.agreement import gradient_cosines
+from syntony.systems.compatible import check_together
 from syntony.systems.estimators import (
     Experience,
     Exploration,
@@ -134,51 +134,7 @@ class Link:
         self.feedback.check()
         self.exploration.check()
         self.schedule.check()
-        self._check_training_gain()
-        if self.gradient == "backprop" and not self.channel.differentiable:
-            raise BadInput(
-                f"gradient is 'backprop', but {self.channel.id} has no gradient; "
-                "expected 'policy' or 'spsa'"
-            )
-        self._check_batches()
-        if self.gradient != "policy" and self.feedback.delay:
-            raise BadInput(
-                f"feedback is late, and gradient is {self.gradient!r}; "
-                "expected 'policy', which keeps what it has sent"
-            )
-
-    def _check_training_gain(self) -> None:
-        gain, noiseless = self.training_gain_db, self.channel.snr_db is None
-        if not math.isfinite(gain) or (noiseless and gain):
-            want = "0, as it has no noise of ours" if noiseless else "a number of dB"
-            raise BadInput(
-                f"training_gain_db is {gain} over {self.channel.id}; expected {want}"
-            )
-        self.practised.check()
-
-    def _check_batches(self) -> None:
-        schedule, exploration = self.schedule, self.exploration
-        explores = self.gradient == "policy" or self.receiver_exploration
-        paired = self.gradient == "spsa" or (explores and exploration.antithetic)
-        if paired and schedule.batch % 2:
-            raise BadInput(
-                f"batch is {schedule.batch}; expected an even number, as blocks are "
-                "sent in pairs"
-            )
-        frame = 2 * self.uses * (2 if exploration.antithetic else 1)
-        orthogonal = explores and exploration.directions == "orthogonal"
-        if orthogonal and schedule.batch % frame:
-            near = max(frame, round(schedule.batch / frame) * frame)
-            raise BadInput(
-                f"batch is {schedule.batch}; expected a multiple of {frame}, as "
-                f"orthogonal directions come {frame} at a time, e.g. {near}"
-            )
-        most = max(schedule.transmitter_steps, schedule.growth)
-        if self.feedback.delay and most > 1:
-            raise BadInput(
-                "feedback is late, and an iteration sends more than one batch; "
-                "expected transmitter_steps and growth of 1"
-            )
+        check_together(self)
 
     def stand_in(self) -> "Link":
         """Returns a link of the same shapes whose channel is no black box."""
