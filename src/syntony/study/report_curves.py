@@ -234,13 +234,17 @@ def _both_phases(subject: Subject, traces: list[Trace]) -> Plot:
     hot = ""
     if tempered != 1.0:
         hot = f" Its losses are those of logits divided by {tempered:g}."
+    unit = "nats a block"
+    if subject.constants.get("exploration.criterion") == "odds":
+        unit = "nats or odds a block"
+        hot += " They are odds against the message, without a unit."
     return Plot(
         name=file_name(f"{subject.label}-phases"),
         title=f"Both phases: {subject.label}",
         alt=f"Line chart of both losses of {subject.label} over iterations.",
         caption="What the receiver descends, and what comes back to the transmitter "
         f"while it explores; means over seeds.{hot}{alone}",
-        figure=figure(traces, x="iterations", y="nats a block", yaxis=axis),
+        figure=figure(traces, x="iterations", y=unit, yaxis=axis),
         width="wide",
     )
 

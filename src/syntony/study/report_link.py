@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from syntony.equations import limits
-from syntony.equations.signal import complex_noise, from_pairs, perturb
+from syntony.equations.signal import from_pairs, perturb
 from syntony.equations.statistics import wilson_interval
 from syntony.errors import BadInput
 from syntony.run import history
@@ -33,7 +33,7 @@ from syntony.study.report_parts import (
     line,
 )
 from syntony.study.report_runs import Subject, file_name
-from syntony.systems.estimators import draw_messages
+from syntony.systems.estimators import draw, draw_messages
 from syntony.systems.link import Link
 
 WANTED, CAP = 200, 80_000
@@ -265,7 +265,7 @@ def _feedback(subject: Subject, learner: Link, state: Any) -> Plot:
         f"{lost:.0%} were lost, and losses come {late} iterations late.",
         figure=figure(
             traces,
-            x="loss, nats",
+            x="odds against" if learner.exploration.criterion == "odds" else "nats",
             y="share of blocks",
             yaxis=decades([trace["y"] for trace in traces]),
         ),
@@ -281,9 +281,10 @@ def _losses(
         keys_ = jax.random.split(key, 4)
         codebook = learner.codebook(state.transmitter)
         size = learner.schedule.batch
-        message = draw_messages(keys_[0], size, learner.messages)
         variance = learner.variance(state)
-        noise = complex_noise(keys_[1], (size, learner.uses), variance)
+        message, noise = draw(
+            learner.exploration, codebook, variance, (keys_[0], keys_[1]), batch=size
+        )
         sent = perturb(codebook[message], noise, variance)
         loss = learner.judge(state.receiver, keys_[2], sent, message)
         return loss, *learner.feedback(keys_[3], loss)
