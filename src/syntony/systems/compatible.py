@@ -29,7 +29,10 @@ def _check_training_gain(link: Any) -> None:
         raise BadInput(
             f"training_gain_db is {gain} over {link.channel.id}; expected {want}"
         )
-    link.practised.check()
+    try:
+        link.practised.check()
+    except BadInput as error:
+        raise BadInput(f"training_gain_db is {gain}, so that {error}") from error
 
 
 def _check_batch(link: Any) -> None:
