@@ -1,14 +1,14 @@
 """Turns runs of links into the small files behind published error rates.
 
-    python benchmarks/publish_link.py OUT NAME=RUN... [--snr-db 0:12:1] [--one]
-        [--errors 1000] [--blocks 2000000]
+    python benchmarks/publish_link.py OUT NAME=RUN... [--snr-db 0:12:1]
+        [--errors 1000] [--blocks 2000000] [--one] [--curves]
 
 Evaluates every run anew, and writes to OUT: `bler.csv` (block error rates over SNR of
 every seed, beside the best decoder, other codes and bounds), `convergence.csv`, `.svg`
 and `.png` (error rates while training), a figure of error rates for each run, and
 `made_by.json` (command, commit, seeds, hardware). With --one, every run is measured at
 one SNR, that of its training: `bler.csv`, and `bler.svg` and `.png` with all runs side
-by side.
+by side. With --curves nothing is measured: `convergence` and `made_by.json` alone.
 """
 
 import argparse
@@ -47,31 +47,35 @@ def main() -> None:
     parser.add_argument("--errors", type=int, default=WANTED)
     parser.add_argument("--blocks", type=int, default=CAP)
     parser.add_argument("--one", action="store_true")
+    parser.add_argument("--curves", action="store_true")
     asked = parser.parse_args()
     remember_programs()
     pairs = (pair.split("=", 1) for pair in asked.runs)
     runs = {name: load(run) for name, run in pairs}
     out: Path = asked.out
     out.mkdir(parents=True, exist_ok=True)
+    made_by = {name: facts(run) for name, run in runs.items()}
+    (out / "made_by.json").write_text(json.dumps(made_by, indent=1) + "\n")
+    if asked.curves:
+        draw_convergence(out, runs)
+        return
     snrs_db = None if asked.one else snr_range(asked.snr_db)
     found = {
         name: evaluate_link(run, snrs_db, wanted=asked.errors, cap=asked.blocks)
         for name, run in runs.items()
     }
     write_rates(out / "bler.csv", found)
-    made_by = {name: facts(run) for name, run in runs.items()}
-    (out / "made_by.json").write_text(json.dumps(made_by, indent=1) + "\n")
     if asked.one:
         figures.save(link_figures.side_by_side(found), out / "bler")
-    else:
-        draw(out, runs, found)
-
-
-def draw(out: Path, runs: Mapping[str, Run], found: Mapping[str, Any]) -> None:
-    """Draws error rates over SNR, a figure a run, and all runs while they learned."""
+        return
     for name, measured in found.items():
         slug = name.replace(" ", "-").replace(",", "")
         figures.save(link_figures.error_rates(measured, title=name), out / slug)
+    draw_convergence(out, runs)
+
+
+def draw_convergence(out: Path, runs: Mapping[str, Run]) -> None:
+    """Draws and writes the error rates of all runs while they learned."""
     curves = {name: read_curve(run.path, "eval/bler") for name, run in runs.items()}
     figures.save(link_figures.convergence(curves), out / "convergence")
     with (out / "convergence.csv").open("w", newline="") as file:
