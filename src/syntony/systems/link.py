@@ -290,9 +290,9 @@ class Link:
         """Returns what the receiver feeds back of each block, after the channel."""
         y = self.practised(key, sent)
         loss = surprise(receiver, y, message, self.exploration.temperature)
-        return (
-            signal.odds_against(loss) if self.exploration.criterion == "odds" else loss
-        )
+        if self.exploration.criterion == "odds":
+            return signal.odds_against(loss)
+        return loss
 
     @property
     def practised(self) -> Channel:
