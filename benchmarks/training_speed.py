@@ -125,11 +125,12 @@ def flops_per_step(learner: Any, name: str) -> float:
 
     actor = product(size + latent + agents, hidden) + 2 * product(hidden, 3 * hidden)
     actor += product(hidden, task.actions)
-    critic = layers(agents * size + agents, hidden, hidden, 1)
+    judged, critic = product(agents * size, hidden), layers(hidden, hidden, 1)
     # The rollout's pass serves the loss; back-propagation costs two more.
     flops = 3 * actor
-    # The critic's own pass and gradient, and its slow copy's pass.
-    flops += 4 * critic
+    # The critic's own pass and gradient, and its slow copy's pass. What all agents see
+    # together is the same for each of them.
+    flops += 4 * (judged / agents + critic)
     if smpe:
         beliefs = learner.beliefs
         others = (agents - 1) * size
@@ -139,7 +140,7 @@ def flops_per_step(learner: Any, name: str) -> float:
         sample = 3 * (encoder + decoder + filters) + filters
         samples = beliefs.minibatches * beliefs.minibatch / beliefs.burst_every
         hashing = product(latent, learner.novelty.bits)
-        flops += 4 * critic + 3 * filters + encoder + hashing + samples * sample
+        flops += 4 * (judged + critic) + 3 * filters + encoder + hashing + samples * sample
     return agents * flops
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from syntony.networks.agents import with_agent_id
 from syntony.run.devices import compiler_options, hasty_compiler_options
 from syntony.systems.actor_critic import Backbone, unroll, values
 from syntony.systems.ids import SYSTEMS
@@ -81,8 +80,7 @@ def test_a_critic_knows_that_a_time_limit_is_no_end():
     )
     system = Maa2c(task=task("probe-horizon"), backbone=backbone)
     state, _ = trained(system, 200)
-    judged = with_agent_id(jnp.ones((1, 1, 2, 2)))
-    found = values(backbone, state.judge.critic, judged)
+    found = values(backbone, state.judge.critic, jnp.ones((1, 1, 1, 2)), 2)
     np.testing.assert_allclose(found, 10.0, rtol=0.03)
 
 

@@ -8,10 +8,10 @@ from syntony.networks.agents import (
     Actor,
     Encoder,
     Filter,
+    agent_ids,
     each,
     team,
     teammates,
-    with_agent_id,
 )
 
 
@@ -28,12 +28,12 @@ def test_each_applies_every_agents_own_network(key):
 
 
 def test_unrolled_actor_is_the_actor_step_by_step(key):
-    actors = team(lambda k: Actor(4, 8, 5, key=k), 2, jax.random.key(1))
-    x = jax.random.normal(key, (6, 3, 2, 4))
-    unrolled = each(actors, x, apply=Actor.unroll)
+    actors = team(lambda k: Actor(4 + 2, 8, 5, key=k), 2, jax.random.key(1))
+    x, ids = jax.random.normal(key, (6, 3, 2, 4)), agent_ids(2)
+    unrolled = each(actors, x, ids, apply=Actor.unroll)
     h = jnp.zeros((3, 2, 8))
     for t in range(6):
-        logits, h = each(actors, x[t], h)
+        logits, h = each(actors, x[t], ids, h)
         np.testing.assert_allclose(unrolled[t], logits, rtol=1e-4, atol=1e-5)
 
 
@@ -54,5 +54,4 @@ def test_teammates_leave_out_oneself_in_index_order():
 
 
 def test_agent_ids_are_one_hot():
-    got = with_agent_id(jnp.zeros((4, 3, 2)))
-    np.testing.assert_array_equal(got[..., 2:], np.broadcast_to(np.eye(3), (4, 3, 3)))
+    np.testing.assert_array_equal(agent_ids(3), np.eye(3))

@@ -79,3 +79,29 @@ def test_mlp_is_linear_maps_with_rectifiers_between(key):
     hidden = np.maximum(x @ mlp.layers[0].weight + mlp.layers[0].bias, 0)
     want = hidden @ mlp.layers[1].weight + mlp.layers[1].bias
     np.testing.assert_allclose(mlp(jnp.asarray(x)), want, rtol=1e-5)
+
+
+def test_parts_are_mapped_as_if_they_lay_side_by_side(key):
+    state, ids = jax.random.normal(key, (7, 1, 5)), np.eye(3, dtype=np.float32)
+    whole = [np.concatenate([s, i]) for s in np.asarray(state[:, 0]) for i in ids]
+    mlp = Mlp(5 + 3, 6, 2, key=jax.random.key(1))
+    got = mlp(state, jnp.asarray(ids))
+    want = mlp(jnp.asarray(whole)).reshape(7, 3, 2)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+    def loss(mlp, *parts):
+        return jnp.sum(mlp(*parts) ** 2)
+
+    by_parts, at_once = (
+        jax.grad(loss)(mlp, *parts)
+        for parts in ((state, jnp.asarray(ids)), (jnp.asarray(whole),))
+    )
+    for a, b in zip(jax.tree.leaves(by_parts), jax.tree.leaves(at_once), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_that_do_not_fill_the_input_are_refused():
+    layer = Linear(5, 2, key=jax.random.key(0))
+    for sizes in ((4,), (3, 1), (3, 3)):
+        with pytest.raises((TypeError, ValueError)):
+            layer(*(jnp.ones(size) for size in sizes))

@@ -125,12 +125,15 @@ def test_an_independent_critic_sees_nothing_of_others(kind, blind, episodes):
 def test_critics_of_ones_own_judge_alone(key):
     backbone = Backbone(hidden=8, shared_critic=False)
     critic = backbone.judge(TASK, key).critic
-    size = TASK.agents * TASK.obs_size + TASK.agents
-    judged = jax.random.normal(jax.random.key(1), (5, 2, TASK.agents, size))
-    got = values(backbone, critic, judged)
-    for i in range(TASK.agents):
-        alone = jax.tree.map(lambda x, i=i: x[i], critic)
-        np.testing.assert_allclose(got[..., i], alone(judged[..., i, :]), rtol=1e-5)
+    size = TASK.agents * TASK.obs_size
+    state = jax.random.normal(jax.random.key(1), (5, 2, TASK.agents, size))
+    for judged in (state, state[..., :1, :]):
+        got = values(backbone, critic, judged, TASK.agents)
+        for i in range(TASK.agents):
+            alone = jax.tree.map(lambda x, i=i: x[i], critic)
+            own = judged[..., i if judged is state else 0, :]
+            want = alone(own, jnp.eye(TASK.agents)[i])
+            np.testing.assert_allclose(got[..., i], want, rtol=1e-5, atol=1e-6)
 
 
 def test_targets_stand_still_over_the_epochs(episodes):

@@ -13,7 +13,7 @@ from jaxtyping import Array, Key
 
 from syntony.equations.returns import n_step_targets
 from syntony.errors import BadInput
-from syntony.networks.agents import with_agent_id
+from syntony.networks.agents import agent_ids
 from syntony.systems.actor_critic import Backbone, joint_state
 from syntony.systems.maa2c import Maa2c
 from syntony.tasks.probes import GAMES, Probe
@@ -193,7 +193,7 @@ def test_maa2c_has_the_ability(ability: str, key: Key[Array, ""]):
     returns = system.evaluate(state, jax.random.key(1), 200)["eval/return_mean"]
     assert returns.mean() > 0.95 * Probe(ability=ability).best_return
     if ability == "horizon":
-        value = state.judge.critic(with_agent_id(joint_state(jnp.ones((1, 2, 1)))))
+        value = state.judge.critic(joint_state(jnp.ones((1, 2, 1))), agent_ids(2))
         np.testing.assert_allclose(value, 1 / (1 - 0.9), rtol=0.03)
 
 

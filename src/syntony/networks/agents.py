@@ -16,32 +16,33 @@ from syntony.networks.layers import Gru, Linear, Mlp
 
 
 class Actor(eqx.Module):
-    """Recurrent policy: features, GRU, one logit an action."""
+    """Recurrent policy: features and agent id, GRU, one logit an action."""
 
     embed: Linear
     gru: Gru
     out: Linear
 
-    def __init__(
-        self, features: int, hidden: int, actions: int, *, key: Key[Array, ""]
-    ):
+    def __init__(self, size_in: int, hidden: int, actions: int, *, key: Key[Array, ""]):
         embed_key, gru_key, out_key = jax.random.split(key, 3)
-        self.embed = Linear(features, hidden, key=embed_key)
+        self.embed = Linear(size_in, hidden, key=embed_key)
         self.gru = Gru(hidden, hidden, key=gru_key)
         self.out = Linear(hidden, actions, key=out_key)
 
     def __call__(
-        self, features: Float[Array, "*batch F"], h: Float[Array, "*batch H"]
+        self,
+        features: Float[Array, "*batch F"],
+        id: Float[Array, "*#batch I"],
+        h: Float[Array, "*batch H"],
     ) -> tuple[Float[Array, "*batch A"], Float[Array, "*batch H"]]:
         """Returns the logits of one time step, and the next hidden state."""
-        h = self.gru(jax.nn.relu(self.embed(features)), h)
+        h = self.gru(jax.nn.relu(self.embed(features, id)), h)
         return self.out(h), h
 
     def unroll(
-        self, features: Float[Array, "T *batch F"]
+        self, features: Float[Array, "T *batch F"], id: Float[Array, "*#batch I"]
     ) -> Float[Array, "T *batch A"]:
         """Returns the logits of whole episodes."""
-        x = jax.nn.relu(self.embed(features))
+        x = jax.nn.relu(self.embed(features, id))
         start = jnp.zeros((*x.shape[1:-1], self.gru.hidden.weight.shape[0]))
         return self.out(self.gru.unroll(x, start))
 
@@ -51,11 +52,13 @@ class Critic(eqx.Module):
 
     mlp: Mlp
 
-    def __init__(self, features: int, hidden: int, *, key: Key[Array, ""]):
-        self.mlp = Mlp(features, hidden, hidden, 1, key=key)
+    def __init__(self, size_in: int, hidden: int, *, key: Key[Array, ""]):
+        self.mlp = Mlp(size_in, hidden, hidden, 1, key=key)
 
-    def __call__(self, features: Float[Array, "*batch F"]) -> Float[Array, "*batch"]:
-        return self.mlp(features)[..., 0]
+    def __call__(
+        self, state: Float[Array, "*#batch S"], id: Float[Array, "*#batch I"]
+    ) -> Float[Array, "*batch"]:
+        return self.mlp(state, id)[..., 0]
 
 
 class Encoder(eqx.Module):
@@ -112,7 +115,7 @@ def team(
 
 def each(
     networks: PyTree,
-    *inputs: Float[Array, "*batch N _"],
+    *inputs: Float[Array, "*#batch N _"],
     apply: Callable = lambda network, *x: network(*x),
 ) -> PyTree:
     """Applies a team's stacked networks, each to its own agent's slice."""
@@ -120,11 +123,9 @@ def each(
     return jax.vmap(apply, in_axes=axes, out_axes=-2)(networks, *inputs)
 
 
-def with_agent_id(x: Float[Array, "*batch N F"]) -> Float[Array, "*batch N FN"]:
-    """Appends the one-hot id by which a shared network tells agents apart."""
-    agents = x.shape[-2]
-    identity = jnp.broadcast_to(jnp.eye(agents), (*x.shape[:-1], agents))
-    return jnp.concatenate([x, identity], axis=-1)
+def agent_ids(agents: int) -> Float[Array, "N N"]:
+    """Returns the one-hot ids by which a shared network tells agents apart."""
+    return jnp.eye(agents)
 
 
 def teammates(obs: Float[Array, "*batch N O"]) -> Float[Array, "*batch N F"]:

@@ -3,7 +3,7 @@
 Initial weights follow PyTorch's defaults, which every published number rests on.
 """
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import equinox as eqx
 import jax
@@ -23,8 +23,15 @@ class Linear(eqx.Module):
         self.weight = _uniform(weight_key, (size_in, size_out), bound)
         self.bias = _uniform(bias_key, (size_out,), bound)
 
-    def __call__(self, x: Float[Array, "*batch In"]) -> Float[Array, "*batch Out"]:
-        return x @ self.weight + self.bias
+    def __call__(self, *parts: Float[Array, "*#batch _"]) -> Float[Array, "*batch Out"]:
+        """Maps x, given whole or in parts that would make it up side by side.
+
+        Each part meets its own rows of W, so that what is the same for many rows of
+        the others is multiplied once: parts broadcast against each other.
+        """
+        *edges, _ = accumulate(part.shape[-1] for part in parts)
+        rows = jnp.split(self.weight, edges)
+        return sum(map(jnp.matmul, parts, rows), self.bias)
 
 
 class Mlp(eqx.Module):
@@ -39,10 +46,13 @@ class Mlp(eqx.Module):
             for pair, layer_key in zip(pairwise(sizes), keys, strict=True)
         )
 
-    def __call__(self, x: Float[Array, "*batch In"]) -> Float[Array, "*batch Out"]:
-        for layer in self.layers[:-1]:
-            x = jax.nn.relu(layer(x))
-        return self.layers[-1](x)
+    def __call__(self, *parts: Float[Array, "*#batch _"]) -> Float[Array, "*batch Out"]:
+        """Maps x, given whole or in parts, as the first layer takes it."""
+        first, *rest = self.layers
+        x = first(*parts)
+        for layer in rest:
+            x = layer(jax.nn.relu(x))
+        return x
 
 
 class Gru(eqx.Module):

@@ -11,7 +11,7 @@ from syntony.equations import densities
 from syntony.equations.returns import critic_loss, n_step_targets
 from syntony.equations.score import actor_loss, clipped_actor_loss
 from syntony.errors import BadInput
-from syntony.networks.agents import Actor, Critic, each, team, with_agent_id
+from syntony.networks.agents import Actor, Critic, agent_ids, each, team
 from syntony.optim import Adam
 from syntony.record import check_choices, record
 from syntony.systems.system import Metrics
@@ -148,16 +148,16 @@ def act(
     shared: bool,
 ) -> tuple[Float[Array, "E N A"], Float[Array, "E N H"]]:
     """Returns one number an action, at one time step, and the next hidden state."""
-    x = with_agent_id(features)
-    return actor(x, memory) if shared else each(actor, x, memory)
+    seen = features, agent_ids(features.shape[-2]), memory
+    return actor(*seen) if shared else each(actor, *seen)
 
 
 def unroll(
     actor: Actor, features: Float[Array, "T E N F"], *, shared: bool
 ) -> Float[Array, "T E N A"]:
     """Returns what `act` gives over whole episodes."""
-    x = with_agent_id(features)
-    return actor.unroll(x) if shared else each(actor, x, apply=Actor.unroll)
+    seen = features, agent_ids(features.shape[-2])
+    return actor.unroll(*seen) if shared else each(actor, *seen, apply=Actor.unroll)
 
 
 def blank_memory(
@@ -167,24 +167,23 @@ def blank_memory(
     return jnp.zeros((episodes, task.agents, backbone.hidden))
 
 
-def joint_state(obs: Float[Array, "*batch N O"]) -> Float[Array, "*batch N NO"]:
-    """Returns s = (o_1, …, o_N), once for each agent."""
+def joint_state(obs: Float[Array, "*batch N O"]) -> Float[Array, "*batch 1 NO"]:
+    """Returns s = (o_1, …, o_N), once for all agents."""
     agents, size = obs.shape[-2:]
-    flat = obs.reshape(*obs.shape[:-2], 1, agents * size)
-    return jnp.broadcast_to(flat, (*obs.shape[:-1], agents * size))
+    return obs.reshape(*obs.shape[:-2], 1, agents * size)
 
 
 def value_loss(
     backbone: Backbone,
     critic: Critic,
     slow: Critic,
-    state: Float[Array, "T1 E N S"],
+    state: Float[Array, "T1 E #N S"],
     reward: Float[Array, "T E N"],
     episodes: Trajectory,
 ) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
     """Returns the mean (G − V)², differentiable in critic and state, and G − V."""
-    judged = with_agent_id(state)
-    bootstrap = jax.lax.stop_gradient(values(backbone, slow, judged))
+    agents = reward.shape[-1]
+    bootstrap = jax.lax.stop_gradient(values(backbone, slow, state, agents))
     target = n_step_targets(
         reward,
         bootstrap[:-1],
@@ -194,19 +193,22 @@ def value_loss(
         gamma=backbone.gamma,
         n=backbone.n_step,
     )
-    value = values(backbone, critic, judged[:-1])
+    value = values(backbone, critic, state[:-1], agents)
     loss = masked_mean(critic_loss(target, value), episodes.mask)
     return loss, jax.lax.stop_gradient(target - value)
 
 
 def values(
-    backbone: Backbone, critic: Critic, judged: Float[Array, "T E N F"]
+    backbone: Backbone, critic: Critic, state: Float[Array, "T E #N S"], agents: int
 ) -> Float[Array, "T E N"]:
-    """Returns V of what is judged, for each agent."""
+    """Returns V of a state that is one for all, or of each agent's own."""
+    ids = agent_ids(agents)
     if backbone.shared_critic:
-        return critic(judged)
+        return critic(state, ids)
+    state = jnp.broadcast_to(state, (*state.shape[:-2], agents, state.shape[-1]))
     # What a vmap over agents gives back has no feature axis to put agents before.
-    return jax.vmap(lambda one, x: one(x), in_axes=(0, -2), out_axes=-1)(critic, judged)
+    judge = jax.vmap(lambda one, x, id: one(x, id), in_axes=(0, -2, -2), out_axes=-1)
+    return judge(critic, state, ids)
 
 
 def policy_loss(

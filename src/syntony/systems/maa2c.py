@@ -133,7 +133,7 @@ class Maa2c(RecallingTeam):
         state = state._replace(actor=actor, actor_memory=memory, judge=judge)
         return state, metrics | {"train/critic_loss": loss}
 
-    def judged(self, episodes: Trajectory) -> Float[Array, "T1 E N S"]:
+    def judged(self, episodes: Trajectory) -> Float[Array, "T1 E #N S"]:
         """Returns what the critic sees."""
         return episodes.obs if self.critic_sees == "own" else joint_state(episodes.obs)
 
