@@ -240,7 +240,7 @@ def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefS
         coders, filters, coder_memory, filter_memory = learners
         (coder_grad, filter_grad), _ = jax.grad(
             belief_loss, argnums=(1, 2), has_aux=True
-        )(settings, coders, filters, *minibatch)
+        )(settings, coders, filters, *belief_inputs(settings, state, *minibatch))
         coders, coder_memory = settings.coder_optimiser.descend(
             coder_grad, coder_memory, coders
         )
@@ -255,7 +255,7 @@ def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefS
     learners, _ = jax.lax.scan(descend, learners, minibatches)
     coders, filters, coder_memory, filter_memory = learners
     # Measured once, on the last minibatch: at every step it would cost a tenth more.
-    last = (x[-1] for x in minibatches)
+    last = belief_inputs(settings, state, *(x[-1] for x in minibatches))
     _, losses = belief_loss(settings, coders, filters, *last)
     return state._replace(
         encoder=coders[0],
@@ -269,17 +269,27 @@ def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefS
 
 def draw_minibatches(
     settings: Beliefs, state: BeliefState, key: Key[Array, ""]
-) -> tuple[Array, Array, Array, Array]:
-    """Returns a burst's own and others' observations, slow weights and noise."""
+) -> tuple[Float[Array, "M B N O"], Float[Array, "M B 1 Z"]]:
+    """Returns a burst's observations, and the noise of its sampled beliefs."""
     draw_key, noise_key = jax.random.split(key)
     shape = (settings.minibatches, settings.minibatch)
     obs = draw(state.replay, draw_key, shape)
+    # One draw serves all agents: no loss ever joins two of them.
+    return obs, jax.random.normal(noise_key, (*shape, 1, settings.latent))
+
+
+def belief_inputs(
+    settings: Beliefs,
+    state: BeliefState,
+    obs: Float[Array, "B N O"],
+    noise: Float[Array, "B 1 Z"],
+) -> tuple[Array, Array, Array, Array]:
+    """Returns own and others' observations, slow weights and noise of a minibatch."""
     own = normalised(state.pooled, obs)
     others = teammates(normalised(state.each, obs))
-    # The slow filter stands still during the burst.
+    # The slow filter stands still during the burst; its weights are still found
+    # minibatch by minibatch, where they stay in the cache.
     w_slow = filter_weights(settings, state.slow_filter, own)
-    # One draw serves all agents: no loss ever joins two of them.
-    noise = jax.random.normal(noise_key, (*shape, 1, settings.latent))
     noise = jnp.broadcast_to(noise, (*own.shape[:-1], settings.latent))
     return own, others, w_slow, noise
 
