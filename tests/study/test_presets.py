@@ -46,6 +46,14 @@ def test_smpe_is_table_3(id):
     assert found.novelty == bonus
 
 
+@pytest.mark.parametrize("id", ["Foraging-4s-11x11-3p-2f-coop", "Foraging-12x12-2p-2f"])
+def test_large_boards_count_samples_of_fainter_beliefs(id):
+    found: Any = preset("smpe", "paper", task(id))
+    assert found.beliefs == Beliefs(lambda_rec=0.1)
+    assert found.novelty == Novelty(hashed="sample", bits=13)
+    assert found.backbone == Backbone()
+
+
 # The released configuration: λ_rec, λ_norm, the filter's floor, layers, its rates under
 # L_rec and under the critic; bursts and copies of the filter every so many steps.
 RELEASED = {

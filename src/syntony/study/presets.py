@@ -103,7 +103,11 @@ def paper_link(channel: Channel | None) -> Link:
 EPYMARL = "the constants that EPyMARL is published with"
 MAKERS: dict[str, dict[str, tuple[str, Maker]]] = {
     "smpe": {
-        "paper": ("the constants of SMPE²'s Table 3, task by task", paper_smpe),
+        "paper": (
+            "the constants of SMPE²'s Table 3, task by task; on boards from 11x11 on,"
+            " the ones that find their food",
+            paper_smpe,
+        ),
         "official_compat": (
             "constants and ways of SMPE²'s released code, its mistakes included",
             official_compat,
