@@ -140,7 +140,8 @@ def flops_per_step(learner: Any, name: str) -> float:
         sample = 3 * (encoder + decoder + filters) + filters
         samples = beliefs.minibatches * beliefs.minibatch / beliefs.burst_every
         hashing = product(latent, learner.novelty.bits)
-        flops += 4 * (judged + critic) + 3 * filters + encoder + hashing + samples * sample
+        flops += 4 * (judged + critic) + 3 * filters + encoder + hashing
+        flops += samples * sample
     return agents * flops
 
 
