@@ -10,7 +10,8 @@ RUN is a run folder, ORIGINAL the id of the same task in its original package, e
 Every seed lives through N episodes of both, with sampled and with most likely actions.
 Writes to OUT, for each run, a CSV of every seed and score: both means with their 95 %
 bootstrap intervals over episodes, and their difference with its normal interval, which
-should hold 0 in 95 rows of 100; and `made_by.json`: commands, commits, hardware.
+should hold 0 in 95 rows of 100; and adds to its `made_by.json`: commands, commits,
+hardware.
 """
 
 import argparse
@@ -32,6 +33,7 @@ COLUMNS = (
     *("original_mean", "original_low", "original_high"),
     *("difference", "difference_low", "difference_high"),
 )
+FACTS = ("command", "commit", "hardware")
 Scores = Mapping[str, np.ndarray]
 
 
@@ -45,18 +47,21 @@ def main() -> None:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
 
-    made_by: dict[str, Any] = {"transfer": provenance()}
+    record = out / "made_by.json"
+    made_by = json.loads(record.read_text()) if record.exists() else {}
     for pair in arguments.runs:
         path, original = pair.split("=", 1)
         run = syntony.load(path)
         table = list(rows(run, original, arguments.episodes))
         with (out / f"{run.path.name}.csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *table])
-        facts = ("command", "commit", "hardware")
-        made_by[run.path.name] = {name: run.settings.get(name) for name in facts}
+        made_by[run.path.name] = {
+            "transfer": provenance(),
+            "training": {name: run.settings.get(name) for name in FACTS},
+        }
+        record.write_text(json.dumps(made_by, indent=2) + "\n")
         for row in table:
             print(*row)
-    (out / "made_by.json").write_text(json.dumps(made_by, indent=2) + "\n")
 
 
 def rows(run: syntony.Run, original: str, episodes: int) -> Iterator[tuple]:
