@@ -2,10 +2,11 @@
 
 import importlib
 import os
+import pkgutil
 import sys
 from typing import Any
 
-from syntony.errors import BadInput, one_line
+from syntony.errors import BadInput, one_line, unknown
 
 
 def module(name: str) -> Any:
@@ -17,9 +18,15 @@ def module(name: str) -> Any:
     try:
         return imported(name)
     except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
+        missing = str(error.name)
+        home, _, last = missing.rpartition(".")
+        if home in sys.modules:
+            paths = getattr(sys.modules[home], "__path__", [])
+            siblings = [found.name for found in pkgutil.iter_modules(paths)]
+            raise unknown(f"module of {home}", last, siblings) from error
+        package = missing.partition(".")[0]
         raise BadInput(
-            f"module {error.name!r} is not installed, nor is it in the current folder; "
+            f"module {missing!r} is not installed, nor is it in the current folder; "
             f"to install it: pip install {package}"
         ) from error
     except Exception as error:

@@ -128,6 +128,16 @@ def test_evaluate_prints_a_table(run: str, capsys: pytest.CaptureFixture[str]):
     assert heads == ["untrained", "seed 0", "seed 1", "all seeds"]
 
 
+def test_a_narrow_terminal_cuts_off_no_number(
+    run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "30")
+    assert main(["evaluate", run, "--episodes", "30"]) == 0
+    table = capsys.readouterr().out
+    assert "…" not in table
+    assert table.count("[") == table.count("]") > 4
+
+
 def test_evaluate_prints_one_json_object(run: str, capsys: pytest.CaptureFixture[str]):
     assert main(["evaluate", run, "--episodes", "30", "--json"]) == 0
     said = capsys.readouterr()

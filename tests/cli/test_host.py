@@ -87,6 +87,10 @@ def test_a_team_is_measured_in_another_task(capsys: pytest.CaptureFixture[str]):
         (f"train maa2c --task {RELAY}?N=3", "got an unexpected keyword argument 'N'"),
         ("train maa2c --task pettingzoo:nowhere", "to install it: pip install nowhere"),
         ("train maa2c --task gymnasium:CartPole-v1", "expected Tuple and Tuple"),
+        (
+            "train maa2c --task gymnasium:lbforaging:Foraging-8x8-2p-3f-coop-v2",
+            "v2 for `Foraging-8x8-2p-3f-coop` is deprecated",
+        ),
         (f"evaluate run --task {DUO}", f"{DUO} has 2 agents, 3 actions and observatio"),
         (f"evaluate run --task {DUO}", f"expected those of {RELAY}: 3 agents, 4 acti"),
         ("evaluate run --task pettingzoo:json", "module 'json' has no parallel_env"),

@@ -208,6 +208,10 @@ def test_an_end_at_an_environments_own_limit_is_a_cut(
         (f"{RELAY}?time_limit=many", "time_limit is 'many'; expected 1 to"),
         (f"{RELAY}?time_limit=true", "time_limit is True; expected 1 to"),
         (DUO, f"expected {DUO}?time_limit=N, N steps"),
+        (
+            "pettingzoo:mpe2.simple_sprad_v3",
+            "unknown module of mpe2 'simple_sprad_v3'; did you mean 'simple_spread_v",
+        ),
         ("pettingzoo:mpe3.relay", "'mpe3' is not installed, nor is it in the current "),
         ("pettingzoo:mpe3.relay", "to install it: pip install mpe3"),
         ("pettingzoo:json", "module 'json' has no parallel_env; expected one of"),

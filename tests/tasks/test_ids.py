@@ -1,10 +1,13 @@
 import re
+from pathlib import Path
 
 import pytest
 
 from syntony.errors import BadInput
 from syntony.tasks import ids
 from syntony.tasks.foraging import Foraging
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_an_id_becomes_its_record():
@@ -13,7 +16,10 @@ def test_an_id_becomes_its_record():
 
 
 @pytest.mark.parametrize("family", ids.families(), ids=lambda family: family.prefix)
-def test_families_are_ready_to_be_listed(family: ids.Family):
+def test_families_are_ready_to_be_listed(
+    family: ids.Family, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     assert family.example.startswith(family.prefix)
     assert family.pattern.startswith(family.prefix)
     assert ids.task(family.example).id == family.example

@@ -110,3 +110,28 @@ def test_bad_input_is_said_in_one_line(id: str, message: str):
     with pytest.raises(BadInput, match=re.escape(message)) as it:
         task(id)
     assert "\n" not in str(it.value)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("Blind", "obs of reset is float32[2,1]; expected float32[2,2]"),
+        ("Whole", "obs of reset is int32[2,2]; expected float32[2,2]"),
+        ("Shared", "reward is float32[]; expected float32[2]"),
+        ("Grown", "the state float32[2], int32[]; expected the same types"),
+        ("Locked", "what is available is bool[2,4]; expected bool[2,3]"),
+        ("Broken", "step raised KeyError: 'obs'"),
+        ("Undecided", "step raised TracerBoolConversionError: Attempted boolean"),
+        ("Unsound", "obs of reset is not finite; expected numbers"),
+        ("Poor", "reward is not finite; expected numbers"),
+        ("Lost", "has the id 'python:your_own_task:Corridor'; expected "),
+    ],
+)
+def test_a_task_that_fails_says_where(
+    record: str, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    with pytest.raises(BadInput, match=re.escape(message)) as it:
+        task(f"python:own_worlds:{record}")
+    assert "\n" not in str(it.value)
+    assert str(it.value).startswith(f"python:own_worlds:{record}")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import tyro
 
 from syntony.cli.flags import Switch, parse
+from syntony.cli.screen import console
 
-WIDEST = 1000
 WORDS = ("", "X", "than Y")
 """Heads of columns that hold no numbers."""
 
@@ -82,13 +82,11 @@ def run(words: list[str]) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from syntony.study.tables import tables
 
-    # A narrow terminal wraps lines: that is better than numbers cut off.
-    console = Console(highlight=False, soft_wrap=True, width=WIDEST)
+    screen = console()
     for table in tables(found):
         shown = Table(*table.heads, box=None, pad_edge=False)
         for column in shown.columns:
@@ -96,11 +94,11 @@ def _print(found: dict[str, Any]) -> None:
             column.justify = "left" if column.header in WORDS else "right"
         for row in table.rows:
             shown.add_row(*map(_plain, row))
-        console.print(table.title, markup=False)
-        console.print(shown)
-        console.print()
+        screen.print(table.title, markup=False)
+        screen.print(shown)
+        screen.print()
     for note in found["notes"]:
-        console.print(f"note: {note}", markup=False)
+        screen.print(f"note: {note}", markup=False)
 
 
 def _plain(cell: str) -> Any:

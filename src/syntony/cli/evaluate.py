@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from syntony.cli.flags import Run, Switch, parse
+from syntony.cli.screen import console
 from syntony.errors import BadInput
 
 MOST_POINTS = 200
@@ -124,7 +125,6 @@ def snr_range(text: str) -> list[float]:
 
 
 def _print_link(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     points = found["points"]
@@ -140,13 +140,13 @@ def _print_link(found: dict[str, Any]) -> None:
         snr = "" if point["snr_db"] is None else f"{point['snr_db']:g}"
         rates = [point["bler"], *_columns(point).values()]
         table.add_row(snr, *map(_rate, rates), f"{errors:,} / {blocks:,}")
-    console = Console(highlight=False, soft_wrap=True)
+    screen = console()
     size = f"{found['messages']} messages in {found['uses']} channel uses"
     head = f"{found['run']}: {found['channel']}, {size}; block error rates"
-    console.print(head, markup=False)
-    console.print(table)
+    screen.print(head, markup=False)
+    screen.print(table)
     for facts in found["codebooks"]:
-        console.print(
+        screen.print(
             f"seed {facts['seed']}: minimum distance {facts['min_distance']:.3f}, "
             f"energy {facts['energy_low']:.2f} to {facts['energy_high']:.2f} a use"
         )
@@ -169,7 +169,6 @@ def _rate(value: float) -> str:
 
 
 def _print_team(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from syntony.run.progress import scores_of, title
@@ -181,11 +180,11 @@ def _print_team(found: dict[str, Any]) -> None:
         column.justify = "right" if column.header else "left"
     for head, steps, line in _rows(found):
         table.add_row(head, steps, *(_cell(line, name) for name in scores))
-    console = Console(highlight=False, soft_wrap=True)
+    screen = console()
     task = found["task"] or ""
     episodes = f"{found['episodes']:,} episodes each, mean [95 % interval]"
-    console.print(f"{found['run']}: {found['system']} {task}, {episodes}", markup=False)
-    console.print(table)
+    screen.print(f"{found['run']}: {found['system']} {task}, {episodes}", markup=False)
+    screen.print(table)
 
 
 def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

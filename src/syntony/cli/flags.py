@@ -8,6 +8,7 @@ import math
 import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from types import NoneType
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -113,7 +114,7 @@ def _first_paragraph(box: str) -> str:
 
 def whole(info: PrimitiveTypeInfo) -> Spec | None:
     """Reads `50000`, `50_000`, `50,000` and `5e4` alike."""
-    if info.type is not int:
+    if not _asks_for(int, info):
         return None
 
     def read(words: list[str]) -> int:
@@ -129,7 +130,7 @@ def whole(info: PrimitiveTypeInfo) -> Spec | None:
 
 def real(info: PrimitiveTypeInfo) -> Spec | None:
     """Reads finite numbers."""
-    if info.type is not float:
+    if not _asks_for(float, info):
         return None
 
     def read(words: list[str]) -> float:
@@ -141,6 +142,11 @@ def real(info: PrimitiveTypeInfo) -> Spec | None:
         raise ValueError(f"{words[0]!r} is not a number")
 
     return spec("FLOAT", read, float, str)
+
+
+def _asks_for(kind: type, info: PrimitiveTypeInfo) -> bool:
+    # A number that may be left out is read as any other: None is no word for it.
+    return info.type is kind or set(typing.get_args(info.type)) == {kind, NoneType}
 
 
 def choice(info: PrimitiveTypeInfo) -> Spec | None:
@@ -174,6 +180,6 @@ def spec(
         nargs=1,
         metavar=metavar,
         instance_from_str=read,
-        is_instance=lambda value: isinstance(value, kind),
-        str_from_instance=lambda value: [show(value)],
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: ["" if value is None else show(value)],
     )

@@ -25,7 +25,7 @@ class RecallingTeam(Team):
         if self.last_action and self.on_host:
             raise BadInput(
                 f"last_action is set, but {self.task.id} runs outside of JAX; "
-                "expected a task of `syntony list tasks`"
+                "expected one that is written in JAX"
             )
 
     def live(

@@ -1,5 +1,6 @@
 """Gymnasium's multi-agent manner: tuples, with one entry for each agent."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,7 +102,12 @@ def open_gymnasium(name: str, parameters: Mapping[str, Any]) -> Gymnasium:
     if versions := [x for x in gymnasium.registry if x.rpartition("-v")[0] == bare]:
         raise BadInput(f"{bare} is of no version; expected e.g. {versions[-1]}")
     try:
-        env = gymnasium.make(name, disable_env_checker=True, **parameters)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            env = gymnasium.make(name, disable_env_checker=True, **parameters)
     except gymnasium.error.Error as error:
+        # It says all that was warned of before.
         raise BadInput(" ".join(str(error).split())) from error
+    for warning in said:
+        warnings.warn(warning.message, stacklevel=1)
     return Gymnasium(env, parameters)

@@ -11,6 +11,7 @@ FAMILIES = (
     spread.FAMILY,
     speaker.FAMILY,
     probes.FAMILY,
+    own.FAMILY,
     *host.FAMILIES,
 )
 
@@ -24,8 +25,6 @@ def task(id: str) -> Task:
     for family in families():
         if id.startswith(family.prefix):
             return family.parse(id)
-    if id.startswith(own.PREFIX):
-        return own.parse(id)
     raise unknown("task", id, [family.example for family in families()])
 
 
