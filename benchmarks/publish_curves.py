@@ -14,10 +14,11 @@ same words.
 import argparse
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 
 from syntony.errors import BadInput
 from syntony.run import journal
@@ -91,7 +92,11 @@ def decimals(value: float | None, places: int = 4) -> str:
 
 
 def write_summary(path: Path, contest: Contest, curves: Mapping[str, Curve]) -> None:
-    """Writes the mean over seeds at each milestone that a group has reached."""
+    """Writes the mean over seeds at each milestone that a group has reached.
+
+    All groups that are there are averaged over the same steps, none further than the
+    one that ended first.
+    """
     known = {group.label: paper_curve(contest, group) for group in contest.groups}
     steps = {step for curve in known.values() if curve for step in curve.points}
     last = max(curve.steps[-1] for curve in curves.values())
@@ -101,13 +106,26 @@ def write_summary(path: Path, contest: Contest, curves: Mapping[str, Curve]) -> 
         writer.writerow(("system", "step", "mean", "low", "high", "seeds", "paper"))
         for name, curve in curves.items():
             for step in milestones:
-                near = np.abs(curve.steps - step) <= NEAR
+                near = evaluations_near(step, curve, curves.values())
                 if not near.any():
                     continue
                 scores = curve.scores[:, near].mean(axis=1)
                 row = [decimals(x[0], 3) for x in mean_over_seeds(scores[:, None])]
                 paper = value_at(known[name], step)
                 writer.writerow((name, int(step), *row, len(scores), paper))
+
+
+def evaluations_near(
+    step: float, curve: Curve, curves: Iterable[Curve]
+) -> Bool[np.ndarray, " points"]:
+    """Returns which evaluations of a curve count for a milestone.
+
+    Args:
+        curves: all that stand in the same table, this one too.
+    """
+    ends = [each.steps[-1] for each in curves]
+    last = min((end for end in ends if end >= step - NEAR), default=step)
+    return (np.abs(curve.steps - step) <= NEAR) & (curve.steps <= max(step, last))
 
 
 def value_at(curve: papers.Known | None, step: float) -> float | str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from syntony.equations.statistics import (
     area_under_curve,
     bootstrap_interval,
+    difference_interval,
     first_reach,
     improvement_interval,
     interquartile_mean,
@@ -114,6 +115,21 @@ def test_stratified_interval_agrees_with_scipy():
     np.testing.assert_allclose(ours, theirs, atol=5 * 0.02 * spread)
 
 
+def test_interval_of_the_iqm_agrees_with_scipy():
+    finals = np.random.default_rng(0).uniform(size=20)
+    theirs = scipy.stats.bootstrap(
+        (finals,),
+        lambda x, axis: scipy.stats.trim_mean(x, 0.25, axis=axis),
+        n_resamples=4000,
+        method="percentile",
+        rng=1,
+    ).confidence_interval
+    ours = stratified_interval([finals], interquartile_mean)
+    # Quantiles of 2,000 draws are sure to about a twentieth of their spread.
+    spread = (theirs.high - theirs.low) / 4
+    np.testing.assert_allclose(ours, theirs, atol=4 * 0.07 * spread)
+
+
 def test_strata_are_never_mixed():
     """Each task's scores are constant: so is every draw, however far they lie apart."""
     strata = [np.zeros(4), np.full(4, 100.0)]
@@ -164,6 +180,20 @@ def test_improvement_interval_holds_as_often_as_it_says(gap: float):
     low, high = ends[pairs_won].T
     # Less 4 standard errors.
     assert np.mean((low <= truth) & (truth <= high)) > 0.90 - 4 * 0.0048
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 7), (12, 5)])
+def test_difference_interval_is_welchs(sizes: tuple[int, int]):
+    rng = np.random.default_rng(sizes[0])
+    x, y = rng.normal(1.0, 3.0, sizes[0]), rng.normal(0.0, 0.5, sizes[1])
+    test = scipy.stats.ttest_ind(x, y, equal_var=False)
+    theirs = test.confidence_interval(confidence_level=0.9)
+    ours = difference_interval(x, y, level=0.9)
+    assert ours == pytest.approx((theirs.low, theirs.high), rel=1e-9)
+
+
+def test_groups_that_do_not_vary_differ_for_sure():
+    assert difference_interval(np.full(3, 2.0), np.full(5, 0.5)) == (1.5, 1.5)
 
 
 def test_interval_of_a_mean_of_estimates():

@@ -35,6 +35,13 @@ class Compare:
         ),
     ] = None
     """The step at which all are compared."""
+    window: Annotated[
+        int,
+        tyro.conf.arg(
+            metavar="STEPS", help_behavior_hint="(default: one evaluation alone)"
+        ),
+    ] = 0
+    """A seed's score is the mean of its evaluations in so many steps up to there."""
     reach: Annotated[
         float | None,
         tyro.conf.arg(
@@ -65,7 +72,13 @@ def run(words: list[str]) -> None:
     from syntony.study import tables
     from syntony.study.compare import compare
 
-    comparison = compare(asked.runs, at=asked.at, reach=asked.reach, score=asked.score)
+    comparison = compare(
+        asked.runs,
+        at=asked.at,
+        window=asked.window,
+        reach=asked.reach,
+        score=asked.score,
+    )
     written: list[Path] = []
     if asked.out is not None:
         # Later still: only pictures need what draws them.

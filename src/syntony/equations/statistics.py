@@ -157,6 +157,35 @@ def improvement_interval(
     return low, high
 
 
+def difference_interval(
+    x: Float[np.ndarray, " X"], y: Float[np.ndarray, " Y"], *, level: float = 0.95
+) -> tuple[float, float]:
+    """Returns Welch's interval of the difference of two means, x̄ − ȳ.
+
+        x̄ − ȳ ± t_ν √(v_x + v_y),  v = s²/n
+        ν = (v_x + v_y)² / (v_x²/(n_x − 1) + v_y²/(n_y − 1))
+
+    The groups may vary differently. Where neither varies at all it is a point.
+
+    Args:
+        x: at least two scores.
+        y: at least two scores.
+        level: of confidence, in (0, 1).
+
+    Source: Welch (1947), "The generalization of 'Student's' problem when several
+        different population variances are involved".
+    """
+    difference = float(np.mean(x) - np.mean(y))
+    variances = np.array([np.var(each, ddof=1) / len(each) for each in (x, y)])
+    variance = float(variances.sum())
+    if variance == 0.0:
+        return difference, difference
+    spare = np.array([len(x) - 1, len(y) - 1])
+    freedom = variance**2 / float(np.sum(variances**2 / spare))
+    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+    return difference - reach, difference + reach
+
+
 def mean_interval(
     estimates: Sequence[float], intervals: Sequence[tuple[float, float]]
 ) -> tuple[float, float]:

@@ -40,11 +40,8 @@ class Course(NamedTuple):
     seed: Seed
     steps: Float[np.ndarray, " T"]
     scores: Float[np.ndarray, " T"]
-
-    @property
-    def final(self) -> float:
-        """What it scores there."""
-        return float(self.scores[-1])
+    final: float
+    """What it scores there, or on average over a window before."""
 
 
 Field = list[tuple[Group, list[Course]]]
@@ -55,6 +52,7 @@ def compare(
     runs: Sequence[str],
     *,
     at: int | None = None,
+    window: int = 0,
     reach: float | None = None,
     score: str | None = None,
 ) -> Comparison:
@@ -66,6 +64,8 @@ def compare(
     Args:
         runs: folders, or `NAME=FOLDER,FOLDER`.
         at: the step; by default, on each task, the last one that all seeds reached.
+        window: a seed's score is the mean of its evaluations in so many steps up to
+            there; by default that of one alone.
         reach: the score whose first step is told; by default nine tenths of the way
             from where all start to the best group's score.
         score: what is compared, e.g. `eval/return_mean_greedy`.
@@ -74,9 +74,11 @@ def compare(
         BadInput: there is nothing to compare, or not at that step.
     """
     found, notes = contests(runs, score=score)
-    fields = [_field(contest, at) for contest in found]
+    if window < 0:
+        raise BadInput(f"window is {window:,}; expected 0 steps or more")
+    fields = [_field(contest, at, window) for contest in found]
     tasks = [
-        _on_a_task(contest, field, reach)
+        _on_a_task(contest, field, reach) | {"window": window}
         for contest, field in zip(found, fields, strict=True)
     ]
     notes += [note for contest in found for note in _stragglers(contest)]
@@ -92,7 +94,7 @@ def compare(
     return Comparison(found, {"tasks": tasks, "overall": overall, "notes": notes})
 
 
-def _field(contest: Contest, at: int | None) -> Field:
+def _field(contest: Contest, at: int | None, window: int) -> Field:
     """Returns all curves, cut at the step of the comparison."""
     slowest = _slowest(contest)
     first = max(seed.steps[0] for group in contest.groups for seed in group.seeds)
@@ -107,7 +109,10 @@ def _field(contest: Contest, at: int | None) -> Field:
             f"step {last:,.0f} is no step at which all runs of {contest.task} were "
             f"measured; expected more than {first:,.0f}"
         )
-    return [(group, [_cut(s, last) for s in group.seeds]) for group in contest.groups]
+    return [
+        (group, [_cut(seed, last, window) for seed in group.seeds])
+        for group in contest.groups
+    ]
 
 
 def _slowest(contest: Contest) -> Seed:
@@ -126,11 +131,11 @@ def _stragglers(contest: Contest) -> Iterator[str]:
         )
 
 
-def _cut(seed: Seed, last: float) -> Course:
+def _cut(seed: Seed, last: float, window: int) -> Course:
     before = seed.steps < last
-    final = np.interp(last, seed.steps, seed.scores)
-    steps, scores = seed.steps[before], seed.scores[before]
-    return Course(seed, np.append(steps, last), np.append(scores, final))
+    steps = np.append(seed.steps[before], last)
+    scores = np.interp(steps, seed.steps, seed.scores)
+    return Course(seed, steps, scores, float(scores[steps >= last - window].mean()))
 
 
 def scale(contest: Contest) -> list[float] | None:
@@ -173,7 +178,11 @@ def _on_a_task(contest: Contest, field: Field, reach: float | None) -> dict[str,
         "scale": scale(contest),
         "groups": [_summary(contest, *group, target) for group in field],
         "improvement": [
-            {"x": x, "y": y, **_improvement([(finals[x], finals[y])])}
+            {
+                **{"x": x, "y": y},
+                **_improvement([(finals[x], finals[y])]),
+                **_difference(finals[x], finals[y], score),
+            }
             for x, y in itertools.combinations(finals, 2)
         ],
     }
@@ -238,7 +247,7 @@ def paper_curve(contest: Contest, group: Group) -> papers.Known | None:
 
 def method(group: Group) -> str:
     """Returns the paper's name for what a group is; nothing if it has none."""
-    own = {place.rpartition(".")[2]: value for place, value in group.unusual.items()}
+    own = {place.rpartition(".")[2]: value for place, value in group.changes.items()}
     return papers.method(group.system, own)
 
 
@@ -277,6 +286,17 @@ def _improvement(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, fl
     ]
     low, high = statistics.mean_interval(chances, intervals)
     return {"probability": float(np.mean(chances)), "low": low, "high": high}
+
+
+def _difference(x: np.ndarray, y: np.ndarray, score: str) -> dict[str, float | None]:
+    """Returns by how much the mean of X is above that of Y; nothing of error rates."""
+    names = ("difference", "difference_low", "difference_high")
+    if score in RATES:
+        return dict.fromkeys(names)
+    ends = (None, None)
+    if min(len(x), len(y)) > 1:
+        ends = statistics.difference_interval(x, y)
+    return dict(zip(names, (float(x.mean() - y.mean()), *ends), strict=True))
 
 
 def _overall(found: Sequence[Contest], fields: Sequence[Field]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ Settings = dict[str, Any]
 """Settings by their place, e.g. `novelty.bits`."""
 SIZE = ("messages", "uses")
 """Settings of a link that make it another task."""
+PRESET = "preset"
+"""What stands among changed settings for those of another preset than the default."""
 SHOWN = 3
 """Most settings in a label."""
 
@@ -41,8 +43,8 @@ class Group(NamedTuple):
 
     label: str
     system: str
-    unusual: Settings
-    """The settings that are not those of the system's default preset."""
+    changes: Settings
+    """The settings that are not those of its preset, be that the default or not."""
     seeds: list[Seed]
 
 
@@ -64,9 +66,8 @@ class Member(NamedTuple):
     task: str
     settings: Settings
     changes: Settings
-    """The settings that are not those of its preset, and that if it is no default."""
-    unusual: Settings
-    """The settings that are not those of the default preset."""
+    """The settings that are not those of its preset; and that, if it has others than
+    the default."""
     lines: list[journal.Line]
 
 
@@ -134,11 +135,10 @@ def read(name: str, path: Path) -> Member:
     # A run from before a setting was there has what is now its default.
     settings = base | settings
     changes = _changed(base, settings)
-    if start != default:
-        changes["preset"] = start
+    if base != usual:
+        changes[PRESET] = start
     lines = journal.read(folder.metrics)
-    unusual = _changed(usual, settings)
-    return Member(name, path, system, task, settings, changes, unusual, lines)
+    return Member(name, path, system, task, settings, changes, lines)
 
 
 def refuse_twice(runs: Sequence[str | Path]) -> None:
@@ -231,7 +231,7 @@ def _words(own: Settings) -> list[str]:
     short = [place.rpartition(".")[2] for place in own]
     names = [n if short.count(n) == 1 else p for n, p in zip(short, own, strict=True)]
     words = [
-        str(value) if name == "preset" else f"{name}={_word(value)}"
+        str(value) if name == PRESET else f"{name}={_word(value)}"
         for name, value in zip(names, own.values(), strict=True)
     ]
     more = [f"+{len(words) - SHOWN}"] if len(words) > SHOWN else []
@@ -274,11 +274,14 @@ def _contest(
     """Returns the groups of a task, and adds to `notes` what a reader should know."""
     score = _score([member for member, _ in pairs], score)
     groups: dict[str, Group] = {}
+    first: dict[str, Member] = {}
     for member, name in pairs:
         seeds = list(_seeds(member, score, notes))
-        group = groups.setdefault(name, Group(name, member.system, member.unusual, []))
+        changes = {k: v for k, v in member.changes.items() if k != PRESET}
+        group = groups.setdefault(name, Group(name, member.system, changes, []))
         _refuse_twins(group, seeds)
-        if differing := _difference(group.unusual, member.unusual):
+        known = first.setdefault(name, member)
+        if differing := _difference(known.settings, member.settings):
             notes.append(f"runs of {name} differ in {differing}")
         group.seeds.extend(seeds)
     return Contest(task, score, [group for group in groups.values() if group.seeds])

@@ -26,6 +26,12 @@ ABLATIONS: dict[tuple[str, Any], str] = {
 }
 """The paper's names for what one setting of ours makes of SMPE²."""
 
+DEPARTURES = [
+    *(("hashed", "sample"), ("bits", 16)),
+    *(("lambda_rec", 0.5), ("burst_every", 2_000)),
+]
+"""What the paper has where the preset `paper` has something else on some tasks."""
+
 
 class Known(NamedTuple):
     """A method's returns on a task, along training, read off a figure."""
@@ -148,26 +154,25 @@ def known(task: str, method: str) -> Known | None:
     return TASKS.get(task, {}).get(method)
 
 
-def method(system: str, unusual: Mapping[str, Any]) -> str:
+def method(system: str, changes: Mapping[str, Any]) -> str:
     """Returns the paper's name for a system; nothing if it has none.
 
     Args:
         system: its name among ours.
-        unusual: those of its settings that are not the paper's own on the task, by
-            their own names.
+        changes: those of its settings that are not its preset's, by their own names.
     """
-    if system == "smpe":
-        changed = [
-            name
-            for (setting, value), name in ABLATIONS.items()
-            if setting in unusual and unusual[setting] == value
-        ]
-        return SMPE if not changed else changed[0] if len(changed) == 1 else ""
-    if "critic_sees" in unusual:
-        return ""
-    if system == "maa2c" and unusual.get("objective") == "ppo":
-        return MAPPO
-    return {"maa2c": MAA2C, "mappo": MAPPO}.get(system, "")
+    names = {"smpe": SMPE, "maa2c": MAA2C, "mappo": MAPPO}
+    variants = {
+        "smpe": ABLATIONS,
+        "maa2c": {("objective", "ppo"): MAPPO},
+    }
+    own = [change for change in changes.items() if change not in DEPARTURES]
+    match own:
+        case []:
+            return names.get(system, "")
+        case [change]:
+            return variants.get(system, {}).get(change, "")
+    return ""
 
 
 def at(curve: Known, step: float) -> float | None:

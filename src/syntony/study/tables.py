@@ -106,6 +106,7 @@ def groups_csv(found: Found) -> str:
 def pairs_csv(found: Found) -> str:
     """Returns a row for each pair of groups on each task, and for each pair overall."""
     heads = ["task", "x", "y", "probability", "low", "high"]
+    heads += ["difference", "difference_low", "difference_high"]
     rows = [
         {"task": task["task"], **pair}
         for task in found["tasks"]
@@ -129,6 +130,8 @@ def _of_a_task(task: Found) -> list[Table]:
     ended = "the last that all seeds reached"
     if task["step"] < task["slowest"]["step"]:
         ended = f"as asked; all reached {task['slowest']['step']:,}"
+    if task["window"]:
+        ended += f"; means over the last {task['window']:,}"
     where = f"{task['task']}, step {task['step']:,} ({ended})"
     title = f"{where}: {score}, {task['better']} is better"
     heads = ["", "seeds", "IQM", "mean", "median"]
@@ -138,7 +141,9 @@ def _of_a_task(task: Found) -> list[Table]:
         heads.append("paper at the same steps")
         rows = [[*r, _paper(g, score)] for r, g in zip(rows, groups, strict=True)]
     found = [Table(title, heads, rows), _pace(task)]
-    return found + ([_pairs(task["task"], task["improvement"])] if groups[1:] else [])
+    return found + (
+        [_pairs(task["task"], task["improvement"], score)] if groups[1:] else []
+    )
 
 
 def _scores(group: Found, score: str) -> list[str]:
@@ -174,11 +179,19 @@ def _steps(group: Found) -> str:
     return f"half never ({count})" if steps is None else f"{steps:,.0f} ({count})"
 
 
-def _pairs(where: str, pairs: Sequence[Found]) -> Table:
-    """Returns how likely a run of one group is better than a run of another."""
+def _pairs(where: str, pairs: Sequence[Found], score: str = "") -> Table:
+    """Returns how likely a run of one group is better than a run of another.
+
+    And by how much, where the difference of two scores means something.
+    """
     cell = "{probability:.2f} [{low:.2f}, {high:.2f}]"
+    heads = ["X", "than Y", "P"]
     rows = [[pair["x"], pair["y"], cell.format(**pair)] for pair in pairs]
-    return Table(f"{where}: probability that X does better", ["X", "than Y", "P"], rows)
+    if all(pair.get("difference") is not None for pair in pairs):
+        heads.append("mean X − mean Y")
+        for row, pair in zip(rows, pairs, strict=True):
+            row.append(_interval(pair, "difference", score))
+    return Table(f"{where}: probability that X does better", heads, rows)
 
 
 def _paper(group: Found, score: str) -> str:
