@@ -1,5 +1,6 @@
 """Presets: the tables of the papers, entry by entry, for each benchmark."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -25,9 +26,9 @@ TABLE_3 = {
 
 
 @pytest.mark.parametrize("id", TABLE_3)
-def test_smpe_is_table_3(id):
+def test_table_3_is_as_it_is_printed(id):
     hidden, latent, rec, norm, kl, beta, filter_lr, critic_lr = TABLE_3[id]
-    found: Any = preset("smpe", "paper", task(id))
+    found: Any = preset("smpe", "table3", task(id))
     assert found.backbone == Backbone(
         hidden=hidden, shared_actor=id != MPE, entropy_coef=0.01, n_step=5
     )
@@ -39,19 +40,42 @@ def test_smpe_is_table_3(id):
         filter_lr=filter_lr,
         filter_critic_lr=critic_lr,
         belief_lr=5e-4,
+        burst_every=2_000,
+        slow_every=100_000,
         # Not the paper's: it does not say how wide a filter is.
         filter_hidden=32 if id == RWARE else 0,
     )
-    bonus = Novelty(intrinsic=False) if beta is None else Novelty(beta=beta)
-    assert found.novelty == bonus
+    bonus = {"intrinsic": False} if beta is None else {"beta": beta}
+    assert found.novelty == Novelty(hashed="sample", bits=16, **bonus)
 
 
-@pytest.mark.parametrize("id", ["Foraging-4s-11x11-3p-2f-coop", "Foraging-12x12-2p-2f"])
-def test_large_boards_count_samples_of_fainter_beliefs(id):
-    found: Any = preset("smpe", "paper", task(id))
-    assert found.beliefs == Beliefs(lambda_rec=0.1)
-    assert found.novelty == Novelty(hashed="sample", bits=13)
-    assert found.backbone == Backbone()
+LARGE = {"beliefs": {"lambda_rec": 0.1}, "novelty": {"bits": 13}}
+MEANS = {"hashed": "mean", "bits": 10}
+
+
+@pytest.mark.parametrize(
+    ("id", "changes"),
+    [
+        (LBF, {"novelty": MEANS}),
+        (MPE, {"novelty": MEANS}),
+        (RWARE, {"novelty": MEANS, "beliefs": {"burst_every": 40_000}}),
+        ("Foraging-4s-11x11-3p-2f-coop", LARGE),
+        ("Foraging-12x12-2p-2f", LARGE),
+        ("gymnasium:lbforaging:Foraging-2s-11x11-3p-2f-coop-v3", LARGE),
+        ("gymnasium:lbforaging:Foraging-2s-8x8-3p-2f-coop-v3", {"novelty": MEANS}),
+    ],
+)
+def test_where_the_paper_preset_is_not_table_3(id, changes):
+    if ":" in id:
+        pytest.importorskip("lbforaging")
+    world = task(id)
+    found: Any = preset("smpe", "paper", world)
+    printed: Any = preset("smpe", "table3", world)
+    parts = {
+        part: dataclasses.replace(getattr(printed, part), **new)
+        for part, new in changes.items()
+    }
+    assert found == dataclasses.replace(printed, **parts)
 
 
 # The released configuration: λ_rec, λ_norm, the filter's floor, layers, its rates under
@@ -97,6 +121,12 @@ def test_maa2c_is_the_backbone_of_smpe_and_epymarls_is_the_same_everywhere():
         )
         assert maa2c.backbone == smpe.backbone  # type: ignore[attr-defined]
         assert epymarl.backbone == Backbone()  # type: ignore[attr-defined]
+
+
+def test_mappo_as_the_paper_of_smpe_lists_it():
+    found: Any = preset("mappo", "paper", task(MPE))
+    assert found.backbone == Backbone(objective="ppo", hidden=64)
+    assert found.last_action
 
 
 def test_the_replay_of_long_episodes_is_bounded():

@@ -26,12 +26,6 @@ ABLATIONS: dict[tuple[str, Any], str] = {
 }
 """The paper's names for what one setting of ours makes of SMPE²."""
 
-DEPARTURES = [
-    *(("hashed", "sample"), ("bits", 16)),
-    *(("lambda_rec", 0.5), ("burst_every", 2_000)),
-]
-"""What the paper has where the preset `paper` has something else on some tasks."""
-
 
 class Known(NamedTuple):
     """A method's returns on a task, along training, read off a figure."""
@@ -166,8 +160,7 @@ def method(system: str, changes: Mapping[str, Any]) -> str:
         "smpe": ABLATIONS,
         "maa2c": {("objective", "ppo"): MAPPO},
     }
-    own = [change for change in changes.items() if change not in DEPARTURES]
-    match own:
+    match list(changes.items()):
         case []:
             return names.get(system, "")
         case [change]:

@@ -10,8 +10,10 @@ from syntony.study.published import (
     epymarl,
     official_compat,
     paper_maa2c,
+    paper_mappo,
     paper_smpe,
     published_pace,
+    table_3,
 )
 from syntony.systems.estimators import Exploration
 from syntony.systems.ids import system as named
@@ -104,10 +106,11 @@ EPYMARL = "the constants that EPyMARL is published with"
 MAKERS: dict[str, dict[str, tuple[str, Maker]]] = {
     "smpe": {
         "paper": (
-            "the constants of SMPE²'s Table 3, task by task; on boards from 11x11 on,"
-            " the ones that find their food",
+            "SMPE²'s Table 3, task by task, but for constants that do not learn what"
+            " they did in the paper",
             paper_smpe,
         ),
+        "table3": ("SMPE²'s Table 3 as it is printed", table_3),
         "official_compat": (
             "constants and ways of SMPE²'s released code, its mistakes included",
             official_compat,
@@ -117,9 +120,13 @@ MAKERS: dict[str, dict[str, tuple[str, Maker]]] = {
         "paper": ("the backbone of SMPE²'s Table 3, task by task", paper_maa2c),
         "epymarl": (EPYMARL, epymarl("maa2c")),
     },
+    "mappo": {
+        "epymarl": (EPYMARL, epymarl("mappo")),
+        "paper": ("what SMPE²'s paper lists for it", paper_mappo),
+    },
     **{
         name: {"epymarl": (EPYMARL, epymarl(name))}
-        for name in ("mappo", "ia2c", "ippo", "qmix", "vdn")
+        for name in ("ia2c", "ippo", "qmix", "vdn")
     },
     "link": {
         "tuned": (
