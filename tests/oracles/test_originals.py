@@ -173,6 +173,23 @@ def test_a_team_of_ours_earns_the_same_in_the_original(scores: dict[str, Scores]
 
 
 @pytest.mark.slow
+def test_a_team_of_our_warehouse_delivers_as_much_in_the_original(tmp_path: Path):
+    """On a floor so small that it learns in seconds to deliver a dozen shelves."""
+    floor = "column_height=1&request_queue_size=3"
+    team = Maa2c(
+        task=task(f"rware-tiny-2ag?{floor}"), backbone=Backbone(hidden=32, n_step=10)
+    )
+    options: dict[str, Any] = {"eval_every": 2_000_000, "quiet": True}
+    run = train(team, steps=2_000_000, out=tmp_path, **options)
+    original = task(f"gymnasium:rware:rware-tiny-2ag-v2?{floor}")
+    name = "eval/return_mean"
+    ours = run.evaluate(episodes=200)[0][name]
+    theirs = run.evaluate(episodes=30, task=original)[0][name]
+    assert ours.mean() > 3.0, "untrained it is 0.5"
+    assert apart(ours, theirs) < 3.0, (ours.mean(), theirs.mean())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("other", OTHERS)
 def test_other_rules_would_be_noticed(scores: dict[str, Scores], other: str):
     ours, theirs = scores[OURS], scores[other]
