@@ -58,7 +58,14 @@ MEANS = {"hashed": "mean", "bits": 10}
     [
         (LBF, {"novelty": MEANS}),
         (MPE, {"novelty": MEANS}),
-        (RWARE, {"novelty": MEANS, "beliefs": {"burst_every": 40_000}}),
+        (
+            RWARE,
+            {
+                "novelty": MEANS,
+                "beliefs": {"burst_every": 40_000},
+                "backbone": {"critic_lr": 1e-3},
+            },
+        ),
         ("Foraging-4s-11x11-3p-2f-coop", LARGE),
         ("Foraging-12x12-2p-2f", LARGE),
         ("gymnasium:lbforaging:Foraging-2s-11x11-3p-2f-coop-v3", LARGE),

@@ -117,7 +117,7 @@ MAKERS: dict[str, dict[str, tuple[str, Maker]]] = {
         ),
     },
     "maa2c": {
-        "paper": ("the backbone of SMPE²'s Table 3, task by task", paper_maa2c),
+        "paper": ("the backbone of SMPE²'s preset `paper`, task by task", paper_maa2c),
         "epymarl": (EPYMARL, epymarl("maa2c")),
     },
     "mappo": {
