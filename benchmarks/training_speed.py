@@ -24,7 +24,7 @@ from typing import Any
 
 TASKS = ("Foraging-2s-8x8-3p-2f-coop", "SimpleSpread-3", "rware-tiny-4ag-hard")
 SYSTEMS = ("smpe", "maa2c")
-STEPS = 90_000
+STEPS = 300_000
 """Environment steps that are timed for each seed, after a third as many unmeasured."""
 COLUMNS = (
     "task",
