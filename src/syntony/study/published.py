@@ -60,7 +60,7 @@ def paper_backbone(task: Task | None) -> Backbone:
     """Returns the actor-critic of SMPE² as in its paper.
 
     In warehouses critics learn at twice the printed rate: in the released code they
-    take two steps with each gradient, and teams without deliver a third less.
+    take two steps with each gradient, and teams deliver more with it.
     """
     printed = printed_backbone(task)
     if benchmark(task) == "warehouse":
