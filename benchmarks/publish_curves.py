@@ -125,7 +125,7 @@ def evaluations_near(
     """
     ends = [each.steps[-1] for each in curves]
     last = min((end for end in ends if end >= step - NEAR), default=step)
-    return (np.abs(curve.steps - step) <= NEAR) & (curve.steps <= max(step, last))
+    return (np.abs(curve.steps - step) <= NEAR) & (curve.steps <= last)
 
 
 def value_at(curve: papers.Known | None, step: float) -> float | str:
