@@ -112,7 +112,7 @@ def eight_teams(system: Any, rounds: int) -> tuple[Any, Float[Array, " 8"]]:
 def test_teams_agree_on_a_word(name: str):
     """Whom nobody listens to says nothing: some teams are content so, not most.
 
-    Of QMIX's most are: it learns to listen only where words happen to differ at first.
+    Of QMIX's most are, even where few words are random.
     """
     _, returns = eight_teams(*learner(name, "probe-coordinate"))
     assert np.sum(np.asarray(returns) > 0.97) >= (2 if name == "qmix" else 4)
