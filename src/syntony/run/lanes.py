@@ -18,6 +18,8 @@ from syntony.run.chunk import BlackBoxError, Chunk, Programs, Progress, unmeasur
 from syntony.run.devices import Place
 from syntony.run.journal import Line, with_intervals
 from syntony.run.plan import Plan
+from syntony.systems.system import System
+from syntony.systems.team import Team
 
 CHUNK_SECONDS = 1.0
 """How long a chunk should take: as long as Ctrl-C may have to wait."""
@@ -115,7 +117,7 @@ def run_leg(plan: Plan, lane: Lane, programs: Programs, place: Place) -> Leg:
         progress = programs.begin(plan.system, key)
     progress = jax.device_put(progress, place)
 
-    began = time.perf_counter()
+    before, began = progress, time.perf_counter()
     bounds = np.int32(lane.until), np.int32(lane.most)
     try:
         progress, chunk = programs.advance(plan.system, progress, *bounds)
@@ -128,6 +130,8 @@ def run_leg(plan: Plan, lane: Lane, programs: Programs, place: Place) -> Leg:
 
     step = int(chunk.step)
     if not chunk.finite:
+        if fault := _fault(plan.system, before, chunk, programs):
+            return _blocked(lane._replace(progress=fault[0]), *fault[1:])
         ended = lane._replace(progress=None, step=step, until=None)
         return Leg(ended, None, diverged=_not_finite(chunk))
     due = chunk.done or step >= lane.until
@@ -149,12 +153,37 @@ def _blocked(lane: Lane, step: int, failure: BadInput | HostFault) -> Leg:
     return Leg(stopped, None, blocked=type(failure)(f"step {step}: {failure}"))
 
 
+def _fault(
+    system: System, before: Progress, chunk: Chunk, programs: Programs
+) -> tuple[Progress, int, HostFault] | None:
+    """Returns where the update began that diverged, and what the task did in it.
+
+    None if the task did nothing wrong: then learning has.
+    """
+    if not isinstance(system, Team) or system.on_host:
+        return None
+    most = np.int32(int(chunk.updates) - 1)
+    last, _ = programs.advance(system, before, np.int32(chunk.step), most)
+    fault = system.fault(last.state)
+    if not fault:
+        return None
+    return last, int(system.progress(last.state)), HostFault(fault)
+
+
 def _measured(
     plan: Plan, lane: Lane, progress: Progress, programs: Programs, place: Place
 ) -> Line:
     key = jax.random.fold_in(keys(lane.seed).evaluate, lane.step)
     samples = programs.evaluate(plan.system, progress.state, jax.device_put(key, place))
-    return with_intervals(jax.device_get(samples)) | train_means(progress)
+    samples = jax.device_get(samples)
+    if isinstance(plan.system, Team) and not all(map(_sound, samples.values())):
+        general = f"environment {plan.system.task.id}: a return is not finite"
+        raise HostFault(plan.system.fault(progress.state) or general)
+    return with_intervals(samples) | train_means(progress)
+
+
+def _sound(scores: np.ndarray) -> bool:
+    return bool(np.isfinite(scores).all())
 
 
 def next_until(plan: Plan, step: int) -> int | None:

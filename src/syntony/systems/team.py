@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.equations import densities
@@ -72,6 +73,15 @@ class Team(ABC):
         env_steps = state.env_steps + episodes.steps
         metrics |= {"train/return": jnp.mean(episodes.returns)}
         return state._replace(key=key, env_steps=env_steps), metrics
+
+    def fault(self, state: Any) -> str:
+        """Returns what the task does wrong in the next `step`, in words; '' if nothing.
+
+        For a task in JAX, whose numbers nobody looks at while it is lived in.
+        """
+        _, rollout_key, _ = jax.random.split(state.key, 3)
+        episodes = self.live(state, rollout_key, self.environments)
+        return not_finite(self.task, episodes)
 
     def live(
         self,
@@ -141,6 +151,25 @@ class Team(ABC):
             return self
         team: Any = self
         return dataclasses.replace(team, task=self.task.blank())
+
+
+def not_finite(task: Task, episodes: Trajectory) -> str:
+    """Returns where episodes first hold what is no finite number, in words, or ''."""
+    obs, reward, mask = map(np.asarray, (episodes.obs, episodes.reward, episodes.mask))
+    # At time t stands what step t has led to; at 0, the reset.
+    lived = np.concatenate([np.ones_like(mask[:1]), mask])
+    wrong = {"observation": obs, "reward": np.concatenate([reward[:1] * 0, reward])}
+    wrong = {
+        name: ~np.isfinite(x).reshape(*lived.shape, -1).all(-1) & lived
+        for name, x in wrong.items()
+    }
+    found = np.argwhere(wrong["observation"] | wrong["reward"])
+    if not len(found):
+        return ""
+    t, e = found[0]
+    what = "reward" if wrong["reward"][t, e] else "observation"
+    when = f"step {t}" if t else "reset"
+    return f"environment {task.id}, copy {e}, {when}: {what} is not finite"
 
 
 @jax.jit
