@@ -15,6 +15,7 @@ from syntony.systems.value_mixing import Learning
 from syntony.tasks.ids import task
 
 LBF, MPE, RWARE = "Foraging-2s-8x8-3p-2f-coop", "SimpleSpread-3", "rware-tiny-2ag-hard"
+UNBOUNDED = {"cut": 0.0, "bounded_variance": False}
 TEAMS = [name for name in PRESETS if name != "link"]
 
 # SMPE², Table 3: H, Z, λ_rec, λ_norm, λ_KL, β, and the rates of the filters.
@@ -42,6 +43,7 @@ def test_table_3_is_as_it_is_printed(id):
         belief_lr=5e-4,
         burst_every=2_000,
         slow_every=100_000,
+        **UNBOUNDED,
         # Not the paper's: it does not say how wide a filter is.
         filter_hidden=32 if id == RWARE else 0,
     )
@@ -49,27 +51,31 @@ def test_table_3_is_as_it_is_printed(id):
     assert found.novelty == Novelty(hashed="sample", bits=16, **bonus)
 
 
-LARGE = {"beliefs": {"lambda_rec": 0.1}, "novelty": {"bits": 13}}
+BOUNDED = {"cut": 5.0, "bounded_variance": True}
+LARGE = {"beliefs": BOUNDED | {"lambda_rec": 0.1}, "novelty": {"bits": 13}}
 MEANS = {"hashed": "mean", "bits": 10}
 
 
 @pytest.mark.parametrize(
     ("id", "changes"),
     [
-        (LBF, {"novelty": MEANS}),
-        (MPE, {"novelty": MEANS}),
+        (LBF, {"novelty": MEANS, "beliefs": BOUNDED}),
+        (MPE, {"novelty": MEANS, "beliefs": BOUNDED}),
         (
             RWARE,
             {
                 "novelty": MEANS,
-                "beliefs": {"burst_every": 40_000},
+                "beliefs": BOUNDED | {"burst_every": 40_000},
                 "backbone": {"critic_lr": 1e-3},
             },
         ),
         ("Foraging-4s-11x11-3p-2f-coop", LARGE),
         ("Foraging-12x12-2p-2f", LARGE),
         ("gymnasium:lbforaging:Foraging-2s-11x11-3p-2f-coop-v3", LARGE),
-        ("gymnasium:lbforaging:Foraging-2s-8x8-3p-2f-coop-v3", {"novelty": MEANS}),
+        (
+            "gymnasium:lbforaging:Foraging-2s-8x8-3p-2f-coop-v3",
+            {"novelty": MEANS, "beliefs": BOUNDED},
+        ),
     ],
 )
 def test_where_the_paper_preset_is_not_table_3(id, changes):
@@ -85,24 +91,27 @@ def test_where_the_paper_preset_is_not_table_3(id, changes):
     assert found == dataclasses.replace(printed, **parts)
 
 
-# The released configuration: λ_rec, λ_norm, the filter's floor, layers, its rates under
-# L_rec and under the critic; bursts and copies of the filter every so many steps.
+# The released configuration: λ_rec, λ_norm, the filter's floor, layers, its rate under
+# the critic; bursts and copies of the filter every so many steps; and which part of the
+# bursts trains it.
 RELEASED = {
-    LBF: (0.1, 0.5, 0.3, 1, 5e-4, 5e-4, 4_000, 100_000),
-    MPE: (1.0, 0.1, 0.1, 2, 5e-4, 5e-4, 2_000, 150_000),
-    RWARE: (1.0, 0.1, 0.1, 1, 0.0, 5e-5, 40_000, 3_000_000),
+    LBF: (0.1, 0.5, 0.3, 1, 5e-4, 4_000, 100_000, 1),
+    MPE: (1.0, 0.1, 0.1, 2, 5e-4, 2_000, 150_000, 10),
+    RWARE: (1.0, 0.1, 0.1, 1, 5e-5, 40_000, 3_000_000, 0),
 }
 
 
 @pytest.mark.parametrize("id", RELEASED)
 def test_official_compat_is_the_released_code(id):
-    rec, norm, floor, layers, filter_lr, critic_lr, burst, copy = RELEASED[id]
+    rec, norm, floor, layers, critic_lr, burst, copy, filters = RELEASED[id]
     found: Any = preset("smpe", "official_compat", task(id))
     beliefs = found.beliefs
     assert (beliefs.lambda_rec, beliefs.lambda_norm) == (rec, norm)
     assert (beliefs.filter_floor, beliefs.filter_layers) == (floor, layers)
-    assert (beliefs.filter_lr, beliefs.filter_critic_lr) == (filter_lr, critic_lr)
+    assert beliefs.filter_critic_lr == critic_lr
     assert (beliefs.burst_every, beliefs.slow_every) == (burst, copy)
+    assert beliefs.filter_every == filters
+    assert (beliefs.cut, beliefs.bounded_variance) == (0.0, False)
     assert beliefs.norm_of == "parameters"
     assert (found.novelty.hashed, found.novelty.bits) == ("sample", 16)
     assert found.backbone.critic_lr == 2 * Backbone().critic_lr
@@ -131,9 +140,15 @@ def test_maa2c_is_the_backbone_of_smpe_and_epymarls_is_the_same_everywhere():
 
 
 def test_mappo_as_the_paper_of_smpe_lists_it():
-    found: Any = preset("mappo", "paper", task(MPE))
-    assert found.backbone == Backbone(objective="ppo", hidden=64)
-    assert found.last_action
+    for id, shared in (
+        (LBF, True),
+        ("SimpleSpread-3", False),
+        ("SimpleSpread-8", True),
+    ):
+        found: Any = preset("mappo", "paper", task(id))
+        own = Backbone(objective="ppo", hidden=64, shared_actor=shared)
+        assert found.backbone == own
+        assert found.last_action
 
 
 def test_the_replay_of_long_episodes_is_bounded():

@@ -34,6 +34,7 @@ def test_values_see_time_limits_and_terminals(key):
         terminated=cut,
         truncated=cut[:, ::-1],
         mask=jnp.ones((2, 2), bool),
+        playing=jnp.ones((2, 2, 2), bool),
     )
     backbone = Backbone(hidden=8, gamma=0.5, n_step=1)
     _, advantage = value_loss(

@@ -166,6 +166,7 @@ def lived(episodes: int, mark: float) -> Trajectory:
         terminated=jnp.zeros(shape, bool),
         truncated=jnp.zeros(shape, bool),
         mask=jnp.broadcast_to(jnp.arange(STEPS)[:, None] < mark, shape),
+        playing=jnp.ones((*shape, 2), bool),
     )
 
 

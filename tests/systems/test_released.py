@@ -1,5 +1,6 @@
 """The released code's ways: what each switch does, by hand, and that all run."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -8,22 +9,23 @@ import numpy as np
 import pytest
 
 from syntony.equations import novelty
-from syntony.equations.moments import correlation
-from syntony.systems.actor_critic import Backbone
-from syntony.systems.beliefs import Beliefs, errors_about, parameter_norms
+from syntony.equations.moments import correlation, standardise
+from syntony.networks.agents import each
+from syntony.systems.actor_critic import Backbone, joint_state, value_loss, values
+from syntony.systems.beliefs import (
+    Beliefs,
+    encode,
+    errors_about,
+    normalised,
+    parameter_norms,
+)
 from syntony.systems.released import Released, bootstrap_at_last_step, padded
 from syntony.systems.smpe import Novelty, Smpe
 from syntony.tasks.ids import task
 from syntony.tasks.rollout import Trajectory
 
 TASK = task("Foraging-5x5-3p-1f-coop?time_limit=6")
-SWITCHES = (
-    "frozen_filtered_critic",
-    "last_step_bootstrap",
-    "padding",
-    "sketch",
-    "beliefs_first",
-)
+SWITCHES = tuple(field.name for field in dataclasses.fields(Released))
 
 
 def smpe(*switches: str, **beliefs: Any) -> Smpe:
@@ -53,14 +55,104 @@ def episodes() -> Trajectory:
         terminated=jnp.array(last & [True, True, False]),
         truncated=jnp.array(last & [False, False, True]),
         mask=jnp.array(time < lengths),
+        playing=jnp.repeat(jnp.array(time < lengths)[..., None], 2, axis=-1),
     )
 
 
-def test_only_the_longest_episodes_bootstrap():
-    got = bootstrap_at_last_step(episodes())
-    np.testing.assert_array_equal(got.truncated[-1], [False, True, True])
-    np.testing.assert_array_equal(got.terminated[0], [True, False, False])
-    assert int(jnp.sum(got.truncated | got.terminated)) == 3
+def test_targets_bootstrap_where_the_released_code_does(key):
+    """Against its loops over steps: V of padding where an episode ended just before."""
+    backbone = Backbone(hidden=8, gamma=0.9, n_step=2)
+    key, obs_key, reward_key = jax.random.split(key, 3)
+    judge = backbone.judge(task("probe-bandit"), key)
+    lived = episodes()._replace(obs=jax.random.normal(obs_key, (5, 3, 2, 1)))
+    lived = bootstrap_at_last_step(lived)
+    reward = jax.random.normal(reward_key, (4, 3, 2))
+    state = joint_state(lived.obs)
+    values_at = np.asarray(values(backbone, judge.slow, state, 2))
+    want = np.zeros((4, 3, 2))
+    for e, length in enumerate([1, 4, 4]):
+        mask = np.arange(4) < length
+        for t in range(4):
+            for ahead in range(3):
+                now = t + ahead
+                if now >= 4:
+                    break
+                if ahead == 2:
+                    want[t, e] += 0.9**ahead * values_at[now, e] * mask[now]
+                    continue
+                want[t, e] += 0.9**ahead * np.asarray(reward)[now, e] * mask[now]
+                if now == 3:
+                    want[t, e] += 0.9 ** (ahead + 1) * values_at[4, e]
+    _, advantage = value_loss(backbone, judge.critic, judge.slow, state, reward, lived)
+    got = np.asarray(advantage) + values_at[:-1]
+    mask = np.asarray(lived.mask)
+    np.testing.assert_allclose(got[mask], want[mask], rtol=1e-4, atol=1e-5)
+    assert not lived.terminated.any()
+    # Behind an end agents see zeros.
+    np.testing.assert_array_equal(lived.obs[2:, 0], 0.0)
+
+
+def test_short_rounds_count_as_full_ones():
+    for switches, clock in (([], 1 + 4 + 4), (["full_rounds"], 3 * TASK.time_limit)):
+        team = smpe(*switches)
+        state = team.init(jax.random.key(0))
+        lived = jax.jit(team.live, static_argnums=2)(state, jax.random.key(1), 3)
+        lengths = jnp.array([1, 4, 4])
+        mask = jnp.arange(TASK.time_limit)[:, None] < lengths
+        lived = lived._replace(mask=mask, playing=lived.playing & mask[..., None])
+        after, _ = jax.jit(team.learn)(state, lived, jax.random.key(2))
+        assert int(after.clock) == clock
+
+
+def test_a_frozen_critics_targets_are_the_standard_critics():
+    state = smpe("frozen_filtered_critic").init(jax.random.key(0))
+    trees = state.filtered_judge.slow, state.judge.critic
+    for got, want in zip(*map(jax.tree.leaves, trees), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def moved(before: Any, after: Any) -> bool:
+    pairs = zip(*map(jax.tree.leaves, (before, after)), strict=True)
+    return not all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_filters_may_share_one_memory(shared: bool):
+    team = smpe(*(["one_filter_memory"] if shared else []))
+    state = team.init(jax.random.key(0))
+    lived = jax.jit(team.live, static_argnums=2)(state, jax.random.key(1), 3)
+    reward = jnp.ones_like(lived.reward)
+    after, _, _ = jax.jit(team.improve_critics)(state, lived, reward)
+    old, new = state.beliefs, after.beliefs
+    assert moved(old.filter_memory, new.filter_memory) == shared
+    assert moved(old.filter_critic_memory, new.filter_critic_memory) != shared
+
+
+def test_every_second_burst_trains_the_filters():
+    team = smpe(burst_every=100, filter_every=2)
+    state = team.init(jax.random.key(0))
+    lived = jax.jit(team.live, static_argnums=2)(state, jax.random.key(1), 3)
+    learn = jax.jit(team.improve_beliefs)
+    once = learn(state, lived, jnp.array(100), jax.random.key(2))
+    twice = learn(once, lived, jnp.array(200), jax.random.key(2))
+    assert moved(state.beliefs.encoder, once.beliefs.encoder)
+    assert not moved(state.beliefs.filter, once.beliefs.filter)
+    assert moved(once.beliefs.filter, twice.beliefs.filter)
+
+
+def test_beliefs_may_be_unbounded(state, key):
+    """As in the paper: a rare observation is as far out as it is."""
+    obs = 50.0 * jax.random.normal(key, (7, 3, TASK.obs_size))
+    free = dataclasses.replace(smpe().beliefs, cut=0.0, bounded_variance=False)
+    moments = state.beliefs.pooled
+    assert float(jnp.max(normalised(smpe().beliefs, moments, obs))) == 5.0
+    np.testing.assert_allclose(
+        normalised(free, moments, obs), standardise(moments, obs), rtol=1e-6
+    )
+    own = standardise(moments, obs)
+    got = encode(free, state.beliefs, obs)
+    want = each(state.beliefs.encoder, own)
+    np.testing.assert_allclose(got[1], want[1], rtol=1e-5)
 
 
 def test_padding_is_zeros_that_count():
@@ -113,9 +205,9 @@ def state():
 def test_errors_are_about_the_agent_and_not_its_own(state, key):
     """By loops over judges and their teammates, in index order."""
     obs = jax.random.normal(key, (7, 3, TASK.obs_size))
-    got = errors_about(state.beliefs, obs)
-    beliefs = state.beliefs
-    mean, _ = beliefs.encode(obs)
+    settings, beliefs = smpe().beliefs, state.beliefs
+    got = errors_about(settings, beliefs, obs)
+    mean, _ = encode(settings, beliefs, obs)
     scale = np.sqrt(np.asarray(beliefs.each.var)) + 1e-8
     norm = (np.asarray(obs) - np.asarray(beliefs.each.mean)) / scale
     want = np.zeros((7, 3))

@@ -10,7 +10,7 @@ import pytest
 
 import syntony.systems.smpe as module
 from syntony.systems.actor_critic import Backbone, policy_loss
-from syntony.systems.beliefs import Beliefs, belief_loss, burst
+from syntony.systems.beliefs import Beliefs, belief_loss, burst, encode
 from syntony.systems.smpe import Novelty, Smpe
 from syntony.tasks.ids import task
 from syntony.tasks.rollout import Trajectory
@@ -140,6 +140,7 @@ def cut(episodes: Trajectory, after: int, noise: float) -> Trajectory:
         terminated=jnp.broadcast_to((time == after)[:, None], episodes.mask.shape),
         truncated=jnp.zeros_like(episodes.truncated),
         mask=jnp.broadcast_to(~behind[:, None], episodes.mask.shape),
+        playing=episodes.playing & ~behind[:, None, None],
     )
 
 
@@ -160,7 +161,7 @@ def test_masked_steps_change_nothing(state):
             episodes,
         )
         beliefs = smpe.improve_beliefs(
-            state, episodes, state.env_steps + episodes.steps, jax.random.key(2)
+            state, episodes, state.clock + episodes.steps, jax.random.key(2)
         ).beliefs
         replay = beliefs.replay
         lived = jnp.arange(replay.obs.shape[1]) < replay.lengths[:, None]
@@ -190,7 +191,7 @@ def test_every_agent_earns_its_own_bonus(state):
     smpe = small(backbone={"standardise_rewards": False}, novelty={"hashed": "mean"})
     episodes = live(smpe, state)
     after, reward, _ = smpe.reward(state, episodes, jax.random.key(1))
-    mean, _ = state.beliefs.encode(episodes.obs[:-1])
+    mean, _ = encode(smpe.beliefs, state.beliefs, episodes.obs[:-1])
     team = np.asarray(episodes.reward).sum(-1)
     for i in range(3):
         bits = np.asarray(mean)[:, :, i] @ np.asarray(state.projection)[i] > 0
@@ -253,7 +254,8 @@ def test_gradients_through_the_filter_are_finite_differences(state):
     def by_belief(filters):
         w_slow = jnp.full_like(others, 0.5)
         settings = smpe.beliefs
-        return belief_loss(settings, coders, filters, own, others, w_slow, noise)[0]
+        drawn = own, others, w_slow, noise, jnp.ones((16, 3), bool)
+        return belief_loss(settings, coders, filters, *drawn)[0]
 
     for loss in map(jax.jit, (by_critic, by_belief)):
         filters = state.beliefs.filter
@@ -272,7 +274,8 @@ def test_bursts_and_copies_keep_the_schedule_in_env_steps(state):
     episodes = live(smpe, state)
     calls = []
 
-    def counting(settings, beliefs, key):
+    def counting(settings, beliefs, key, filters_too):
+        assert filters_too
         calls.append((settings, key))
         return beliefs
 
@@ -281,7 +284,7 @@ def test_bursts_and_copies_keep_the_schedule_in_env_steps(state):
         with pytest.MonkeyPatch.context() as patch, jax.disable_jit():
             patch.setattr(module, "burst", counting)
             calls.clear()
-            start = state._replace(env_steps=jnp.int32(before))
+            start = state._replace(clock=jnp.int32(before))
             beliefs = smpe.improve_beliefs(
                 start, episodes, jnp.int32(after), jax.random.key(0)
             ).beliefs
@@ -332,7 +335,8 @@ def test_what_is_hardly_ever_there_does_not_blow_beliefs_up(state):
     assert np.isfinite(after.losses).all()
     # Five standard deviations are as rare as it gets.
     rarer = beliefs._replace(pooled=rare(beliefs.pooled, 1e-14))
-    np.testing.assert_array_equal(beliefs.encode(obs), rarer.encode(obs))
+    cut, rarely_cut = (encode(settings, each, obs) for each in (beliefs, rarer))
+    np.testing.assert_array_equal(cut, rarely_cut)
 
 
 def test_ablations_leave_their_networks_alone():

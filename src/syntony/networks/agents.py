@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from syntony.equations.belief import bounded_log_var
 from syntony.networks.layers import Gru, Linear, Mlp
 
 
@@ -78,7 +77,7 @@ class Encoder(eqx.Module):
     ) -> tuple[Float[Array, "*batch Z"], Float[Array, "*batch Z"]]:
         """Returns the mean μ and the log-variance ln σ² of z."""
         mean, log_var = jnp.split(self.heads(jax.nn.relu(self.trunk(own))), 2, axis=-1)
-        return mean, bounded_log_var(log_var)
+        return mean, log_var
 
 
 class Decoder(eqx.Module):

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from syntony.equations.moments import EPSILON
 from syntony.networks.agents import each, teammates
-from syntony.systems.beliefs import filter_weights, normalised
+from syntony.systems.beliefs import encode, filter_weights, normalised
 from syntony.systems.smpe import Smpe, SmpeState
 from syntony.systems.team import Team
 from syntony.tasks.rollout import Trajectory
@@ -43,10 +43,10 @@ class Belief(NamedTuple):
 def believe(system: Smpe, state: SmpeState, obs: Float[Array, "*batch N O"]) -> Belief:
     """Returns each agent's belief, given what all agents see."""
     beliefs = state.beliefs
-    mean, _ = beliefs.encode(obs)
+    mean, _ = encode(system.beliefs, beliefs, obs)
     shift = teammates(beliefs.each.mean)
     scale = teammates(jnp.sqrt(beliefs.each.var) + EPSILON)
-    own = normalised(beliefs.pooled, obs)
+    own = normalised(system.beliefs, beliefs.pooled, obs)
     return Belief(
         others=teammates(obs),
         belief=each(beliefs.decoder, mean) * scale + shift,

@@ -21,6 +21,7 @@ from syntony.study.probing import (
 )
 from syntony.study.report_parts import Plot, Rows, Section, Trace, figure
 from syntony.study.report_runs import Subject, file_name
+from syntony.systems.beliefs import encode
 from syntony.systems.smpe import Smpe
 from syntony.systems.team import Team
 from syntony.tasks.rollout import Trajectory
@@ -89,7 +90,7 @@ def samples(
     time, episode = moments[::stride].T
     obs = jnp.asarray(np.asarray(episodes.obs)[time, episode])
     found = jax.device_get(jax.jit(believe)(system, state, obs))
-    mean, log_var = map(np.asarray, state.beliefs.encode(obs))
+    mean, log_var = map(np.asarray, encode(system.beliefs, state.beliefs, obs))
     noise = np.asarray(jax.random.normal(key, mean.shape))
 
     def rows(values: Any) -> np.ndarray:

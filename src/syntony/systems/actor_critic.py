@@ -184,9 +184,11 @@ def value_loss(
     """Returns the mean (G − V)², differentiable in critic and state, and G − V."""
     agents = reward.shape[-1]
     bootstrap = jax.lax.stop_gradient(values(backbone, slow, state, agents))
+    # What is behind an end counts for nobody; only the released code looks there.
+    lived = episodes.mask[..., None]
     target = n_step_targets(
-        reward,
-        bootstrap[:-1],
+        jnp.where(lived, reward, 0.0),
+        jnp.where(lived, bootstrap[:-1], 0.0),
         bootstrap[1:],
         jnp.broadcast_to(episodes.terminated[..., None], reward.shape),
         jnp.broadcast_to(episodes.truncated[..., None], reward.shape),
@@ -194,7 +196,8 @@ def value_loss(
         n=backbone.n_step,
     )
     value = values(backbone, critic, state[:-1], agents)
-    loss = masked_mean(critic_loss(target, value), episodes.mask)
+    # Also of who has finished: its last actions are judged by what its team earns yet.
+    loss = masked_mean(critic_loss(target, value), lived)
     return loss, jax.lax.stop_gradient(target - value)
 
 
@@ -236,13 +239,16 @@ def policy_loss(
         loss = actor_loss(
             log_prob, advantage, entropy, entropy_coef=backbone.entropy_coef
         )
-    return masked_mean(loss, episodes.mask), masked_mean(entropy, episodes.mask)
+    playing = episodes.playing
+    return masked_mean(loss, playing), masked_mean(entropy, playing)
 
 
-def masked_mean(x: Float[Array, "T E N"], mask: Bool[Array, "T E"]) -> Float[Array, ""]:
-    """Returns the mean over all agents and the steps that were really lived."""
-    total = jnp.sum(jnp.where(mask[..., None], x, 0.0))
-    return total / (jnp.sum(mask) * x.shape[-1])
+def masked_mean(
+    x: Float[Array, "T E N"], mask: Bool[Array, "T E #N"]
+) -> Float[Array, ""]:
+    """Returns the mean over what counts: steps that were lived, agents that played."""
+    lived = jnp.broadcast_to(mask, x.shape)
+    return jnp.sum(jnp.where(lived, x, 0.0)) / jnp.sum(lived)
 
 
 def improve(

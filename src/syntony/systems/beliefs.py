@@ -4,13 +4,15 @@ Beliefs learn off-policy, in bursts over a replay of whole episodes, and stand s
 in between. One network of each kind for each agent, stacked: no agent is looped over.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from syntony.equations.belief import (
+    bounded_log_var,
     encodings_loss,
     kl_loss,
     norm_loss,
@@ -27,6 +29,7 @@ from syntony.errors import BadInput
 from syntony.networks.agents import Decoder, Encoder, Filter, each, team, teammates
 from syntony.optim import RmsProp
 from syntony.record import check_choices, record
+from syntony.systems.recollection import Replay, blank_replay, draw, remembered
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import Task
 
@@ -70,6 +73,13 @@ class Beliefs:
     """Environment steps from copy to copy of the filters into the slow ones."""
     replay: int = 500
     """Episodes that are remembered."""
+    filter_every: int = 1
+    """Bursts from one that trains the filters to the next; 0: none does."""
+    cut: float = 5.0
+    """Standard deviations at which observations are cut off before beliefs are formed
+    of them; 0: nowhere."""
+    bounded_variance: bool = True
+    """Slow a belief's log-variance down above 2, so that it stays finite."""
 
     def check(self) -> None:
         """Raises BadInput where a constant makes no sense."""
@@ -78,10 +88,9 @@ class Beliefs:
         for name in (*counts, "slow_every", "replay"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected at least 1")
-        if self.filter_hidden < 0:
-            raise BadInput(f"filter_hidden is {self.filter_hidden}; expected 0 or more")
         rates = ("belief_lr", "filter_lr", "filter_critic_lr")
-        for name in (*rates, "lambda_rec", "lambda_norm", "lambda_kl"):
+        counts = ("filter_hidden", "filter_every")
+        for name in (*counts, *rates, "lambda_rec", "lambda_norm", "lambda_kl", "cut"):
             if not getattr(self, name) >= 0.0:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected 0 or more")
         if not 0.0 <= self.filter_floor < 1.0:
@@ -105,7 +114,6 @@ class Beliefs:
         )
         sizes = self.filter_sizes(task)
         filters = team(lambda key: Filter(*sizes, key=key), task.agents, filter_key)
-        shape = (self.replay, task.time_limit, task.agents, task.obs_size)
         return BeliefState(
             encoder=encoder,
             decoder=decoder,
@@ -115,12 +123,11 @@ class Beliefs:
             filter_memory=self.filter_optimiser.init(filters),
             filter_critic_memory=self.filter_critic_optimiser.init(filters),
             pooled=initial_moments((task.obs_size,)),
-            each=initial_moments((task.agents, task.obs_size)),
-            replay=Replay(
-                obs=jnp.zeros(shape),
-                lengths=jnp.zeros(self.replay, jnp.int32),
-                cursor=jnp.zeros((), jnp.int32),
+            each=jax.tree.map(
+                lambda x: jnp.stack([x] * task.agents),
+                initial_moments((task.obs_size,)),
             ),
+            replay=blank_replay(task, self.replay),
             losses=BurstLosses(*jnp.zeros(4)),
         )
 
@@ -143,15 +150,6 @@ class Beliefs:
         return RmsProp(learning_rate=self.filter_critic_lr)
 
 
-class Replay(NamedTuple):
-    """The newest episodes, in a ring."""
-
-    obs: Float[Array, "R T N O"]
-    lengths: Int[Array, " R"]
-    """Steps lived; zero where no episode is remembered yet."""
-    cursor: Int[Array, ""]
-
-
 class BurstLosses(NamedTuple):
     """Mean losses of the latest burst's last minibatch, and the mean weight."""
 
@@ -159,22 +157,6 @@ class BurstLosses(NamedTuple):
     norm: Float[Array, ""]
     kl: Float[Array, ""]
     weight: Float[Array, ""]
-
-
-CUT = 5.0
-"""Standard deviations beyond which an observation is cut off."""
-
-
-def normalised(
-    moments: Moments, obs: Float[Array, "*batch N O"]
-) -> Float[Array, "*batch N O"]:
-    """Returns standardised observations, cut off at five standard deviations.
-
-    Foraging and the particle worlds hardly have any beyond. In a warehouse what is
-    almost never there is 24 of them: encoders then learn little else, and what they
-    believe grows worse from ten million steps on.
-    """
-    return jnp.clip(standardise(moments, obs), -CUT, CUT)
 
 
 class BeliefState(NamedTuple):
@@ -194,11 +176,34 @@ class BeliefState(NamedTuple):
     replay: Replay
     losses: BurstLosses
 
-    def encode(
-        self, obs: Float[Array, "*batch N O"]
-    ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
-        """Returns mean and log-variance of each agent's belief."""
-        return each(self.encoder, normalised(self.pooled, obs))
+
+def normalised(
+    settings: Beliefs, moments: Moments, obs: Float[Array, "*batch N O"]
+) -> Float[Array, "*batch N O"]:
+    """Returns standardised observations, cut off at so many standard deviations.
+
+    Foraging and the particle worlds hardly have any beyond five. In a warehouse what is
+    almost never there is 24 of them: encoders then learn little else, and what they
+    believe grows worse from ten million steps on.
+    """
+    cut = jnp.where(settings.cut > 0.0, settings.cut, jnp.inf)
+    return jnp.clip(standardise(moments, obs), -cut, cut)
+
+
+def encode(
+    settings: Beliefs, state: BeliefState, obs: Float[Array, "*batch N O"]
+) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
+    """Returns mean and log-variance of each agent's belief."""
+    own = normalised(settings, state.pooled, obs)
+    return believed(settings, state.encoder, own)
+
+
+def believed(
+    settings: Beliefs, encoder: Encoder, own: Float[Array, "*batch N O"]
+) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
+    """Returns mean and log-variance of beliefs, of normalised observations."""
+    mean, log_var = each(encoder, own)
+    return mean, bounded_log_var(log_var) if settings.bounded_variance else log_var
 
 
 def filter_weights(
@@ -214,27 +219,25 @@ def filter_weights(
 
 def remember(state: BeliefState, episodes: Trajectory) -> BeliefState:
     """Returns the beliefs with the episodes in their replay and their statistics."""
-    obs = episodes.obs[:-1]
-    agents = obs.shape[-2]
-    lived = jnp.repeat(episodes.mask[..., None], agents, axis=-1)
-
-    replay = state.replay
-    capacity, newest = replay.obs.shape[0], episodes.mask.shape[1]
-    rows = (replay.cursor + jnp.arange(newest)) % capacity
-    replay = Replay(
-        obs=replay.obs.at[rows].set(jnp.moveaxis(obs, 0, 1)),
-        lengths=replay.lengths.at[rows].set(jnp.sum(episodes.mask, axis=0)),
-        cursor=(replay.cursor + newest) % capacity,
-    )
+    obs, playing = episodes.obs[:-1], episodes.playing
     return state._replace(
-        pooled=update_moments(state.pooled, obs, lived),
-        each=update_moments(state.each, obs, episodes.mask),
-        replay=replay,
+        pooled=update_moments(state.pooled, obs, playing),
+        each=jax.vmap(update_moments, (0, -2, -1))(state.each, obs, playing),
+        replay=remembered(state.replay, episodes),
     )
 
 
-def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefState:
-    """Returns the beliefs after one burst of learning over the replay."""
+def burst(
+    settings: Beliefs,
+    state: BeliefState,
+    key: Key[Array, ""],
+    filters_too: Bool[Array, ""] | bool = True,
+) -> BeliefState:
+    """Returns the beliefs after one burst of learning over the replay.
+
+    Args:
+        filters_too: train the filters, beside encoders and decoders.
+    """
 
     def descend(learners: tuple[PyTree, ...], minibatch: tuple[Array, ...]):
         coders, filters, coder_memory, filter_memory = learners
@@ -244,8 +247,9 @@ def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefS
         coders, coder_memory = settings.coder_optimiser.descend(
             coder_grad, coder_memory, coders
         )
-        filters, filter_memory = settings.filter_optimiser.descend(
-            filter_grad, filter_memory, filters
+        taught = settings.filter_optimiser.descend(filter_grad, filter_memory, filters)
+        filters, filter_memory = jax.tree.map(
+            partial(jnp.where, filters_too), taught, (filters, filter_memory)
         )
         return (coders, filters, coder_memory, filter_memory), None
 
@@ -269,29 +273,31 @@ def burst(settings: Beliefs, state: BeliefState, key: Key[Array, ""]) -> BeliefS
 
 def draw_minibatches(
     settings: Beliefs, state: BeliefState, key: Key[Array, ""]
-) -> tuple[Float[Array, "M B N O"], Float[Array, "M B 1 Z"]]:
-    """Returns a burst's observations, and the noise of its sampled beliefs."""
+) -> tuple[Float[Array, "M B N O"], Bool[Array, "M B N"], Float[Array, "M B 1 Z"]]:
+    """Returns a burst's observations, who played, and the noise of its samples."""
     draw_key, noise_key = jax.random.split(key)
     shape = (settings.minibatches, settings.minibatch)
-    obs = draw(state.replay, draw_key, shape)
+    obs, playing = draw(state.replay, draw_key, shape)
     # One draw serves all agents: no loss ever joins two of them.
-    return obs, jax.random.normal(noise_key, (*shape, 1, settings.latent))
+    noise = jax.random.normal(noise_key, (*shape, 1, settings.latent))
+    return obs, playing, noise
 
 
 def belief_inputs(
     settings: Beliefs,
     state: BeliefState,
     obs: Float[Array, "B N O"],
+    playing: Bool[Array, "B N"],
     noise: Float[Array, "B 1 Z"],
-) -> tuple[Array, Array, Array, Array]:
-    """Returns own and others' observations, slow weights and noise of a minibatch."""
-    own = normalised(state.pooled, obs)
-    others = teammates(normalised(state.each, obs))
+) -> tuple[Array, ...]:
+    """Returns what `belief_loss` takes, but for the networks, of a minibatch."""
+    own = normalised(settings, state.pooled, obs)
+    others = teammates(normalised(settings, state.each, obs))
     # The slow filter stands still during the burst; its weights are still found
     # minibatch by minibatch, where they stay in the cache.
     w_slow = filter_weights(settings, state.slow_filter, own)
     noise = jnp.broadcast_to(noise, (*own.shape[:-1], settings.latent))
-    return own, others, w_slow, noise
+    return own, others, w_slow, noise, playing
 
 
 def belief_loss(
@@ -302,20 +308,26 @@ def belief_loss(
     others: Float[Array, "B N F"],
     w_slow: Float[Array, "B N F"],
     noise: Float[Array, "B N Z"],
+    playing: Bool[Array, "B N"],
 ) -> tuple[Float[Array, ""], BurstLosses]:
-    """Returns the off-policy part of eq. 7: mean over samples, sum over agents."""
+    """Returns the off-policy part of eq. 7: mean over samples, sum over agents.
+
+    An agent learns of the samples in which it plays. That a teammate has finished is
+    there to be inferred: its features are those of zeros.
+    """
     encoder, decoder = coders
-    mean, log_var = each(encoder, own)
+    mean, log_var = believed(settings, encoder, own)
     prediction = each(decoder, gaussian_sample(noise, mean, log_var))
     w = filter_weights(settings, filters, own)
-    norm = jnp.mean(norm_loss(w))
+    norm = own_mean(norm_loss(w), playing)
     if settings.norm_of == "parameters":
         # The other losses are means, where the released code's are sums.
         norm = parameter_norms(filters) / (own.shape[0] * own.shape[1])
+    reconstruction = reconstruction_loss(w_slow, others, w, prediction)
     losses = BurstLosses(
-        reconstruction=jnp.mean(reconstruction_loss(w_slow, others, w, prediction)),
+        reconstruction=own_mean(reconstruction, playing),
         norm=norm,
-        kl=jnp.mean(kl_loss(mean, log_var)),
+        kl=own_mean(kl_loss(mean, log_var), playing),
         weight=jnp.mean(w),
     )
     loss = encodings_loss(
@@ -331,6 +343,12 @@ def belief_loss(
     return own.shape[1] * loss, losses
 
 
+def own_mean(x: Float[Array, "B N"], playing: Bool[Array, "B N"]) -> Float[Array, ""]:
+    """Returns the mean over agents of each one's mean over the samples it plays in."""
+    share = playing / jnp.maximum(jnp.sum(playing, axis=0), 1)
+    return jnp.sum(share * x) / x.shape[1]
+
+
 def parameter_norms(filters: PyTree[Float[Array, "N ..."]]) -> Float[Array, ""]:
     """Returns Σ ‖θ‖ over the filters' weights and biases, of all agents."""
 
@@ -343,7 +361,7 @@ def parameter_norms(filters: PyTree[Float[Array, "N ..."]]) -> Float[Array, ""]:
 
 
 def errors_about(
-    state: BeliefState, obs: Float[Array, "*batch N O"]
+    settings: Beliefs, state: BeliefState, obs: Float[Array, "*batch N O"]
 ) -> Float[Array, "*batch N"]:
     """Returns how wrong, on average, the teammates are about what each agent sees.
 
@@ -351,8 +369,8 @@ def errors_about(
     mean of j's belief.
     """
     agents, size = obs.shape[-2:]
-    mean, _ = state.encode(obs)
-    others = teammates(normalised(state.each, obs))
+    mean, _ = encode(settings, state, obs)
+    others = teammates(normalised(settings, state.each, obs))
     wrong = (others - each(state.decoder, mean)) ** 2
     # Of judge j about its k-th teammate, who has the number k, or k + 1 from j on.
     by_mate = jnp.sum(wrong.reshape(*obs.shape[:-1], agents - 1, size), axis=-1)
@@ -360,14 +378,3 @@ def errors_about(
     about = (mate + (mate >= judge)).ravel()
     flat = by_mate.reshape(*obs.shape[:-2], -1)
     return flat @ jax.nn.one_hot(about, agents) / (agents - 1)
-
-
-def draw(
-    replay: Replay, key: Key[Array, ""], shape: tuple[int, ...]
-) -> Float[Array, "*shape N O"]:
-    """Draws time steps uniformly from all that were lived, with replacement."""
-    ends = jnp.cumsum(replay.lengths)
-    step = jax.random.randint(key, shape, 0, ends[-1])
-    episode = jnp.searchsorted(ends, step, side="right")
-    start = ends[episode] - replay.lengths[episode]
-    return replay.obs[episode, step - start]

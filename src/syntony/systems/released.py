@@ -9,7 +9,9 @@ filters' step under the critic's loss ignores its own rate: it takes that of the
 as `filter_critic_lr` may.
 """
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from syntony.record import record
 from syntony.tasks.rollout import Trajectory
@@ -20,11 +22,18 @@ class Released:
     """Ways of the released code, each a switch."""
 
     frozen_filtered_critic: bool = False
-    """The filtered critic never learns: its optimiser holds the standard critic's
-    parameters by mistake. Filters are trained to fit a random function."""
+    """The filtered critic never learns: its optimiser and its slow copy are the
+    standard critic's by mistake, as that was drawn. Filters are trained to fit a random
+    function."""
+    one_filter_memory: bool = False
+    """The filters' steps in the bursts and under the critic's loss share the memory of
+    one RMSprop."""
     last_step_bootstrap: bool = False
-    """Targets bootstrap at the last step of a batch's longest episodes, be it a
-    terminal or not, and nowhere else."""
+    """Targets bootstrap where a batch's longest episode has its last step, terminal or
+    not, and nowhere else; from the value of padding if an episode has ended before."""
+    full_rounds: bool = False
+    """The schedules of beliefs count every episode as if it had gone on to the time
+    limit."""
     padding: bool = False
     """What lies behind an episode's end is counted, learned from and averaged in, as
     observations of zero."""
@@ -37,16 +46,24 @@ class Released:
 
 
 def bootstrap_at_last_step(episodes: Trajectory) -> Trajectory:
-    """Returns the episodes with every end but the batch's latest taken as terminal."""
-    lengths = jnp.sum(episodes.mask, axis=0)
-    ended = episodes.terminated | episodes.truncated
-    latest = lengths == jnp.max(lengths)
-    return episodes._replace(truncated=ended & latest, terminated=ended & ~latest)
+    """Returns the episodes with one end: that of the batch's longest, as a time-out."""
+    longest = jnp.max(jnp.sum(episodes.mask, axis=0))
+    last = jnp.arange(len(episodes.mask))[:, None] == longest - 1
+    return episodes._replace(
+        obs=behind_ends_zero(episodes),
+        terminated=jnp.zeros_like(episodes.terminated),
+        truncated=jnp.broadcast_to(last, episodes.truncated.shape),
+    )
 
 
 def padded(episodes: Trajectory) -> Trajectory:
     """Returns the episodes at full length: behind each end, agents see zeros."""
-    # An episode's final observation is its own; what comes later is padding.
+    everything = jax.tree.map(jnp.ones_like, (episodes.mask, episodes.playing))
+    obs = behind_ends_zero(episodes)
+    return episodes._replace(obs=obs, mask=everything[0], playing=everything[1])
+
+
+def behind_ends_zero(episodes: Trajectory) -> Float[Array, "T1 E N O"]:
+    """Returns what agents saw; behind an episode's final observation, zeros."""
     known = jnp.concatenate([jnp.ones_like(episodes.mask[:1]), episodes.mask])
-    obs = jnp.where(known[..., None, None], episodes.obs, 0.0)
-    return episodes._replace(obs=obs, mask=jnp.ones_like(episodes.mask))
+    return jnp.where(known[..., None, None], episodes.obs, 0.0)

@@ -48,6 +48,7 @@ from syntony.systems.beliefs import (
     Beliefs,
     BeliefState,
     burst,
+    encode,
     errors_about,
     filter_weights,
     normalised,
@@ -95,6 +96,8 @@ class SmpeState(NamedTuple):
     counts: Int[Array, "N codes"]
     key: Key[Array, ""]
     env_steps: Int[Array, ""]
+    clock: Int[Array, ""]
+    """Steps by which the schedules of beliefs go."""
 
 
 @record
@@ -145,17 +148,22 @@ class Smpe(Team):
             else self.beliefs.latent
         )
         shape = (task.agents, hashed, self.novelty.bits)
+        judge, filtered_judge = (backbone.judge(task, key) for key in keys[1:3])
+        if self.released.frozen_filtered_critic:
+            slow = jax.tree.map(jnp.copy, judge.critic)
+            filtered_judge = filtered_judge._replace(slow=slow)
         return SmpeState(
             actor=actor,
             actor_memory=backbone.actor_optimiser.init(actor),
-            judge=backbone.judge(task, keys[1]),
-            filtered_judge=backbone.judge(task, keys[2]),
+            judge=judge,
+            filtered_judge=filtered_judge,
             beliefs=self.beliefs.init(task, keys[3]),
             rewards=initial_moments((task.agents,)),
             projection=jax.random.normal(keys[4], shape),
             counts=jnp.zeros((task.agents, self.cells), jnp.int32),
             key=keys[5],
             env_steps=jnp.zeros((), jnp.int32),
+            clock=jnp.zeros((), jnp.int32),
         )
 
     def policy(self, state: SmpeState) -> Policy:
@@ -174,15 +182,17 @@ class Smpe(Team):
         if released.last_step_bootstrap:
             episodes = bootstrap_at_last_step(episodes)
         seen = padded(episodes) if released.padding else episodes
-        env_steps = state.env_steps + episodes.steps
+        clock = state.clock + (
+            episodes.mask.size if released.full_rounds else episodes.steps
+        )
         if released.beliefs_first:
-            state = self.improve_beliefs(state, seen, env_steps, burst_key)
+            state = self.improve_beliefs(state, seen, clock, burst_key)
         state, reward, curiosity = self.reward(state, seen, bonus_key)
         state, metrics = improve(
             self.backbone, lambda state: self.improve(state, episodes, reward), state
         )
         if not released.beliefs_first:
-            state = self.improve_beliefs(state, seen, env_steps, burst_key)
+            state = self.improve_beliefs(state, seen, clock, burst_key)
         losses = state.beliefs.losses
         return state, metrics | curiosity | {
             "train/reconstruction_loss": losses.reconstruction,
@@ -211,7 +221,7 @@ class Smpe(Team):
         self, state: SmpeState, obs: Float[Array, "*batch N O"]
     ) -> Float[Array, "*batch N OZ"]:
         """Returns (o_i, μ_i), what the actors see; constant in the actor's loss."""
-        mean, _ = state.beliefs.encode(obs)
+        mean, _ = encode(self.beliefs, state.beliefs, obs)
         return jax.lax.stop_gradient(jnp.concatenate([obs, mean], axis=-1))
 
     def reward(
@@ -226,11 +236,13 @@ class Smpe(Team):
             state = state._replace(counts=counts)
             reward = reward + bonus
             asked = slice(None, None, ASKED_EVERY)
-            surprise = errors_about(state.beliefs, episodes.obs[:-1][asked])
+            surprise = errors_about(
+                self.beliefs, state.beliefs, episodes.obs[:-1][asked]
+            )
             metrics = {
-                "train/bonus": masked_mean(bonus, episodes.mask),
+                "train/bonus": masked_mean(bonus, episodes.playing),
                 "train/bonus_error_correlation": correlation(
-                    bonus[asked], surprise, episodes.mask[asked][..., None]
+                    bonus[asked], surprise, episodes.playing[asked]
                 ),
             }
         rewards = update_moments(state.rewards, reward, episodes.mask)
@@ -247,19 +259,20 @@ class Smpe(Team):
         cells = codes[..., None]
         if self.released.sketch:
             cells = novelty.sketch(codes, self.novelty.bits)
-        lived = jnp.broadcast_to(episodes.mask[..., None, None], cells.shape)
+        playing = episodes.playing
+        lived = jnp.broadcast_to(playing[..., None], cells.shape)
         counts = jax.vmap(novelty.count, (0, -2, -2))(state.counts, cells, lived)
         seen = jax.vmap(lambda n, cell: n[cell], (0, -2), -2)(counts, cells)
         bonus = self.novelty.beta * novelty.bonus(jnp.min(seen, axis=-1))
-        return counts, jnp.where(episodes.mask[..., None], bonus, 0.0)
+        return counts, jnp.where(playing, bonus, 0.0)
 
     def hashed(
         self, state: SmpeState, obs: Float[Array, "T E N O"], key: Key[Array, ""]
     ) -> Float[Array, "T E N Z"]:
         """Returns what the novelty of a time step is judged by."""
         if self.novelty.hashed == "observation":
-            return normalised(state.beliefs.pooled, obs)
-        mean, log_var = state.beliefs.encode(obs)
+            return normalised(self.beliefs, state.beliefs.pooled, obs)
+        mean, log_var = encode(self.beliefs, state.beliefs, obs)
         if self.novelty.hashed == "mean":
             return mean
         noise = jax.random.normal(key, mean.shape)
@@ -276,15 +289,15 @@ class Smpe(Team):
             (loss, advantage), (grad, filter_grad) = jax.value_and_grad(
                 self.filtered_value_loss, argnums=(0, 1), has_aux=True
             )(judge.critic, beliefs.filter, state, episodes, reward)
-            filters, memory = self.beliefs.filter_critic_optimiser.descend(
-                filter_grad, beliefs.filter_critic_memory, beliefs.filter
+            shared = self.released.one_filter_memory
+            memory = "filter_memory" if shared else "filter_critic_memory"
+            filters, remembered = self.beliefs.filter_critic_optimiser.descend(
+                filter_grad, getattr(beliefs, memory), beliefs.filter
             )
+            beliefs = beliefs._replace(filter=filters, **{memory: remembered})
             if not self.released.frozen_filtered_critic:
                 judge = judge.improve(self.backbone, grad)
-            state = state._replace(
-                filtered_judge=judge,
-                beliefs=beliefs._replace(filter=filters, filter_critic_memory=memory),
-            )
+            state = state._replace(filtered_judge=judge, beliefs=beliefs)
             metrics["train/filtered_critic_loss"] = loss
         if self.standard_critic:
             judge, joint = state.judge, joint_state(episodes.obs)
@@ -304,7 +317,7 @@ class Smpe(Team):
         reward: Float[Array, "T E N"],
     ) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
         """Returns L^w_critic (eq. 6), which reaches the filters too, and G − V_k."""
-        own = normalised(state.beliefs.pooled, episodes.obs)
+        own = normalised(self.beliefs, state.beliefs.pooled, episodes.obs)
         w = filter_weights(self.beliefs, filters, own)
         filtered = filtered_state(episodes.obs, teammates(episodes.obs), w)
         slow = state.filtered_judge.slow
@@ -314,7 +327,7 @@ class Smpe(Team):
         self,
         state: SmpeState,
         episodes: Trajectory,
-        env_steps: Int[Array, ""],
+        clock: Int[Array, ""],
         key: Key[Array, ""],
     ) -> SmpeState:
         """Remembers the episodes; copies the filters and learns, where it is time."""
@@ -322,7 +335,14 @@ class Smpe(Team):
         beliefs = remember(state.beliefs, episodes)
 
         def due(every: int) -> Int[Array, ""]:
-            return env_steps // every - state.env_steps // every
+            return clock // every - state.clock // every
+
+        def learn(i: Int[Array, ""] | int, beliefs: BeliefState) -> BeliefState:
+            number = state.clock // settings.burst_every + 1 + i
+            filters_too = settings.filter_every > 0 and (
+                number % settings.filter_every == 0
+            )
+            return burst(settings, beliefs, jax.random.fold_in(key, i), filters_too)
 
         slow_filter = jax.tree.map(
             lambda new, old: jnp.where(due(settings.slow_every) > 0, new, old),
@@ -333,10 +353,10 @@ class Smpe(Team):
         beliefs = jax.lax.fori_loop(
             0,
             due(settings.burst_every),
-            lambda i, b: burst(settings, b, jax.random.fold_in(key, i)),
+            learn,
             beliefs._replace(slow_filter=slow_filter),
         )
-        return state._replace(beliefs=beliefs)
+        return state._replace(beliefs=beliefs, clock=clock)
 
     def weights(self, state: SmpeState) -> PyTree[Float[Array, "..."]]:
         beliefs = state.beliefs

@@ -312,7 +312,7 @@ class ValueMixing(RecallingTeam):
             batch.terminated,
             gamma=self.learning.gamma,
         )
-        return masked_mean(critic_loss(target, total)[..., None], batch.mask)
+        return masked_mean(critic_loss(target, total)[..., None], batch.mask[..., None])
 
     def evaluate(
         self, state: ValueState, key: Key[Array, ""], episodes: int

@@ -63,13 +63,13 @@ def _live(
         for e, copy in enumerate(copies):
             diary.begin(e, _reset(task, e, copy, int(seeds[e])))
         for t in range(task.time_limit):
-            playing = diary.playing(t)
-            if not playing.any():
+            going = diary.going(t)
+            if not going.any():
                 break
             seen = diary.obs[t], diary.available[t]
             action, log_prob, memory = act(*seen, noise[t], memory)
             diary.act(t, np.asarray(action), np.asarray(log_prob))
-            for e in np.flatnonzero(playing):
+            for e in np.flatnonzero(going):
                 answer = _step(task, t, int(e), copies[e], diary.action[t, e])
                 diary.write(t, int(e), answer)
     return diary.trajectory()
@@ -124,22 +124,23 @@ class Diary:
         self.terminated = np.zeros(shape[:2], bool)
         self.truncated = np.zeros(shape[:2], bool)
         self.mask = np.ones(shape[:2], bool)
+        self.playing = np.zeros(shape, bool)
 
-    def playing(self, t: int) -> Bool[np.ndarray, " E"]:
+    def going(self, t: int) -> Bool[np.ndarray, " E"]:
         """Returns which episodes have not ended before a step."""
         return self.mask[t]
 
     def begin(self, e: int, seen: Seen) -> None:
         """Writes down what an episode begins with."""
-        self.obs[0, e], self.available[0, e] = seen
+        self.obs[0, e], self.available[0, e], self.playing[0, e] = seen
 
     def act(
         self, t: int, action: Int[np.ndarray, "E N"], log_prob: Float[np.ndarray, "E N"]
     ) -> None:
         """Writes down what was chosen in those episodes that still play."""
-        playing = self.playing(t)[:, None]
-        self.action[t] = np.where(playing, action, 0)
-        self.log_prob[t] = np.where(playing, log_prob, 0.0)
+        going = self.going(t)[:, None]
+        self.action[t] = np.where(going, action, 0)
+        self.log_prob[t] = np.where(going, log_prob, 0.0)
 
     def write(self, t: int, e: int, answer: Answer) -> None:
         """Writes down what came of it."""
@@ -155,6 +156,7 @@ class Diary:
             self.obs[t + 2 :, e] = answer.seen.obs
         else:
             self.available[t + 1, e] = answer.seen.available
+            self.playing[t + 1, e] = answer.seen.playing
 
     def trajectory(self) -> Trajectory:
         """Returns all of it."""

@@ -21,10 +21,11 @@ LIMITS = (
 
 
 class Seen(NamedTuple):
-    """What all agents see, and what each may do."""
+    """What all agents see, what each may do, and which of them still play."""
 
     obs: Float[np.ndarray, "N O"]
     available: Bool[np.ndarray, "N A"]
+    playing: Bool[np.ndarray, " N"]
 
 
 class Answer(NamedTuple):
@@ -151,11 +152,13 @@ def unseen(views: Sequence[View]) -> Seen:
     size, actions = widest(views)
     available = np.zeros((len(views), actions), bool)
     available[:, 0] = True
-    return Seen(np.zeros((len(views), size), np.float32), available)
+    blank = np.zeros((len(views), size), np.float32)
+    return Seen(blank, available, np.zeros(len(views), bool))
 
 
 def write(seen: Seen, agent: int, view: View, obs: Any, info: Any) -> None:
-    """Writes down what an agent sees and may do; behind that stay zeros."""
+    """Writes down what an agent who plays sees and may do; behind that stay zeros."""
+    seen.playing[agent] = True
     seen.obs[agent, : view.size] = view.flat(obs)
     seen.available[agent, : view.actions] = view.mask(obs, info)
 

@@ -35,6 +35,9 @@ class Trajectory(NamedTuple):
     truncated: Bool[Array, "T E"]
     mask: Bool[Array, "T E"]
     """True up to and including the step that ended the episode."""
+    playing: Bool[Array, "T E N"]
+    """Which agents act in those steps: all, but for who has finished early. Such a one
+    sees zeros and earns nothing; what its team still earns counts for its value."""
 
     @property
     def steps(self) -> Int[Array, ""]:
@@ -93,4 +96,5 @@ def rollout(
     state, obs = jax.tree.map(
         lambda rest, end: jnp.concatenate([rest, end[None]]), lived[:2], tuple(last)
     )
-    return Trajectory(state, obs, *lived[2:])
+    playing = jnp.broadcast_to(lived[-1][..., None], (*lived[-1].shape, task.agents))
+    return Trajectory(state, obs, *lived[2:], playing)

@@ -1,0 +1,157 @@
+"""Agents that finish before their team does: nothing is learned from their absence."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from syntony.systems.actor_critic import Backbone, policy_loss
+from syntony.systems.beliefs import Beliefs, belief_loss
+from syntony.systems.maa2c import Maa2c
+from syntony.systems.smpe import Novelty, Smpe
+from syntony.tasks.ids import task
+from syntony.tasks.rollout import Trajectory
+
+TASK = task("Foraging-5x5-3p-1f-coop?time_limit=6")
+SMALL = Backbone(environments=4, hidden=8)
+FEW = Beliefs(latent=4, replay=8, minibatches=1, minibatch=8, burst_every=1)
+HERE = Path(__file__).parents[1] / "tasks"
+GONE = 2
+"""The agent that finishes, after this many steps."""
+
+
+def smpe(id: Any = TASK) -> Smpe:
+    return Smpe(task=id, backbone=SMALL, beliefs=FEW, novelty=Novelty(bits=6))
+
+
+@pytest.fixture(scope="module")
+def state() -> Any:
+    return jax.jit(smpe().init)(jax.random.key(3))
+
+
+@pytest.fixture(scope="module")
+def episodes(state) -> Trajectory:
+    """Whole episodes in which the last agent sees and earns nothing after two steps."""
+    team = smpe()
+    lived = jax.jit(team.live, static_argnums=2)(state, jax.random.key(1), 4)
+    early = np.ones((6, 1, 3), bool)
+    early[GONE:, :, 2] = False
+    seen = np.concatenate([np.ones((1, 1, 3), bool), early])
+    return lived._replace(
+        playing=lived.playing & early,
+        obs=jnp.where(seen[..., None], lived.obs, 0.0),
+        reward=jnp.where(early, lived.reward, 0.0),
+    )
+
+
+def test_novelty_is_not_counted_nor_paid(state, episodes):
+    team = smpe()
+    counts, bonus = team.curiosity(state, episodes, jax.random.key(0))
+    added = np.asarray(jnp.sum(counts - state.counts, axis=-1))
+    np.testing.assert_array_equal(added, np.asarray(episodes.playing).sum((0, 1)))
+    assert added[2] == GONE * 4 < added[0]
+    assert not np.asarray(bonus)[GONE:, :, 2].any()
+    assert np.asarray(bonus)[:GONE].all()
+
+
+def test_statistics_are_of_who_plays(state, episodes):
+    team = smpe()
+    after = team.improve_beliefs(state, episodes, jnp.array(0), jax.random.key(0))
+    playing = np.asarray(episodes.playing)
+    obs = np.asarray(episodes.obs)[:-1]
+    beliefs = after.beliefs
+    np.testing.assert_allclose(
+        beliefs.pooled.mean, obs[playing].mean(0), rtol=1e-4, atol=1e-5
+    )
+    for i in range(3):
+        own = obs[:, :, i][playing[:, :, i]]
+        np.testing.assert_allclose(
+            beliefs.each.mean[i], own.mean(0), rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(
+        beliefs.each.weight, playing.sum((0, 1)), rtol=1e-4, atol=1e-3
+    )
+
+
+def test_policies_learn_from_what_was_chosen(state, episodes):
+    """What a finished agent might have done changes neither loss nor entropy."""
+    features = smpe().features(state, episodes.obs[:-1])
+    advantage = jnp.ones_like(episodes.reward)
+    absent = ~episodes.playing
+    other = episodes._replace(
+        action=jnp.where(absent, 5 - episodes.action, episodes.action),
+        available=episodes.available | absent[..., None],
+    )
+    found = [
+        policy_loss(SMALL, state.actor, features, advantage + 9.0 * gone, lived)
+        for lived, gone in ((episodes, 0.0), (other, absent))
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+def test_beliefs_are_learned_where_one_plays(state, key):
+    """An agent's own absent samples are nothing to it; the others infer from theirs."""
+    beliefs = state.beliefs
+    own_key, others_key = jax.random.split(key)
+    own = jax.random.normal(own_key, (8, 3, TASK.obs_size))
+    others = jax.random.normal(others_key, (8, 3, 2 * TASK.obs_size))
+    playing = jnp.ones((8, 3), bool).at[5:, 2].set(False)
+
+    def gradient(own: Any, playing: Any, samples: slice = slice(None)) -> Any:
+        drawn = own, others, jnp.ones_like(others), jnp.zeros((8, 3, 4)), playing
+        drawn = [x[samples] for x in drawn]
+        coders = beliefs.encoder, beliefs.decoder
+        return jax.grad(lambda c: belief_loss(FEW, c, beliefs.filter, *drawn)[0])(
+            coders
+        )
+
+    got = gradient(own, playing)
+    elsewhere = gradient(own.at[5:, 2].add(3.0), playing)
+    of_five = gradient(own, jnp.ones((8, 3), bool), slice(5))
+    of_all = gradient(own, jnp.ones((8, 3), bool))
+    for leaves in zip(
+        *map(jax.tree.leaves, (got, elsewhere, of_five, of_all)), strict=True
+    ):
+        same, other, five, whole = map(np.asarray, leaves)
+        np.testing.assert_allclose(same, other, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(same[2], five[2], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(same[:2], whole[:2], rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture
+def relay(monkeypatch) -> Any:
+    monkeypatch.syspath_prepend(str(HERE))
+    yield task("pettingzoo:host_worlds?time_limit=8")
+    sys.modules.pop("host_worlds", None)
+
+
+def test_a_world_whose_agents_leave(relay):
+    """Of three agents two leave early: each counts just the steps it plays."""
+    team = smpe(relay)
+    state = team.init(jax.random.key(0))
+    lived = team.live(state, jax.random.key(1), 4)
+    playing = np.asarray(lived.playing)
+    short = playing[:, :, 1].sum(0)
+    lives = np.argmax(np.asarray(lived.obs)[0, :, 1], -1) + 1
+    np.testing.assert_array_equal(short, np.minimum(lives, playing.any(-1).sum(0)))
+    assert (short < np.asarray(lived.mask).sum(0)).any()
+    assert (playing <= np.asarray(lived.mask)[..., None]).all()
+    after, _ = team.learn(state, lived, jax.random.key(2))
+    np.testing.assert_array_equal(jnp.sum(after.counts, axis=-1), playing.sum((0, 1)))
+
+
+def test_a_critic_still_learns_what_the_team_earns(episodes):
+    """The last actions of who is gone are judged by what comes of them."""
+    team = Maa2c(task=TASK, backbone=SMALL)
+    state = team.init(jax.random.key(0))
+    late = episodes._replace(reward=episodes.reward.at[GONE + 1 :, :, 0].add(1.0))
+    weights = [
+        jax.jit(team.learn)(state, lived, jax.random.key(0))[0].judge.critic
+        for lived in (episodes, late)
+    ]
+    pairs = zip(*map(jax.tree.leaves, weights), strict=True)
+    assert not all(np.array_equal(a, b) for a, b in pairs)
