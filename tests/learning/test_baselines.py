@@ -28,7 +28,6 @@ LONG = [
     pytest.param(system, probe, marks=pytest.mark.slow)
     for system in ("smpe", ON_PPO, "maa2c", "ia2c", "ippo", "mappo", "vdn", "qmix")
     for probe in PROBES
-    if system != ON_PPO or probe == "remember"
     if (system, probe) not in QUICK
 ]
 

@@ -362,11 +362,20 @@ def test_every_kind_of_step_was_compared():
 
 
 @pytest.mark.slow
-def test_what_hangs_on_hashes_is_rare():
-    task = Warehouse.parse("rware-medium-8ag-easy-global")
-    found = Comparison(task, task, nx).run(24).differ["step"] / (24 * COPIES)
-    print(f"steps of a crowd of eight: {found:.2%}")
-    assert 0 < found < 0.04
+@pytest.mark.parametrize(
+    ("id", "steps", "most"),
+    [
+        ("rware-tiny-4ag-hard", 65, 0.002),
+        ("rware-small-4ag-hard", 65, 0.002),
+        ("rware-medium-8ag-easy-global", 24, 0.04),
+    ],
+)
+def test_what_hangs_on_hashes_is_rare(id: str, steps: int, most: float):
+    """Against the original as it is, its networkx untouched, in crowds."""
+    task = Warehouse.parse(id)
+    found = Comparison(task, task, nx).run(steps).differ["step"] / (steps * COPIES)
+    print(f"steps of a crowd in {id}: {found:.2%}")
+    assert found < most
 
 
 @pytest.mark.parametrize(
