@@ -81,6 +81,26 @@ def test_a_team_is_measured_in_another_task(capsys: pytest.CaptureFixture[str]):
     assert f"run: maa2c {shorter}, 4 episodes each" in capsys.readouterr().out
 
 
+def test_who_sees_its_last_action_learns_here_as_well():
+    words = ["train", "mappo", "--preset", "paper", *TRAIN[2:]]
+    assert main([*words, "run"]) == 0
+    assert syntony.load("run").steps[0] >= 80
+
+
+def test_who_sees_its_last_action_is_measured_in_the_original(
+    capsys: pytest.CaptureFixture[str],
+):
+    pytest.importorskip("lbforaging")
+    ours = ["train", "mappo", "--preset", "paper", "--task", "Foraging-5x5-2p-1f"]
+    lengths = ["--steps", "1", "--eval-every", "1", "--eval-episodes", "1"]
+    assert main([*ours, *lengths, *SMALL, "--out", "run"]) == 0
+    original = "gymnasium:lbforaging:Foraging-5x5-2p-1f-v3"
+    words = ["evaluate", "run", "--episodes", "2", "--task", original, "--json"]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["task"] == original
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

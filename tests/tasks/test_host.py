@@ -149,6 +149,19 @@ def test_greedy_is_without_luck():
     )
 
 
+def test_the_last_action_is_seen():
+    """Rounds of eight: also after the copies' next reset nothing was done yet."""
+    plain, shown = lived(RELAY), lived(RELAY, last_action=True)
+    np.testing.assert_array_equal(shown.obs[..., :4], plain.obs)
+    np.testing.assert_array_equal(shown.action, plain.action)
+    said = shown.obs[..., 4:]
+    np.testing.assert_array_equal(said[0], 0.0)
+    done = np.eye(4)[shown.action]
+    np.testing.assert_array_equal(said[1:][shown.mask], done[shown.mask])
+    for e, length in enumerate(shown.mask.sum(axis=0)):
+        assert (said[length:, e] == done[length - 1, e]).all()
+
+
 def test_copies_are_opened_once_and_never_shared():
     host = task(RELAY)
     assert isinstance(host, Host)

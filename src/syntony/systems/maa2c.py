@@ -71,7 +71,6 @@ class Maa2c(RecallingTeam):
     def check(self) -> None:
         """Raises BadInput where a setting makes no sense."""
         self.backbone.check()
-        self.check_world()
         check_choices(self)
 
     @property

@@ -18,6 +18,7 @@ from syntony.equations import densities
 from syntony.systems.system import Metrics, Samples
 from syntony.tasks.host import Host
 from syntony.tasks.host_rollout import live_on_host
+from syntony.tasks.last_action import LastAction
 from syntony.tasks.rollout import Policy, Trajectory, rollout
 from syntony.tasks.task import Task
 
@@ -101,6 +102,7 @@ class Team(ABC):
                 episodes=episodes,
                 abreast=abreast,
                 greedy=greedy,
+                last_action=isinstance(self.world, LastAction),
             )
         return rollout(
             self.world,

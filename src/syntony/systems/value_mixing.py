@@ -176,7 +176,6 @@ class ValueMixing(RecallingTeam):
     def check(self) -> None:
         """Raises BadInput where a setting makes no sense."""
         self.learning.check()
-        self.check_world()
         check_choices(self)
 
     @property

@@ -27,6 +27,7 @@ def live_on_host(
     episodes: int,
     abreast: int,
     greedy: Bool[Array, ""] | bool = False,
+    last_action: bool = False,
 ) -> Trajectory:
     """Returns whole episodes, lived in lock-step; their states are nobody's to see.
 
@@ -35,13 +36,15 @@ def live_on_host(
         episodes: how many, E.
         abreast: how many copies there are; the episodes are lived in rounds.
         greedy: take the most likely actions, instead of drawing them.
+        last_action: show each agent its last action as well, as `LastAction` does.
 
     Raises:
         HostFault: a copy failed, or answered what cannot be used.
     """
     rounds = -(-episodes // abreast)
     live = partial(_live, task, act, memory, abreast=abreast, greedy=bool(greedy))
-    parts = [live(round_key) for round_key in jax.random.split(key, rounds)]
+    keys = jax.random.split(key, rounds)
+    parts = [live(round_key, last_action=last_action) for round_key in keys]
     return jax.tree.map(
         lambda *x: jnp.asarray(np.concatenate(x, axis=1)[:, :episodes]), *parts
     )
@@ -55,10 +58,11 @@ def _live(
     *,
     abreast: int,
     greedy: bool,
+    last_action: bool,
 ) -> Trajectory:
     seeds, noise = jax.device_get(_chance(task, key, abreast))
     noise = np.zeros_like(noise) if greedy else noise
-    diary = Diary(task, abreast)
+    diary = Diary(task, abreast, last_action=last_action)
     with task.shelf.lent(abreast) as copies:
         for e, copy in enumerate(copies):
             diary.begin(e, _reset(task, e, copy, int(seeds[e])))
@@ -110,12 +114,16 @@ def _fault(task: Host, e: int, when: str, error: Exception) -> HostFault:
 
 
 class Diary:
-    """Episodes that are written down step by step, as `Trajectory` holds them."""
+    """Episodes that are written down step by step, as `Trajectory` holds them.
 
-    def __init__(self, task: Host, episodes: int):
+    With `last_action` each agent's, one-hot, stands behind its observation.
+    """
+
+    def __init__(self, task: Host, episodes: int, *, last_action: bool):
         steps = task.time_limit
         shape = (steps, episodes, task.agents)
-        self.obs = np.zeros((steps + 1, *shape[1:], task.obs_size), np.float32)
+        obs_size = task.obs_size + last_action * task.actions
+        self.obs = np.zeros((steps + 1, *shape[1:], obs_size), np.float32)
         # Behind an episode's end all are: no row of a softmax may be empty.
         self.available = np.ones((*shape, task.actions), bool)
         self.action = np.zeros(shape, np.int32)
@@ -132,7 +140,8 @@ class Diary:
 
     def begin(self, e: int, seen: Seen) -> None:
         """Writes down what an episode begins with."""
-        self.obs[0, e], self.available[0, e], self.playing[0, e] = seen
+        self._see(0, e, seen.obs)
+        self.available[0, e], self.playing[0, e] = seen.available, seen.playing
 
     def act(
         self, t: int, action: Int[np.ndarray, "E N"], log_prob: Float[np.ndarray, "E N"]
@@ -150,13 +159,20 @@ class Diary:
         self.truncated[t, e] = not answer.terminated and (
             answer.truncated or t + 1 == steps
         )
-        self.obs[t + 1, e] = answer.seen.obs
+        self._see(t + 1, e, answer.seen.obs)
         if self.terminated[t, e] or self.truncated[t, e]:
             self.mask[t + 1 :, e] = False
-            self.obs[t + 2 :, e] = answer.seen.obs
+            self.obs[t + 2 :, e] = self.obs[t + 1, e]
         else:
             self.available[t + 1, e] = answer.seen.available
             self.playing[t + 1, e] = answer.seen.playing
+
+    def _see(self, t: int, e: int, obs: Float[np.ndarray, "N O"]) -> None:
+        size, actions = obs.shape[-1], self.available.shape[-1]
+        self.obs[t, e, :, :size] = obs
+        # Nothing was done before the start: it stays zero.
+        if t > 0 and size < self.obs.shape[-1]:
+            self.obs[t, e, :, size:] = np.eye(actions)[self.action[t - 1, e]]
 
     def trajectory(self) -> Trajectory:
         """Returns all of it."""
