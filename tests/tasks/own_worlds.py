@@ -26,6 +26,17 @@ class World(Corridor):
 
 
 @record
+class Plain(World):
+    """Right, though its arguments have names of their own."""
+
+    def available(self, s: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().available(s)
+
+    def step(self, k: Any, s: Any, a: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().step(k, s, a)
+
+
+@record
 class Blind(World):
     def observe(self, state: Any) -> Any:
         return super().observe(state)[:, :1]

@@ -1,8 +1,9 @@
 """`syntony train`: a preset, changed by flags, becomes a run."""
 
 import dataclasses
+import warnings
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import tyro
 from tyro.constructors import PrimitiveTypeInfo
@@ -112,8 +113,11 @@ def _parse(
 ) -> Any:
     fields = [(field, type(record)) for field, record in records.items()]
     together = dataclasses.make_dataclass("Train", fields, frozen=True)
-    prog = f"syntony train {name}"
-    return parse(together, flags, prog=prog, default=together(**records), rules=rules)
+    prog, default = f"syntony train {name}", together(**records)
+    with warnings.catch_warnings():
+        # How a task of one's own names its methods' arguments is nobody's business.
+        warnings.filterwarnings("ignore", r"The field `\w+\.task` is annotated")
+        return parse(together, flags, prog=prog, default=default, rules=rules)
 
 
 def _given(flags: list[str], flag: str) -> bool:
@@ -145,6 +149,7 @@ def _feedback(info: PrimitiveTypeInfo) -> Spec | None:
 
 def _named(info: PrimitiveTypeInfo, kind: Any, read: Any) -> Spec | None:
     """Reads an id as the record that it names."""
-    if info.type is not kind:
+    # Where names of arguments differ from the protocol's, it is one of two types.
+    if kind not in (info.type, *get_args(info.type)):
         return None
     return spec("ID", lambda words: read(words[0]), object, lambda record: record.id)
