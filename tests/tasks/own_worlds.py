@@ -93,6 +93,11 @@ class Poor(World):
 
 
 @record
+class Endless(World):
+    time_limit: Any = None
+
+
+@record
 class Lost(World):
     @property
     def id(self) -> str:

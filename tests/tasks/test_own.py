@@ -103,6 +103,10 @@ def test_the_guides_environment_works(
             "python:syntony.systems.actor_critic:Backbone",
             "is no task: it lacks agents, actions, obs_size, time_limit, shared_reward",
         ),
+        (f"{CORRIDOR}?time_limit=0", "time_limit is 0; expected a whole number, at le"),
+        (f"{CORRIDOR}?actions=0", "actions is 0; expected a whole number, at least 1"),
+        (f"{CORRIDOR}?agents=-2", "agents is -2; expected a whole number, at least 1"),
+        (f"{CORRIDOR}?obs_size=0", "obs_size is 0; expected a whole number, at leas"),
         ("python:json:Corridor", "valid: (it has none)"),
     ],
 )
@@ -124,6 +128,7 @@ def test_bad_input_is_said_in_one_line(id: str, message: str):
         ("Undecided", "step raised TracerBoolConversionError: Attempted boolean"),
         ("Unsound", "obs of reset is not finite; expected numbers"),
         ("Poor", "reward is not finite; expected numbers"),
+        ("Endless", "time_limit is None; expected a whole number, at least 1"),
         ("Lost", "has the id 'python:your_own_task:Corridor'; expected "),
     ],
 )

@@ -1,6 +1,7 @@
 """Tasks of the user's own, written in JAX: `python:MODULE:RECORD?parameter=number`."""
 
 import dataclasses
+import numbers
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,8 @@ from syntony.tasks.task import Task
 PREFIX = "python:"
 PARTS = [name for name in vars(Task) if not name.startswith("_")]
 """What a task has to have."""
+SIZES = ("agents", "actions", "obs_size", "time_limit")
+"""Those of them that count something."""
 
 
 def parse(id: str) -> Task:
@@ -49,6 +52,12 @@ def check(task: Task) -> None:
 
     Nothing of it is lived but the first step of one episode.
     """
+    for name in SIZES:
+        size = getattr(task, name)
+        if not isinstance(size, numbers.Integral) or size < 1:
+            raise BadInput(
+                f"{task.id}: {name} is {size!r}; expected a whole number, at least 1"
+            )
     agents, key = task.agents, jax.random.key(0)
     state, obs = _traced(task, "reset", key)
     action = jax.ShapeDtypeStruct((agents,), jnp.int32)
