@@ -12,6 +12,10 @@ class HostFault(RuntimeError):  # noqa: N818  (nor is it an error of ours)
     """A world of the user's own failed, or answered what cannot be used."""
 
 
+FAILURES = (Exception, SystemExit)
+"""All that code of the user's own may raise: also where it thinks it may exit."""
+
+
 def one_line(error: BaseException) -> str:
     """Returns an exception's type and message, in one line."""
     message = " ".join(str(error).split())

@@ -6,7 +6,7 @@ import pkgutil
 import sys
 from typing import Any
 
-from syntony.errors import BadInput, one_line, unknown
+from syntony.errors import FAILURES, BadInput, one_line, unknown
 
 
 def module(name: str) -> Any:
@@ -29,7 +29,7 @@ def module(name: str) -> Any:
             f"module {missing!r} is not installed, nor is it in the current folder; "
             f"to install it: pip install {package}"
         ) from error
-    except Exception as error:
+    except FAILURES as error:
         raise BadInput(
             f"module {name!r} cannot be imported: {one_line(error)}"
         ) from error

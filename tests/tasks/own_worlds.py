@@ -1,5 +1,6 @@
 """Tasks of one's own as they may go wrong: each the example, but for one mistake."""
 
+import sys
 from typing import Any
 
 import jax.numpy as jnp
@@ -72,6 +73,12 @@ class Locked(World):
 class Broken(World):
     def answer(self, step: Step) -> Step:
         raise KeyError(step._fields[0])
+
+
+@record
+class Leaving(World):
+    def answer(self, step: Step) -> Step:
+        sys.exit(len(step) - 4)
 
 
 @record

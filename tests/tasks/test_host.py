@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -270,6 +270,18 @@ def crash(*answer: Any) -> tuple:
     raise OSError(f"no server\nfor {len(answer)} parts")
 
 
+def leave(*answer: Any) -> tuple:
+    sys.exit(len(answer) - 5)
+
+
+def leave_at_once(*_: Any, **__: Any) -> NoReturn:
+    sys.exit("no server")
+
+
+def interrupt(*answer: Any) -> tuple:
+    raise KeyboardInterrupt(len(answer))
+
+
 NO_MASK = {"observation": np.zeros((1, 1)), "action_mask": np.zeros(4)}
 
 
@@ -283,6 +295,7 @@ NO_MASK = {"observation": np.zeros((1, 1)), "action_mask": np.zeros(4)}
         (changed(0, "masked", NO_MASK), "action_mask of masked is [0.0, 0.0, 0.0, 0.0"),
         (lost, "there is no observation of long"),
         (crash, "it raised OSError: no server for 5 parts"),
+        (leave, "it raised SystemExit: 0"),
         (lambda *_: None, "it raised TypeError: cannot unpack non-iterable NoneType"),
     ],
 )
@@ -293,6 +306,24 @@ def test_faults_name_the_copy_and_the_step(what: Callable[..., Any], message: st
         lived(RELAY, seed=ALL_GO_ON)
     assert str(it.value).startswith(f"environment {RELAY}, copy 0, step 1: {message}")
     assert "\n" not in str(it.value)
+
+
+def test_an_environment_that_exits_ends_nothing_else(monkeypatch: pytest.MonkeyPatch):
+    host = task(RELAY)
+    assert isinstance(host, Host)
+    monkeypatch.setattr(host_worlds.Relay, "reset", leave_at_once)
+    with pytest.raises(HostFault, match="it raised SystemExit: no server"):
+        live_on_host(host, choose, 0, jax.random.key(0), episodes=1, abreast=1)
+    monkeypatch.setattr(host_worlds.Relay, "__init__", leave_at_once)
+    with pytest.raises(BadInput, match="cannot be opened: SystemExit: no server"):
+        task(RELAY)
+
+
+def test_ctrl_c_is_no_fault():
+    host_worlds.mischief.what = interrupt
+    host_worlds.mischief.at = host_worlds.taken + 1
+    with pytest.raises(KeyboardInterrupt):
+        lived(RELAY, seed=ALL_GO_ON)
 
 
 def test_faults_of_tuples():

@@ -116,6 +116,15 @@ def test_bad_input_is_said_in_one_line(id: str, message: str):
     assert "\n" not in str(it.value)
 
 
+def test_a_module_that_exits_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "leaving.py").write_text("import sys\nsys.exit()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BadInput, match="'leaving' cannot be imported: SystemExit"):
+        task("python:leaving:World")
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [
@@ -125,6 +134,7 @@ def test_bad_input_is_said_in_one_line(id: str, message: str):
         ("Grown", "the state float32[2], int32[]; expected the same types"),
         ("Locked", "what is available is bool[2,4]; expected bool[2,3]"),
         ("Broken", "step raised KeyError: 'obs'"),
+        ("Leaving", "step raised SystemExit: 0"),
         ("Undecided", "step raised TracerBoolConversionError: Attempted boolean"),
         ("Unsound", "obs of reset is not finite; expected numbers"),
         ("Poor", "reward is not finite; expected numbers"),

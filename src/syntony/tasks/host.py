@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.errors import BadInput, one_line, unknown
+from syntony.errors import FAILURES, BadInput, one_line, unknown
 from syntony.record import record
 from syntony.tasks.family import Family
 from syntony.tasks.host_gymnasium import open_gymnasium
@@ -179,7 +179,7 @@ def open_copy(id: str) -> Copy:
         return OPENERS[kind](name, parameters)
     except BadInput as failure:
         raise BadInput(f"{id}: {failure}") from failure.__cause__
-    except Exception as error:
+    except FAILURES as error:
         raise BadInput(f"{id} cannot be opened: {one_line(error)}") from error
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from syntony.errors import HostFault, one_line
+from syntony.errors import FAILURES, HostFault, one_line
 from syntony.tasks.host import Host
 from syntony.tasks.host_views import Answer, Copy, Seen
 from syntony.tasks.rollout import Trajectory
@@ -94,7 +94,7 @@ def _chance(
 def _reset(task: Host, e: int, copy: Copy, seed: int) -> Seen:
     try:
         return copy.reset(seed)
-    except Exception as error:
+    except FAILURES as error:
         raise _fault(task, e, f"reset with seed {seed}", error) from error
 
 
@@ -103,11 +103,11 @@ def _step(
 ) -> Answer:
     try:
         return copy.step(action)
-    except Exception as error:
+    except FAILURES as error:
         raise _fault(task, e, f"step {t + 1}", error) from error
 
 
-def _fault(task: Host, e: int, when: str, error: Exception) -> HostFault:
+def _fault(task: Host, e: int, when: str, error: BaseException) -> HostFault:
     known = isinstance(error, HostFault)
     said = str(error) if known else f"it raised {one_line(error)}"
     return HostFault(f"environment {task.id}, copy {e}, {when}: {said}")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-from syntony.errors import BadInput, one_line, unknown
+from syntony.errors import FAILURES, BadInput, one_line, unknown
 from syntony.modules import module
 from syntony.tasks.family import Family, split
 from syntony.tasks.task import Task
@@ -92,7 +92,7 @@ def _traced(task: Task, part: str, *arguments: Any) -> Any:
     """Returns the shapes of what a part of the task answers."""
     try:
         return jax.eval_shape(getattr(task, part), *arguments)
-    except Exception as error:
+    except FAILURES as error:
         # What JAX says goes on for paragraphs.
         what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise BadInput(f"{task.id}: {part} raised {what}") from error
@@ -120,7 +120,7 @@ def _made(id: str, kind: Any) -> Any:
         return kind(**parameters)
     except BadInput:
         raise
-    except Exception as error:
+    except FAILURES as error:
         raise BadInput(f"{id} cannot be made: {one_line(error)}") from error
 
 
