@@ -290,6 +290,8 @@ NO_MASK = {"observation": np.zeros((1, 1)), "action_mask": np.zeros(4)}
     [
         (changed(0, "long", np.zeros(3)), "observation of long holds 3 numbers; exp"),
         (changed(0, "long", [0, np.nan]), "observation of long holds numbers that are"),
+        (changed(0, "long", [0, 1e39]), "observation of long holds numbers that are"),
+        (changed(1, "short", 1e39), "reward of short is 1e+39; expected a finite num"),
         (changed(1, "short", np.inf), "reward of short is inf; expected a finite num"),
         (changed(1, "long", None), "reward of long is None; expected a finite number"),
         (changed(0, "masked", NO_MASK), "action_mask of masked is [0.0, 0.0, 0.0, 0.0"),

@@ -1,6 +1,5 @@
 """What networks understand of other libraries' spaces: flat numbers, whole choices."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -86,7 +85,9 @@ class View(NamedTuple):
         """
         if self.masked:
             obs = {name: part for name, part in obs.items() if name != MASK}
-        numbers = np.asarray(self.flatten(obs), np.float32)
+        # What float32 cannot hold becomes infinite, and is refused for that.
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(self.flatten(obs), np.float32)
         if numbers.shape != (self.size,):
             raise HostFault(
                 f"observation of {self.name} holds {numbers.size} numbers; "
@@ -94,7 +95,8 @@ class View(NamedTuple):
             )
         if not np.isfinite(numbers).all():
             raise HostFault(
-                f"observation of {self.name} holds numbers that are not finite"
+                f"observation of {self.name} holds numbers that are not finite in "
+                "float32"
             )
         return numbers
 
@@ -167,14 +169,18 @@ def earned(name: Any, reward: Any) -> float:
     """Returns a reward as a number.
 
     Raises:
-        HostFault: it is none, or not finite.
+        HostFault: it is none, or not finite in float32.
     """
     try:
         number = float(reward)
     except (TypeError, ValueError):
         number = float("nan")
-    if not math.isfinite(number):
-        raise HostFault(f"reward of {name} is {reward!r}; expected a finite number")
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.float32(number))
+    if not finite:
+        raise HostFault(
+            f"reward of {name} is {reward!r}; expected a finite number in float32"
+        )
     return number
 
 
