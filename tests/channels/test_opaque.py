@@ -88,6 +88,7 @@ def flatten(x: np.ndarray) -> np.ndarray:
         (lambda x: x.nothing, "raised AttributeError: 'numpy.ndarray' object has no"),
         (lambda x: x[9], "raised IndexError: index 9 is out of bounds"),
         (lambda _: [[1], [1, 2]], "raised ValueError: setting an array element with"),
+        (lambda x: sys.exit(len(x)), "raised SystemExit: 3"),
         (crash, "raised OSError: no device for 3 blocks"),
     ],
 )

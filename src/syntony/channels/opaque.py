@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from syntony.equations.signal import from_pairs, to_pairs
-from syntony.errors import BadInput, one_line, unknown
+from syntony.errors import FAILURES, BadInput, one_line, unknown
 from syntony.modules import imported
 
 PREFIX = "python:"
@@ -71,7 +71,7 @@ class Opaque:
             # A copy of its own: it may change that in place, even its shape.
             answer = self.function(sent.copy())
             got = np.asarray(answer)
-        except Exception as error:
+        except FAILURES as error:
             raise ChannelFault(f"channel {self.id} raised {one_line(error)}") from error
         expected = f"expected {_shape(sent)}"
         if got.shape != sent.shape or not np.iscomplexobj(got):
@@ -127,7 +127,7 @@ def load(id: str) -> Opaque:
 def _import(name: str) -> Any:
     try:
         return imported(name)
-    except Exception as error:
+    except FAILURES as error:
         raise BadInput(
             f"module {name!r} cannot be imported: {one_line(error)}; expected a module "
             f"that Python finds, e.g. {name.partition('.')[0]}.py in the current folder"
