@@ -24,6 +24,10 @@ def module(name: str) -> Any:
             paths = getattr(sys.modules[home], "__path__", [])
             siblings = [found.name for found in pkgutil.iter_modules(paths)]
             raise unknown(f"module of {home}", last, siblings) from error
+        if not all(map(str.isidentifier, missing.split("."))):
+            raise BadInput(
+                f"there is no module {missing!r}; expected a name like package.module"
+            ) from error
         package = missing.partition(".")[0]
         raise BadInput(
             f"module {missing!r} is not installed, nor is it in the current folder; "

@@ -227,6 +227,10 @@ def test_an_end_at_an_environments_own_limit_is_a_cut(
         ),
         ("pettingzoo:mpe3.relay", "'mpe3' is not installed, nor is it in the current "),
         ("pettingzoo:mpe3.relay", "to install it: pip install mpe3"),
+        (
+            "pettingzoo:os;import",
+            "there is no module 'os;import'; expected a name like package.module",
+        ),
         ("pettingzoo:json", "module 'json' has no parallel_env; expected one of"),
         ("gymnasium:NoSuchThing-v0", "Environment `NoSuchThing` doesn't exist"),
         ("gymnasium:host_worlds:Duo", "Duo is of no version; expected e.g. Duo-v0"),
