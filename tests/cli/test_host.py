@@ -81,6 +81,16 @@ def test_a_team_is_measured_in_another_task(capsys: pytest.CaptureFixture[str]):
     assert f"run: maa2c {shorter}, 4 episodes each" in capsys.readouterr().out
 
 
+def test_what_an_environment_prints_is_no_result(capsys: pytest.CaptureFixture[str]):
+    chatty = [f"{RELAY}?chats=true" if word == RELAY else word for word in TRAIN]
+    assert main([*chatty, "run"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--episodes", "4", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["episodes"] == 4
+    assert {"relay: open", "relay: step"} <= set(said.err.splitlines())
+
+
 def test_who_sees_its_last_action_learns_here_as_well():
     words = ["train", "mappo", "--preset", "paper", *TRAIN[2:]]
     assert main([*words, "run"]) == 0

@@ -36,7 +36,9 @@ class Relay:
 
     possible_agents: tuple[str, ...] = ("long", "short", "masked")
 
-    def __init__(self, max_cycles: int = 6, silent: bool = False):
+    def __init__(self, max_cycles: int = 6, silent: bool = False, chats: bool = False):
+        self.chats = chats
+        self.chat("open")
         self.limit = max_cycles
         if not silent:
             self.max_cycles = max_cycles
@@ -78,6 +80,7 @@ class Relay:
 
     def step(self, actions: dict) -> tuple:
         assert sorted(actions) == sorted(self.agents)
+        self.chat("step")
         assert actions.get("masked") != self.time % 4
         assert all(self.action_space(a).contains(x) for a, x in actions.items())
         self.time += 1
@@ -88,8 +91,12 @@ class Relay:
         self.agents = [a for a in self.agents if not (ends[a] or cuts[a])]
         return misbehave(answer)
 
+    def chat(self, what: str) -> None:
+        if self.chats:
+            print(f"relay: {what}")
+
     def close(self) -> None:
-        pass
+        self.chat("close")
 
 
 def parallel_env(**parameters: Any) -> Relay:

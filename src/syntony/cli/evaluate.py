@@ -5,13 +5,12 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from syntony.cli.flags import Run, Switch, parse
-from syntony.cli.screen import console
+from syntony.cli.screen import aside, console
 from syntony.errors import BadInput
 
 MOST_POINTS = 200
@@ -58,30 +57,30 @@ def run(words: list[str]) -> None:
     from syntony.systems.link import Link
 
     remember_programs()
-    loaded = load(asked.run)
-    if isinstance(loaded.system, Link):
-        _evaluate_link(loaded, asked)
+    with aside():
+        loaded = load(asked.run)
+        is_link = isinstance(loaded.system, Link)
+        found = (_link if is_link else _team)(loaded, asked)
+    if asked.json:
+        print(json.dumps(found, allow_nan=False))
+    elif is_link:
+        _show_link(loaded, found)
     else:
-        _evaluate_team(loaded, asked)
+        _print_team(found)
 
 
-def _evaluate_team(loaded: Any, asked: Evaluate) -> None:
+def _team(loaded: Any, asked: Evaluate) -> dict[str, Any]:
     from syntony.study.evaluate import evaluate
     from syntony.tasks.ids import task
 
     if asked.snr_db is not None:
         raise BadInput(f"{asked.run} is a team, which has no SNR; leave out --snr-db")
     where = None if asked.task is None else task(asked.task)
-    found = evaluate(loaded, episodes=asked.episodes, task=where)
-    if asked.json:
-        print(json.dumps(found, allow_nan=False))
-    else:
-        _print_team(found)
+    return evaluate(loaded, episodes=asked.episodes, task=where)
 
 
-def _evaluate_link(loaded: Any, asked: Evaluate) -> None:
+def _link(loaded: Any, asked: Evaluate) -> dict[str, Any]:
     from syntony.study.link import evaluate_link
-    from syntony.study.run_figures import draw, remember
 
     if asked.task is not None:
         raise BadInput(f"{asked.run} is a link, which has no task; leave out --task")
@@ -89,13 +88,15 @@ def _evaluate_link(loaded: Any, asked: Evaluate) -> None:
         if getattr(asked, name) < 1:
             raise BadInput(f"{name} is {getattr(asked, name)}; expected at least 1")
     snrs_db = None if asked.snr_db is None else snr_range(asked.snr_db)
-    found = evaluate_link(loaded, snrs_db, wanted=asked.errors, cap=asked.blocks)
-    if asked.json:
-        print(json.dumps(found, allow_nan=False))
-        return
+    return evaluate_link(loaded, snrs_db, wanted=asked.errors, cap=asked.blocks)
+
+
+def _show_link(loaded: Any, found: dict[str, Any]) -> None:
+    from syntony.study.run_figures import draw, remember
+
     _print_link(found)
     remember(loaded, found)
-    for path in draw(Path(asked.run)):
+    for path in draw(loaded.path):
         print(path)
 
 

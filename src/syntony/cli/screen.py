@@ -1,8 +1,18 @@
-"""Tables on the screen."""
+"""Results on the screen."""
 
-from typing import Any
+import sys
+from contextlib import AbstractContextManager, redirect_stdout
+from typing import Any, TextIO
 
 WIDEST = 1000
+
+
+def aside() -> AbstractContextManager[TextIO]:
+    """Returns a context in which all that is printed, by whomever, goes to stderr.
+
+    An environment may say what it likes; stdout is for results alone.
+    """
+    return redirect_stdout(sys.stderr)
 
 
 def console() -> Any:
