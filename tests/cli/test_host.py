@@ -57,6 +57,15 @@ def test_a_fault_is_said_and_the_run_goes_on(capsys: pytest.CaptureFixture[str])
     assert measured("broken") == measured("whole")
 
 
+def test_all_is_closed_in_the_end():
+    before = host_worlds.open_now
+    stuck = [f"{RELAY}?stuck=true" if word == RELAY else word for word in TRAIN]
+    assert main([*stuck, "run"]) == 0
+    assert host_worlds.open_now == before
+    assert main(["evaluate", "run", "--episodes", "4", "--task", RELAY]) == 0
+    assert host_worlds.open_now == before
+
+
 def test_a_fault_while_it_is_measured(capsys: pytest.CaptureFixture[str]):
     host_worlds.mischief.at = host_worlds.taken + 3
     host_worlds.mischief.what = crash

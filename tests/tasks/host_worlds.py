@@ -11,6 +11,8 @@ from gymnasium.envs.registration import register
 mischief = SimpleNamespace(what=None, at=0)
 """What goes wrong, and at which step of how many that were ever taken."""
 taken = 0
+open_now = 0
+"""Relays that were opened and not closed again."""
 
 
 def misbehave(answer: tuple) -> tuple:
@@ -20,6 +22,11 @@ def misbehave(answer: tuple) -> tuple:
     if mischief.what is None or taken != mischief.at:
         return answer
     return mischief.what(*answer)
+
+
+def count(change: int) -> None:
+    global open_now
+    open_now += change
 
 
 class Relay:
@@ -36,9 +43,16 @@ class Relay:
 
     possible_agents: tuple[str, ...] = ("long", "short", "masked")
 
-    def __init__(self, max_cycles: int = 6, silent: bool = False, chats: bool = False):
-        self.chats = chats
+    def __init__(
+        self,
+        max_cycles: int = 6,
+        silent: bool = False,
+        chats: bool = False,
+        stuck: bool = False,
+    ):
+        self.chats, self.stuck = chats, stuck
         self.chat("open")
+        count(1)
         self.limit = max_cycles
         if not silent:
             self.max_cycles = max_cycles
@@ -97,6 +111,9 @@ class Relay:
 
     def close(self) -> None:
         self.chat("close")
+        count(-1)
+        if self.stuck:
+            raise OSError("the door is stuck")
 
 
 def parallel_env(**parameters: Any) -> Relay:

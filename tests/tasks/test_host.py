@@ -175,6 +175,23 @@ def test_copies_are_opened_once_and_never_shared():
         assert not {id(copy) for copy in spoilt} & {id(copy) for copy in rest}
 
 
+@pytest.mark.parametrize("id", [RELAY, f"{RELAY}?stuck=true"])
+def test_copies_are_closed_when_nobody_needs_them(id: str):
+    before = host_worlds.open_now
+    host = task(id)
+    assert isinstance(host, Host)
+    assert host_worlds.open_now == before
+    with host.shelf.lent(3):
+        with pytest.raises(ZeroDivisionError), host.shelf.lent(2):
+            _ = 1 / 0
+        assert host_worlds.open_now == before + 3
+    host.shelf.close()
+    assert host_worlds.open_now == before
+    with host.shelf.lent(1):
+        assert host_worlds.open_now == before + 1
+    host.shelf.close()
+
+
 def test_tuples_with_a_reward_of_the_team():
     episodes = lived(f"{DUO}?time_limit=5")
     assert episodes.obs.shape == (6, 24, 2, 2)

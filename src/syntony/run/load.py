@@ -25,7 +25,7 @@ from syntony.run.lanes import keys
 from syntony.run.plan import Plan, understand
 from syntony.systems.link import Link, LinkState
 from syntony.systems.system import System
-from syntony.systems.team import Team
+from syntony.systems.team import Team, closing
 from syntony.tasks.task import Task
 
 Episodes = dict[str, Shaped[np.ndarray, " samples"]]
@@ -225,4 +225,5 @@ def assess(
         parts = [jax.device_get(program(system, states[seed], key)) for key in every]
         return {n: np.concatenate([p[n] for p in parts])[:episodes] for n in parts[0]}
 
-    return {seed: samples(seed) for seed in states}
+    with closing(system):
+        return {seed: samples(seed) for seed in states}

@@ -22,6 +22,7 @@ from syntony.run.progress import Screen
 from syntony.run.provenance import provenance
 from syntony.run.stop import Interrupted, NotSaved, TrainingDiverged, listening
 from syntony.systems.system import System
+from syntony.systems.team import closing
 
 
 def train(
@@ -119,7 +120,7 @@ def _carry_out(plan: Plan, folder: Folder, quiet: bool, asked: list[str]) -> Run
     for name in asked:
         sinks.maker(name)
     try:
-        with folder.locked():
+        with folder.locked(), closing(plan.system):
             _begin(plan, folder, quiet, asked)
     except OSError as failure:
         raise NotSaved(folder.path, failure, begun=folder.holds_a_run()) from failure

@@ -11,7 +11,7 @@ from syntony.equations.moments import EPSILON
 from syntony.networks.agents import each, teammates
 from syntony.systems.beliefs import encode, filter_weights, normalised
 from syntony.systems.smpe import Smpe, SmpeState
-from syntony.systems.team import Team
+from syntony.systems.team import Team, closing
 from syntony.tasks.rollout import Trajectory
 
 
@@ -64,7 +64,8 @@ def typical_episode(
 def lived(system: Team, state: Any, key: Key[Array, ""], episodes: int) -> Trajectory:
     """Returns episodes of a team, as NumPy arrays."""
     if system.on_host:
-        return jax.device_get(system.live(state, key, episodes))
+        with closing(system):
+            return jax.device_get(system.live(state, key, episodes))
     live = jax.jit(lambda state, key: system.live(state, key, episodes))
     return jax.device_get(live(state, key))
 

@@ -6,6 +6,8 @@ lived on the host, between compiled pieces: what the team does, and the lesson.
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -172,6 +174,16 @@ def not_finite(task: Task, episodes: Trajectory) -> str:
     what = "reward" if wrong["reward"][t, e] else "observation"
     when = f"step {t}" if t else "reset"
     return f"environment {task.id}, copy {e}, {when}: {what} is not finite"
+
+
+@contextmanager
+def closing(system: Any) -> Iterator[None]:
+    """Lets go, in the end, of what the task of a team has opened."""
+    try:
+        yield
+    finally:
+        if isinstance(system, Team) and isinstance(system.task, Host):
+            system.task.shelf.close()
 
 
 @jax.jit

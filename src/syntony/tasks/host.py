@@ -9,7 +9,7 @@ never within one.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
@@ -56,23 +56,22 @@ class Host:
 
     @classmethod
     def parse(cls, id: str) -> "Host":
-        """Returns what `id` names; it is opened to see how it looks.
+        """Returns what `id` names; it is opened for a moment, to see how it looks.
 
         Raises:
             BadInput: there is no such environment, or a team cannot live in it.
         """
         limit = read(id)[2].get(TIME_LIMIT)
         copy = open_copy(id)
+        close([copy])
         obs_size, actions = widest(copy.views)
-        host = cls(
+        return cls(
             id=id,
             agents=len(copy.views),
             actions=actions,
             obs_size=obs_size,
             time_limit=_time_limit(id, limit, copy),
         )
-        host.shelf.put([copy])
-        return host
 
     @cached_property
     def shelf(self) -> "Shelf":
@@ -125,9 +124,20 @@ class Shelf:
 
         After a failure none of them is used again.
         """
-        copies = [self._take() for _ in range(count)]
-        yield copies
+        copies: list[Copy] = []
+        try:
+            for _ in range(count):
+                copies.append(self._take())
+            yield copies
+        except BaseException:
+            close(copies)
+            raise
         self.put(copies)
+
+    def close(self) -> None:
+        """Closes what is on it; whoever needs copies later gets new ones."""
+        idle, self._idle = self._idle, []
+        close(idle)
 
     def _take(self) -> Copy:
         try:
@@ -181,6 +191,13 @@ def open_copy(id: str) -> Copy:
         raise BadInput(f"{id}: {failure}") from failure.__cause__
     except FAILURES as error:
         raise BadInput(f"{id} cannot be opened: {one_line(error)}") from error
+
+
+def close(copies: list[Copy]) -> None:
+    """Lets go of copies; what they did is done, even if this fails."""
+    for copy in copies:
+        with suppress(*FAILURES):
+            copy.close()
 
 
 def read(id: str) -> tuple[str, str, dict[str, Any]]:
