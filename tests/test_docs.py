@@ -1,4 +1,4 @@
-"""The pictures in the documentation: all there, and those of the results as they are."""
+"""The pictures in the documentation: all there; those of results as published."""
 
 import re
 from pathlib import Path
