@@ -15,6 +15,12 @@ def test_it_is_json_and_names_versions_and_hardware():
     assert found["hardware"]["cpu"]
 
 
+def test_a_module_that_is_run_is_the_command(monkeypatch: pytest.MonkeyPatch):
+    argv = ["/home/me/src/syntony/__main__.py", "train", "smpe"]
+    monkeypatch.setattr(sys, "argv", argv)
+    assert provenance()["command"] == "syntony train smpe"
+
+
 def test_no_paths(monkeypatch: pytest.MonkeyPatch):
     argv = ["/home/me/bin/syntony", "train", "smpe", "--out", "/data/x y", "--out=/d/z"]
     monkeypatch.setattr(sys, "argv", argv)

@@ -32,6 +32,8 @@ def provenance() -> dict[str, Any]:
 
 
 def _command(argv: list[str]) -> str:
+    if Path(argv[0]).name == "__main__.py":
+        argv = ["syntony", *argv[1:]]
     # Only the last part of a path: where a machine keeps its files is nobody's matter.
     return shlex.join(re.sub(r"^(--[\w-]+=)?/.*/", r"\1", word) for word in argv)
 
