@@ -9,7 +9,6 @@ filters' step under the critic's loss ignores its own rate: it takes that of the
 as `filter_critic_lr` may.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -58,9 +57,11 @@ def bootstrap_at_last_step(episodes: Trajectory) -> Trajectory:
 
 def padded(episodes: Trajectory) -> Trajectory:
     """Returns the episodes at full length: behind each end, agents see zeros."""
-    everything = jax.tree.map(jnp.ones_like, (episodes.mask, episodes.playing))
-    obs = behind_ends_zero(episodes)
-    return episodes._replace(obs=obs, mask=everything[0], playing=everything[1])
+    return episodes._replace(
+        obs=behind_ends_zero(episodes),
+        mask=jnp.ones_like(episodes.mask),
+        playing=jnp.ones_like(episodes.playing),
+    )
 
 
 def behind_ends_zero(episodes: Trajectory) -> Float[Array, "T1 E N O"]:
