@@ -106,8 +106,8 @@ EPYMARL = "the constants that EPyMARL is published with"
 MAKERS: dict[str, dict[str, tuple[str, Maker]]] = {
     "smpe": {
         "paper": (
-            "SMPE²'s Table 3, task by task, but for constants that do not learn what"
-            " they did in the paper",
+            "SMPE²'s Table 3, but for what is counted, beliefs' bounds, λ_rec on large"
+            " boards, bursts and critics in warehouses",
             paper_smpe,
         ),
         "table3": ("SMPE²'s Table 3 as it is printed", table_3),
