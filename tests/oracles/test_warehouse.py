@@ -363,19 +363,19 @@ def test_every_kind_of_step_was_compared():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("id", "steps", "most"),
+    ("id", "steps", "least", "most"),
     [
-        ("rware-tiny-4ag-hard", 65, 0.002),
-        ("rware-small-4ag-hard", 65, 0.002),
-        ("rware-medium-8ag-easy-global", 24, 0.04),
+        ("rware-tiny-4ag-hard", 65, 0.0, 0.002),
+        ("rware-small-4ag-hard", 65, 0.0, 0.002),
+        ("rware-medium-8ag-easy-global", 24, 0.001, 0.04),
     ],
 )
-def test_what_hangs_on_hashes_is_rare(id: str, steps: int, most: float):
+def test_what_hangs_on_hashes_is_rare(id: str, steps: int, least: float, most: float):
     """Against the original as it is, its networkx untouched, in crowds."""
     task = Warehouse.parse(id)
     found = Comparison(task, task, nx).run(steps).differ["step"] / (steps * COPIES)
     print(f"steps of a crowd in {id}: {found:.2%}")
-    assert found < most
+    assert least <= found < most
 
 
 @pytest.mark.parametrize(

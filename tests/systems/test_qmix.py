@@ -52,6 +52,7 @@ def batch() -> Batch:
         obs=jax.random.normal(keys[0], (STEPS + 1, 3, 2, TASK.obs_size)),
         available=available.at[..., 0].set(True),
         action=jax.random.randint(keys[1], (*shape, 2), 0, ACTIONS),
+        playing=jnp.ones((*shape, 2), bool),
         reward=jax.random.normal(keys[3], shape),
         terminated=jnp.asarray((time == lengths - 1) & (np.arange(3) == 1)),
         mask=jnp.asarray(time < lengths),
@@ -130,6 +131,22 @@ def test_what_lies_behind_an_end_changes_nothing(batch):
     quiet = descend(system, learner, batch)
     assert not differs(quiet.networks, descend(system, learner, loud).networks)
     assert differs(quiet.networks, learner.networks)
+
+
+@pytest.mark.parametrize("kind", [Qmix, Vdn])
+def test_who_has_finished_adds_nothing(kind, batch):
+    """What it might see or do changes no loss; that it still plays does."""
+    system = small(kind)
+    start = system.init(jax.random.key(0)).learner
+    gone = batch._replace(playing=batch.playing.at[2:, 0, 1].set(False))
+    noisy = gone._replace(
+        action=gone.action.at[2:, 0, 1].set(1 - gone.action[2:, 0, 1])
+    )
+    before, after, there = (
+        loss(system, start.networks, start.slow, each) for each in (gone, noisy, batch)
+    )
+    np.testing.assert_allclose(before, after, rtol=1e-6)
+    assert before != there
 
 
 def test_both_agents_and_mixer_learn_and_the_slow_copy_jumps(batch):

@@ -206,17 +206,23 @@ def test_errors_are_about_the_agent_and_not_its_own(state, key):
     """By loops over judges and their teammates, in index order."""
     obs = jax.random.normal(key, (7, 3, TASK.obs_size))
     settings, beliefs = smpe().beliefs, state.beliefs
-    got = errors_about(settings, beliefs, obs)
+    got = errors_about(settings, beliefs, obs, jnp.ones((7, 3), bool))
     mean, _ = encode(settings, beliefs, obs)
     scale = np.sqrt(np.asarray(beliefs.each.var)) + 1e-8
     norm = (np.asarray(obs) - np.asarray(beliefs.each.mean)) / scale
-    want = np.zeros((7, 3))
+    want = alone = np.zeros((7, 3))
     for j in range(3):
         decoder = jax.tree.map(lambda x, j=j: x[j], beliefs.decoder)
         belief = np.asarray(decoder(mean[:, j])).reshape(7, 2, TASK.obs_size)
         for k, i in enumerate(i for i in range(3) if i != j):
             want[:, i] += ((norm[:, i] - belief[:, k]) ** 2).sum(-1) / 2
+            if j == 0:
+                alone = want.copy()
     np.testing.assert_allclose(got, want, rtol=1e-4)
+    # Of the first alone, where the others have finished.
+    gone = jnp.zeros((7, 3), bool).at[:, 0].set(True)
+    got = errors_about(settings, beliefs, obs, gone)
+    np.testing.assert_allclose(got[:, 1:], 2 * alone[:, 1:], rtol=1e-4)
 
 
 def test_all_switches_together_learn_finite_numbers():

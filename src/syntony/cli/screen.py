@@ -8,7 +8,7 @@ WIDEST = 1000
 
 
 def aside() -> AbstractContextManager[TextIO]:
-    """Returns a context in which all that is printed, by whomever, goes to stderr.
+    """Returns a context in which all that Python code prints goes to stderr.
 
     An environment may say what it likes; stdout is for results alone.
     """

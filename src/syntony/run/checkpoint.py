@@ -129,7 +129,10 @@ def load(path: Path, like: PyTree) -> Saved:
     arrays = _with_sums_of_today(arrays, wanted)
     for name in sorted(wanted.keys() ^ arrays.keys()):
         where = "lacks" if name in wanted else "holds an unknown"
-        raise BadInput(f"{path.name} {where} {name!r}: it is of another system")
+        raise BadInput(
+            f"{path.name} {where} {name!r}: it is of another system, or of another "
+            "version of Syntony; settings.json names the commit that made it"
+        )
     restored = [_restore(path, n, arrays[n], leaf) for n, leaf in wanted.items()]
     tree = jax.tree_util.tree_unflatten(treedef, restored)
     return Saved(tree, step_of(path), wall_s)

@@ -131,7 +131,8 @@ def run_leg(plan: Plan, lane: Lane, programs: Programs, place: Place) -> Leg:
     step = int(chunk.step)
     if not chunk.finite:
         if fault := _fault(plan.system, before, chunk, programs):
-            return _blocked(lane._replace(progress=fault[0]), *fault[1:])
+            last, step, failure = fault
+            return _blocked(lane._replace(progress=last, step=step), step, failure)
         ended = lane._replace(progress=None, step=step, until=None)
         return Leg(ended, None, diverged=_not_finite(chunk))
     due = chunk.done or step >= lane.until

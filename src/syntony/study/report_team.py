@@ -93,8 +93,10 @@ def samples(
     mean, log_var = map(np.asarray, encode(system.beliefs, state.beliefs, obs))
     noise = np.asarray(jax.random.normal(key, mean.shape))
 
+    playing = np.asarray(episodes.playing)[time, episode].ravel()
+
     def rows(values: Any) -> np.ndarray:
-        return np.asarray(values, float).reshape(len(time) * agents, -1)
+        return np.asarray(values, float).reshape(len(playing), -1)[playing]
 
     return Samples(
         own=rows(obs),
@@ -103,8 +105,8 @@ def samples(
         weights=rows(found.weights),
         mean=rows(mean),
         drawn=rows(mean + noise * np.exp(0.5 * log_var)),
-        agent=np.tile(np.arange(agents), len(time)),
-        held_out=np.repeat(episode % 2 == 1, agents),
+        agent=np.tile(np.arange(agents), len(time))[playing],
+        held_out=np.repeat(episode % 2 == 1, agents)[playing],
     )
 
 

@@ -248,7 +248,7 @@ def masked_mean(
 ) -> Float[Array, ""]:
     """Returns the mean over what counts: steps that were lived, agents that played."""
     lived = jnp.broadcast_to(mask, x.shape)
-    return jnp.sum(jnp.where(lived, x, 0.0)) / jnp.sum(lived)
+    return jnp.sum(jnp.where(lived, x, 0.0)) / jnp.maximum(jnp.sum(lived), 1)
 
 
 def improve(

@@ -361,12 +361,15 @@ def parameter_norms(filters: PyTree[Float[Array, "N ..."]]) -> Float[Array, ""]:
 
 
 def errors_about(
-    settings: Beliefs, state: BeliefState, obs: Float[Array, "*batch N O"]
+    settings: Beliefs,
+    state: BeliefState,
+    obs: Float[Array, "*batch N O"],
+    playing: Bool[Array, "*batch N"],
 ) -> Float[Array, "*batch N"]:
     """Returns how wrong, on average, the teammates are about what each agent sees.
 
-    Of agent i: the mean over j ≠ i of ‖o_i − ô_i^j‖², normalised, ô^j decoded from the
-    mean of j's belief.
+    Of agent i: the mean over j ≠ i who play of ‖o_i − ô_i^j‖², normalised, ô^j decoded
+    from the mean of j's belief.
     """
     agents, size = obs.shape[-2:]
     mean, _ = encode(settings, state, obs)
@@ -377,4 +380,6 @@ def errors_about(
     judge, mate = jnp.indices((agents, agents - 1))
     about = (mate + (mate >= judge)).ravel()
     flat = by_mate.reshape(*obs.shape[:-2], -1)
-    return flat @ jax.nn.one_hot(about, agents) / (agents - 1)
+    judges = jnp.repeat(playing, agents - 1, axis=-1)
+    of_each = jax.nn.one_hot(about, agents)
+    return (judges * flat) @ of_each / jnp.maximum(judges @ of_each, 1.0)

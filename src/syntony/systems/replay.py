@@ -18,6 +18,7 @@ class Replay(NamedTuple):
     obs: Float[Array, "R T1 N O"]
     available: Bool[Array, "R T N A"]
     action: Int[Array, "R T N"]
+    playing: Bool[Array, "R T N"]
     reward: Float[Array, "R T"]
     """The team's: the sum over agents."""
     terminated: Bool[Array, "R T"]
@@ -35,6 +36,8 @@ class Batch(NamedTuple):
     obs: Float[Array, "T1 B N O"]
     available: Bool[Array, "T B N A"]
     action: Int[Array, "T B N"]
+    playing: Bool[Array, "T B N"]
+    """Who had not finished."""
     reward: Float[Array, "T B"]
     terminated: Bool[Array, "T B"]
     mask: Bool[Array, "T B"]
@@ -56,6 +59,7 @@ def blank_replay(task: Task, episodes: int, precision: Precision) -> Replay:
         obs=jnp.zeros(seen, kind),
         available=jnp.zeros((*steps, agents, task.actions), bool),
         action=jnp.zeros((*steps, agents), jnp.int32),
+        playing=jnp.zeros((*steps, agents), bool),
         reward=jnp.zeros(steps),
         terminated=jnp.zeros(steps, bool),
         lengths=jnp.zeros(episodes, jnp.int32),
@@ -76,6 +80,7 @@ def remember(replay: Replay, episodes: Trajectory) -> Replay:
         obs=put(replay.obs, episodes.obs),
         available=put(replay.available, episodes.available),
         action=put(replay.action, episodes.action),
+        playing=put(replay.playing, episodes.playing),
         reward=put(replay.reward, jnp.sum(episodes.reward, axis=-1)),
         terminated=put(replay.terminated, episodes.terminated),
         lengths=replay.lengths.at[rows].set(jnp.sum(episodes.mask, axis=0)),
@@ -98,6 +103,7 @@ def draw(replay: Replay, key: Key[Array, ""], size: int) -> Batch:
         obs=take(replay.obs).astype(jnp.float32),
         available=take(replay.available),
         action=take(replay.action),
+        playing=take(replay.playing),
         reward=take(replay.reward),
         terminated=take(replay.terminated),
         mask=time[:, None] < replay.lengths[rows],

@@ -237,7 +237,10 @@ class Smpe(Team):
             reward = reward + bonus
             asked = slice(None, None, ASKED_EVERY)
             surprise = errors_about(
-                self.beliefs, state.beliefs, episodes.obs[:-1][asked]
+                self.beliefs,
+                state.beliefs,
+                episodes.obs[:-1][asked],
+                episodes.playing[asked],
             )
             metrics = {
                 "train/bonus": masked_mean(bonus, episodes.playing),

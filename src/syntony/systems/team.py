@@ -162,7 +162,10 @@ def not_finite(task: Task, episodes: Trajectory) -> str:
     obs, reward, mask = map(np.asarray, (episodes.obs, episodes.reward, episodes.mask))
     # At time t stands what step t has led to; at 0, the reset.
     lived = np.concatenate([np.ones_like(mask[:1]), mask])
-    wrong = {"observation": obs, "reward": np.concatenate([reward[:1] * 0, reward])}
+    wrong = {
+        "observation": obs,
+        "reward": np.concatenate([np.zeros_like(reward[:1]), reward]),
+    }
     wrong = {
         name: ~np.isfinite(x).reshape(*lived.shape, -1).all(-1) & lived
         for name, x in wrong.items()

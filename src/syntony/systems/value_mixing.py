@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.equations import values
 from syntony.equations.densities import chosen
@@ -294,20 +294,24 @@ class ValueMixing(RecallingTeam):
     def loss(
         self, networks: Networks, slow: Networks, batch: Batch
     ) -> Float[Array, ""]:
-        """Returns the mean (y − Q_tot)² over all lived steps."""
+        """Returns the mean (y − Q_tot)² over all lived steps.
+
+        Who has finished early adds nothing to Q_tot.
+        """
         (agents, mixer), (slow_agents, slow_mixer) = networks, slow
         shared = self.learning.shared_actor
         worth = unroll(agents, batch.obs, shared=shared)
         slow_worth = unroll(slow_agents, batch.obs, shared=shared)
         joint = batch.obs.reshape(*batch.obs.shape[:2], -1)
-        total = mixer(chosen(worth[:-1], batch.action), joint[:-1])
+        taken = jnp.where(batch.playing, chosen(worth[:-1], batch.action), 0.0)
+        total = mixer(taken, joint[:-1])
 
         # What is available after the last step was never asked: take what was last.
         available = jnp.concatenate([batch.available[1:], batch.available[-1:]])
         best = values.double_q(worth[1:], slow_worth[1:], available)
         target = values.td_target(
             batch.reward,
-            slow_mixer(best, joint[1:]),
+            slow_mixer(jnp.where(playing_next(batch), best, 0.0), joint[1:]),
             batch.terminated,
             gamma=self.learning.gamma,
         )
@@ -322,3 +326,11 @@ class ValueMixing(RecallingTeam):
     def weights(self, state: ValueState) -> PyTree[Float[Array, "..."]]:
         agents, mixer = state.learner.networks
         return {"agents": agents, "mixer": mixer}
+
+
+def playing_next(batch: Batch) -> Bool[Array, "T B N"]:
+    """Returns who plays in the step that follows each; after the last, as in that."""
+    none = jnp.zeros_like(batch.mask[:1])
+    follows = jnp.concatenate([batch.mask[1:], none])[..., None]
+    later = jnp.concatenate([batch.playing[1:], batch.playing[-1:]])
+    return jnp.where(follows, later, batch.playing)

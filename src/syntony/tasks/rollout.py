@@ -24,7 +24,7 @@ class Trajectory(NamedTuple):
     state: PyTree[Array]
     """The task's states, T+1 of each of E: for pictures; costs nothing unread."""
     obs: Float[Array, "T1 E N O"]
-    """o_0 … o_T; after an episode's last step, its true final observation."""
+    """o_0 … o_T; after an episode's last step, its true final observation, for good."""
     available: Bool[Array, "T E N A"]
     action: Int[Array, "T E N"]
     log_prob: Float[Array, "T E N"]
@@ -88,8 +88,10 @@ def rollout(
         reward = jnp.where(alive[:, None], step.reward, 0.0)
         ended = (terminated, truncated)
         lived = (state, obs, available, action, log_prob, reward, *ended, alive)
+        # Behind its end a task may say what it likes, NaN as well.
+        obs = jnp.where(alive[:, None, None], step.obs, obs)
         alive = alive & ~(step.terminated | step.truncated)
-        return (next_state, step.obs, alive, memory), lived
+        return (next_state, obs, alive, memory), lived
 
     luck = (jax.random.split(task_key, task.time_limit), noise)
     (*last, _, _), lived = jax.lax.scan(live, (state, obs, alive, memory), luck)
