@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.equations import densities, novelty
 from syntony.equations.belief import filtered_state
@@ -342,9 +342,7 @@ class Smpe(Team):
 
         def learn(i: Int[Array, ""] | int, beliefs: BeliefState) -> BeliefState:
             number = state.clock // settings.burst_every + 1 + i
-            filters_too = settings.filter_every > 0 and (
-                number % settings.filter_every == 0
-            )
+            filters_too = self.trains_filters(number)
             return burst(settings, beliefs, jax.random.fold_in(key, i), filters_too)
 
         slow_filter = jax.tree.map(
@@ -360,6 +358,12 @@ class Smpe(Team):
             beliefs._replace(slow_filter=slow_filter),
         )
         return state._replace(beliefs=beliefs, clock=clock)
+
+    def trains_filters(self, number: Int[Array, ""]) -> Bool[Array, ""] | bool:
+        """Returns whether the burst of this number, from 1 on, trains the filters."""
+        every = self.beliefs.filter_every
+        # What is always so is known when compiling: bursts are bound by small steps.
+        return every == 1 or (every > 0 and number % every == 0)
 
     def weights(self, state: SmpeState) -> PyTree[Float[Array, "..."]]:
         beliefs = state.beliefs
