@@ -33,7 +33,7 @@ SYSTEMS = {
     "smpe": Smpe(task=TASK, backbone=BACKBONE, beliefs=BELIEFS),
     "link": Link(messages=4, uses=1),
 }
-STEPS = {"toy": 1600, "maa2c": 4000, "smpe": 4000, "link": 400}
+STEPS = {"toy": 1600, "maa2c": 4000, "smpe": 4000, "link": 1600}
 OPTIONS: dict[str, Any] = {"seeds": 2, "eval_episodes": 20, "quiet": True}
 
 
