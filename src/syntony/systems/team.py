@@ -16,12 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from syntony.equations import densities
 from syntony.systems.system import Metrics, Samples
 from syntony.tasks.host import Host
 from syntony.tasks.host_rollout import live_on_host
 from syntony.tasks.last_action import LastAction
-from syntony.tasks.rollout import Policy, Trajectory, rollout
+from syntony.tasks.rollout import Policy, Trajectory, choose, rollout
 from syntony.tasks.task import Task
 
 
@@ -200,9 +199,7 @@ def acted(
 ) -> tuple[Int[Array, "E N"], Float[Array, "E N"], PyTree]:
     """Returns the team's actions, ln π of them, and its memory."""
     logits, memory = team.policy(state)(obs, memory)
-    logits = densities.masked_logits(logits, available)
-    action = densities.categorical_sample(noise, logits)
-    return action, densities.categorical_log_prob(logits, action), memory
+    return *choose(logits, available, noise), memory
 
 
 @jax.jit

@@ -79,14 +79,11 @@ def rollout(
         task_key, noise = luck
         logits, memory = policy(obs, memory)
         available = jax.vmap(task.available)(state)
-        logits = densities.masked_logits(logits, available)
-        action = densities.categorical_sample(noise, logits)
-        log_prob = densities.categorical_log_prob(logits, action)
+        action, log_prob = choose(logits, available, noise)
         task_keys = jax.random.split(task_key, episodes)
         next_state, step = jax.vmap(task.step)(task_keys, state, action)
-        terminated, truncated = alive & step.terminated, alive & step.truncated
         reward = jnp.where(alive[:, None], step.reward, 0.0)
-        ended = (terminated, truncated)
+        ended = (alive & step.terminated, alive & step.truncated)
         lived = (state, obs, available, action, log_prob, reward, *ended, alive)
         # Behind its end a task may say what it likes, NaN as well.
         obs = jnp.where(alive[:, None, None], step.obs, obs)
@@ -100,3 +97,18 @@ def rollout(
     )
     playing = jnp.broadcast_to(lived[-1][..., None], (*lived[-1].shape, task.agents))
     return Trajectory(state, obs, *lived[2:], playing)
+
+
+def choose(
+    logits: Float[Array, "E N A"],
+    available: Bool[Array, "E N A"],
+    noise: Float[Array, "E N A"],
+) -> tuple[Int[Array, "E N"], Float[Array, "E N"]]:
+    """Returns actions of those available, and ln π of them.
+
+    Args:
+        noise: Gumbel's; without any the actions are the most likely.
+    """
+    logits = densities.masked_logits(logits, available)
+    action = densities.categorical_sample(noise, logits)
+    return action, densities.categorical_log_prob(logits, action)
