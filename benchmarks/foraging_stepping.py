@@ -13,7 +13,7 @@ import numpy as np
 from lbforaging.foraging.environment import ForagingEnv
 from stepping import best, rows, show
 
-from syntony.tasks.foraging import Foraging
+from syntony.tasks.foraging.rules import Foraging
 
 TASKS = ("Foraging-2s-8x8-3p-2f-coop", "Foraging-7s-20x20-5p-3f-coop")
 
@@ -25,7 +25,7 @@ def main() -> None:
     path = parser.parse_args().csv
     tasks = [Foraging.parse(id) for id in TASKS]
     tables = [
-        rows(task, "lbforaging", original_rates(task), actions=task.actions)
+        rows(task, "lbforaging", original_rates(task), actions=task.num_actions)
         for task in tasks
     ]
     show([row for table in tables for row in table], path)
@@ -46,8 +46,8 @@ def original_rates(task: Foraging) -> tuple[float, float]:
         force_coop=task.coop,
     )
     rng = np.random.default_rng(0)
-    shape = (task.time_limit, task.agents)
-    actions = rng.integers(task.actions, size=shape).tolist()
+    shape = (task.time_limit, task.num_agents)
+    actions = rng.integers(task.num_actions, size=shape).tolist()
     env.reset(seed=0)
 
     def walk() -> None:

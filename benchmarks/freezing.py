@@ -21,11 +21,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from syntony.equations.limits import union_bound
-from syntony.equations.signal import average_power, from_pairs, noise_power
+from syntony.equations.signal import (
+    noise_power,
+    normalize_average_power,
+    pairs_to_complex,
+)
 from syntony.networks.modems import Transmitter
 from syntony.optim import Adam
-from syntony.run.devices import compiler_options, remember_programs
-from syntony.systems.schedule import Schedule
+from syntony.systems.link.schedule import TrainingSchedule
+from syntony.training.devices import compiler_options, enable_compilation_cache
 
 MESSAGES, USES, HIDDEN, SNR_DB, TEMPERATURE = 256, 4, 256, 10.0, 4.0
 
@@ -64,18 +68,22 @@ def energy(codebook: Float[Array, "M C 2"]) -> Float[Array, ""]:
 @partial(jax.jit, compiler_options=compiler_options())
 def descend(transmitter: Transmitter, trial: Trial, key: Key[Array, ""]) -> Transmitter:
     """Returns the transmitter after all steps, at a rate that falls as a cosine."""
-    schedule = Schedule(horizon=trial.steps, learning_rate=trial.learning_rate)
+    schedule = TrainingSchedule(
+        decay_iterations=trial.steps, learning_rate=trial.learning_rate
+    )
 
     def step(i: Array, carry: Any) -> Any:
         transmitter, memory = carry
-        codebook, pull_back = jax.vjp(lambda t: average_power(t()), transmitter)
+        codebook, pull_back = jax.vjp(
+            lambda t: normalize_average_power(t()), transmitter
+        )
         slope = jax.grad(energy)(codebook)
         size = jnp.sqrt(trial.noise * jnp.mean(slope**2))
         noise = size * jax.random.normal(jax.random.fold_in(key, i), slope.shape)
         (grad,) = pull_back(slope + noise)
-        return schedule.optimiser_at(i).descend(grad, memory, transmitter)
+        return schedule.optimizer_at(i).apply_gradients(grad, memory, transmitter)
 
-    memory = Adam(learning_rate=1.0, max_norm=1.0).init(transmitter)
+    memory = Adam(learning_rate=1.0, max_grad_norm=1.0).init(transmitter)
     return jax.lax.fori_loop(0, trial.steps, step, (transmitter, memory))[0]
 
 
@@ -88,7 +96,7 @@ def measure(seeds: int) -> Iterator[tuple[Trial, int, float]]:
         for trial in TRIALS:
             start = frozen if trial.melts else new
             end = descend(start, trial, keys[2])
-            codebook = from_pairs(average_power(end()))
+            codebook = pairs_to_complex(normalize_average_power(end()))
             yield trial, seed, float(union_bound(codebook, SNR_DB))
 
 
@@ -100,7 +108,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--csv", type=Path, help="also write the table here")
     arguments = parser.parse_args()
-    remember_programs()
+    enable_compilation_cache()
     rows: list[tuple[Any, ...]] = []
     for trial, seed, bound in measure(arguments.seeds):
         rows.append((*trial, seed, f"{bound:.3e}"))

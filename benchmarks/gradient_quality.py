@@ -20,23 +20,23 @@ from typing import Any
 import jax
 
 from syntony.channels.feedback import feedback
-from syntony.channels.ids import channel
-from syntony.run.devices import remember_programs
-from syntony.run.provenance import provenance
-from syntony.study.estimators import (
-    ESTIMATORS,
-    Estimator,
-    Quality,
-    draw_gradients,
-    learned,
-    quality,
-    with_estimator,
+from syntony.channels.registry import channel
+from syntony.evaluation.gradients import (
+    GRADIENT_ESTIMATORS,
+    GradientEstimator,
+    GradientQuality,
+    measure_gradient_quality,
+    sample_gradients,
+    train_for,
+    with_gradient_estimator,
 )
-from syntony.systems.estimators import Exploration
-from syntony.systems.link import Link
-from syntony.systems.schedule import Schedule
+from syntony.systems.link.gradient_estimators import PerturbationConfig
+from syntony.systems.link.link import Link
+from syntony.systems.link.schedule import TrainingSchedule
+from syntony.training.devices import enable_compilation_cache
+from syntony.training.provenance import collect_provenance
 
-COLUMNS = ("iterations", "loss", "estimator", *Quality._fields)
+COLUMNS = ("iterations", "loss", "estimator", *GradientQuality._fields)
 
 
 def main() -> None:
@@ -44,7 +44,8 @@ def main() -> None:
     arguments = read_arguments()
     rows = []
     print(
-        f"{'iteration':>9} {'loss':>7}  {'estimator':34}", *map(title, Quality._fields)
+        f"{'iteration':>9} {'loss':>7}  {'estimator':34}",
+        *map(title, GradientQuality._fields),
     )
     for row in measure(arguments):
         rows.append(row)
@@ -66,7 +67,12 @@ def read_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--csv", type=Path, help="also write the table here")
-    add("--rows", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
+    add(
+        "--rows",
+        nargs="+",
+        choices=GRADIENT_ESTIMATORS,
+        default=list(GRADIENT_ESTIMATORS),
+    )
     add("--after", nargs="+", type=int, default=[160, 8000], help="iterations")
     add("--batches", type=int, default=2000, help="of each estimator")
     add("--truth", type=int, default=4000, help="batches of the model's gradient")
@@ -89,13 +95,13 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def estimators(arguments: argparse.Namespace) -> dict[str, Estimator]:
+def estimators(arguments: argparse.Namespace) -> dict[str, GradientEstimator]:
     """Returns the rows that were asked for, or the one that flags describe."""
     flags = "variance", "baseline", "antithetic", "directions", "criterion"
     flags += "clip", "temperature", "spsa_step"
     given = vars(arguments)
     if not {*flags, "gradient", "feedback"} & given.keys():
-        return {name: ESTIMATORS[name] for name in arguments.rows}
+        return {name: GRADIENT_ESTIMATORS[name] for name in arguments.rows}
     paper = {
         "variance": 0.02,
         "baseline": "none",
@@ -103,38 +109,44 @@ def estimators(arguments: argparse.Namespace) -> dict[str, Estimator]:
         "temperature": 1.0,
     }
     constants = paper | {name: given[name] for name in flags if name in given}
-    exploration = Exploration(**constants, final_variance=constants["variance"])
+    exploration = PerturbationConfig(
+        **constants, final_perturbation_variance=constants["variance"]
+    )
     back = feedback(given.get("feedback", "perfect"))
-    return {"given": Estimator(given.get("gradient", "policy"), exploration, back)}
+    return {
+        "given": GradientEstimator(given.get("gradient", "policy"), exploration, back)
+    }
 
 
 def measure(arguments: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
     """Yields the rows of the table."""
-    remember_programs()
+    enable_compilation_cache()
     link = Link(
         channel=channel(arguments.channel),
-        exploration=Exploration(temperature=1.0),
-        schedule=Schedule(batch=arguments.batch, horizon=arguments.horizon),
+        perturbation=PerturbationConfig(temperature=1.0),
+        schedule=TrainingSchedule(
+            batch_size=arguments.batch_size, decay_iterations=arguments.decay_iterations
+        ),
     )
     asked = estimators(arguments)
-    links = {name: with_estimator(link, row) for name, row in asked.items()}
-    model = with_estimator(link, ESTIMATORS["model"])
+    links = {name: with_gradient_estimator(link, row) for name, row in asked.items()}
+    model = with_gradient_estimator(link, GRADIENT_ESTIMATORS["model"])
     keys = jax.random.split(jax.random.key(arguments.seed), 3)
     state = link.init(keys[0])
     for iterations in sorted(arguments.after):
-        state = learned(link, state, iterations)
-        truth, loss = draw_gradients(model, state, keys[1], arguments.truth)
+        state = train_for(link, state, iterations)
+        truth, loss = sample_gradients(model, state, keys[1], arguments.truth)
         for name, row in links.items():
-            drawn, _ = draw_gradients(row, state, keys[2], arguments.batches)
-            yield iterations, loss, name, *quality(drawn, truth)
+            drawn, _ = sample_gradients(row, state, keys[2], arguments.batches)
+            yield iterations, loss, name, *measure_gradient_quality(drawn, truth)
 
 
 def write(arguments: argparse.Namespace, rows: list[tuple[Any, ...]]) -> None:
     """Writes the table, and beside it how it was made."""
     arguments.csv.parent.mkdir(parents=True, exist_ok=True)
-    errors = [f"{name}_error" for name in Quality._fields]
+    errors = [f"{name}_error" for name in GradientQuality._fields]
     pairs = [name for both in zip(COLUMNS[3:], errors, strict=True) for name in both]
-    sizes = arguments.batches, arguments.truth, arguments.batch, arguments.seed
+    sizes = arguments.batches, arguments.truth, arguments.batch_size, arguments.seed
     with arguments.csv.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         head = ("batches", "model_batches", "blocks", "seed")
@@ -142,7 +154,7 @@ def write(arguments: argparse.Namespace, rows: list[tuple[Any, ...]]) -> None:
         for iterations, loss, name, *found in rows:
             numbers = [f"{x:.4g}" for measured in found for x in measured]
             writer.writerow((iterations, f"{loss:.4g}", name, *numbers, *sizes))
-    made_by = json.dumps(provenance(), indent=2) + "\n"
+    made_by = json.dumps(collect_provenance(), indent=2) + "\n"
     (arguments.csv.parent / "made_by.json").write_text(made_by)
 
 

@@ -21,8 +21,8 @@ if hasattr(os, "sched_setaffinity"):
 
 import jax
 
-from syntony.systems.maa2c import Maa2c
-from syntony.tasks.ids import task
+from syntony.systems.marl.maa2c import MAA2C
+from syntony.tasks.registry import task
 
 TASKS = (
     "pettingzoo:mpe2.simple_spread_v3",
@@ -43,23 +43,23 @@ def main() -> None:
     print(f"{COLUMNS[0]:72}" + "".join(f"{name:>14}" for name in COLUMNS[1:]))
     table = []
     for id in TASKS:
-        table.append((id, *rates(Maa2c(task=task(id)))))
+        table.append((id, *rates(MAA2C(task=task(id)))))
         print(f"{id:72}" + "".join(f"{rate:14,}" for rate in table[-1][1:]), flush=True)
     if path:
         with open(path, "w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *table])
 
 
-def rates(team: Maa2c) -> list[int]:
+def rates(team: MAA2C) -> list[int]:
     """Returns env steps a second, of the clock and of the processor: twice two."""
     state = jax.jit(team.init)(jax.random.key(0))
-    live, step = team.live, team.step
-    if team.stand_in() is team:
+    live, step = team.collect_episodes, team.step
+    if team.as_jittable() is team:
         live, step = jax.jit(live, static_argnums=2), jax.jit(step)
 
     def play(number: int) -> int:
         key = jax.random.fold_in(jax.random.key(1), number)
-        return int(live(state, key, team.environments).steps)
+        return int(live(state, key, team.num_envs).num_steps)
 
     def learn(number: int) -> int:
         del number

@@ -22,7 +22,7 @@ class TorchLink:
         learning_rate: float = 1e-3,
     ):
         size = 2 * uses
-        self.batch, self.everything = batch, torch.arange(messages)
+        self.batch_size, self.everything = batch, torch.arange(messages)
         self.transmitter = nn.Sequential(
             nn.Embedding(messages, hidden), nn.ELU(), nn.Linear(hidden, size)
         )
@@ -34,7 +34,7 @@ class TorchLink:
             for side in (self.transmitter, self.receiver)
         )
         self.noise_std = (10 ** (-snr_db / 10) / 2.0) ** 0.5
-        self.variance, self.scale = variance, (1.0 - variance) ** 0.5
+        self.perturbation_variance, self.scale = variance, (1.0 - variance) ** 0.5
 
     def iterate(self) -> None:
         """Trains the receiver once, then the transmitter once."""
@@ -43,7 +43,7 @@ class TorchLink:
 
     def train_receiver(self) -> None:
         """Descends the cross-entropy of what is heard."""
-        message = self.draw(self.batch)
+        message = self.draw(self.batch_size)
         with torch.no_grad():
             y = self.channel(self.codebook()[message])
         loss = nn.functional.cross_entropy(self.receiver(y), message)
@@ -51,15 +51,15 @@ class TorchLink:
 
     def train_transmitter(self) -> None:
         """Descends the surrogate: losses, less their mean, times ln π."""
-        message = self.draw(self.batch // 2).repeat(2)
+        message = self.draw(self.batch_size // 2).repeat(2)
         mean = self.scale * self.codebook()[message]
         with torch.no_grad():
-            half = torch.randn(self.batch // 2, mean.shape[1])
-            std = (self.variance / 2.0) ** 0.5
+            half = torch.randn(self.batch_size // 2, mean.shape[1])
+            std = (self.perturbation_variance / 2.0) ** 0.5
             sent = mean + std * torch.cat([half, -half])
             logits = self.receiver(self.channel(sent))
             loss = nn.functional.cross_entropy(logits, message, reduction="none")
-        log_prob = -(sent - mean).square().sum(-1) / self.variance
+        log_prob = -(sent - mean).square().sum(-1) / self.perturbation_variance
         descend(self.transmitter_adam, ((loss - loss.mean()) * log_prob).mean())
 
     def codebook(self) -> Tensor:

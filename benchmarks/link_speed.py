@@ -129,27 +129,27 @@ def syntony_training(batch: int) -> tuple[Callable[[int], Any], float]:
         jax.block_until_ready(progress)
 
     # Past the first iterations, in which only the receiver learns.
-    train(learner.schedule.warm_up + 1)
+    train(learner.schedule.receiver_warmup_iterations + 1)
     return train, compile_s
 
 
 def compiled_link(batch: int, episodes: int) -> tuple[Any, Any, float]:
     """Returns a link, its programs as `syntony train` makes them, and how long that."""
-    from syntony.channels.awgn import Awgn
-    from syntony.run.chunk import compile_programs
-    from syntony.run.devices import workers
-    from syntony.systems.link import Link
-    from syntony.systems.schedule import Schedule
+    from syntony.channels.awgn import AWGN
+    from syntony.systems.link.link import Link
+    from syntony.systems.link.schedule import TrainingSchedule
+    from syntony.training.compiled import compile_programs
+    from syntony.training.devices import worker_devices
 
     learner = Link(
-        channel=Awgn(snr_db=SNR_DB),
+        channel=AWGN(snr_db=SNR_DB),
         messages=MESSAGES,
         uses=USES,
         hidden=HIDDEN,
-        schedule=Schedule(batch=batch),
+        schedule=TrainingSchedule(batch_size=batch),
     )
     began = time.perf_counter()
-    programs = compile_programs(learner, episodes, workers(1)[0])
+    programs = compile_programs(learner, episodes, worker_devices(1)[0])
     return learner, programs, round(time.perf_counter() - began, 1)
 
 
@@ -158,10 +158,10 @@ def torch_link(batch: int) -> Any:
     import torch  # pyright: ignore[reportMissingImports]
     from link_in_pytorch import TorchLink
 
-    from syntony.systems.estimators import Exploration
+    from syntony.systems.link.gradient_estimators import PerturbationConfig
 
     torch.manual_seed(0)
-    variance = Exploration().variance
+    variance = PerturbationConfig().perturbation_variance
     return TorchLink(
         MESSAGES, USES, HIDDEN, batch=batch, snr_db=SNR_DB, variance=variance
     )
@@ -218,11 +218,11 @@ def evaluation(products: dict[str, Timed]) -> dict[str, Any]:
     """Returns blocks a second that `syntony evaluate` decides, twice: net and ML."""
     import jax
 
-    from syntony.run.devices import compiler_options
-    from syntony.study.bler import BATCH
-    from syntony.systems.link import Link
+    from syntony.evaluation.bler import BATCH_SIZE
+    from syntony.systems.link.link import Link
+    from syntony.training.devices import compiler_options
 
-    batches = max(1, EVALUATED // BATCH)
+    batches = max(1, EVALUATED // BATCH_SIZE)
     state, key = jax.jit(Link().init)(jax.random.key(0)), jax.random.key(2)
     program = jax.jit(partial(count_errors, batches=batches)).lower(state, key)
     compiled = program.compile(compiler_options())
@@ -231,8 +231,8 @@ def evaluation(products: dict[str, Timed]) -> dict[str, Any]:
     flops = forward_flops() + 2 * 2 * USES * MESSAGES
     return {
         "measure": "evaluated blocks a second",
-        "batch": BATCH,
-        "syntony": round(batches * BATCH / wall["syntony"]),
+        "batch": BATCH_SIZE,
+        "syntony": round(batches * BATCH_SIZE / wall["syntony"]),
         "limit": round(rate(wall, products) * 1e9 / flops),
     }
 
@@ -242,8 +242,8 @@ def count_errors(state: Any, key: Any, *, batches: int) -> Any:
     import jax
     import jax.numpy as jnp
 
-    from syntony.study.bler import decisions, link_detectors
-    from syntony.systems.link import Link
+    from syntony.evaluation.bler import link_detectors, simulate_batch
+    from syntony.systems.link.link import Link
 
     link = Link()
     codebook = link.codebook(state.transmitter)
@@ -251,7 +251,7 @@ def count_errors(state: Any, key: Any, *, batches: int) -> Any:
 
     def more(i: Any, wrong: Any) -> Any:
         each = jax.random.fold_in(key, i)
-        message, decided = decisions(codebook, detectors, each, link.channel)
+        message, decided = simulate_batch(codebook, detectors, each, link.channel)
         return wrong + jnp.sum(decided != message, axis=-1)
 
     return jax.lax.fori_loop(0, batches, more, jnp.zeros(2, jnp.int32))

@@ -14,7 +14,7 @@ import numpy as np
 from mpe2 import simple_speaker_listener_v4, simple_spread_v3
 from stepping import best, rows, show
 
-from syntony.tasks.ids import task as named
+from syntony.tasks.registry import task as named
 
 TASKS = {
     "SimpleSpread-3": lambda: simple_spread_v3.parallel_env(N=3),

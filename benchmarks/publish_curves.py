@@ -20,21 +20,27 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from syntony.errors import BadInput
-from syntony.run import journal
-from syntony.run.folder import Folder
-from syntony.study import figures, papers
-from syntony.study.compare import paper_curve
-from syntony.study.comparison_figures import join, paper_points
-from syntony.study.curves import SCORE, Curve
-from syntony.study.groups import Contest, contests, split
-from syntony.study.statistics import mean_over_seeds
+from syntony.comparison import reported_results
+from syntony.comparison.compare import reported_curve
+from syntony.comparison.figures import align_curves, reported_points
+from syntony.comparison.groups import TaskRuns, group_runs, parse_run_argument
+from syntony.errors import InvalidInputError
+from syntony.evaluation.learning_curves import DEFAULT_METRIC, LearningCurve
+from syntony.evaluation.statistics import mean_over_seeds
+from syntony.training import metrics_log
+from syntony.training.run_folder import RunFolder
+from syntony.visualization import figures
 
 NEAR = 100_000
 """A milestone averages the evaluations within so many steps of it."""
 PARTS = 10
 """Milestones where no paper has any."""
-SCORES = (SCORE, f"{SCORE}_low", f"{SCORE}_high", f"{SCORE}_greedy")
+SCORES = (
+    DEFAULT_METRIC,
+    f"{DEFAULT_METRIC}_low",
+    f"{DEFAULT_METRIC}_high",
+    f"{DEFAULT_METRIC}_greedy",
+)
 FACTS = ("command", "commit", "seeds", "seed", "hardware", "settings")
 
 
@@ -46,37 +52,37 @@ def main() -> None:
     parser.add_argument("--also", action="append", default=[], metavar="SCORE")
     asked = parser.parse_args()
     try:
-        found, _ = contests(asked.runs, score=SCORE)
-    except BadInput as failure:
+        found, _ = group_runs(asked.runs, metric=DEFAULT_METRIC)
+    except InvalidInputError as failure:
         parser.error(str(failure))
     if len(found) > 1:
         parser.error(f"runs of {found[0].task} and of {found[1].task}; expected one")
-    runs = [run for word in asked.runs for _, run in split(word)]
+    runs = [run for word in asked.runs for _, run in parse_run_argument(word)]
     publish(asked.out, found[0], runs, (*SCORES, *asked.also))
 
 
 def publish(
-    out: Path, contest: Contest, runs: Sequence[Path], scores: Sequence[str]
+    out: Path, contest: TaskRuns, runs: Sequence[Path], scores: Sequence[str]
 ) -> None:
     """Writes all files of one task."""
     out.mkdir(parents=True, exist_ok=True)
     for run in runs:
         write_evaluations(out / f"{run.name}.csv", run, scores)
-    curves = {group.label: join(group.seeds) for group in contest.groups}
+    curves = {group.label: align_curves(group.seed_curves) for group in contest.groups}
     write_summary(out / "summary.csv", contest, curves)
-    paper = paper_points(contest, contest.groups, curves)
-    figure = figures.learning_curves(curves, title=contest.task, paper=paper)
+    paper = reported_points(contest, contest.groups, curves)
+    figure = figures.plot_learning_curves(curves, title=contest.task, paper=paper)
     if len(curves) > 2:
-        figure = figures.with_legend_aside(figure)
-    figures.save(figure, out / "curves")
-    settings = {run.name: Folder(run).read_settings() for run in runs}
+        figure = figures.move_legend_outside(figure)
+    figures.save_figure(figure, out / "curves")
+    settings = {run.name: RunFolder(run).read_settings() for run in runs}
     made_by = {n: {key: made[key] for key in FACTS} for n, made in settings.items()}
     (out / "made_by.json").write_text(json.dumps(made_by, indent=2) + "\n")
 
 
 def write_evaluations(path: Path, run: Path, scores: Sequence[str]) -> None:
     """Writes every evaluation of every seed, one a row."""
-    lines = journal.read(Folder(run).metrics)
+    lines = metrics_log.read_rows(RunFolder(run).metrics_path)
     lines.sort(key=lambda line: (line["seed"], line["step"]))
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -91,13 +97,15 @@ def decimals(value: float | None, places: int = 4) -> str:
     return "" if value is None or np.isnan(value) else f"{value:.{places}f}"
 
 
-def write_summary(path: Path, contest: Contest, curves: Mapping[str, Curve]) -> None:
+def write_summary(
+    path: Path, contest: TaskRuns, curves: Mapping[str, LearningCurve]
+) -> None:
     """Writes the mean over seeds at each milestone that a group has reached.
 
     All groups that are there are averaged over the same steps, none further than the
     one that ended first.
     """
-    known = {group.label: paper_curve(contest, group) for group in contest.groups}
+    known = {group.label: reported_curve(contest, group) for group in contest.groups}
     steps = {step for curve in known.values() if curve for step in curve.points}
     last = max(curve.steps[-1] for curve in curves.values())
     milestones = sorted(steps) or [last * n / PARTS for n in range(1, PARTS + 1)]
@@ -116,7 +124,7 @@ def write_summary(path: Path, contest: Contest, curves: Mapping[str, Curve]) -> 
 
 
 def evaluations_near(
-    step: float, curve: Curve, curves: Iterable[Curve]
+    step: float, curve: LearningCurve, curves: Iterable[LearningCurve]
 ) -> Bool[np.ndarray, " points"]:
     """Returns which evaluations of a curve count for a milestone.
 
@@ -128,9 +136,9 @@ def evaluations_near(
     return (np.abs(curve.steps - step) <= NEAR) & (curve.steps <= last)
 
 
-def value_at(curve: papers.Known | None, step: float) -> float | str:
+def value_at(curve: reported_results.ReportedCurve | None, step: float) -> float | str:
     """Returns the paper's value at a step; nothing where it has none."""
-    value = None if curve is None else papers.at(curve, step)
+    value = None if curve is None else reported_results.interpolate(curve, step)
     return "" if value is None else value
 
 

@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from syntony.cli.evaluate import snr_range
-from syntony.run.devices import remember_programs
-from syntony.run.load import Run, load
-from syntony.study import figures, link_figures
-from syntony.study.bler import CAP, WANTED
-from syntony.study.curves import read_curve
-from syntony.study.link import evaluate_link
+from syntony.cli.evaluate import parse_snr_range
+from syntony.evaluation.bler import MAX_BLOCKS, TARGET_BLOCK_ERRORS
+from syntony.evaluation.learning_curves import read_learning_curve
+from syntony.evaluation.link import evaluate_link
+from syntony.training.devices import enable_compilation_cache
+from syntony.training.run import Run, load
+from syntony.visualization import figures, link_figures
 
 FACTS = (
     "command",
@@ -44,12 +44,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
     parser.add_argument("--snr-db", default="0:12:1")
-    parser.add_argument("--errors", type=int, default=WANTED)
-    parser.add_argument("--blocks", type=int, default=CAP)
+    parser.add_argument("--errors", type=int, default=TARGET_BLOCK_ERRORS)
+    parser.add_argument("--blocks", type=int, default=MAX_BLOCKS)
     parser.add_argument("--one", action="store_true")
     parser.add_argument("--curves", action="store_true")
     asked = parser.parse_args()
-    remember_programs()
+    enable_compilation_cache()
     pairs = (pair.split("=", 1) for pair in asked.runs)
     runs = {name: load(run) for name, run in pairs}
     out: Path = asked.out
@@ -59,25 +59,31 @@ def main() -> None:
     if asked.curves:
         draw_convergence(out, runs)
         return
-    snrs_db = None if asked.one else snr_range(asked.snr_db)
+    snrs_db = None if asked.one else parse_snr_range(asked.snr_db)
     found = {
-        name: evaluate_link(run, snrs_db, wanted=asked.errors, cap=asked.blocks)
+        name: evaluate_link(
+            run, snrs_db, target_block_errors=asked.errors, max_blocks=asked.blocks
+        )
         for name, run in runs.items()
     }
     write_rates(out / "bler.csv", found)
     if asked.one:
-        figures.save(link_figures.side_by_side(found), out / "bler")
+        figures.save_figure(link_figures.plot_bler_per_run(found), out / "bler")
         return
     for name, measured in found.items():
         slug = name.replace(" ", "-").replace(",", "")
-        figures.save(link_figures.error_rates(measured, title=name), out / slug)
+        figures.save_figure(link_figures.plot_bler(measured, title=name), out / slug)
     draw_convergence(out, runs)
 
 
 def draw_convergence(out: Path, runs: Mapping[str, Run]) -> None:
     """Draws and writes the error rates of all runs while they learned."""
-    curves = {name: read_curve(run.path, "eval/bler") for name, run in runs.items()}
-    figures.save(link_figures.convergence(curves), out / "convergence")
+    curves = {
+        name: read_learning_curve(run.path, "eval/bler") for name, run in runs.items()
+    }
+    figures.save_figure(
+        link_figures.plot_bler_over_training(curves), out / "convergence"
+    )
     with (out / "convergence.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("run", "iteration", "seed", "bler"))

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 import syntony
-from syntony.equations.statistics import difference_interval
-from syntony.run.journal import with_intervals
-from syntony.run.provenance import provenance
+from syntony.equations.statistics import welch_interval
+from syntony.training.metrics_log import means_with_intervals
+from syntony.training.provenance import collect_provenance
 
 COLUMNS = (
     *("task", "original", "seed", "step", "score", "episodes"),
@@ -57,7 +57,7 @@ def main() -> None:
         with (out / f"{run.path.name}.csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *table])
         made_by[run.path.name] = {
-            "transfer": provenance(),
+            "transfer": collect_provenance(),
             "training": {name: run.settings.get(name) for name in FACTS},
         }
         record.write_text(json.dumps(made_by, indent=2) + "\n")
@@ -78,11 +78,11 @@ def rows(run: syntony.Run, original: str, episodes: int) -> Iterator[tuple]:
 
 def measured(ours: Scores, theirs: Scores, name: str) -> Iterator[str]:
     """Yields both means and their difference, each with its 95 % interval."""
-    for line in map(with_intervals, (ours, theirs)):
+    for line in map(means_with_intervals, (ours, theirs)):
         yield from (f"{line[name + end]:.4f}" for end in ("", "_low", "_high"))
     pair = theirs[name].astype(float), ours[name].astype(float)
     difference = pair[0].mean() - pair[1].mean()
-    yield from (f"{x:.4f}" for x in (difference, *difference_interval(*pair)))
+    yield from (f"{x:.4f}" for x in (difference, *welch_interval(*pair)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ if hasattr(os, "sched_setaffinity"):
 import jax
 from jaxtyping import Array, Key
 
-from syntony.tasks.task import Step, Task
+from syntony.tasks.task import Task, TimeStep
 
 BATCHES = (10, 1000)
 RUNS = 4
@@ -51,18 +51,18 @@ def rows(task: Task, peer: str, theirs: Rates, *, actions: int) -> list[tuple]:
 
 def our_rates(task: Task, batch: int, *, actions: int) -> Rates:
     """Returns env steps/s without and with resets."""
-    shape = (task.time_limit, batch, task.agents)
+    shape = (task.time_limit, batch, task.num_agents)
     drawn = jax.random.randint(jax.random.key(0), shape, 0, actions)
     keys = jax.random.split(jax.random.key(1), batch)
     reset = jax.jit(jax.vmap(task.reset))
     steps = task.time_limit * batch
 
-    def live(state: Any, action: Array) -> tuple[Any, Step]:
+    def live(state: Any, action: Array) -> tuple[Any, TimeStep]:
         return jax.vmap(task.step)(keys, state, action)
 
     walk = jax.jit(lambda state, drawn: jax.lax.scan(live, state, drawn))
 
-    def episode(keys: Key[Array, " B"]) -> Step:
+    def episode(keys: Key[Array, " B"]) -> TimeStep:
         return walk(reset(keys)[0], drawn)[1]
 
     start = reset(keys)[0]

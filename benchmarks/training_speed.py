@@ -73,26 +73,28 @@ def measure(id: str, name: str, seeds: int) -> dict[str, Any]:
     import jax
     import numpy as np
 
-    from syntony.run.chunk import compile_programs
-    from syntony.run.devices import workers
-    from syntony.study.presets import preset
-    from syntony.tasks.ids import task
+    from syntony.presets.registry import preset
+    from syntony.tasks.registry import task
+    from syntony.training.compiled import compile_programs
+    from syntony.training.devices import worker_devices
 
     learner: Any = preset(name, "paper", task(id))
-    updates = max(1, STEPS // 3 // (learner.environments * learner.task.time_limit))
-    crew = workers(seeds)
+    updates = max(1, STEPS // 3 // (learner.num_envs * learner.task.time_limit))
+    crew = worker_devices(seeds)
     began = time.perf_counter()
     programs = compile_programs(learner, 100, crew[0])
     compile_s = time.perf_counter() - began
 
     def learn(progress: Any, updates: int) -> Any:
         far = np.int32(2**30)
-        progress, chunk = programs.advance(learner, progress, far, np.int32(updates))
+        progress, chunk = programs.train_chunk(
+            learner, progress, far, np.int32(updates)
+        )
         return jax.block_until_ready(progress), int(chunk.step)
 
     def begin(seed: int) -> Any:
         key = jax.device_put(jax.random.key(seed), crew[0])
-        return learn(programs.begin(learner, key), updates)
+        return learn(programs.init(learner, key), updates)
 
     with ThreadPoolExecutor(len(crew)) as pool:
         states = list(pool.map(begin, range(seeds)))
@@ -118,10 +120,10 @@ def measure(id: str, name: str, seeds: int) -> dict[str, Any]:
 
 def flops_per_step(learner: Any, name: str) -> float:
     """Returns the floating-point operations that one environment step needs."""
-    task, backbone = learner.task, learner.backbone
+    task, backbone = learner.task, learner.actor_critic
     agents, size, hidden = task.agents, task.obs_size, backbone.hidden
     smpe = name == "smpe"
-    latent = learner.beliefs.latent if smpe else 0
+    latent = learner.beliefs.latent_dim if smpe else 0
 
     actor = product(size + latent + agents, hidden) + 2 * product(hidden, 3 * hidden)
     actor += product(hidden, task.actions)
@@ -136,10 +138,14 @@ def flops_per_step(learner: Any, name: str) -> float:
         others = (agents - 1) * size
         encoder = layers(size, latent, latent, 2 * latent)
         decoder = layers(latent, latent, latent, others)
-        filters = layers(*beliefs.filter_sizes(task))
+        filters = layers(*beliefs.filter_layer_sizes(task))
         sample = 3 * (encoder + decoder + filters) + filters
-        samples = beliefs.minibatches * beliefs.minibatch / beliefs.burst_every
-        hashing = product(latent, learner.novelty.bits)
+        samples = (
+            beliefs.belief_minibatches
+            * beliefs.belief_minibatch_size
+            / beliefs.belief_update_interval
+        )
+        hashing = product(latent, learner.exploration.bits)
         flops += 4 * (judged + critic) + 3 * filters + encoder + hashing
         flops += samples * sample
     return agents * flops
@@ -160,7 +166,7 @@ def sgemm_gflops(size: int = 1024, repeats: int = 20) -> float:
     import jax
     import jax.numpy as jnp
 
-    from syntony.run.devices import compiler_options
+    from syntony.training.devices import compiler_options
 
     x = jnp.ones((size, size))
     power = jax.jit(

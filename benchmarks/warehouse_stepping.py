@@ -92,7 +92,7 @@ def measure_one(side: str, agents: str, batch: str) -> None:
 
 def syntony(agents: int, batch: int) -> Callable[[], object]:
     """Returns what steps our floor."""
-    from syntony.tasks.warehouse import Warehouse
+    from syntony.tasks.warehouse.rules import Warehouse
 
     task = Warehouse.parse(f"rware-tiny-{agents}ag-hard")
 

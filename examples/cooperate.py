@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import syntony
-from syntony.study import figures
-from syntony.study.curves import read_curve
+from syntony.evaluation.learning_curves import read_learning_curve
+from syntony.visualization import figures
 
 TASK = syntony.task("Foraging-1s-6x6-2p-2f-coop")
-TEAMS = {"SMPE²": syntony.Smpe(task=TASK), "MAA2C": syntony.Maa2c(task=TASK)}
+TEAMS = {"SMPE²": syntony.SMPE(task=TASK), "MAA2C": syntony.MAA2C(task=TASK)}
 
 
 def compare(steps: int) -> None:
@@ -28,9 +28,9 @@ def compare(steps: int) -> None:
         )
         for seed, scores in run.evaluate(episodes=500).items():
             print(f"  seed {seed} earns {scores['eval/return_mean'].mean():.3f} of 1")
-        curves[name] = read_curve(run.path)
-    picture = figures.learning_curves(curves, title=TASK.id)
-    print(*figures.save(picture, out / "comparison"), sep="\n")
+        curves[name] = read_learning_curve(run.path)
+    picture = figures.plot_learning_curves(curves, title=TASK.id)
+    print(*figures.save_figure(picture, out / "comparison"), sep="\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 import syntony
-from syntony.channels.ids import as_channel
+from syntony.channels.registry import as_channel
 
 MESSAGES, USES = 16, 2
 chance = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def learn(iterations: int) -> None:
         channel=as_channel(radio),
         messages=MESSAGES,
         uses=USES,
-        schedule=syntony.Schedule(horizon=iterations),
+        schedule=syntony.TrainingSchedule(decay_iterations=iterations),
     )
     out = f"runs/radio-{iterations}"
     run = syntony.train(link, steps=iterations, eval_every=iterations, out=out)

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 import syntony
-from syntony.naming import join
-from syntony.record import record
-from syntony.tasks.task import Step
+from syntony.config import pytree_dataclass
+from syntony.identifiers import format_id
+from syntony.tasks.task import TimeStep
 
 
 class CorridorState(NamedTuple):
@@ -26,45 +26,45 @@ class CorridorState(NamedTuple):
     time: Int[Array, ""]
 
 
-@record
+@pytree_dataclass
 class Corridor:
     """Two agents meet, in cells that are beside one another or the same."""
 
     length: int = 20
     """Cells of the corridor."""
     time_limit: int = 20
-    agents: int = 2
-    actions: int = 3
+    num_agents: int = 2
+    num_actions: int = 3
     """Left, stay, right."""
-    obs_size: int = 2
+    obs_dim: int = 2
     shared_reward: bool = False
 
     @property
     def id(self) -> str:
-        return join("python:your_own_task:Corridor", self)
+        return format_id("python:your_own_task:Corridor", self)
 
     def reset(self, key: Key[Array, ""]) -> tuple[CorridorState, Float[Array, "N O"]]:
         """Puts both anywhere."""
-        cell = jax.random.randint(key, (self.agents,), 0, self.length)
+        cell = jax.random.randint(key, (self.num_agents,), 0, self.length)
         state = CorridorState(cell, jnp.zeros((), jnp.int32))
         return state, self.observe(state)
 
-    def available(self, state: CorridorState) -> Bool[Array, "N A"]:
+    def action_mask(self, state: CorridorState) -> Bool[Array, "N A"]:
         """All actions: who walks against a wall stays."""
         del state
-        return jnp.ones((self.agents, self.actions), bool)
+        return jnp.ones((self.num_agents, self.num_actions), bool)
 
     def step(
         self, key: Key[Array, ""], state: CorridorState, action: Int[Array, " N"]
-    ) -> tuple[CorridorState, Step]:
+    ) -> tuple[CorridorState, TimeStep]:
         """Walks; a meeting pays the team 1, and is the end."""
         del key  # Nothing is left to chance after the start.
         cell = jnp.clip(state.cell + action - 1, 0, self.length - 1)
         state = CorridorState(cell, state.time + 1)
         met = jnp.abs(cell[0] - cell[1]) <= 1
-        reward = jnp.where(met, 0.5, 0.0) * jnp.ones(self.agents)
+        reward = jnp.where(met, 0.5, 0.0) * jnp.ones(self.num_agents)
         late = ~met & (state.time >= self.time_limit)
-        return state, Step(self.observe(state), reward, met, late)
+        return state, TimeStep(self.observe(state), reward, met, late)
 
     def observe(self, state: CorridorState) -> Float[Array, "N O"]:
         """Returns where each is, from -1 to 1, and how far the other, 0 if unseen."""
@@ -76,7 +76,7 @@ class Corridor:
 
 def learn(steps: int) -> None:
     """Trains a team, and says how long it looks for itself before and after."""
-    team = syntony.Maa2c(task=Corridor())
+    team = syntony.MAA2C(task=Corridor())
     out = f"runs/corridor-{steps}"
     run = syntony.train(team, steps=steps, eval_every=steps, out=out)
     for line in run.metrics():

@@ -6,52 +6,54 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from syntony.channels.feedback import Feedback as Feedback
     from syntony.channels.feedback import feedback as feedback
-    from syntony.channels.ids import channel as channel
-    from syntony.errors import BadInput as BadInput
-    from syntony.run.load import Run as Run
-    from syntony.run.load import load as load
-    from syntony.run.stop import Interrupted as Interrupted
-    from syntony.run.stop import TrainingDiverged as TrainingDiverged
-    from syntony.run.train import resume as resume
-    from syntony.run.train import train as train
-    from syntony.study.presets import preset as preset
-    from syntony.systems.estimators import Exploration as Exploration
-    from syntony.systems.ia2c import Ia2c as Ia2c
-    from syntony.systems.ippo import Ippo as Ippo
-    from syntony.systems.link import Link as Link
-    from syntony.systems.maa2c import Maa2c as Maa2c
-    from syntony.systems.mappo import Mappo as Mappo
-    from syntony.systems.qmix import Qmix as Qmix
-    from syntony.systems.schedule import Schedule as Schedule
-    from syntony.systems.smpe import Smpe as Smpe
-    from syntony.systems.vdn import Vdn as Vdn
-    from syntony.tasks.foraging import Foraging as Foraging
-    from syntony.tasks.ids import task as task
+    from syntony.channels.registry import channel as channel
+    from syntony.errors import InvalidInputError as InvalidInputError
+    from syntony.presets.registry import preset as preset
+    from syntony.systems.link.gradient_estimators import (
+        PerturbationConfig as PerturbationConfig,
+    )
+    from syntony.systems.link.link import Link as Link
+    from syntony.systems.link.schedule import TrainingSchedule as TrainingSchedule
+    from syntony.systems.marl.ia2c import IA2C as IA2C
+    from syntony.systems.marl.ippo import IPPO as IPPO
+    from syntony.systems.marl.maa2c import MAA2C as MAA2C
+    from syntony.systems.marl.mappo import MAPPO as MAPPO
+    from syntony.systems.marl.qmix import QMIX as QMIX
+    from syntony.systems.marl.smpe import SMPE as SMPE
+    from syntony.systems.marl.vdn import VDN as VDN
+    from syntony.tasks.foraging.rules import Foraging as Foraging
+    from syntony.tasks.registry import task as task
+    from syntony.training.loop import resume as resume
+    from syntony.training.loop import train as train
+    from syntony.training.run import Run as Run
+    from syntony.training.run import load as load
+    from syntony.training.signals import TrainingDivergedError as TrainingDivergedError
+    from syntony.training.signals import TrainingInterrupted as TrainingInterrupted
 
 _HOMES = {
-    "BadInput": "syntony.errors",
-    "Exploration": "syntony.systems.estimators",
+    "InvalidInputError": "syntony.errors",
+    "PerturbationConfig": "syntony.systems.link.gradient_estimators",
     "Feedback": "syntony.channels.feedback",
-    "Foraging": "syntony.tasks.foraging",
-    "Ia2c": "syntony.systems.ia2c",
-    "Interrupted": "syntony.run.stop",
-    "Ippo": "syntony.systems.ippo",
-    "Link": "syntony.systems.link",
-    "Maa2c": "syntony.systems.maa2c",
-    "Mappo": "syntony.systems.mappo",
-    "Qmix": "syntony.systems.qmix",
-    "Run": "syntony.run.load",
-    "Schedule": "syntony.systems.schedule",
-    "Smpe": "syntony.systems.smpe",
-    "TrainingDiverged": "syntony.run.stop",
-    "Vdn": "syntony.systems.vdn",
-    "channel": "syntony.channels.ids",
+    "Foraging": "syntony.tasks.foraging.rules",
+    "IA2C": "syntony.systems.marl.ia2c",
+    "TrainingInterrupted": "syntony.training.signals",
+    "IPPO": "syntony.systems.marl.ippo",
+    "Link": "syntony.systems.link.link",
+    "MAA2C": "syntony.systems.marl.maa2c",
+    "MAPPO": "syntony.systems.marl.mappo",
+    "QMIX": "syntony.systems.marl.qmix",
+    "Run": "syntony.training.run",
+    "TrainingSchedule": "syntony.systems.link.schedule",
+    "SMPE": "syntony.systems.marl.smpe",
+    "TrainingDivergedError": "syntony.training.signals",
+    "VDN": "syntony.systems.marl.vdn",
+    "channel": "syntony.channels.registry",
     "feedback": "syntony.channels.feedback",
-    "load": "syntony.run.load",
-    "preset": "syntony.study.presets",
-    "resume": "syntony.run.train",
-    "task": "syntony.tasks.ids",
-    "train": "syntony.run.train",
+    "load": "syntony.training.run",
+    "preset": "syntony.presets.registry",
+    "resume": "syntony.training.loop",
+    "task": "syntony.tasks.registry",
+    "train": "syntony.training.loop",
 }
 
 

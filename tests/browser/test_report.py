@@ -1,7 +1,6 @@
 """A report in a real browser: no error, no request, and all of it by mouse and keys."""
 
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import report_runs as trained
 
-from syntony.study.report import report
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "study"))
-import report_runs_here as trained  # pyright: ignore[reportMissingImports]
+from syntony.report.page import write_report
 
 pytestmark = pytest.mark.slow
 playwright = pytest.importorskip(
@@ -35,7 +32,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trained.plain_team(folder / "plain"),
         trained.link(folder / "link"),
     ]
-    return report(runs, folder / "report.html")
+    return write_report(runs, folder / "report.html")
 
 
 @pytest.fixture(scope="module")

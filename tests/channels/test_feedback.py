@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syntony.channels import feedback as stages
-from syntony.channels.feedback import TERMS, Feedback, feedback
-from syntony.errors import BadInput
+from syntony.channels.feedback import FEEDBACK_TERMS, Feedback, feedback
+from syntony.errors import InvalidInputError
 
 LOSS = np.random.default_rng(0).exponential(size=4000).astype(np.float32)
 
@@ -40,7 +40,7 @@ def test_the_perfect_one_changes_nothing():
 
 
 def test_noise_is_measured_in_spreads_of_the_losses():
-    heard, _ = send(Feedback(noise=0.5), 10.0 + 3.0 * LOSS)
+    heard, _ = send(Feedback(noise_std=0.5), 10.0 + 3.0 * LOSS)
     noise = np.asarray(heard) - (10.0 + 3.0 * LOSS)
     assert np.std(noise) == pytest.approx(0.5 * 3.0 * np.std(LOSS), rel=0.05)
     assert abs(np.mean(noise)) < 5 * np.std(noise) / np.sqrt(LOSS.size)
@@ -50,7 +50,7 @@ def test_noise_is_measured_in_spreads_of_the_losses():
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("clip", [0.5, 0.95, 1.0])
 def test_quantising_is_that_of_numpy(bits: int, clip: float):
-    heard, _ = send(Feedback(bits=bits, clip=clip))
+    heard, _ = send(Feedback(bits=bits, clip_quantile=clip))
     low, high = LOSS.min(), np.quantile(LOSS, clip)
     cells = np.linspace(low, high, 2**bits + 1)
     middles = (cells[:-1] + cells[1:]) / 2
@@ -62,8 +62,8 @@ def test_quantising_is_that_of_numpy(bits: int, clip: float):
 
 
 def test_losses_are_brought_between_zero_and_one():
-    lowest, span = stages.scale(jnp.asarray(LOSS), 0.9)
-    unit = np.asarray(stages.normalise(jnp.asarray(LOSS), lowest, span))
+    lowest, span = stages.loss_range(jnp.asarray(LOSS), 0.9)
+    unit = np.asarray(stages.normalize(jnp.asarray(LOSS), lowest, span))
     assert (unit.min(), unit.max()) == (0.0, 1.0)
     assert np.mean(unit == 1.0) == pytest.approx(0.1, abs=2 / LOSS.size)
     above = np.quantile(LOSS, 0.9)
@@ -83,7 +83,7 @@ def test_losses_all_alike_stay_as_they_are():
     heard, _ = send(Feedback(bits=3), np.full(10, 1.5, np.float32))
     np.testing.assert_array_equal(heard, 1.5)
     one, zero = jnp.float32(1.5), jnp.float32(0.0)
-    np.testing.assert_array_equal(stages.normalise(jnp.full(10, 1.5), one, zero), 0.0)
+    np.testing.assert_array_equal(stages.normalize(jnp.full(10, 1.5), one, zero), 0.0)
 
 
 @pytest.mark.parametrize("bits", [1, 5])
@@ -107,14 +107,16 @@ def test_flips_of_one_bit_shrink_the_signal():
 
 
 def test_what_is_erased_is_known_to_be():
-    heard, arrived = send(Feedback(erasures=0.3))
+    heard, arrived = send(Feedback(erasure_prob=0.3))
     assert 1 - np.mean(arrived) == pytest.approx(0.3, abs=5 * 0.46 / np.sqrt(4000))
     np.testing.assert_array_equal(heard, np.where(arrived, LOSS, 0.0))
-    assert not np.any(send(Feedback(erasures=1.0))[1])
+    assert not np.any(send(Feedback(erasure_prob=1.0))[1])
 
 
 def test_all_at_once_in_the_order_of_the_record():
-    one = Feedback(noise=0.3, bits=2, clip=0.9, flips=0.2, erasures=0.1)
+    one = Feedback(
+        noise_std=0.3, bits=2, clip_quantile=0.9, bit_flip_prob=0.2, erasure_prob=0.1
+    )
     noise_key, flip_key, erasure_key = jax.random.split(key(), 3)
     noisy = np.asarray(stages.add_noise(noise_key, jnp.asarray(LOSS), 0.3))
     low, span = noisy.min(), np.quantile(noisy, 0.9) - noisy.min()
@@ -128,7 +130,7 @@ def test_all_at_once_in_the_order_of_the_record():
 
 
 def test_lateness_is_the_learners_business():
-    heard, _ = send(Feedback(delay=3))
+    heard, _ = send(Feedback(delay_iterations=3))
     np.testing.assert_array_equal(heard, LOSS)
 
 
@@ -141,7 +143,7 @@ def test_a_sweep_compiles_once():
         return jnp.mean(feedback(key(), jnp.asarray(LOSS))[0])
 
     for noise in (0.0, 0.5, 1.0):
-        mean(Feedback(noise=noise, bits=1, flips=noise / 10))
+        mean(Feedback(noise_std=noise, bits=1, bit_flip_prob=noise / 10))
     assert len(traced) == 1
 
 
@@ -149,20 +151,24 @@ def test_a_sweep_compiles_once():
     ("id", "record", "canonical"),
     [
         ("perfect", Feedback(), "perfect"),
-        ("noisy", Feedback(noise=1.0), "noisy"),
-        ("noisy?std=2", Feedback(noise=2.0), "noisy?std=2.0"),
+        ("noisy", Feedback(noise_std=1.0), "noisy"),
+        ("noisy?std=2", Feedback(noise_std=2.0), "noisy?std=2.0"),
         ("noisy?std=0", Feedback(), "perfect"),
         ("quantised?bits=4&clip=1", Feedback(bits=4), "quantised"),
         (
             "quantised?clip=0.95",
-            Feedback(bits=4, clip=0.95),
+            Feedback(bits=4, clip_quantile=0.95),
             "quantised?clip=0.95",
         ),
         ("quantised?bits=1", Feedback(bits=1), "quantised?bits=1"),
-        ("flipped", Feedback(bits=8, flips=0.1), "quantised?bits=8+flipped"),
-        ("erased?probability=0.2", Feedback(erasures=0.2), "erased?probability=0.2"),
-        ("late?iterations=3+noisy", Feedback(noise=1.0, delay=3), None),
-        ("perfect+late", Feedback(delay=1), "late"),
+        ("flipped", Feedback(bits=8, bit_flip_prob=0.1), "quantised?bits=8+flipped"),
+        (
+            "erased?probability=0.2",
+            Feedback(erasure_prob=0.2),
+            "erased?probability=0.2",
+        ),
+        ("late?iterations=3+noisy", Feedback(noise_std=1.0, delay_iterations=3), None),
+        ("perfect+late", Feedback(delay_iterations=1), "late"),
     ],
 )
 def test_ids_become_records(id: str, record: Feedback, canonical: str | None):
@@ -171,8 +177,8 @@ def test_ids_become_records(id: str, record: Feedback, canonical: str | None):
 
 
 def test_flips_need_bits():
-    assert Feedback(flips=0.2).bits == 8
-    assert Feedback(flips=0.2, bits=1).bits == 1
+    assert Feedback(bit_flip_prob=0.2).bits == 8
+    assert Feedback(bit_flip_prob=0.2, bits=1).bits == 1
     assert Feedback().bits == 0
 
 
@@ -192,7 +198,7 @@ def test_ids_there_and_back(record: Feedback):
     assert feedback(record.id) == record
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", FEEDBACK_TERMS)
 def test_every_term_can_stand_alone(name: str):
     assert feedback(feedback(name).id) == feedback(name)
 
@@ -217,11 +223,13 @@ def test_every_term_can_stand_alone(name: str):
     ],
 )
 def test_what_is_wrong_is_said(id: str, message: str):
-    with pytest.raises(BadInput, match="^" + re.escape(message)) as it:
+    with pytest.raises(InvalidInputError, match="^" + re.escape(message)) as it:
         feedback(id)
     assert "\n" not in str(it.value)
 
 
 def test_settings_are_held_to_the_same_limits():
-    with pytest.raises(BadInput, match=r"noise is nan; expected 0.0 to 1000.0"):
+    with pytest.raises(
+        InvalidInputError, match=r"noise is nan; expected 0.0 to 1000.0"
+    ):
         dataclasses.replace(Feedback(), noise=float("nan"))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from syntony.channels.amplifier import Amplifier
-from syntony.channels.iq import Iq
-from syntony.channels.quantiser import Quantiser
-from syntony.equations.signal import from_pairs, to_pairs
+from syntony.channels.iq_imbalance import IQImbalance
+from syntony.channels.quantizer import Quantizer
+from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 
 
 def signal(scale: float = 1.0) -> NDArray[np.complex64]:
@@ -20,7 +20,9 @@ def signal(scale: float = 1.0) -> NDArray[np.complex64]:
 
 
 def through(channel, x: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    return from_pairs(channel(jax.random.key(1), jnp.asarray(to_pairs(x))))
+    return pairs_to_complex(
+        channel(jax.random.key(1), jnp.asarray(complex_to_pairs(x)))
+    )
 
 
 @given(p=st.floats(0.5, 20.0), b=st.floats(-6.0, 12.0), turn=st.floats(-60.0, 60.0))
@@ -31,14 +33,14 @@ def test_amplifier_is_rapps_curve_and_salehs_turn(p: float, b: float, turn: floa
     r = abs(x.astype(np.complex128)) / saturation
     want = x / (1 + r ** (2 * p)) ** (1 / (2 * p))
     want = want * np.exp(1j * np.deg2rad(turn) * r**2 / (1 + r**2))
-    got = through(Amplifier(smoothness=p, backoff_db=b, rotation_deg=turn), x)
+    got = through(Amplifier(smoothness=p, backoff_db=b, am_pm_deg=turn), x)
     np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
 
 
 def test_amplifier_by_hand():
     # p = 1 and A = A_sat = 1: 1 / √2, turned by half of 60 degrees.
     got = through(
-        Amplifier(smoothness=1.0, backoff_db=0.0, rotation_deg=60.0),
+        Amplifier(smoothness=1.0, backoff_db=0.0, am_pm_deg=60.0),
         np.ones((1, 1), np.complex64),
     )
     np.testing.assert_allclose(got, [[np.exp(1j * np.pi / 6) / np.sqrt(2)]], rtol=1e-5)
@@ -72,7 +74,7 @@ def test_amplifier_has_a_slope_at_silence(smoothness: float):
 @settings(max_examples=25, deadline=None)
 def test_iq_adds_an_image(gain: float, phase: float):
     x = signal()
-    y = through(Iq(gain_db=gain, phase_deg=phase), x)
+    y = through(IQImbalance(gain_db=gain, phase_deg=phase), x)
     columns = np.stack([x.ravel(), x.ravel().conj()], axis=1).astype(np.complex128)
     (mu, nu), *_ = np.linalg.lstsq(columns, y.ravel(), rcond=None)
     np.testing.assert_allclose(columns @ [mu, nu], y.ravel(), atol=1e-5)
@@ -84,7 +86,7 @@ def test_iq_adds_an_image(gain: float, phase: float):
 def test_iq_rejects_the_image_by_its_formula():
     # To first order IRR = 4 / ((g − 1)² + φ²), here 22.5 dB.
     x = signal()
-    y = through(Iq(), x)
+    y = through(IQImbalance(), x)
     mirror = np.vdot(x.conj(), y) - np.vdot(x.conj(), x) * np.vdot(x, y) / np.vdot(x, x)
     mirror /= np.vdot(x, x) - abs(np.vdot(x.conj(), x)) ** 2 / np.vdot(x, x)
     straight = (np.vdot(x, y) - mirror * np.vdot(x, x.conj())) / np.vdot(x, x)
@@ -98,7 +100,7 @@ def test_iq_rejects_the_image_by_its_formula():
 
 def test_equal_arms_change_nothing():
     x = signal()
-    got = through(Iq(gain_db=0.0, phase_deg=0.0), x)
+    got = through(IQImbalance(gain_db=0.0, phase_deg=0.0), x)
     np.testing.assert_allclose(got, x, atol=1e-7)
 
 
@@ -106,7 +108,7 @@ def test_equal_arms_change_nothing():
 @settings(max_examples=25, deadline=None)
 def test_quantiser_takes_the_nearest_of_its_levels(bits: int, clip: float):
     x = signal()
-    y = through(Quantiser(bits=bits, clip=clip), x)
+    y = through(Quantizer(bits=bits, full_scale=clip), x)
     step = 2 * clip / 2**bits
     levels = -clip + step * (np.arange(2**bits) + 0.5)
     for sent, got in ((x.real, y.real), (x.imag, y.imag)):
@@ -120,5 +122,5 @@ def test_quantiser_takes_the_nearest_of_its_levels(bits: int, clip: float):
 
 def test_one_bit_is_the_sign():
     x = signal()
-    y = through(Quantiser(bits=1, clip=2.0), x)
+    y = through(Quantizer(bits=1, full_scale=2.0), x)
     np.testing.assert_array_equal(y, np.sign(x.real) + 1j * np.sign(x.imag))

@@ -7,11 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from syntony.channels.multipath import Multipath
-from syntony.equations.signal import from_pairs, to_pairs
+from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 
 
 def through(channel, x: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    return from_pairs(channel(jax.random.key(1), jnp.asarray(to_pairs(x))))
+    return pairs_to_complex(
+        channel(jax.random.key(1), jnp.asarray(complex_to_pairs(x)))
+    )
 
 
 def signal(blocks: int, uses: int) -> NDArray[np.complex64]:

@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from syntony.channels.awgn import Awgn
+from syntony.channels.awgn import AWGN
 from syntony.channels.rayleigh import Rayleigh
 from syntony.channels.rician import Rician
-from syntony.equations.signal import from_pairs, to_pairs
+from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 
 BLOCKS, USES = 20_000, 4
 SILENT = 300.0
@@ -23,13 +23,15 @@ def qpsk() -> NDArray[np.complex64]:
 
 
 def through(channel, x: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    return from_pairs(channel(jax.random.key(1), jnp.asarray(to_pairs(x))))
+    return pairs_to_complex(
+        channel(jax.random.key(1), jnp.asarray(complex_to_pairs(x)))
+    )
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 7.0])
 def test_awgn_is_normal_and_alike_in_both_parts(snr_db: float):
     x = qpsk()
-    noise = (through(Awgn(snr_db=snr_db), x) - x).ravel()
+    noise = (through(AWGN(snr_db=snr_db), x) - x).ravel()
     std = np.sqrt(10 ** (-snr_db / 10) / 2)
     for part in (noise.real, noise.imag):
         assert stats.kstest(part, stats.norm(0, std).cdf).pvalue > 1e-3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from syntony.cli import main
-from syntony.run.folder import Folder
+from syntony.training.run_folder import RunFolder
 
 LIMIT = 250
 """No line is longer than a few lines of a terminal."""
@@ -115,7 +115,7 @@ def test_another_configuration_in_the_folder(capsys: pytest.CaptureFixture[str])
 
 def test_a_folder_in_use(capsys: pytest.CaptureFixture[str]):
     words = ["train", "toy", "--steps", "100", "--out", "run", "--quiet"]
-    with Folder(Path("run")).locked():
+    with RunFolder(Path("run")).acquire_lock():
         assert f"run is in use by process {os.getpid()} on" in complaint(words, capsys)
 
 

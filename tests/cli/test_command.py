@@ -11,8 +11,8 @@ import jax
 import pytest
 
 from syntony.cli import main
-from syntony.cli.help import SYNTONY, TRAIN
-from syntony.systems.ids import SYSTEMS
+from syntony.cli.help import MAIN_HELP, TRAIN_HELP
+from syntony.systems.registry import SYSTEMS
 
 TOY = ["train", "toy", "--steps", "1e3", "--eval-every", "400", "--eval-episodes", "20"]
 
@@ -33,13 +33,13 @@ def help_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_help_names_every_command_and_system(capsys: pytest.CaptureFixture[str]):
-    assert help_of([], capsys) == SYNTONY
-    assert help_of(["train"], capsys) == TRAIN
+    assert help_of([], capsys) == MAIN_HELP
+    assert help_of(["train"], capsys) == TRAIN_HELP
     assert main([]) == 0
-    assert capsys.readouterr().out == SYNTONY
+    assert capsys.readouterr().out == MAIN_HELP
     for name in {*SYSTEMS} - {"toy"}:
-        assert name in SYNTONY
-        assert f"\n  {name} " in TRAIN
+        assert name in MAIN_HELP
+        assert f"\n  {name} " in TRAIN_HELP
 
 
 @pytest.mark.parametrize(

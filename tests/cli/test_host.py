@@ -1,9 +1,7 @@
 """The commands on other libraries' environments: faults, and other tasks' teams."""
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,22 +9,21 @@ import syntony
 from syntony.cli import main
 
 pytest.importorskip("gymnasium")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
-import host_worlds  # pyright: ignore[reportMissingImports]
+import external_envs
 
-RELAY = "pettingzoo:host_worlds"
+RELAY = "pettingzoo:external_envs"
 SMALL = ["--environments", "4", "--hidden", "8", "--quiet"]
 TRAIN = [
     *("train", "maa2c", "--task", RELAY, "--steps", "80", "--eval-every", "40"),
     *("--eval-episodes", "4", *SMALL, "--out"),
 ]
-DUO = "gymnasium:host_worlds:Duo-v0?time_limit=5"
+DUO = "gymnasium:external_envs:Duo-v0?time_limit=5"
 
 
 @pytest.fixture(autouse=True)
 def behaved() -> Iterator[None]:
     yield
-    host_worlds.mischief.what = None
+    external_envs.mischief.what = None
 
 
 def crash(*answer: object) -> tuple:
@@ -40,8 +37,8 @@ def measured(run: str) -> list[dict[str, float]]:
 
 def test_a_fault_is_said_and_the_run_goes_on(capsys: pytest.CaptureFixture[str]):
     # Four updates reach step 80; 48 steps are evaluation: this is in the third update.
-    host_worlds.mischief.at = host_worlds.taken + 48 + 48 + 40 + 15
-    host_worlds.mischief.what = crash
+    external_envs.mischief.at = external_envs.taken + 48 + 48 + 40 + 15
+    external_envs.mischief.what = crash
     assert main([*TRAIN, "broken"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -58,21 +55,21 @@ def test_a_fault_is_said_and_the_run_goes_on(capsys: pytest.CaptureFixture[str])
 
 
 def test_all_is_closed_in_the_end():
-    before = host_worlds.open_now
+    before = external_envs.open_now
     stuck = [f"{RELAY}?stuck=true" if word == RELAY else word for word in TRAIN]
     assert main([*stuck, "run"]) == 0
-    assert host_worlds.open_now == before
+    assert external_envs.open_now == before
     assert main(["evaluate", "run", "--episodes", "4", "--task", RELAY]) == 0
-    assert host_worlds.open_now == before
+    assert external_envs.open_now == before
 
 
 def test_a_fault_while_it_is_measured(capsys: pytest.CaptureFixture[str]):
-    host_worlds.mischief.at = host_worlds.taken + 3
-    host_worlds.mischief.what = crash
+    external_envs.mischief.at = external_envs.taken + 3
+    external_envs.mischief.what = crash
     assert main([*TRAIN, "run"]) == 1
     assert "syntony: seed 0, step 0: environment " in capsys.readouterr().err
     assert main([*TRAIN, "run"]) == 0
-    host_worlds.mischief.at = host_worlds.taken + 3
+    external_envs.mischief.at = external_envs.taken + 3
     assert main(["evaluate", "run", "--episodes", "4"]) == 1
     assert f"syntony: environment {RELAY}, copy 2" in capsys.readouterr().err
 

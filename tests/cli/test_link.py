@@ -55,9 +55,9 @@ def test_a_loaded_link_transmits_and_receives(capsys: pytest.CaptureFixture[str]
     assert p.shape == (2, 3, 4)
     np.testing.assert_allclose(p.sum(axis=-1), 1.0, rtol=1e-5)
     np.testing.assert_array_equal(p.argmax(axis=-1), [[0, 1, 2], [3, 2, 1]])
-    with pytest.raises(syntony.BadInput, match="expected 0 to 3"):
+    with pytest.raises(syntony.InvalidInputError, match="expected 0 to 3"):
         link.transmit(np.array([4]))
-    with pytest.raises(syntony.BadInput, match="expected 1 channel uses"):
+    with pytest.raises(syntony.InvalidInputError, match="expected 1 channel uses"):
         link.receive(np.zeros((3, 2), np.complex64))
 
 

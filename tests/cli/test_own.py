@@ -8,7 +8,7 @@ import syntony
 from syntony.cli import main
 
 ROOT = Path(__file__).parents[2]
-PLAIN = "python:own_worlds:Plain?length=7"
+PLAIN = "python:user_tasks:Plain?length=7"
 SMALL = ["--steps", "1", "--eval-every", "1", "--eval-episodes", "1", "--hidden", "8"]
 
 

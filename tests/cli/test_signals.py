@@ -10,12 +10,12 @@ import pytest
 
 SCRIPT = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parents[1] / "run")!r})
-from toy import Toy
+sys.path.insert(0, {str(Path(__file__).parents[1] / "helpers")!r})
+from toy_system import Toy
 from syntony.cli import main
-from syntony.study import presets
-from syntony.systems import ids
-ids.SYSTEMS["toy"] = Toy
+from syntony.presets import registry as presets
+from syntony.systems import registry as systems
+systems.SYSTEMS["toy"] = Toy
 presets.PRESETS["toy"] = {{"paper": "none"}}
 presets.preset = lambda system, name, task: Toy()
 sys.exit(main(sys.argv[1:]))

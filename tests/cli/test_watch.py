@@ -21,9 +21,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from syntony.cli import main
-from syntony.errors import BadInput
-from syntony.run.folder import Folder
-from syntony.study.watch import BARS, follow, left, look, picture, sparkline, speed
+from syntony.cli.monitor import (
+    SPARKLINE_CHARS,
+    poll_status,
+    read_status,
+    remaining_seconds,
+    render_status,
+    sparkline,
+    steps_per_second,
+)
+from syntony.errors import InvalidInputError
+from syntony.training.run_folder import RunFolder
 
 STEPS = (0, 400, 800)
 Edit = dict[str, Any]
@@ -54,7 +62,9 @@ def grown_old(path: Path, seconds: float) -> None:
 
 def said(path: Path) -> str:
     text = io.StringIO()
-    Console(file=text, width=120, color_system=None).print(picture(look(path), 120))
+    Console(file=text, width=120, color_system=None).print(
+        render_status(read_status(path), 120)
+    )
     return text.getvalue()
 
 
@@ -89,10 +99,10 @@ def test_nothing_is_broken_off_in_a_small_terminal(
 
 
 def test_speed_and_time_left():
-    found = look(write())
+    found = read_status(write())
     # Two seeds, each ten steps a second; 800 steps are left to each.
-    assert speed(found) == pytest.approx(20.0)
-    assert left(found) == pytest.approx(80.0)
+    assert steps_per_second(found) == pytest.approx(20.0)
+    assert remaining_seconds(found) == pytest.approx(80.0)
     assert "20 steps/s, 1m 20s left" in said(Path("run"))
 
 
@@ -103,7 +113,7 @@ def test_speed_is_that_of_late():
             for seed in (3, 4):
                 line = {"step": step, "seed": seed, "wall_s": wall_s}
                 file.write(json.dumps(line) + "\n")
-    assert speed(look(path)) == pytest.approx(20.0)
+    assert steps_per_second(read_status(path)) == pytest.approx(20.0)
 
 
 def dead() -> int:
@@ -125,30 +135,30 @@ def test_states_of_held_runs(pid: Callable[[], int], host: str, age: float, stat
     path = write()
     held_by(path, pid(), host)
     grown_old(path, age)
-    assert look(path).state == state
+    assert read_status(path).state == state
 
 
 def test_a_copy_is_judged_by_its_age():
     path = write()
     held_by(path, os.getpid(), socket.gethostname())
     copy = Path(shutil.copytree(path, "copy"))
-    assert look(copy).state == "running"
+    assert read_status(copy).state == "running"
     grown_old(copy, 1e5)
-    assert look(copy).state == "silent"
-    assert look(path).state == "running"
+    assert read_status(copy).state == "silent"
+    assert read_status(path).state == "running"
 
 
 def test_ends_are_told_apart():
     path = write()
-    with pytest.raises(KeyboardInterrupt), Folder(path).locked():
+    with pytest.raises(KeyboardInterrupt), RunFolder(path).acquire_lock():
         raise KeyboardInterrupt
-    assert look(path).state == "stopped"
+    assert read_status(path).state == "stopped"
     assert "go on with: syntony resume run" in said(path)
     # Some have learned all there is before their last step.
-    with Folder(path).locked():
-        assert look(path).state == "running"
-    assert look(path).state == "finished"
-    assert look(write("whole", end=1600)).state == "finished"
+    with RunFolder(path).acquire_lock():
+        assert read_status(path).state == "running"
+    assert read_status(path).state == "finished"
+    assert read_status(write("whole", end=1600)).state == "finished"
 
 
 def test_it_follows_until_the_end(monkeypatch: pytest.MonkeyPatch):
@@ -160,7 +170,7 @@ def test_it_follows_until_the_end(monkeypatch: pytest.MonkeyPatch):
         shutil.copy("whole/metrics.jsonl", path / "metrics.jsonl")
 
     monkeypatch.setattr(time, "sleep", goes_on)
-    assert [found.state for found in follow(path, 1.0)] == ["running", "finished"]
+    assert [found.state for found in poll_status(path, 1.0)] == ["running", "finished"]
 
 
 def test_it_only_reads():
@@ -168,13 +178,13 @@ def test_it_only_reads():
     for file in [path / "checkpoints", path]:
         file.chmod(0o500)
     before = {f: (f.stat().st_mtime_ns, f.stat().st_ino) for f in path.rglob("*")}
-    held_before = Folder(path).lock.exists()
+    held_before = RunFolder(path).lock_path.exists()
     assert main(["watch", "run", "--once"]) == 0
     path.chmod(0o700)
     assert before == {f: (f.stat().st_mtime_ns, f.stat().st_ino) for f in before}
-    assert Folder(path).lock.exists() == held_before
+    assert RunFolder(path).lock_path.exists() == held_before
     # Who holds the run is not in its way, nor is it in theirs.
-    with Folder(path).locked():
+    with RunFolder(path).acquire_lock():
         assert main(["watch", "run", "--once"]) == 0
 
 
@@ -182,14 +192,14 @@ def test_a_run_that_has_just_begun():
     path = write(end=-1)
     (path / "metrics.jsonl").unlink()
     assert "nothing measured yet" in said(path)
-    assert left(look(path)) is None
+    assert remaining_seconds(read_status(path)) is None
 
 
 def test_a_torn_line_is_not_there_yet():
     path = write()
     with (path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 1600, "se')
-    assert look(path).reached == {3: 800, 4: 800}
+    assert read_status(path).current_steps == {3: 800, 4: 800}
 
 
 def test_many_seeds_are_cut():
@@ -221,8 +231,8 @@ def test_settings_that_make_no_sense(change: Edit, expected: str):
     path = write()
     settings = json.loads((path / "settings.json").read_text())
     (path / "settings.json").write_text(json.dumps(settings | change))
-    with pytest.raises(BadInput, match=re.escape(expected)):
-        look(path)
+    with pytest.raises(InvalidInputError, match=re.escape(expected)):
+        read_status(path)
 
 
 @pytest.mark.parametrize(
@@ -280,16 +290,16 @@ def test_a_curve_is_as_long_as_its_run_has_come(width: int, data: Any):
             ).map(np.array)
         )
     ).astype(float)
-    line = sparkline(steps, values, end=1000.0, low=-1e3, high=1e3, width=width)
+    line = sparkline(steps, values, last_step=1000.0, low=-1e3, high=1e3, width=width)
     assert len(line) == min(width - 1, int(steps[-1] / 1000 * width)) + 1
-    assert set(line) <= {*BARS, " "}
+    assert set(line) <= {*SPARKLINE_CHARS, " "}
     # Blank where it has not begun, and nowhere else.
     assert line.lstrip().count(" ") == 0
 
 
 def test_a_rising_line_rises():
     steps = np.arange(8.0)
-    line = sparkline(steps, steps, end=8.0, low=0.0, high=7.0, width=8)
-    assert line == BARS
-    flat = sparkline(steps, np.ones(8), end=8.0, low=1.0, high=1.0, width=8)
-    assert set(flat) == {BARS[0]}
+    line = sparkline(steps, steps, last_step=8.0, low=0.0, high=7.0, width=8)
+    assert line == SPARKLINE_CHARS
+    flat = sparkline(steps, np.ones(8), last_step=8.0, low=1.0, high=1.0, width=8)
+    assert set(flat) == {SPARKLINE_CHARS[0]}

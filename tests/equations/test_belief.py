@@ -97,7 +97,7 @@ def test_encodings_loss_weighs_all_but_the_critic():
 def test_log_variances_are_bounded_and_their_slope_never_vanishes():
     x = np.concatenate([np.linspace(-50.0, 2.0, 27), np.linspace(2.0, 300.0, 99)])
     want = np.where(x <= 2.0, x, 2.0 + np.log(np.maximum(x - 1.0, 1.0)))
-    got = belief.bounded_log_var(jnp.asarray(x))
+    got = belief.soft_clip_log_var(jnp.asarray(x))
     np.testing.assert_allclose(got, want, rtol=1e-6)
-    slope = jax.grad(lambda x: jnp.sum(belief.bounded_log_var(x)))(jnp.asarray(x))
+    slope = jax.grad(lambda x: jnp.sum(belief.soft_clip_log_var(x)))(jnp.asarray(x))
     np.testing.assert_allclose(slope, 1.0 / np.maximum(x - 1.0, 1.0), rtol=1e-5)

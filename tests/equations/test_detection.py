@@ -12,13 +12,13 @@ from syntony.equations import detection
 
 B, M, C = 5, 7, 3
 # Compiled whole: op by op most of the time would go to the compiler.
-coherent_ml = jax.jit(detection.coherent_ml)
+coherent_ml = jax.jit(detection.coherent_ml_metric)
 coherent_log_posterior = jax.jit(detection.coherent_log_posterior)
-known_fading_ml = jax.jit(detection.known_fading_ml)
-noncoherent_ml = jax.jit(detection.noncoherent_ml)
-rician_ml = jax.jit(detection.rician_ml)
-lmmse_fading = jax.jit(detection.lmmse_fading)
-pilot_ml = jax.jit(detection.pilot_ml, static_argnames="pilots")
+known_fading_ml = jax.jit(detection.known_fading_ml_metric)
+noncoherent_ml = jax.jit(detection.noncoherent_ml_metric)
+rician_ml = jax.jit(detection.rician_ml_metric)
+lmmse_fading = jax.jit(detection.lmmse_channel_estimate)
+pilot_ml = jax.jit(detection.pilot_aided_ml_metric, static_argnames="pilots")
 
 SNR_DB = [-8.0, 3.0, 14.0]
 
@@ -190,7 +190,9 @@ def test_two_codewords_err_by_the_tail():
 def test_detectors_compile_and_batch_over_snr(link):
     y, book = map(pairs, link)
     snrs = jnp.array(SNR_DB)
-    many = jax.jit(jax.vmap(detection.noncoherent_ml, (None, None, 0)))(y, book, snrs)
+    many = jax.jit(jax.vmap(detection.noncoherent_ml_metric, (None, None, 0)))(
+        y, book, snrs
+    )
     one = noncoherent_ml(y, book, SNR_DB[1])
     np.testing.assert_allclose(many[1], one, rtol=1e-4, atol=1e-5)
 
@@ -199,8 +201,8 @@ def test_detectors_compile_and_batch_over_snr(link):
     "detect",
     [
         detection.coherent_log_posterior,
-        detection.noncoherent_ml,
-        detection.pilot_ml,
+        detection.noncoherent_ml_metric,
+        detection.pilot_aided_ml_metric,
     ],
 )
 def test_no_array_of_all_blocks_words_and_uses(detect):

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
 from syntony.equations import limits
-from syntony.equations.cones import cap_angle, cap_fraction, outside_cone
-from syntony.errors import BadInput
+from syntony.equations.spherical_caps import (
+    cap_angle,
+    cap_fraction,
+    cone_escape_probability,
+)
+from syntony.errors import InvalidInputError
 
 TABLES = Path(__file__).parents[1] / "tables"
 AWGN = json.loads((TABLES / "link_bounds_awgn.json").read_text())
@@ -32,7 +36,7 @@ RATES = [
     limits.shannon59,
     limits.shannon59_peak,
     limits.metaconverse,
-    limits.random_sphere,
+    limits.random_spherical_code_bound,
     limits.rayleigh_csi_bound,
 ]
 
@@ -65,7 +69,7 @@ def test_outage_table(name, rate):
     [
         (limits.rayleigh_csi_bound, "csir_shannon59_N4", 4),
         (limits.rayleigh_csi_bound, "csir_shannon59_N5", 5),
-        (limits.rayleigh_qpsk, "csi_qpsk_N4", 4),
+        (limits.rayleigh_qpsk_bler, "csi_qpsk_N4", 4),
     ],
 )
 def test_fading_table(bound, name, uses):
@@ -76,7 +80,7 @@ def test_fading_table(bound, name, uses):
 
 def test_random_sphere_table():
     """As for fading: this column's own error is 5e-5."""
-    got = limits.random_sphere(column(AWGN["rows"], "snr_db"), 256, 4)
+    got = limits.random_spherical_code_bound(column(AWGN["rows"], "snr_db"), 256, 4)
     np.testing.assert_allclose(got, column(AWGN["rows"], "random_sphere"), rtol=5e-5)
 
 
@@ -85,7 +89,7 @@ def test_info_of_the_stored_packing():
     assert np.degrees(cap_angle(1 / 256, 8)) == pytest.approx(info["cone_angle_deg"])
     assert limits.min_distance(E8) ** 2 == pytest.approx(info["e8_dmin2"], rel=1e-9)
     assert limits.mean_energy(E8) == pytest.approx(1.0, rel=1e-12)
-    low, high = limits.energy_spread(E8)
+    low, high = limits.energy_range(E8)
     energies = np.sum(REALS**2, axis=1) / 4
     assert (low, high) == pytest.approx((energies.min(), energies.max()))
 
@@ -131,7 +135,7 @@ def test_outside_cone_against_a_fine_quadrature(dimensions, angle):
     density = stats.chi.pdf(r, dimensions - 1)
     for offset in (0.0, 1.0, 4.0, 9.0):
         want = np.sum(weight * density * stats.norm.cdf(r / np.tan(angle), offset))
-        got = outside_cone(offset, angle, dimensions)
+        got = cone_escape_probability(offset, angle, dimensions)
         assert got == pytest.approx(want, rel=1e-9)
 
 
@@ -155,7 +159,7 @@ def test_hamming_row_of_the_literature():
     angle = cap_angle(1 / 16, 7)
     for ebn0_db, bound in want.items():
         gamma = 2 * 4 / 7 * 10 ** (ebn0_db / 10)
-        got = outside_cone(np.sqrt(7 * gamma), angle, 7)
+        got = cone_escape_probability(np.sqrt(7 * gamma), angle, 7)
         assert got == pytest.approx(bound, rel=1e-3)
 
 
@@ -180,7 +184,9 @@ def test_random_sphere_against_the_plane_of_sent_and_received(snr_db):
     weight = 9 * w[:, None] * stats.norm.pdf(y - mu) * 4.5 * w * stats.chi.pdf(r, n - 1)
     share = cap_fraction(np.arctan2(r, y), n)
     want = np.sum(weight * (1 - (1 - share) ** 255))
-    assert limits.random_sphere(snr_db, 256, 4) == pytest.approx(want, rel=1e-9)
+    assert limits.random_spherical_code_bound(snr_db, 256, 4) == pytest.approx(
+        want, rel=1e-9
+    )
 
 
 def test_random_sphere_of_two_words():
@@ -193,7 +199,9 @@ def test_random_sphere_of_two_words():
         return density * stats.norm.sf(np.sqrt(gamma / 2) * distance)
 
     want = integrate.quad(pair, 0, np.pi)[0]
-    assert limits.random_sphere(3.0, 2, 2) == pytest.approx(want, rel=1e-9)
+    assert limits.random_spherical_code_bound(3.0, 2, 2) == pytest.approx(
+        want, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 10.0, 40.0])
@@ -207,7 +215,7 @@ def test_faded_qpsk_of_one_use_has_a_closed_form(snr_db):
     mean = 1 / (2 + gamma) / (1 + root)  # ½(1 − root), without its cancellation
     square = 0.25 * (1 - root * 4 / np.pi * np.arctan(1 / root))
     want = 2 * mean - square
-    assert limits.rayleigh_qpsk(snr_db, 4, 1) == pytest.approx(want, rel=1e-9)
+    assert limits.rayleigh_qpsk_bler(snr_db, 4, 1) == pytest.approx(want, rel=1e-9)
 
 
 def test_fading_bound_against_a_fine_quadrature():
@@ -224,7 +232,7 @@ def test_normal_approximation_meets_the_bounds_at_length():
     """What it is for: at N = 500 it lies close to what bounds the best code."""
     snr_db = np.array([-1.0, -0.5, 0.0])
     low = limits.shannon59(snr_db, 2**400, 500)
-    high = limits.random_sphere(snr_db, 2**400, 500)
+    high = limits.random_spherical_code_bound(snr_db, 2**400, 500)
     middle = limits.normal_approximation(snr_db, 2**400, 500)
     assert np.all(low < high)
     np.testing.assert_allclose(np.log10(middle), np.log10(low), atol=0.5)
@@ -251,7 +259,9 @@ def test_order_of_the_bounds(snr_db, messages, uses):
     equal = limits.shannon59(snr_db, messages, uses)
     assert limits.metaconverse(snr_db, messages, uses) <= equal * (1 + 1e-6)
     assert limits.shannon59_peak(snr_db, messages, uses) <= equal * (1 + 1e-9)
-    assert equal <= limits.random_sphere(snr_db, messages, uses) * (1 + 1e-9)
+    assert equal <= limits.random_spherical_code_bound(snr_db, messages, uses) * (
+        1 + 1e-9
+    )
 
 
 @settings(max_examples=25)
@@ -260,7 +270,7 @@ def test_any_codebook_lies_between_its_bounds(seed, messages, uses, snr_db):
     rng = np.random.default_rng(seed)
     words = rng.normal(size=(messages, uses)) + 1j * rng.normal(size=(messages, uses))
     above = limits.union_bound(words, snr_db) * (1 + 1e-9)
-    assert limits.codebook_bound(words, snr_db) <= above
+    assert limits.codebook_lower_bound(words, snr_db) <= above
     words /= np.sqrt(np.mean(np.abs(words) ** 2, axis=1, keepdims=True))
     above = limits.union_bound(words, snr_db) * (1 + 1e-9)
     assert limits.shannon59(snr_db, messages, uses) <= above
@@ -269,7 +279,7 @@ def test_any_codebook_lies_between_its_bounds(seed, messages, uses, snr_db):
 def test_codebook_bound_counts_the_loudest_word():
     """Equal energy 2 instead of 1 is 3.01 dB more."""
     words = np.exp(2j * np.pi * np.arange(8) / 8)[:, None]
-    louder = limits.codebook_bound(np.sqrt(2) * words, 5.0)
+    louder = limits.codebook_lower_bound(np.sqrt(2) * words, 5.0)
     want = limits.shannon59_peak(5.0 + 10 * np.log10(2), 8, 1)
     assert louder == pytest.approx(want, rel=1e-9)
 
@@ -293,7 +303,11 @@ def test_the_smallest_rates_stay_exact():
 
 
 def test_numbers_give_numbers_and_arrays_arrays():
-    for bound in (*BOUNDS.values(), limits.random_sphere, limits.rayleigh_qpsk):
+    for bound in (
+        *BOUNDS.values(),
+        limits.random_spherical_code_bound,
+        limits.rayleigh_qpsk_bler,
+    ):
         one = bound(7, 256, 4)
         assert type(one) is float
         many = bound(np.array([[7, 3, 0]]), 256, 4)
@@ -313,7 +327,7 @@ def test_numbers_give_numbers_and_arrays_arrays():
         (lambda: limits.capacity(np.array([1, np.inf]), 256, 4), "snr_db is array"),
         (lambda: limits.metaconverse(3.0, 2**401, 4), "at most"),
         (lambda: limits.qpsk_bler(3.0, 255, 4), "256 messages, not 255"),
-        (lambda: limits.rayleigh_qpsk(3.0, 16, 4), "256 messages, not 16"),
+        (lambda: limits.rayleigh_qpsk_bler(3.0, 16, 4), "256 messages, not 16"),
         (lambda: limits.union_bound(E8[:1], 3.0), "shape"),
         (lambda: limits.union_bound(E8[0], 3.0), "shape"),
         (lambda: limits.min_distance(E8 * np.inf), "not finite"),
@@ -323,7 +337,7 @@ def test_numbers_give_numbers_and_arrays_arrays():
 def test_bad_input_is_said_in_one_line(call, message):
     with (
         np.errstate(invalid="ignore"),
-        pytest.raises(BadInput, match=message) as error,
+        pytest.raises(InvalidInputError, match=message) as error,
     ):
         call()
     assert "expected" in str(error.value)

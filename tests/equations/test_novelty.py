@@ -41,7 +41,7 @@ def test_k_equal_beliefs_count_k_and_padding_counts_nothing():
     """H.2 (5)."""
     codes = jnp.array([[7, 7, 7], [7, 2, 2]])
     mask = jnp.array([[True, True, False], [True, True, False]])
-    counts = novelty.count(jnp.zeros(8, jnp.int32), codes, mask)
+    counts = novelty.update_counts(jnp.zeros(8, jnp.int32), codes, mask)
     np.testing.assert_array_equal(counts, [0, 0, 1, 0, 0, 0, 0, 3])
     np.testing.assert_allclose(
         novelty.bonus(counts[jnp.array([7, 2])]), [3**-0.5, 1.0], rtol=1e-6
@@ -51,5 +51,5 @@ def test_k_equal_beliefs_count_k_and_padding_counts_nothing():
 def test_counts_add_up_over_calls():
     counts = jnp.zeros(4, jnp.int32)
     for _ in range(3):
-        counts = novelty.count(counts, jnp.array([1, 3]), jnp.ones(2, bool))
+        counts = novelty.update_counts(counts, jnp.array([1, 3]), jnp.ones(2, bool))
     np.testing.assert_array_equal(counts, [0, 3, 0, 3])

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from syntony.equations import densities
+from syntony.equations import distributions
 from syntony.equations.score import (
     actor_loss,
-    antithetic,
-    batch_baseline,
-    clip_above,
+    antithetic_pairs,
+    clip_at_quantile,
     leave_one_out_baseline,
-    random_frames,
+    mean_baseline,
+    random_orthogonal_matrices,
     score_surrogate,
-    spsa_gradient,
+    spsa_gradient_estimate,
 )
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -33,10 +33,12 @@ def test_surrogate_estimates_the_gradient_of_the_expected_payoff(key):
     payoff = jnp.array([1.0, -2.0, 0.5])
     draws = 200_000
     noise = jax.random.gumbel(key, (draws, 3))
-    action = densities.categorical_sample(noise, jnp.broadcast_to(logits, noise.shape))
+    action = distributions.categorical_sample(
+        noise, jnp.broadcast_to(logits, noise.shape)
+    )
 
     def surrogate(logits, action):
-        log_prob = densities.categorical_log_prob(logits, action)
+        log_prob = distributions.categorical_log_prob(logits, action)
         return score_surrogate(log_prob, payoff[action])
 
     grads = -jax.vmap(jax.grad(surrogate), (None, 0))(logits, action)
@@ -79,7 +81,7 @@ def some_payoffs(seed, *, batch=12, contexts=4):
 def test_batch_baseline_is_the_mean_of_what_arrived(seed):
     payoff, arrived, _ = some_payoffs(seed)
     want = payoff[arrived].mean() if arrived.any() else 0.0
-    got = jax.jit(batch_baseline)(jnp.array(payoff), jnp.array(arrived))
+    got = jax.jit(mean_baseline)(jnp.array(payoff), jnp.array(arrived))
     assert float(got) == pytest.approx(want, abs=1e-6)
 
 
@@ -121,7 +123,7 @@ def test_leave_one_out_baseline_leaves_out_a_draws_mirror_as_well(seed):
 @given(SEEDS, st.floats(0.1, 1.0))
 def test_losses_are_cut_off_at_the_quantile_of_those_that_arrived(seed, quantile):
     loss, arrived, _ = some_payoffs(seed)
-    got = jax.jit(clip_above)(jnp.array(loss), jnp.array(arrived), quantile)
+    got = jax.jit(clip_at_quantile)(jnp.array(loss), jnp.array(arrived), quantile)
     if arrived.any():
         most = np.quantile(loss[arrived], quantile)
         np.testing.assert_allclose(got, np.minimum(loss, most), atol=1e-5)
@@ -131,19 +133,19 @@ def test_losses_are_cut_off_at_the_quantile_of_those_that_arrived(seed, quantile
 
 def test_nothing_is_cut_off_at_quantile_one():
     loss = jnp.array([3.0, -1.0, 7.0, 7.0])
-    np.testing.assert_array_equal(clip_above(loss, jnp.ones(4, bool), 1.0), loss)
+    np.testing.assert_array_equal(clip_at_quantile(loss, jnp.ones(4, bool), 1.0), loss)
 
 
 def test_antithetic_pairs_cancel_in_order(key):
     noise = jax.random.normal(key, (5, 3, 2))
-    both = antithetic(noise)
+    both = antithetic_pairs(noise)
     assert both.shape == (10, 3, 2)
     np.testing.assert_array_equal(both[:5], noise)
     np.testing.assert_array_equal(both[5:], -noise)
 
 
 def test_random_frames_are_orthogonal_and_turn_every_way(key):
-    frames = np.asarray(random_frames(key, 4000, 5))
+    frames = np.asarray(random_orthogonal_matrices(key, 4000, 5))
     products = frames @ frames.swapaxes(1, 2)
     np.testing.assert_allclose(
         products, np.broadcast_to(np.eye(5), products.shape), atol=1e-5
@@ -169,7 +171,9 @@ def test_spsa_averages_to_the_gradient_of_a_quadratic(step):
 
     signs = np.array([[1 - 2 * (i >> k & 1) for k in range(4)] for i in range(16)])
     each = [
-        spsa_gradient(loss(v + step * d), loss(v - step * d), jnp.float32(d), step)
+        spsa_gradient_estimate(
+            loss(v + step * d), loss(v - step * d), jnp.float32(d), step
+        )
         for d in signs
     ]
     want = matrix @ v + slope

@@ -22,16 +22,18 @@ def test_noise_power_is_the_inverse_of_the_snr():
 
 def test_pairs_and_complex_numbers_are_the_same():
     z = np.array([1 + 2j, -0.5j], np.complex64)
-    np.testing.assert_array_equal(signal.to_pairs(z), [[1, 2], [0, -0.5]])
-    np.testing.assert_array_equal(signal.from_pairs(signal.to_pairs(z)), z)
+    np.testing.assert_array_equal(signal.complex_to_pairs(z), [[1, 2], [0, -0.5]])
+    np.testing.assert_array_equal(
+        signal.pairs_to_complex(signal.complex_to_pairs(z)), z
+    )
 
 
 def test_products_and_quotients_are_those_of_complex_numbers():
     a, b = draws(5, 3, 2), draws(5, 1, 2, seed=1)
-    ours = signal.from_pairs(signal.complex_multiply(jnp.array(a), jnp.array(b)))
-    za, zb = signal.from_pairs(a), signal.from_pairs(b)
+    ours = signal.pairs_to_complex(signal.complex_multiply(jnp.array(a), jnp.array(b)))
+    za, zb = signal.pairs_to_complex(a), signal.pairs_to_complex(b)
     np.testing.assert_allclose(ours, za * zb, rtol=1e-5)
-    ours = signal.from_pairs(signal.complex_divide(jnp.array(a), jnp.array(b)))
+    ours = signal.pairs_to_complex(signal.complex_divide(jnp.array(a), jnp.array(b)))
     np.testing.assert_allclose(ours, za / zb, rtol=1e-4)
 
 
@@ -42,24 +44,26 @@ def test_complex_noise_splits_its_variance(key):
 
 
 def test_average_power_is_one_over_the_whole_codebook():
-    codebook = np.asarray(signal.average_power(jnp.array(draws(16, 4, 2))))
-    energies = np.abs(signal.from_pairs(codebook)) ** 2
+    codebook = np.asarray(signal.normalize_average_power(jnp.array(draws(16, 4, 2))))
+    energies = np.abs(signal.pairs_to_complex(codebook)) ** 2
     assert energies.mean() == pytest.approx(1.0, rel=1e-5)
     assert energies.mean(axis=1).std() > 0.1
 
 
 def test_other_normalisations_hold_codewords_and_symbols():
     codebook = jnp.array(draws(16, 4, 2))
-    each = np.abs(signal.from_pairs(signal.codeword_power(codebook))) ** 2
+    each = (
+        np.abs(signal.pairs_to_complex(signal.normalize_codeword_power(codebook))) ** 2
+    )
     np.testing.assert_allclose(each.mean(axis=1), 1.0, rtol=1e-5)
-    symbols = np.abs(signal.from_pairs(signal.constant_modulus(codebook)))
+    symbols = np.abs(signal.pairs_to_complex(signal.normalize_symbol_power(codebook)))
     np.testing.assert_allclose(symbols, 1.0, rtol=1e-5)
 
 
 def test_clipping_shortens_strong_symbols_only():
     codebook = draws(16, 4, 2)
-    before = signal.from_pairs(codebook)
-    after = signal.from_pairs(signal.clip_amplitude(jnp.array(codebook), 1.2))
+    before = signal.pairs_to_complex(codebook)
+    after = signal.pairs_to_complex(signal.clip_amplitude(jnp.array(codebook), 1.2))
     np.testing.assert_allclose(np.abs(after), np.minimum(np.abs(before), 1.2), 1e-5)
     np.testing.assert_allclose(np.angle(after), np.angle(before), atol=1e-5)
 
@@ -99,7 +103,7 @@ def test_exploration_keeps_the_mean_power(variance: float):
     x = jnp.ones((50_000, 2, 2)) / np.sqrt(2)
     noise = signal.complex_noise(jax.random.key(1), (50_000, 2), variance)
     sent = signal.perturb(x, noise, variance)
-    assert float(signal.power(sent).mean()) == pytest.approx(1.0, rel=0.03)
+    assert float(signal.mean_power(sent).mean()) == pytest.approx(1.0, rel=0.03)
 
 
 def test_exploration_has_the_stated_mean_and_variance(key):
@@ -113,7 +117,7 @@ def test_exploration_has_the_stated_mean_and_variance(key):
 def test_gaussian_surprise_is_scipys():
     y, centre, variance = draws(5, 3, 2), draws(5, 3, 2, seed=1), 0.3
     parts = stats.norm.logpdf(y, centre, np.sqrt(variance / 2.0))
-    got = signal.gaussian_surprise(jnp.array(y), jnp.array(centre), variance)
+    got = signal.gaussian_nll(jnp.array(y), jnp.array(centre), variance)
     np.testing.assert_allclose(got, -parts.sum(axis=(1, 2)), rtol=1e-5)
 
 
@@ -123,4 +127,4 @@ def test_odds_against_add_up_over_the_others():
     logits = np.asarray(logits, np.float64)
     ratio = np.exp(logits - np.take_along_axis(logits, message[:, None], axis=1))
     want = np.sum(ratio ** (1 / 3), axis=1) - 1.0
-    np.testing.assert_allclose(signal.odds_against(surprise), want, rtol=1e-4)
+    np.testing.assert_allclose(signal.inverse_odds(surprise), want, rtol=1e-4)

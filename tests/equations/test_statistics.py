@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from syntony.equations.statistics import (
     area_under_curve,
     bootstrap_interval,
-    difference_interval,
-    first_reach,
-    improvement_interval,
+    combined_interval,
     interquartile_mean,
-    mean_interval,
     optimality_gap,
-    pooled,
+    performance_profile,
+    pool_scores,
     probability_of_improvement,
-    share_above,
-    stratified_interval,
+    probability_of_improvement_interval,
+    steps_to_threshold,
+    stratified_bootstrap_interval,
+    welch_interval,
     wilson_interval,
 )
 
@@ -88,7 +88,7 @@ def test_interquartile_mean_is_the_trimmed_mean_of_scipy(scores: np.ndarray):
 def test_a_task_of_more_seeds_counts_no_more():
     """Twice {0} and {4, 8}: the middle two of 0, 0, 4, 8 are 0 and 4."""
     strata = [np.array([0.0]), np.array([8.0, 4.0])]
-    assert sorted(pooled(strata)) == [0.0, 0.0, 4.0, 8.0]
+    assert sorted(pool_scores(strata)) == [0.0, 0.0, 4.0, 8.0]
     assert interquartile_mean(strata) == 2.0
 
 
@@ -108,7 +108,7 @@ def test_stratified_interval_agrees_with_scipy():
         method="percentile",
         rng=6,
     ).confidence_interval
-    ours = stratified_interval(
+    ours = stratified_bootstrap_interval(
         strata, lambda drawn: (drawn[0].mean() + drawn[1].mean()) / 2, resamples=20_000
     )
     spread = math.hypot(1 / 30**0.5, 2 / 20**0.5) / 2
@@ -124,7 +124,7 @@ def test_interval_of_the_iqm_agrees_with_scipy():
         method="percentile",
         rng=1,
     ).confidence_interval
-    ours = stratified_interval([finals], interquartile_mean)
+    ours = stratified_bootstrap_interval([finals], interquartile_mean)
     # Quantiles of 2,000 draws are sure to about a twentieth of their spread.
     spread = (theirs.high - theirs.low) / 4
     np.testing.assert_allclose(ours, theirs, atol=4 * 0.07 * spread)
@@ -133,7 +133,7 @@ def test_interval_of_the_iqm_agrees_with_scipy():
 def test_strata_are_never_mixed():
     """Each task's scores are constant: so is every draw, however far they lie apart."""
     strata = [np.zeros(4), np.full(4, 100.0)]
-    assert stratified_interval(strata, interquartile_mean) == (50.0, 50.0)
+    assert stratified_bootstrap_interval(strata, interquartile_mean) == (50.0, 50.0)
 
 
 @given(SCORES, SCORES)
@@ -158,7 +158,7 @@ def test_improvement_interval_ends_where_the_score_does(
     probability: float, sizes: tuple[int, int]
 ):
     x, y = sizes
-    low, high = improvement_interval(probability, x, y)
+    low, high = probability_of_improvement_interval(probability, x, y)
     for theta in {low, high} - {0.0, 1.0}:
         pairs = 1 + ((x + y) / 2 - 1) * (
             (1 - theta) / (2 - theta) + theta / (1 + theta)
@@ -166,7 +166,7 @@ def test_improvement_interval_ends_where_the_score_does(
         error = math.sqrt(theta * (1 - theta) * pairs / (x * y))
         assert abs(probability - theta) == pytest.approx(1.959963985 * error, abs=1e-6)
     assert low <= probability <= high
-    mirrored = improvement_interval(1.0 - probability, x, y)
+    mirrored = probability_of_improvement_interval(1.0 - probability, x, y)
     assert mirrored == pytest.approx((1.0 - high, 1.0 - low), abs=1e-6)
 
 
@@ -176,7 +176,9 @@ def test_improvement_interval_holds_as_often_as_it_says(gap: float):
     rng, truth = np.random.default_rng(8), scipy.stats.norm.cdf(gap / 2**0.5)
     x, y = rng.normal(gap, size=(4000, 3, 1)), rng.normal(size=(4000, 1, 3))
     pairs_won = (x > y).sum((1, 2))
-    ends = np.array([improvement_interval(won / 9, 3, 3) for won in range(10)])
+    ends = np.array(
+        [probability_of_improvement_interval(won / 9, 3, 3) for won in range(10)]
+    )
     low, high = ends[pairs_won].T
     # Less 4 standard errors.
     assert np.mean((low <= truth) & (truth <= high)) > 0.90 - 4 * 0.0048
@@ -188,26 +190,26 @@ def test_difference_interval_is_welchs(sizes: tuple[int, int]):
     x, y = rng.normal(1.0, 3.0, sizes[0]), rng.normal(0.0, 0.5, sizes[1])
     test = scipy.stats.ttest_ind(x, y, equal_var=False)
     theirs = test.confidence_interval(confidence_level=0.9)
-    ours = difference_interval(x, y, level=0.9)
+    ours = welch_interval(x, y, level=0.9)
     assert ours == pytest.approx((theirs.low, theirs.high), rel=1e-9)
 
 
 def test_groups_that_do_not_vary_differ_for_sure():
-    assert difference_interval(np.full(3, 2.0), np.full(5, 0.5)) == (1.5, 1.5)
+    assert welch_interval(np.full(3, 2.0), np.full(5, 0.5)) == (1.5, 1.5)
 
 
 def test_interval_of_a_mean_of_estimates():
     """Two of ±3 and ±4 around 1 and 5: their sum is known to ±5, their mean to ±2.5."""
-    found = mean_interval([1.0, 5.0], [(-2.0, 4.0), (1.0, 9.0)])
+    found = combined_interval([1.0, 5.0], [(-2.0, 4.0), (1.0, 9.0)])
     assert found == pytest.approx((0.5, 5.5))
-    assert mean_interval([1.0], [(0.2, 1.1)]) == pytest.approx((0.2, 1.1))
+    assert combined_interval([1.0], [(0.2, 1.1)]) == pytest.approx((0.2, 1.1))
 
 
 @given(SCORES)
 def test_share_above_is_one_less_the_empirical_distribution(scores: np.ndarray):
     thresholds = np.array([-3.0, 0.0, 0.3, 1.0])
     theirs = scipy.stats.ecdf(scores).sf.evaluate(thresholds)
-    np.testing.assert_allclose(share_above(scores, thresholds), theirs)
+    np.testing.assert_allclose(performance_profile(scores, thresholds), theirs)
 
 
 def test_area_of_a_ramp_is_half_its_height():
@@ -218,7 +220,9 @@ def test_area_of_a_ramp_is_half_its_height():
 
 def test_first_reach_by_hand():
     steps, scores = np.array([0.0, 10.0, 20.0, 30.0]), np.array([0.0, 0.5, 0.2, 1.0])
-    assert first_reach(steps, scores, 0.25) == 5.0
-    assert first_reach(steps, scores, 0.75) == pytest.approx(20 + 10 * 0.55 / 0.8)
-    assert first_reach(steps, scores, -1.0) == 0.0
-    assert first_reach(steps, scores, 1.1) == math.inf
+    assert steps_to_threshold(steps, scores, 0.25) == 5.0
+    assert steps_to_threshold(steps, scores, 0.75) == pytest.approx(
+        20 + 10 * 0.55 / 0.8
+    )
+    assert steps_to_threshold(steps, scores, -1.0) == 0.0
+    assert steps_to_threshold(steps, scores, 1.1) == math.inf

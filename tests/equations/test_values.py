@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from syntony.equations import values
-from syntony.equations.densities import categorical_sample, masked_logits
+from syntony.equations.distributions import categorical_sample, masked_logits
 
 # Eighths: XLA takes numbers next to zero for zero.
 NUMBERS = st.integers(-800, 800).map(lambda n: n / 8)
@@ -20,7 +20,7 @@ def test_double_q_by_hand():
     fast = jnp.array([[3.0, 2.0, 1.0], [1.0, 9.0, 2.0]])
     slow = jnp.array([[5.0, 7.0, 9.0], [4.0, 8.0, 6.0]])
     available = jnp.array([[True, True, True], [True, False, True]])
-    np.testing.assert_allclose(values.double_q(fast, slow, available), [5.0, 6.0])
+    np.testing.assert_allclose(values.double_q_value(fast, slow, available), [5.0, 6.0])
 
 
 @given(
@@ -32,7 +32,7 @@ def test_double_q_as_numpy_has_it(fast, slow, available):
     available[:, 0] |= ~available.any(axis=1)
     best = np.where(available, fast, -np.inf).argmax(axis=1)
     want = slow[np.arange(7), best]
-    got = values.double_q(*map(jnp.asarray, (fast, slow, available)))
+    got = values.double_q_value(*map(jnp.asarray, (fast, slow, available)))
     np.testing.assert_allclose(got, want)
 
 
@@ -48,7 +48,9 @@ def test_targets_by_hand():
     ("steps", "want"), [(0, 1.0), (25_000, 0.525), (50_000, 0.05), (10**9, 0.05)]
 )
 def test_exploration_falls_in_a_line(steps, want):
-    got = values.epsilon(jnp.int32(steps), start=1.0, end=0.05, anneal=50_000)
+    got = values.linear_epsilon(
+        jnp.int32(steps), start=1.0, end=0.05, anneal_steps=50_000
+    )
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 

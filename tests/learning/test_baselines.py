@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float, Int
 
-from syntony.run.devices import compiler_options, hasty_compiler_options
-from syntony.systems.actor_critic import Backbone, unroll, values
-from syntony.systems.beliefs import Beliefs
-from syntony.systems.ids import SYSTEMS
-from syntony.systems.maa2c import Maa2c
-from syntony.systems.smpe import Novelty, Smpe
-from syntony.systems.value_mixing import Learning, ValueMixing
-from syntony.tasks.ids import task
+from syntony.systems.marl.actor_critic import ActorCriticConfig, critic_values, unroll
+from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.smpe import SMPE, ExplorationConfig
+from syntony.systems.marl.smpe_beliefs import BeliefConfig
+from syntony.systems.marl.value_decomposition import QLearningConfig, ValueDecomposition
+from syntony.systems.registry import SYSTEMS
+from syntony.tasks.registry import task
+from syntony.training.devices import compiler_options, fast_compile_options
 
 PROBES = ("bandit", "see", "remember", "delay")
 QUICK = [("maa2c", "see"), ("ippo", "remember"), ("vdn", "see")]
@@ -38,24 +38,29 @@ def learner(name: str, id: str) -> tuple[Any, int]:
     patient = id == "probe-coordinate"
     if name in ("smpe", ON_PPO):
         system, rounds = learner("ippo" if name == ON_PPO else "maa2c", id)
-        beliefs = Beliefs(latent=8, burst_every=200, minibatches=20)
-        novelty = Novelty(beta=0.01)
-        return Smpe(
-            task=system.task, backbone=system.backbone, beliefs=beliefs, novelty=novelty
+        beliefs = BeliefConfig(
+            latent_dim=8, belief_update_interval=200, belief_minibatches=20
+        )
+        novelty = ExplorationConfig(bonus_coef=0.01)
+        return SMPE(
+            task=system.task,
+            actor_critic=system.actor_critic,
+            beliefs=beliefs,
+            exploration=novelty,
         ), rounds
     kind: Any = SYSTEMS[name]
-    if issubclass(kind, ValueMixing):
-        learning = Learning(
+    if issubclass(kind, ValueDecomposition):
+        learning = QLearningConfig(
             hidden=32,
             # While words are random QMIX unlearns to listen; see below.
             epsilon_start=0.1 if (name, patient) == ("qmix", True) else 1.0,
-            epsilon_anneal=6_000 if patient else 2_000,
+            epsilon_anneal_steps=6_000 if patient else 2_000,
             learning_rate=1e-3 if patient else 3e-3,
-            replay=200,
-            slow_every=50,
+            buffer_size=200,
+            target_update_interval=50,
         )
-        return kind(task=task(id), learning=learning), 500 if patient else 200
-    backbone: Backbone = kind(task=task(id)).backbone
+        return kind(task=task(id), q_learning=learning), 500 if patient else 200
+    backbone: ActorCriticConfig = kind(task=task(id)).actor_critic
     plain = backbone.objective == "a2c"
     rate = 5e-3 if plain and not patient else 1e-3
     hasty = {"hidden": 32, "actor_lr": rate, "critic_lr": rate}
@@ -76,7 +81,7 @@ def trained(
         return state, jax.tree.map(jnp.mean, found)
 
     # Tiny networks learn faster than they compile.
-    options = hasty_compiler_options() if hasty else compiler_options()
+    options = fast_compile_options() if hasty else compiler_options()
     return jax.jit(live, compiler_options=options)()
 
 
@@ -84,7 +89,7 @@ def trained(
 def test_it_does_what_the_probe_asks(name: str, probe: str):
     system, rounds = learner(name, f"probe-{probe}")
     _, scores = trained(system, rounds)
-    assert scores["eval/return_mean_greedy"] > 0.97 * system.task.best_return
+    assert scores["eval/return_mean_greedy"] > 0.97 * system.task.optimal_return
 
 
 SPEAKERS = ["smpe", ON_PPO, "ia2c", "ippo", "mappo", "vdn", "qmix"]
@@ -99,7 +104,7 @@ def eight_teams(system: Any, rounds: int) -> tuple[Any, Float[Array, " 8"]]:
         found = system.evaluate(state, jax.random.key(1), 100)
         return state, found["eval/return_mean_greedy"].mean()
 
-    teams = jax.jit(jax.vmap(live), compiler_options=hasty_compiler_options())
+    teams = jax.jit(jax.vmap(live), compiler_options=fast_compile_options())
     # It takes a key that all seeds of a vmap share for one that is used twice.
     with jax.debug_key_reuse(False):
         return teams(jnp.arange(8))
@@ -121,9 +126,9 @@ def test_teams_agree_on_a_word(name: str):
 def test_random_words_teach_qmix_not_to_listen():
     """It fits one cue exactly, and takes the listener's weight away under the other."""
     system, rounds = learner("qmix", "probe-coordinate")
-    learning = dataclasses.replace(system.learning, epsilon_start=1.0)
+    learning = dataclasses.replace(system.q_learning, epsilon_start=1.0)
     states, returns = eight_teams(
-        dataclasses.replace(system, learning=learning), rounds
+        dataclasses.replace(system, q_learning=learning), rounds
     )
     assert np.all(returns < 0.6)
 
@@ -151,25 +156,25 @@ def test_random_words_teach_qmix_not_to_listen():
 
 def test_a_critic_knows_that_a_time_limit_is_no_end():
     """One a step for ever is worth 1 / (1 − γ) = 10; ten of them would be worth 6.5."""
-    backbone = Backbone(
-        hidden=16, gamma=0.9, polyak=0.2, critic_lr=5e-3, standardise_rewards=False
+    backbone = ActorCriticConfig(
+        hidden=16, gamma=0.9, target_tau=0.2, critic_lr=5e-3, normalize_rewards=False
     )
-    system = Maa2c(task=task("probe-horizon"), backbone=backbone)
+    system = MAA2C(task=task("probe-horizon"), actor_critic=backbone)
     state, _ = trained(system, 200)
-    found = values(backbone, state.judge.critic, jnp.ones((1, 1, 1, 2)), 2)
+    found = critic_values(backbone, state.judge.critic, jnp.ones((1, 1, 1, 2)), 2)
     np.testing.assert_allclose(found, 10.0, rtol=0.03)
 
 
 @pytest.mark.slow
 def test_mixed_values_know_that_a_time_limit_is_no_end():
-    learning = Learning(
+    learning = QLearningConfig(
         hidden=16,
         gamma=0.9,
-        slow="soft",
-        polyak=0.05,
+        target_update="soft",
+        target_tau=0.05,
         learning_rate=3e-3,
-        replay=40,
-        standardise_rewards=False,
+        buffer_size=40,
+        normalize_rewards=False,
     )
     kind: Any = SYSTEMS["vdn"]
     system = kind(task=task("probe-horizon"), learning=learning)
@@ -198,14 +203,14 @@ def test_it_learns_to_meet_at_the_food(name: str):
     """Measured as papers do: on-policy teams draw their actions, the others do not."""
     kind: Any = SYSTEMS[name.partition(",")[0]]
     system = kind(task=task("Foraging-5x5-2p-1f-coop?time_limit=25"))
-    if issubclass(kind, ValueMixing):
-        learning = Learning(hidden=32, replay=2_000, learning_rate=1e-3)
-        system = dataclasses.replace(system, learning=learning)
+    if issubclass(kind, ValueDecomposition):
+        learning = QLearningConfig(hidden=32, buffer_size=2_000, learning_rate=1e-3)
+        system = dataclasses.replace(system, q_learning=learning)
     else:
         hasty: Any = {"hidden": 32, "actor_lr": 1e-3, "critic_lr": 1e-3}
         hasty |= {"objective": "ppo"} if name == ON_PPO else {}
-        backbone = dataclasses.replace(system.backbone, **hasty)
-        system = dataclasses.replace(system, backbone=backbone)
+        backbone = dataclasses.replace(system.actor_critic, **hasty)
+        system = dataclasses.replace(system, actor_critic=backbone)
     rounds, wanted = MEETING[name]
     assert trained(system, 0)[1]["eval/return_mean"] < 0.5
     assert trained(system, rounds, hasty=False)[1]["eval/return_mean"] > wanted

@@ -9,31 +9,33 @@ from syntony.networks.agents import (
     Encoder,
     Filter,
     agent_ids,
-    each,
-    team,
-    teammates,
+    apply_per_agent,
+    init_per_agent,
+    other_agents_obs,
 )
 
 
 def test_each_applies_every_agents_own_network(key):
-    encoders = team(lambda k: Encoder(4, 6, key=k), 3, jax.random.key(1))
+    encoders = init_per_agent(lambda k: Encoder(4, 6, key=k), 3, jax.random.key(1))
     obs = jax.random.normal(key, (5, 2, 3, 4))
-    mean, log_var = each(encoders, obs)
+    mean, log_var = apply_per_agent(encoders, obs)
     for i in range(3):
         alone = jax.tree.map(lambda p, i=i: p[i], encoders)
         want_mean, want_log_var = alone(obs[:, :, i])
         np.testing.assert_allclose(mean[:, :, i], want_mean, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(log_var[:, :, i], want_log_var, rtol=1e-5, atol=1e-6)
-    assert not np.allclose(mean[:, :, 0], each(encoders, obs[:, :, ::-1])[0][:, :, 0])
+    assert not np.allclose(
+        mean[:, :, 0], apply_per_agent(encoders, obs[:, :, ::-1])[0][:, :, 0]
+    )
 
 
 def test_unrolled_actor_is_the_actor_step_by_step(key):
-    actors = team(lambda k: Actor(4 + 2, 8, 5, key=k), 2, jax.random.key(1))
+    actors = init_per_agent(lambda k: Actor(4 + 2, 8, 5, key=k), 2, jax.random.key(1))
     x, ids = jax.random.normal(key, (6, 3, 2, 4)), agent_ids(2)
-    unrolled = each(actors, x, ids, apply=Actor.unroll)
+    unrolled = apply_per_agent(actors, x, ids, apply_fn=Actor.unroll)
     h = jnp.zeros((3, 2, 8))
     for t in range(6):
-        logits, h = each(actors, x[t], ids, h)
+        logits, h = apply_per_agent(actors, x[t], ids, h)
         np.testing.assert_allclose(unrolled[t], logits, rtol=1e-4, atol=1e-5)
 
 
@@ -50,7 +52,7 @@ def test_filter_weights_lie_between_zero_and_one(key):
 def test_teammates_leave_out_oneself_in_index_order():
     obs = jnp.array([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
     want = [[[3, 4, 5, 6], [1, 2, 5, 6], [1, 2, 3, 4]]]
-    np.testing.assert_array_equal(teammates(obs), want)
+    np.testing.assert_array_equal(other_agents_obs(obs), want)
 
 
 def test_agent_ids_are_one_hot():

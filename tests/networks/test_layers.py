@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from syntony.networks.layers import Gru, Linear, Mlp
+from syntony.networks.layers import GRU, MLP, Linear
 
 
 def sigmoid(x):
@@ -16,8 +16,8 @@ def gru_by_hand(gru, x, h):
     """torch.nn.GRUCell's documented equations, gate by gate."""
     size = h.shape[-1]
     gate = [slice(k * size, (k + 1) * size) for k in range(3)]
-    w, b = np.asarray(gru.input.weight), np.asarray(gru.input.bias)
-    v, c = np.asarray(gru.hidden.weight), np.asarray(gru.hidden.bias)
+    w, b = np.asarray(gru.linear_ih.weight), np.asarray(gru.linear_ih.bias)
+    v, c = np.asarray(gru.linear_hh.weight), np.asarray(gru.linear_hh.bias)
     r, u = (
         sigmoid(x @ w[:, g] + b[g] + h @ v[:, g] + c[g]) for g in (gate[0], gate[1])
     )
@@ -28,7 +28,7 @@ def gru_by_hand(gru, x, h):
 
 @pytest.fixture
 def gru():
-    return Gru(3, 5, key=jax.random.key(1))
+    return GRU(3, 5, key=jax.random.key(1))
 
 
 def test_one_step_and_the_unrolled_scan(gru, key):
@@ -68,13 +68,13 @@ def test_initial_weights_are_pytorchs(key):
     for p in jax.tree.leaves(linear):
         assert np.abs(p).max() <= 0.1
     assert np.asarray(linear.weight).std() == pytest.approx(0.1 / 3**0.5, rel=0.05)
-    gru = Gru(4, 64, key=gru_key)
+    gru = GRU(4, 64, key=gru_key)
     for p in jax.tree.leaves(gru):
         assert 0.9 / 8 < np.abs(p).max() <= 1 / 8
 
 
 def test_mlp_is_linear_maps_with_rectifiers_between(key):
-    mlp = Mlp(3, 4, 2, key=key)
+    mlp = MLP(3, 4, 2, key=key)
     x = np.array([1.0, -2.0, 0.5], np.float32)
     hidden = np.maximum(x @ mlp.layers[0].weight + mlp.layers[0].bias, 0)
     want = hidden @ mlp.layers[1].weight + mlp.layers[1].bias
@@ -84,7 +84,7 @@ def test_mlp_is_linear_maps_with_rectifiers_between(key):
 def test_parts_are_mapped_as_if_they_lay_side_by_side(key):
     state, ids = jax.random.normal(key, (7, 1, 5)), np.eye(3, dtype=np.float32)
     whole = [np.concatenate([s, i]) for s in np.asarray(state[:, 0]) for i in ids]
-    mlp = Mlp(5 + 3, 6, 2, key=jax.random.key(1))
+    mlp = MLP(5 + 3, 6, 2, key=jax.random.key(1))
     got = mlp(state, jnp.asarray(ids))
     want = mlp(jnp.asarray(whole)).reshape(7, 3, 2)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)

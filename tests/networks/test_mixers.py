@@ -6,19 +6,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syntony.networks.mixers import Additive, Monotonic
+from syntony.networks.mixers import QMIXMixer, VDNMixer
 
 AGENTS, STATE = 3, 5
 
 
-def monotonic(seed: int = 0) -> Monotonic:
-    return Monotonic(AGENTS, STATE, 8, 16, key=jax.random.key(seed))
+def monotonic(seed: int = 0) -> QMIXMixer:
+    return QMIXMixer(AGENTS, STATE, 8, 16, key=jax.random.key(seed))
 
 
 def test_the_additive_mixer_is_the_sum_whatever_the_state():
     values = jnp.array([[1.0, -2.0, 4.0], [0.5, 0.0, 0.25]])
     for state in (jnp.zeros((2, STATE)), jnp.full((2, STATE), 9.0)):
-        np.testing.assert_allclose(Additive()(values, state), [3.0, 0.75])
+        np.testing.assert_allclose(VDNMixer()(values, state), [3.0, 0.75])
 
 
 @given(st.integers(0, 2**31 - 1), st.floats(0.1, 30.0))
@@ -35,7 +35,7 @@ def test_no_value_ever_counts_against_the_team(seed, scale):
 def drawn_slopes(seed, scale):
     """Returns dQ_tot / dQ of a drawn mixer at drawn values and states."""
     keys = jax.random.split(jax.random.key(seed), 3)
-    mixer = Monotonic(AGENTS, STATE, 8, 16, key=keys[0])
+    mixer = QMIXMixer(AGENTS, STATE, 8, 16, key=keys[0])
     values = scale * jax.random.normal(keys[1], (64, AGENTS))
     state = scale * jax.random.normal(keys[2], (64, STATE))
     return jax.grad(lambda values: jnp.sum(mixer(values, state)))(values)
@@ -54,10 +54,10 @@ def test_the_monotonic_mixer_as_numpy_has_it():
         return linear(mlp.layers[1], np.maximum(linear(mlp.layers[0], x), 0.0))
 
     for q, s, got in zip(*map(np.asarray, (values, state, total)), strict=True):
-        first = np.abs(two(mixer.first, s)).reshape(AGENTS, 8)
-        hidden = q @ first + linear(mixer.first_bias, s)
+        first = np.abs(two(mixer.hyper_w1, s)).reshape(AGENTS, 8)
+        hidden = q @ first + linear(mixer.hyper_b1, s)
         hidden = np.where(hidden > 0, hidden, np.exp(hidden) - 1)
-        want = hidden @ np.abs(two(mixer.second, s)) + two(mixer.value, s)[0]
+        want = hidden @ np.abs(two(mixer.hyper_w2, s)) + two(mixer.hyper_v, s)[0]
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
-from syntony.equations.signal import from_pairs, to_pairs
+from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.networks.modems import (
-    FadingReceiver,
+    EqualizingReceiver,
     GaussianReceiver,
     Receiver,
     Transmitter,
@@ -41,7 +41,7 @@ def test_sizes_are_those_of_the_paper(key):
     assert parameters(transmitter) == 256 * 256 + 256 + 256 * 8 + 8
     receiver = Receiver(4, 256, 256, key=jax.random.key(1))
     assert parameters(receiver) == 8 * 256 + 256 + 256 * 256 + 256
-    fading = FadingReceiver(4, 256, 256, estimator=20, key=jax.random.key(1))
+    fading = EqualizingReceiver(4, 256, 256, estimator_dim=20, key=jax.random.key(1))
     assert parameters(fading) - parameters(receiver) == 8 * 20 + 20 + 20 * 2 + 2
 
 
@@ -64,7 +64,7 @@ def test_gaussian_receiver_is_bayes_rule(key):
     """p(m | y) of equally likely CN(c_m, v I): SciPy's densities, normalised."""
     centre, y, variance = draws(5, 3, 2), draws(6, 3, 2, seed=1), 0.1
     receiver = eqx.tree_at(
-        lambda r: (r.centre, r.log_variance),
+        lambda r: (r.centroids, r.log_var),
         GaussianReceiver(3, 5, key=key),
         (jnp.array(centre), jnp.log(variance)),
     )
@@ -75,35 +75,40 @@ def test_gaussian_receiver_is_bayes_rule(key):
 
 
 def test_fading_receiver_divides_by_its_estimate(key):
-    receiver, y = FadingReceiver(3, 7, 5, estimator=4, key=key), draws(6, 3, 2)
-    features = np.tanh(dense(receiver.features, y.reshape(6, -1)))
-    fading = from_pairs(dense(receiver.gain, features))
-    equalised = to_pairs(from_pairs(y) / fading[:, None])
+    receiver, y = EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key), draws(6, 3, 2)
+    features = np.tanh(dense(receiver.estimator_hidden, y.reshape(6, -1)))
+    fading = pairs_to_complex(dense(receiver.estimator_out, features))
+    equalised = complex_to_pairs(pairs_to_complex(y) / fading[:, None])
     want = plain_logits(receiver.receiver, equalised)
     np.testing.assert_allclose(receiver(jnp.array(y)), want, rtol=2e-3, atol=1e-4)
 
 
 def test_a_perfect_estimate_takes_the_fading_away(key):
     """Where ĥ = h, what is decided does not depend on h: its phase and size cancel."""
-    receiver = FadingReceiver(3, 7, 5, estimator=4, key=key)
-    x, fading = from_pairs(draws(1, 3, 2)), from_pairs(draws(6, 1, 2, seed=1))
+    receiver = EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key)
+    x, fading = (
+        pairs_to_complex(draws(1, 3, 2)),
+        pairs_to_complex(draws(6, 1, 2, seed=1)),
+    )
 
     def told(h):
         """The receiver, with an estimator that says h whatever it hears."""
-        silent = jnp.zeros_like(receiver.gain.weight)
-        pair = jnp.array(to_pairs(h).reshape(2))
+        silent = jnp.zeros_like(receiver.estimator_out.weight)
+        pair = jnp.array(complex_to_pairs(h).reshape(2))
         return eqx.tree_at(
-            lambda r: (r.gain.weight, r.gain.bias), receiver, (silent, pair)
+            lambda r: (r.estimator_out.weight, r.estimator_out.bias),
+            receiver,
+            (silent, pair),
         )
 
-    want = receiver.receiver(jnp.array(to_pairs(x)))[0]
+    want = receiver.receiver(jnp.array(complex_to_pairs(x)))[0]
     for h in fading:
-        got = told(h[None])(jnp.array(to_pairs(h * x)))[0]
+        got = told(h[None])(jnp.array(complex_to_pairs(h * x)))[0]
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_are_finite_and_reach_every_weight(key):
-    receiver = FadingReceiver(3, 7, 5, estimator=4, key=key)
+    receiver = EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key)
     y = jnp.array(draws(64, 3, 2))
     grads = jax.jit(jax.grad(lambda r: jnp.mean(r(y) ** 2)))(receiver)
     for leaf in jax.tree.leaves(grads):

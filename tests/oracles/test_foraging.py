@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from syntony.tasks.foraging import LOAD, NONE, Foraging, ForagingState
-from syntony.tasks.task import Step
+from syntony.tasks.foraging.rules import LOAD, NONE, Foraging, ForagingState
+from syntony.tasks.task import TimeStep
 
 pytestmark = pytest.mark.oracle
 environment = pytest.importorskip("lbforaging.foraging.environment")
@@ -154,7 +154,7 @@ class Comparison:
         return (wander, gather, spread)[copy % 3](self.envs[copy], self.rng)
 
     def compare(
-        self, env: Original, action: list[int], state: ForagingState, step: Step
+        self, env: Original, action: list[int], state: ForagingState, step: TimeStep
     ) -> ForagingState:
         before, valid = board(env), valid_actions(env)
         obs, reward, done, *_ = env.step(action)
@@ -300,7 +300,7 @@ def features(state: ForagingState, rng: np.random.Generator) -> dict[str, tuple]
         "foods' offset": tuple(np.sort(np.abs(food[first] - food[second]))),
         "from agent to food": tuple(np.abs(food[first] - place[0])),
         "a food's level": (sum(sorted(state.level)[:3]), state.food_level[first]),
-        "worth": (int(state.spawned),),
+        "worth": (int(state.total_food_level),),
     }
 
 

@@ -13,12 +13,12 @@ import jax
 import numpy as np
 import pytest
 
-from syntony.run.train import train
-from syntony.systems.actor_critic import Backbone
-from syntony.systems.maa2c import Maa2c
-from syntony.tasks.host_gymnasium import Gymnasium
-from syntony.tasks.host_pettingzoo import PettingZoo
-from syntony.tasks.ids import task
+from syntony.systems.marl.actor_critic import ActorCriticConfig
+from syntony.systems.marl.maa2c import MAA2C
+from syntony.tasks.external.gymnasium import GymnasiumEnv
+from syntony.tasks.external.pettingzoo import PettingZooEnv
+from syntony.tasks.registry import task
+from syntony.training.loop import train
 
 pytestmark = pytest.mark.oracle
 SPREAD = "pettingzoo:mpe2.simple_spread_v3"
@@ -32,7 +32,7 @@ SHAPES = {
     WAREHOUSE: (2, 5, 71, 500),
 }
 """Agents, actions, numbers in an observation, steps: as the packages document them."""
-SMALL = Backbone(environments=2, hidden=8)
+SMALL = ActorCriticConfig(num_envs=2, hidden=8)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def _packages() -> None:
 @pytest.mark.parametrize("id", SHAPES)
 def test_shapes(id: str):
     host = task(id)
-    expected = host.agents, host.actions, host.obs_size, host.time_limit
+    expected = host.num_agents, host.num_actions, host.obs_dim, host.time_limit
     assert expected == SHAPES[id]
 
 
@@ -54,7 +54,7 @@ def test_shapes(id: str):
 )
 def test_parameters_reach_the_environment(id: str, players: int, size: int):
     host = task(id)
-    assert (host.agents, host.obs_size) == (players, size)
+    assert (host.num_agents, host.obs_dim) == (players, size)
 
 
 @pytest.fixture
@@ -67,20 +67,22 @@ def lived(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, list[int]
         monkeypatch.setattr(
             kind, "reset", lambda self, seed: seeds.append(seed) or reset(self, seed)
         )
-        team = Maa2c(task=task(id), backbone=SMALL)
+        team = MAA2C(task=task(id), actor_critic=SMALL)
         init_key, live_key = jax.random.split(key)
-        return jax.device_get(team.live(team.init(init_key), live_key, 2)), seeds
+        return jax.device_get(
+            team.collect_episodes(team.init(init_key), live_key, 2)
+        ), seeds
 
     return live
 
 
 @pytest.mark.parametrize("id", [FORAGING, f"{WAREHOUSE}?time_limit=60"])
 def test_tuples_against_the_environment_itself(id: str, key, lived):
-    episodes, seeds = lived(Gymnasium, id, key)
+    episodes, seeds = lived(GymnasiumEnv, id, key)
     env = gymnasium.make(id.removeprefix("gymnasium:").partition("?")[0]).unwrapped
     for e, seed in enumerate(seeds):
         obs, _ = env.reset(seed=seed)
-        for t in range(int(episodes.mask[:, e].sum())):
+        for t in range(int(episodes.valid[:, e].sum())):
             np.testing.assert_array_equal(episodes.obs[t, e], np.stack(obs))
             obs, rewards, *_ = env.step(episodes.action[t, e].tolist())
             np.testing.assert_array_equal(
@@ -92,7 +94,7 @@ def test_tuples_against_the_environment_itself(id: str, key, lived):
 
 @pytest.mark.parametrize("id", [SPREAD, SPEAKER])
 def test_dictionaries_against_the_environment_itself(id: str, key, lived):
-    episodes, seeds = lived(PettingZoo, id, key)
+    episodes, seeds = lived(PettingZooEnv, id, key)
     env = importlib.import_module(id.removeprefix("pettingzoo:")).parallel_env()
     names = env.possible_agents
     for e, seed in enumerate(seeds):
@@ -133,7 +135,7 @@ def assert_padded(obs: np.ndarray, expected: list[np.ndarray]) -> None:
 def test_a_team_trains_in_it(id: str, tmp_path: Path):
     options: dict[str, Any] = {"eval_every": 75, "eval_episodes": 2, "quiet": True}
     run = train(
-        Maa2c(task=task(id), backbone=SMALL), steps=150, out=tmp_path, **options
+        MAA2C(task=task(id), actor_critic=SMALL), steps=150, out=tmp_path, **options
     )
     assert run.steps[0] >= 150
     assert all(np.isfinite(value) for value in run.metrics()[-1].values())
@@ -148,8 +150,8 @@ Scores = dict[str, np.ndarray]
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scores]:
     """Returns what a half-trained team of ours earns, in each task."""
-    backbone = Backbone(hidden=32, n_step=10, actor_lr=2e-3, critic_lr=2e-3)
-    team = Maa2c(task=task(OURS), backbone=backbone)
+    backbone = ActorCriticConfig(hidden=32, n_step=10, actor_lr=2e-3, critic_lr=2e-3)
+    team = MAA2C(task=task(OURS), actor_critic=backbone)
     options: dict[str, Any] = {"eval_every": 75_000, "quiet": True}
     run = train(team, steps=75_000, out=tmp_path_factory.mktemp("run"), **options)
     return {
@@ -176,8 +178,9 @@ def test_a_team_of_ours_earns_the_same_in_the_original(scores: dict[str, Scores]
 def test_a_team_of_our_warehouse_delivers_as_much_in_the_original(tmp_path: Path):
     """On a floor so small that it learns in seconds to deliver a dozen shelves."""
     floor = "column_height=1&request_queue_size=3"
-    team = Maa2c(
-        task=task(f"rware-tiny-2ag?{floor}"), backbone=Backbone(hidden=32, n_step=10)
+    team = MAA2C(
+        task=task(f"rware-tiny-2ag?{floor}"),
+        actor_critic=ActorCriticConfig(hidden=32, n_step=10),
     )
     options: dict[str, Any] = {"eval_every": 2_000_000, "quiet": True}
     run = train(team, steps=2_000_000, out=tmp_path, **options)

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from syntony.tasks.particles import Body
-from syntony.tasks.speaker import SpeakerListener, SpeakerState
+from syntony.tasks.particles.physics import ParticleState
+from syntony.tasks.particles.speaker_listener import SpeakerListener, SpeakerState
 
 pytestmark = pytest.mark.oracle
 mpe2 = pytest.importorskip("mpe2.simple_speaker_listener_v4")
@@ -32,10 +32,10 @@ def state(env: Original) -> SpeakerState:
         return np.array(parts, np.float32)
 
     return SpeakerState(
-        body=Body(read(listener.state.p_pos), read(listener.state.p_vel)),
-        landmark=read(*(mark.state.p_pos for mark in landmarks)),
+        listener=ParticleState(read(listener.state.p_pos), read(listener.state.p_vel)),
+        landmark_position=read(*(mark.state.p_pos for mark in landmarks)),
         goal=np.int32(landmarks.index(speaker.goal_b)),  # pyright: ignore
-        word=read(speaker.state.c)[0],
+        message=read(speaker.state.c)[0],
         time=np.int32(env.steps),  # pyright: ignore
     )
 
@@ -90,10 +90,10 @@ def difference(
     reward = np.array([env.rewards[name] for name in env.agents])
     true = state(env)
     pairs = {
-        "position": (after.body.position, true.body.position),
-        "velocity": (after.body.velocity, true.body.velocity),
+        "position": (after.listener.position, true.listener.position),
+        "velocity": (after.listener.velocity, true.listener.velocity),
         "goal": (after.goal, true.goal),
-        "word": (after.word, true.word),
+        "word": (after.message, true.message),
         "observation": (step.obs, obs),
         # In the original both are given the sum over both.
         "reward": (step.reward, np.full(2, reward.sum()) if paper else reward),

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from syntony.tasks.particles import Body
-from syntony.tasks.spread import SimpleSpread, SpreadState
-from syntony.tasks.task import Step
+from syntony.tasks.particles.physics import ParticleState
+from syntony.tasks.particles.spread import SimpleSpread, SpreadState
+from syntony.tasks.task import TimeStep
 
 pytestmark = pytest.mark.oracle
 mpe2 = pytest.importorskip("mpe2.simple_spread_v3")
@@ -88,7 +88,7 @@ class Pair:
         return np.array([heading(way) for way in ways], np.int32)
 
     def compare(
-        self, env: Original, action: np.ndarray, after: SpreadState, step: Step
+        self, env: Original, action: np.ndarray, after: SpreadState, step: TimeStep
     ) -> None:
         world = env.world
         for choice in action:
@@ -101,7 +101,7 @@ class Pair:
             "reward": papers(reward) if self.paper else reward,
             "end": all(env.truncations.values()),
         }
-        mine = (*after.body, step.obs, step.reward, step.truncated)
+        mine = (*after.agents, step.obs, step.reward, step.truncated)
         for (part, true), found in zip(theirs.items(), mine, strict=True):
             assert np.shape(true) == np.shape(found)
             error = np.abs(np.subtract(true, found, dtype=float))
@@ -149,14 +149,14 @@ def state(env: Original) -> SpreadState:
 
     agents, landmarks = env.world.agents, env.world.landmarks
     return SpreadState(
-        body=Body(read(agents, "p_pos"), read(agents, "p_vel")),
-        landmark=read(landmarks, "p_pos"),
+        agents=ParticleState(read(agents, "p_pos"), read(agents, "p_vel")),
+        landmark_position=read(landmarks, "p_pos"),
         time=np.int32(env.steps),  # pyright: ignore
     )
 
 
 def events(env: Original) -> set[str]:
-    position, velocity = state(env).body
+    position, velocity = state(env).agents
     apart = np.linalg.norm(position[:, None] - position, axis=-1)
     hits = (apart < 0.3).sum(0) - 1
     truths = {
@@ -208,7 +208,7 @@ def test_any_local_ratio_of_mpe2s_can_be_set():
         collision_cost=0.1,
         self_collision=False,
         shared_reward=False,
-        position_first=True,
+        explicit_euler=True,
     )
     assert max(Pair(task, local_ratio=0.1).run(25).differ.values()) < ACCURACY
 

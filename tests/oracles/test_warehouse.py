@@ -17,8 +17,14 @@ import jax
 import numpy as np
 import pytest
 
-from syntony.tasks.task import Step
-from syntony.tasks.warehouse import AHEAD, FORWARD, TOGGLE, Warehouse, WarehouseState
+from syntony.tasks.task import TimeStep
+from syntony.tasks.warehouse.rules import (
+    FORWARD,
+    HEADING_OFFSETS,
+    TOGGLE_LOAD,
+    Warehouse,
+    WarehouseState,
+)
 
 pytestmark = pytest.mark.oracle
 environment = pytest.importorskip("rware.warehouse")
@@ -74,13 +80,13 @@ def original(task: Warehouse) -> Original:
         shelf_columns=task.shelf_columns,
         column_height=task.column_height,
         shelf_rows=task.shelf_rows,
-        n_agents=task.agents,
+        n_agents=task.num_agents,
         msg_bits=0,
         sensor_range=task.sensor_range,
-        request_queue_size=task.requests,
-        max_inactivity_steps=task.max_inactivity or None,
+        request_queue_size=task.num_requests,
+        max_inactivity_steps=task.max_inactivity_steps or None,
         max_steps=task.time_limit,
-        reward_type=kinds.get(task.reward, rewards.TWO_STAGE),
+        reward_type=kinds.get(task.reward_type, rewards.TWO_STAGE),
     )
 
 
@@ -169,7 +175,7 @@ class Comparison:
     def run(self, steps: int) -> "Comparison":
         step = jax.jit(jax.vmap(self.task.step))
         keys = jax.random.split(jax.random.key(0), (steps, COPIES))
-        shape = (steps, COPIES, self.task.agents)
+        shape = (steps, COPIES, self.task.num_agents)
         states = [board(env) for env in self.envs]
         for time, actions in enumerate(self.rng.choice(5, shape, p=ACTIONS)):
             for copy, env in enumerate(self.envs):
@@ -190,24 +196,25 @@ class Comparison:
         before: WarehouseState,
         action: np.ndarray,
         state: WarehouseState,
-        step: Step,
+        step: TimeStep,
     ) -> WarehouseState:
         asked = set(env.request_queue)
         with mock.patch.object(environment, "nx", self.graphs):
             obs, reward, done, *_ = env.step(action)
         after, chance = board(env), asked != set(env.request_queue)
         self.happened.update(events(env, before, action, after, np.array(reward)))
-        chance = chance and self.task.requests + 1 < len(env.shelfs)
+        chance = chance and self.task.num_requests + 1 < len(env.shelfs)
         # What the first goal asks for may stand on the second, and is then delivered.
-        lucky = chance and sum(at_goals(env, after) & (after.load > 0)) > 1
+        lucky = chance and sum(at_goals(env, after) & (after.carried_shelf > 0)) > 1
         same = {
             "position": np.array_equal(state.position, after.position),
             "heading": np.array_equal(state.heading, after.heading),
-            "load": np.array_equal(state.load > 0, after.load > 0),
-            "standing": np.array_equal(state.standing > 0, after.standing > 0),
+            "load": np.array_equal(state.carried_shelf > 0, after.carried_shelf > 0),
+            "standing": np.array_equal(state.shelf_grid > 0, after.shelf_grid > 0),
             "requests": chance or np.array_equal(self.asked(state), self.asked(after)),
-            "owed": lucky or np.array_equal(state.owed, after.owed),
-            "clocks": (state.time, state.idle) == (after.time, after.idle),
+            "owed": lucky or np.array_equal(state.pending_reward, after.pending_reward),
+            "clocks": (state.time, state.steps_without_delivery)
+            == (after.time, after.steps_without_delivery),
             "reward": lucky or np.array_equal(step.reward, reward),
             "observation": np.array_equal(
                 features(step.obs, chance), features(np.stack(obs), chance)
@@ -223,9 +230,9 @@ class Comparison:
 
     def asked(self, state: WarehouseState) -> np.ndarray:
         """Returns on which cells there are shelves that are asked for."""
-        label = np.array(state.standing)
-        label[tuple(state.position.T)] += np.array(state.load)
-        return (label > 0) & (label <= self.task.requests)
+        label = np.array(state.shelf_grid)
+        label[tuple(state.position.T)] += np.array(state.carried_shelf)
+        return (label > 0) & (label <= self.task.num_requests)
 
 
 def features(obs: Any, chance: bool) -> np.ndarray:
@@ -245,12 +252,16 @@ def events(
     reward: np.ndarray,
 ) -> set[str]:
     """Names what the original did in the step behind it."""
-    walks, toggles = action == FORWARD, action == TOGGLE
-    wanted = before.position + walks[:, None] * np.array(AHEAD)[before.heading]
+    walks, toggles = action == FORWARD, action == TOGGLE_LOAD
+    wanted = (
+        before.position + walks[:, None] * np.array(HEADING_OFFSETS)[before.heading]
+    )
     inside = np.clip(wanted, 0, np.array(env.grid_size) - 1)
     wall = (wanted != inside).any(-1)
     moved = (after.position != before.position).any(-1)
-    shelf = (before.load > 0) & ~wall & (before.standing[tuple(inside.T)] > 0)
+    shelf = (
+        (before.carried_shelf > 0) & ~wall & (before.shelf_grid[tuple(inside.T)] > 0)
+    )
     collided = walks & ~wall & ~shelf & ~moved
     at_goal = at_goals(env, after)
     target = np.where(shelf[:, None], before.position, inside)
@@ -264,13 +275,16 @@ def events(
                 "walked": moved.any(),
                 "wall": wall.any(),
                 "shelf in the way": shelf.any(),
-                "under a shelf": (moved & (after.standing[tuple(inside.T)] > 0)).any(),
+                "under a shelf": (
+                    moved & (after.shelf_grid[tuple(inside.T)] > 0)
+                ).any(),
                 "collision": collided.any(),
-                "delivered": not after.idle,
-                "two delivered": np.sum(reward * at_goal >= 0.5) > 1 and not after.idle,
+                "delivered": not after.steps_without_delivery,
+                "two delivered": np.sum(reward * at_goal >= 0.5) > 1
+                and not after.steps_without_delivery,
                 "paid for putting back": (toggles & (reward == 0.5)).any(),
                 "unasked at a goal": (
-                    at_goal & (after.load > env.request_queue_size)
+                    at_goal & (after.carried_shelf > env.request_queue_size)
                 ).any(),
             }
         )
@@ -281,14 +295,14 @@ def lifting(
     env: Original, before: WarehouseState, toggles: np.ndarray, after: WarehouseState
 ) -> set[str]:
     """Names what the original did of those who lift and put down."""
-    loaded = before.load > 0
+    loaded = before.carried_shelf > 0
     highway = env.highways[tuple(after.position.T)] > 0
-    standing = before.standing[tuple(before.position.T)] > 0
+    standing = before.shelf_grid[tuple(before.position.T)] > 0
     return named(
         {
-            "lifted": (~loaded & (after.load > 0)).any(),
+            "lifted": (~loaded & (after.carried_shelf > 0)).any(),
             "lifted nothing": (toggles & ~loaded & ~standing).any(),
-            "put down": (toggles & loaded & (after.load == 0)).any(),
+            "put down": (toggles & loaded & (after.carried_shelf == 0)).any(),
             "not put down on a highway": (toggles & loaded & highway).any(),
         }
     )
@@ -336,7 +350,7 @@ def named(truths: dict[str, Any]) -> set[str]:
 def compared(id: str) -> Comparison:
     task = Warehouse.parse(id)
     # A part of three agents' graph is never less than half of it.
-    return Comparison(task, task, nx if task.agents < 4 else ORDERED).run(IDS[id])
+    return Comparison(task, task, nx if task.num_agents < 4 else ORDERED).run(IDS[id])
 
 
 QUICK = "rware-tiny-2ag-hard?time_limit=100"

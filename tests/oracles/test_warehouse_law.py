@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from syntony.tasks.warehouse import NONE, Warehouse, WarehouseState
+from syntony.tasks.warehouse.rules import NOOP, Warehouse, WarehouseState
 
 pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 environment = pytest.importorskip("rware.warehouse")
@@ -47,7 +47,7 @@ def ours(id: str) -> list[Floor]:
     task = Warehouse.parse(id)
     keys = jax.random.split(jax.random.key(0), 2 * FLOORS)
     states, _ = jax.device_get(jax.jit(jax.vmap(task.reset))(keys))
-    asked = (states.standing > 0) & (states.standing <= task.requests)
+    asked = (states.shelf_grid > 0) & (states.shelf_grid <= task.num_requests)
     cells = [np.argwhere(floor) for floor in asked]
     return list(zip(states.position, states.heading, cells, strict=True))
 
@@ -99,22 +99,24 @@ def at_the_goal() -> WarehouseState:
     """Returns a floor of eight shelves; agent 0 brings the one with the label 2."""
     task = Warehouse.parse(ID)
     state, _ = task.reset(jax.random.key(0))
-    label = np.zeros(task.shape, int)
+    label = np.zeros(task.grid_shape, int)
     label[~task.highway] = [1, 2, 3, 4, 5, 6, 7, 8]
     label[1, 2] = 0
     position = jnp.array([[*task.goals[0]], [0, 0], [0, 1]])
     load = jnp.array([2, 0, 0])
-    return state._replace(position=position, load=load, standing=jnp.array(label))
+    return state._replace(
+        position=position, carried_shelf=load, shelf_grid=jnp.array(label)
+    )
 
 
 def asked_by_us() -> np.ndarray:
     """Returns how often each other shelf, by its place, is asked for next."""
     task, state = Warehouse.parse(ID), at_the_goal()
     keys = jax.random.split(jax.random.key(1), 2 * FLOORS)
-    action = jnp.full(3, NONE)
+    action = jnp.full(3, NOOP)
     step = jax.jit(jax.vmap(lambda key: task.step(key, state, action)[0]))
-    standing = np.asarray(step(keys).standing)
-    before = np.asarray(state.standing)
+    standing = np.asarray(step(keys).shelf_grid)
+    before = np.asarray(state.shelf_grid)
     assert (((standing == 1) | (standing == 3)).sum((1, 2)) == 2).all()
     return (standing == 2).sum(0)[before > 3]
 

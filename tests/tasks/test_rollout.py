@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from syntony.record import record
+from syntony.config import pytree_dataclass
 from syntony.tasks.rollout import rollout
-from syntony.tasks.task import Step
+from syntony.tasks.task import TimeStep
 
 
 class Clock(NamedTuple):
@@ -17,13 +17,13 @@ class Clock(NamedTuple):
     end: Int[Array, ""]
 
 
-@record
+@pytree_dataclass
 class Countdown:
     """Ends after 1 to 9 steps, drawn at the reset, or at the limit; pays the action."""
 
-    agents: int = 2
-    actions: int = 3
-    obs_size: int = 1
+    num_agents: int = 2
+    num_actions: int = 3
+    obs_dim: int = 1
     time_limit: int = 5
     shared_reward: bool = False
     id: str = "countdown"
@@ -35,7 +35,7 @@ class Countdown:
     def observe(self, state):
         return jnp.full((2, 1), state.time, jnp.float32)
 
-    def available(self, state):
+    def action_mask(self, state):
         del state
         return jnp.array([[True, True, True], [True, True, False]])
 
@@ -45,7 +45,7 @@ class Countdown:
         terminated = state.time == state.end
         truncated = (state.time == self.time_limit) & ~terminated
         reward = action.astype(jnp.float32)
-        return state, Step(self.observe(state), reward, terminated, truncated)
+        return state, TimeStep(self.observe(state), reward, terminated, truncated)
 
 
 def eager(obs, memory):
@@ -62,8 +62,8 @@ def test_episodes_end_where_the_task_says(key):
     episodes = lived(key)
     ends = np.asarray(episodes.state.end[0])
     lengths = np.minimum(ends, 5)
-    np.testing.assert_array_equal(episodes.mask.sum(0), lengths)
-    assert episodes.steps == lengths.sum()
+    np.testing.assert_array_equal(episodes.valid.sum(0), lengths)
+    assert episodes.num_steps == lengths.sum()
     np.testing.assert_array_equal(episodes.terminated.sum(0), ends <= 5)
     np.testing.assert_array_equal(episodes.truncated.sum(0), ends > 5)
     rows = np.arange(64)
@@ -75,10 +75,10 @@ def test_episodes_end_where_the_task_says(key):
 
 def test_nothing_is_earned_behind_the_end(key):
     episodes = lived(key, greedy=True)
-    lengths = np.asarray(episodes.mask.sum(0))
+    lengths = np.asarray(episodes.valid.sum(0))
     # Greedy agents take actions 2 and, as 2 is not available to the second, 1.
     np.testing.assert_array_equal(episodes.returns, 3 * lengths)
-    assert not np.asarray(episodes.reward)[~np.asarray(episodes.mask)].any()
+    assert not np.asarray(episodes.reward)[~np.asarray(episodes.valid)].any()
 
 
 def test_draws_follow_the_policy_and_its_log_probabilities(key):

@@ -5,14 +5,14 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony.channels.named import Noiseless
+from syntony.channels.identified import NoiselessChannel
 from syntony.channels.phase import rotate
-from syntony.naming import Limits
-from syntony.record import record
+from syntony.config import pytree_dataclass
+from syntony.identifiers import Limits
 
 
-@record
-class Amplifier(Noiseless):
+@pytree_dataclass
+class Amplifier(NoiselessChannel):
     """Compresses strong uses, and may turn them; adds no noise.
 
         |y| = A / (1 + (A / A_sat)^{2p})^{1 / 2p},    A = |x|,    A_sat² = 10^(b / 10)
@@ -30,17 +30,17 @@ class Amplifier(Noiseless):
     LIMITS: ClassVar[Limits] = {
         "smoothness": lambda _: (0.1, 100.0),
         "backoff_db": lambda _: (-100.0, 100.0),
-        "rotation_deg": lambda _: (-360.0, 360.0),
+        "am_pm_deg": lambda _: (-360.0, 360.0),
     }
 
     smoothness: float = 2.0
     """p > 0: the larger, the sharper the knee; a limiter as p → ∞."""
     backoff_db: float = 3.0
     """b, power of saturation over the mean power sent, in dB."""
-    rotation_deg: float = 0.0
+    am_pm_deg: float = 0.0
     """φ, of the strongest uses, in degrees; at saturation half of it."""
 
-    fading = False
+    has_unknown_gain = False
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
@@ -49,7 +49,7 @@ class Amplifier(Noiseless):
         saturation = 10.0 ** (jnp.asarray(self.backoff_db) / 10.0)
         drive = jnp.sum(x * x, axis=-1) / saturation
         gain = rapp_gain(drive, self.smoothness)
-        angle = jnp.deg2rad(self.rotation_deg) * drive / (1.0 + drive)
+        angle = jnp.deg2rad(self.am_pm_deg) * drive / (1.0 + drive)
         return rotate(x * gain[..., None], angle)
 
 

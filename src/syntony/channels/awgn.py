@@ -2,14 +2,14 @@
 
 from jaxtyping import Array, Float, Key
 
-from syntony.channels.channel import SNR
-from syntony.channels.named import Noisy
+from syntony.channels.channel import SNR_LIMITS
+from syntony.channels.identified import NoisyChannel
+from syntony.config import pytree_dataclass
 from syntony.equations.signal import complex_noise, noise_power
-from syntony.record import record
 
 
-@record
-class Awgn(Noisy):
+@pytree_dataclass
+class AWGN(NoisyChannel):
     """Adds white Gaussian noise.
 
         y = x + n,    n ~ CN(0, N_0),    N_0 = 10^(−SNR/10)
@@ -20,12 +20,12 @@ class Awgn(Noisy):
     """
 
     NAME = "awgn"
-    LIMITS = SNR
+    LIMITS = SNR_LIMITS
 
     snr_db: float = 10.0
     """E_s / N_0 a complex use, in dB."""
 
-    fading = False
+    has_unknown_gain = False
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]

@@ -7,11 +7,11 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from syntony.channels.channel import Channel
-from syntony.errors import BadInput
-from syntony.record import record
+from syntony.config import pytree_dataclass
+from syntony.errors import InvalidInputError
 
 
-@record
+@pytree_dataclass
 class Chain:
     """Passes a signal through all of its parts, the first one first.
 
@@ -31,7 +31,7 @@ class Chain:
 
     def check(self) -> None:
         if len(self.parts) < 2:
-            raise BadInput(
+            raise InvalidInputError(
                 f"a chain has {len(self.parts)} parts; expected two or more channels"
             )
         for part in self.parts:
@@ -52,16 +52,16 @@ class Chain:
         return all(part.differentiable for part in self.parts)
 
     @property
-    def opaque(self) -> bool:
-        return any(part.opaque for part in self.parts)
+    def is_black_box(self) -> bool:
+        return any(part.is_black_box for part in self.parts)
 
     @property
-    def fading(self) -> bool:
-        return any(part.fading for part in self.parts)
+    def has_unknown_gain(self) -> bool:
+        return any(part.has_unknown_gain for part in self.parts)
 
-    def at(self, snr_db: Float[Array, ""] | float) -> "Chain":
+    def with_snr(self, snr_db: Float[Array, ""] | float) -> "Chain":
         """Returns the chain with all noise at this SNR."""
-        return Chain(parts=tuple(part.at(snr_db) for part in self.parts))
+        return Chain(parts=tuple(part.with_snr(snr_db) for part in self.parts))
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]

@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
-from syntony.naming import Limits
+from syntony.identifiers import Limits
 
 
 @runtime_checkable
@@ -31,12 +31,12 @@ class Channel(Protocol):
         ...
 
     @property
-    def opaque(self) -> bool:
+    def is_black_box(self) -> bool:
         """Whether it is no JAX code: then it is called outside of `jit` only."""
         ...
 
     @property
-    def fading(self) -> bool:
+    def has_unknown_gain(self) -> bool:
         """Whether it multiplies each block by a complex gain that nobody knows."""
         ...
 
@@ -44,7 +44,7 @@ class Channel(Protocol):
         """Raises `BadInput` if there is no such channel; done when it is made."""
         ...
 
-    def at(self, snr_db: Float[Array, ""] | float) -> "Channel":
+    def with_snr(self, snr_db: Float[Array, ""] | float) -> "Channel":
         """Returns this channel with another noise; itself if it has none."""
         ...
 
@@ -55,5 +55,5 @@ class Channel(Protocol):
         ...
 
 
-SNR: Limits = {"snr_db": lambda _: (-100.0, 300.0)}
+SNR_LIMITS: Limits = {"snr_db": lambda _: (-100.0, 300.0)}
 """What a signal-to-noise ratio may be, in dB; float32 holds noise that small."""

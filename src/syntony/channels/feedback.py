@@ -8,50 +8,54 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony import naming
-from syntony.errors import BadInput, unknown
-from syntony.naming import Limits
-from syntony.record import record
+from syntony import identifiers
+from syntony.config import pytree_dataclass
+from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.identifiers import Limits
 
-BITS = 8
+DEFAULT_BITS = 8
 """Bits of a loss whose bits can be flipped, if nobody says how many."""
 
 
-@record
+@pytree_dataclass
 class Feedback:
     """The path back: noise, then a quantiser, then flips of its bits, then erasures.
 
     The default is the perfect one, that of Aoudia & Hoydis (2018).
     """
 
-    noise: float = 0.0
+    noise_std: float = 0.0
     """Standard deviation of what is added, in those of the batch's losses."""
     bits: int = 0
     """Bits of each loss; 0 sends it as it is (8 bits if there are flips)."""
-    clip: float = 1.0
+    clip_quantile: float = 1.0
     """Quantile of the batch at which losses are clipped before they are quantised.
     Below 1, where errors are rare, what is cut off is all that there was to learn from
     (the published 0.95 costs a factor of 30 at 10 dB)."""
-    flips: float = 0.0
+    bit_flip_prob: float = 0.0
     """Probability that a bit arrives flipped. To trace it, set `bits`."""
-    erasures: float = 0.0
+    erasure_prob: float = 0.0
     """Probability that a loss does not arrive."""
-    delay: int = 0
+    delay_iterations: int = 0
     """Iterations that losses are late. It is the learner that waits for them."""
 
     def __post_init__(self):
-        if self.bits == 0 and isinstance(self.flips, numbers.Real) and self.flips > 0:
-            object.__setattr__(self, "bits", BITS)
+        if (
+            self.bits == 0
+            and isinstance(self.bit_flip_prob, numbers.Real)
+            and self.bit_flip_prob > 0
+        ):
+            object.__setattr__(self, "bits", DEFAULT_BITS)
         self.check()
 
     def check(self) -> None:
         """Raises `BadInput` if there is no such feedback; done when it is made."""
-        naming.check(self, _LIMITS)
+        identifiers.check_limits(self, _LIMITS)
 
     @property
     def id(self) -> str:
         """The id that `feedback` turns back into this record."""
-        said = [_write(self, name, term) for name, term in TERMS.items()]
+        said = [_format_term(self, name, term) for name, term in FEEDBACK_TERMS.items()]
         return "+".join(filter(None, said)) or "perfect"
 
     def __call__(
@@ -62,13 +66,13 @@ class Feedback:
         The key is consumed.
         """
         noise_key, flip_key, erasure_key = jax.random.split(key, 3)
-        heard = add_noise(noise_key, loss, self.noise)
+        heard = add_noise(noise_key, loss, self.noise_std)
         if self.bits:
-            lowest, span = scale(heard, self.clip)
-            code = quantise(normalise(heard, lowest, span), self.bits)
-            code = flip_bits(flip_key, code, self.bits, self.flips)
-            heard = lowest + span * restore(code, self.bits)
-        arrived = ~jax.random.bernoulli(erasure_key, self.erasures, loss.shape)
+            lowest, span = loss_range(heard, self.clip_quantile)
+            code = quantize(normalize(heard, lowest, span), self.bits)
+            code = flip_bits(flip_key, code, self.bits, self.bit_flip_prob)
+            heard = lowest + span * dequantize(code, self.bits)
+        arrived = ~jax.random.bernoulli(erasure_key, self.erasure_prob, loss.shape)
         return jnp.where(arrived, heard, 0.0), arrived
 
 
@@ -87,8 +91,8 @@ def add_noise(
     return loss + std * jnp.std(loss) * jax.random.normal(key, loss.shape)
 
 
-def scale(
-    loss: Float[Array, " B"], clip: Float[Array, ""] | float
+def loss_range(
+    loss: Float[Array, " B"], clip_quantile: Float[Array, ""] | float
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Returns min l and q_c − min l, where q_c is the batch's quantile c.
 
@@ -101,10 +105,10 @@ def scale(
     Source: Song et al. (2019), arXiv 1904.09252, §III: clipped at 95 %, and shifted.
     """
     lowest = jnp.min(loss)
-    return lowest, jnp.quantile(loss, clip) - lowest
+    return lowest, jnp.quantile(loss, clip_quantile) - lowest
 
 
-def normalise(
+def normalize(
     loss: Float[Array, " B"], lowest: Float[Array, ""], span: Float[Array, ""]
 ) -> Float[Array, " B"]:
     """Returns u = min((l − min l) / (q_c − min l), 1), in [0, 1].
@@ -116,7 +120,7 @@ def normalise(
     return jnp.minimum(unit, 1.0)
 
 
-def quantise(unit: Float[Array, " B"], bits: int) -> Int[Array, " B"]:
+def quantize(unit: Float[Array, " B"], bits: int) -> Int[Array, " B"]:
     """Returns min(⌊2^b u⌋, 2^b − 1), the cell of u in [0, 1].
 
     Source: Song et al. (2019), §III: uniform, mid-rise.
@@ -145,7 +149,7 @@ def flip_bits(
     return code ^ jnp.sum(flipped << jnp.arange(bits), axis=-1)
 
 
-def restore(code: Int[Array, " B"], bits: int) -> Float[Array, " B"]:
+def dequantize(code: Int[Array, " B"], bits: int) -> Float[Array, " B"]:
     """Returns (k + ½) / 2^b, the middle of cell k.
 
     Source: Song et al. (2019), §III.
@@ -165,91 +169,93 @@ def feedback(id: str) -> Feedback:
     # A number may have a plus in its exponent.
     for part in re.split(r"\+(?![0-9])", id):
         name = part.partition("?")[0]
-        if name not in TERMS:
-            raise unknown("feedback", name, TERMS)
-        term = TERMS[name]
-        _, given = naming.split(part, term.record, f"parameter of {name}")
-        values = vars(term.record(**given))
+        if name not in FEEDBACK_TERMS:
+            raise unknown_name_error("feedback", name, FEEDBACK_TERMS)
+        term = FEEDBACK_TERMS[name]
+        _, given = identifiers.parse_id(part, term.config_class, f"parameter of {name}")
+        values = vars(term.config_class(**given))
         added = {field: values[said] for said, field in term.fields.items()}
         if added.keys() & fields.keys():
-            raise BadInput(f"{name} is given twice in {id!r}; expected once")
+            raise InvalidInputError(f"{name} is given twice in {id!r}; expected once")
         fields |= added
     return Feedback(**fields)
 
 
-def _write(feedback: Feedback, name: str, term: "Term") -> str:
+def _format_term(feedback: Feedback, name: str, term: "FeedbackTerm") -> str:
     """Returns a term's part of the id; nothing if it does nothing."""
     values = {said: getattr(feedback, field) for said, field in term.fields.items()}
     first = next(iter(values.values()), 0.0)
-    idle = naming.word(first, 0.0) == "0.0"
-    return "" if idle else naming.join(name, term.record(**values))
+    idle = identifiers.format_value(first, 0.0) == "0.0"
+    return "" if idle else identifiers.format_id(name, term.config_class(**values))
 
 
-@record
-class Perfect:
+@pytree_dataclass
+class PerfectTerm:
     """Losses as they are."""
 
 
-@record
-class Noisy:
+@pytree_dataclass
+class NoiseTerm:
     """Noise; the default is as spread as the losses themselves."""
 
     std: float = 1.0
 
 
-@record
-class Quantised:
+@pytree_dataclass
+class QuantizationTerm:
     """A quantiser."""
 
     bits: int = 4
-    clip: float = 1.0
+    clip_quantile: float = 1.0
 
 
-@record
-class Flipped:
+@pytree_dataclass
+class BitFlipTerm:
     """Flips of the quantiser's bits."""
 
     probability: float = 0.1
 
 
-@record
-class Erased:
+@pytree_dataclass
+class ErasureTerm:
     """Losses that do not arrive."""
 
     probability: float = 0.1
 
 
-@record
-class Late:
+@pytree_dataclass
+class DelayTerm:
     """Losses that arrive later."""
 
     iterations: int = 1
 
 
-class Term(NamedTuple):
+class FeedbackTerm(NamedTuple):
     """A part of a feedback's id, and what it sets."""
 
-    record: type
+    config_class: type
     """Its parameters as they are typed."""
     fields: dict[str, str]
     """The field of `Feedback` for each; where the first is zero, the term is idle."""
 
 
-TERMS = {
-    "perfect": Term(Perfect, {}),
-    "noisy": Term(Noisy, {"std": "noise"}),
-    "quantised": Term(Quantised, {"bits": "bits", "clip": "clip"}),
-    "flipped": Term(Flipped, {"probability": "flips"}),
-    "erased": Term(Erased, {"probability": "erasures"}),
-    "late": Term(Late, {"iterations": "delay"}),
+FEEDBACK_TERMS = {
+    "perfect": FeedbackTerm(PerfectTerm, {}),
+    "noisy": FeedbackTerm(NoiseTerm, {"std": "noise_std"}),
+    "quantized": FeedbackTerm(
+        QuantizationTerm, {"bits": "bits", "clip_quantile": "clip_quantile"}
+    ),
+    "flipped": FeedbackTerm(BitFlipTerm, {"probability": "bit_flip_prob"}),
+    "erased": FeedbackTerm(ErasureTerm, {"probability": "erasure_prob"}),
+    "delayed": FeedbackTerm(DelayTerm, {"iterations": "delay_iterations"}),
 }
 """What a feedback may suffer, by name."""
 
 _LIMITS: Limits = {
-    "noise": lambda _: (0.0, 1000.0),
+    "noise_std": lambda _: (0.0, 1000.0),
     "bits": lambda _: (0, 16),
-    "clip": lambda _: (0.01, 1.0),
-    "flips": lambda _: (0.0, 1.0),
-    "erasures": lambda _: (0.0, 1.0),
-    "delay": lambda _: (0, 1000),
+    "clip_quantile": lambda _: (0.01, 1.0),
+    "bit_flip_prob": lambda _: (0.0, 1.0),
+    "erasure_prob": lambda _: (0.0, 1.0),
+    "delay_iterations": lambda _: (0, 1000),
 }

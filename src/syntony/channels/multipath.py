@@ -5,14 +5,14 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony.channels.named import Noiseless
+from syntony.channels.identified import NoiselessChannel
+from syntony.config import pytree_dataclass
 from syntony.equations.signal import complex_multiply, complex_noise
-from syntony.naming import Limits
-from syntony.record import record
+from syntony.identifiers import Limits
 
 
-@record
-class Multipath(Noiseless):
+@pytree_dataclass
+class Multipath(NoiselessChannel):
     """Filters each block by a few taps, one use apart; adds no noise.
 
         y_c = Σ_l h_l x_{c−l},    l = 0 … L − 1,    x_c = 0 for c < 0

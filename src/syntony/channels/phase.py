@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony.channels.named import Noiseless
+from syntony.channels.identified import NoiselessChannel
+from syntony.config import pytree_dataclass
 from syntony.equations.signal import complex_multiply
-from syntony.naming import Limits
-from syntony.record import record
+from syntony.identifiers import Limits
 
 
-@record
-class Phase(Noiseless):
+@pytree_dataclass
+class PhaseNoise(NoiselessChannel):
     """Turns each use by a phase that walks at random; adds no noise.
 
         y_c = x_c exp(i φ_c),    φ_{c+1} = φ_c + w_c,    w_c ~ N(0, σ²)
@@ -30,18 +30,18 @@ class Phase(Noiseless):
 
     std: float = 0.05
     """σ, of the step between two uses, in radians."""
-    random: bool = False
+    random_initial_phase: bool = False
     """Whether φ_0 is uniform on the circle: then nobody knows the block's phase."""
 
     @property
-    def fading(self) -> bool:
-        return self.random
+    def has_unknown_gain(self) -> bool:
+        return self.random_initial_phase
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
         start_key, step_key = jax.random.split(key)
-        largest = jnp.pi if self.random else 0.0
+        largest = jnp.pi if self.random_initial_phase else 0.0
         start = jax.random.uniform(
             start_key, (len(x), 1), minval=-largest, maxval=largest
         )

@@ -3,14 +3,14 @@
 import jax
 from jaxtyping import Array, Float, Key
 
-from syntony.channels.channel import SNR
-from syntony.channels.named import Noisy
+from syntony.channels.channel import SNR_LIMITS
+from syntony.channels.identified import NoisyChannel
+from syntony.config import pytree_dataclass
 from syntony.equations.signal import complex_multiply, complex_noise, noise_power
-from syntony.record import record
 
 
-@record
-class Rayleigh(Noisy):
+@pytree_dataclass
+class Rayleigh(NoisyChannel):
     """Multiplies each block by a gain that neither side knows, and adds noise.
 
         y = h x + n,    h ~ CN(0, 1) once a block,    n ~ CN(0, N_0)
@@ -21,12 +21,12 @@ class Rayleigh(Noisy):
     """
 
     NAME = "rayleigh"
-    LIMITS = SNR
+    LIMITS = SNR_LIMITS
 
     snr_db: float = 20.0
     """E_s / N_0 a complex use, the mean over h, in dB."""
 
-    fading = True
+    has_unknown_gain = True
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]

@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony.channels.channel import SNR
-from syntony.channels.named import Noisy
+from syntony.channels.channel import SNR_LIMITS
+from syntony.channels.identified import NoisyChannel
+from syntony.config import pytree_dataclass
 from syntony.equations.signal import complex_multiply, complex_noise, noise_power
-from syntony.naming import Limits
-from syntony.record import record
+from syntony.identifiers import Limits
 
 
-@record
-class Rician(Noisy):
+@pytree_dataclass
+class Rician(NoisyChannel):
     """Multiplies each block by a line of sight plus Rayleigh fading, and adds noise.
 
         y = h x + n,    h = √(K / (K + 1)) + √(1 / (K + 1)) g
@@ -27,14 +27,14 @@ class Rician(Noisy):
     """
 
     NAME = "rician"
-    LIMITS: ClassVar[Limits] = {"k_db": lambda _: (-100.0, 100.0)} | SNR
+    LIMITS: ClassVar[Limits] = {"k_db": lambda _: (-100.0, 100.0)} | SNR_LIMITS
 
     k_db: float = 10.0
     """K, power of the line of sight over that of all other paths, in dB."""
     snr_db: float = 20.0
     """E_s / N_0 a complex use, the mean over h, in dB."""
 
-    fading = True
+    has_unknown_gain = True
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]

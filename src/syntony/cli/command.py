@@ -14,9 +14,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, TextIO
 
-from syntony.cli.help import SYNTONY, TRAIN
-from syntony.errors import BadInput, HostFault, unknown
-from syntony.run.stop import Interrupted, TrainingDiverged
+from syntony.cli.help import MAIN_HELP, TRAIN_HELP
+from syntony.errors import EnvironmentStepError, InvalidInputError, unknown_name_error
+from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
 
 COMMANDS = (
     *("compare", "demo", "evaluate", "figures", "list"),
@@ -39,41 +39,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            _run(words)
+            _run_command(words)
         except SystemExit as end:  # What --help of a command raises.
             return int(end.code or 0)
-        except Interrupted as stop:
+        except TrainingInterrupted as stop:
             # All is saved: another Ctrl-C would only spoil the way out.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            return _failed(stop, code=128 + stop.signum)
+            return _print_error(stop, code=128 + stop.signum)
         except KeyboardInterrupt:
             # Asked twice, or before there was anything to save: wait for no thread.
             os._exit(128 + signal.SIGINT)
-        except BadInput as failure:
-            return _failed(failure, code=2)
-        except (HostFault, TrainingDiverged, OSError) as failure:
+        except InvalidInputError as failure:
+            return _print_error(failure, code=2)
+        except (EnvironmentStepError, TrainingDivergedError, OSError) as failure:
             # Also a full disk, or a folder that is gone: no traceback explains those.
-            return _failed(failure, code=1)
+            return _print_error(failure, code=1)
     return 0
 
 
-def _run(words: list[str]) -> None:
-    match words:
+def _run_command(argv: list[str]) -> None:
+    match argv:
         case [] | ["-h" | "--help" | "help"]:
-            print(SYNTONY, end="")
+            print(MAIN_HELP, end="")
         case ["-V" | "--version"]:
             print(f"syntony {version('syntony')}")
         # Quick, for want of JAX; `train smpe --help` has to know all of its records.
         case ["train", "-h" | "--help"]:
-            print(TRAIN, end="")
+            print(TRAIN_HELP, end="")
         case [command, *rest] if command in COMMANDS:
             import_module(f"syntony.cli.{command}").run(rest)
         case [command, *_]:
-            raise unknown("command", command, COMMANDS)
+            raise unknown_name_error("command", command, COMMANDS)
 
 
-def _failed(failure: BaseException, *, code: int) -> int:
-    print("syntony:", *str(failure).split(), file=sys.stderr)
+def _print_error(error: BaseException, *, code: int) -> int:
+    print("syntony:", *str(error).split(), file=sys.stderr)
     return code
 
 

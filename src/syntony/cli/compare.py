@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from syntony.cli.flags import Switch, parse
-from syntony.cli.screen import console
+from syntony.cli.flags import BoolFlag, parse_args
+from syntony.cli.screen import make_console
 
-WORDS = ("", "X", "than Y")
+TEXT_COLUMNS = ("", "X", "than Y")
 """Heads of columns that hold no numbers."""
 
 
 @dataclass(frozen=True)
-class Compare:
+class CompareArgs:
     """Compares runs at equal steps: each system with each other, task by task.
 
     Runs of one system and of the same settings are taken together; NAME=RUN,RUN names a
@@ -28,28 +28,28 @@ class Compare:
         tyro.conf.arg(metavar="RUN...", help_behavior_hint=""),
     ] = ()
     """Run folders, or NAME=RUN, or NAME=RUN,RUN."""
-    at: Annotated[
+    at_step: Annotated[
         int | None,
         tyro.conf.arg(
             metavar="STEPS", help_behavior_hint="(default: the last that all reached)"
         ),
     ] = None
     """The step at which all are compared."""
-    window: Annotated[
+    eval_window: Annotated[
         int,
         tyro.conf.arg(
             metavar="STEPS", help_behavior_hint="(default: one evaluation alone)"
         ),
     ] = 0
     """A seed's score is the mean of its evaluations in so many steps up to there."""
-    reach: Annotated[
+    threshold: Annotated[
         float | None,
         tyro.conf.arg(
             metavar="SCORE", help_behavior_hint="(default: nine tenths of the best)"
         ),
     ] = None
     """The score whose first step is told."""
-    score: Annotated[
+    metric: Annotated[
         str | None,
         tyro.conf.arg(
             metavar="NAME", help_behavior_hint="(default: the return, or eval/bler)"
@@ -61,60 +61,60 @@ class Compare:
         tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: none)"),
     ] = None
     """A folder for the tables (Markdown, LaTeX, CSV, JSON) and figures (SVG, PNG)."""
-    json: Switch = False
+    json: BoolFlag = False
     """Print one JSON object, and nothing else."""
 
 
-def run(words: list[str]) -> None:
+def run(argv: list[str]) -> None:
     """Compares."""
-    asked = parse(Compare, words, prog="syntony compare")
+    asked = parse_args(CompareArgs, argv, prog="syntony compare")
     # Late: --help need not wait for JAX.
-    from syntony.study import tables
-    from syntony.study.compare import compare
+    from syntony.comparison import tables
+    from syntony.comparison.compare import compare
 
     comparison = compare(
         asked.runs,
-        at=asked.at,
-        window=asked.window,
-        reach=asked.reach,
-        score=asked.score,
+        at_step=asked.at_step,
+        eval_window=asked.eval_window,
+        threshold=asked.threshold,
+        metric=asked.metric,
     )
     written: list[Path] = []
     if asked.out is not None:
         # Later still: only pictures need what draws them.
-        from syntony.study import comparison_figures
+        from syntony.comparison import figures
 
-        written = tables.write(comparison.found, Path(asked.out))
-        written += comparison_figures.draw(comparison, Path(asked.out))
+        written = tables.write_comparison(comparison.results, Path(asked.out))
+        written += figures.draw_comparison(comparison, Path(asked.out))
     if asked.json:
-        print(json.dumps(comparison.found, allow_nan=False))
+        print(json.dumps(comparison.results, allow_nan=False))
         return
-    _print(comparison.found)
+    _print_tables(comparison.results)
     for path in written:
         print(path)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print_tables(results: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from syntony.study.tables import tables
+    from syntony.comparison.tables import comparison_tables
 
-    screen = console()
-    for table in tables(found):
-        shown = Table(*table.heads, box=None, pad_edge=False)
+    screen = make_console()
+    for table in comparison_tables(results):
+        shown = Table(*table.header, box=None, pad_edge=False)
         for column in shown.columns:
             column.no_wrap = True
-            column.justify = "left" if column.header in WORDS else "right"
+            column.justify = "left" if column.header in TEXT_COLUMNS else "right"
         for row in table.rows:
-            shown.add_row(*map(_plain, row))
+            shown.add_row(*map(_to_text, row))
         screen.print(table.title, markup=False)
         screen.print(shown)
         screen.print()
-    for note in found["notes"]:
+    for note in results["notes"]:
         screen.print(f"note: {note}", markup=False)
 
 
-def _plain(cell: str) -> Any:
+def _to_text(cell: str) -> Any:
     """Returns a cell whose brackets are an interval's, not markup."""
     from rich.text import Text
 

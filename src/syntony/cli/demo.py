@@ -6,23 +6,23 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import parse
+from syntony.cli.flags import parse_args
 
 
 @dataclass(frozen=True)
-class Demo:
+class DemoArgs:
     """Trains a link and a small team for minutes, measures both, and draws them."""
 
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "runs/demo"
     """The folder of both runs."""
 
 
-def run(words: list[str]) -> None:
+def run(argv: list[str]) -> None:
     """Runs the demonstration."""
-    asked = parse(Demo, words, prog="syntony demo")
+    asked = parse_args(DemoArgs, argv, prog="syntony demo")
     # Late: --help need not wait for JAX.
-    from syntony.run.devices import remember_programs
-    from syntony.study.demo import demo
+    from syntony.cli.demos.demo import run_demo
+    from syntony.training.devices import enable_compilation_cache
 
-    remember_programs()
-    demo(Path(asked.out))
+    enable_compilation_cache()
+    run_demo(Path(asked.out))

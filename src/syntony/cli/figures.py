@@ -6,18 +6,18 @@ from typing import Annotated, Literal
 
 import tyro
 
-from syntony.cli.flags import Run, parse
+from syntony.cli.flags import RunArgument, parse_args
 
 
 @dataclass(frozen=True)
-class Figures:
+class FiguresArgs:
     """Draws what a run has learned, for print: into the folder `figures` of the run.
 
     Of a team: learning curve, losses, novelty bonus, an episode, an agent's beliefs. Of
     a link: training, losses, constellation, and the error rates that evaluate found.
     """
 
-    run: Run
+    run: RunArgument
     """The run folder."""
     format: Annotated[
         Literal["svg", "pdf", "png"], tyro.conf.arg(metavar="svg|pdf|png")
@@ -25,16 +25,18 @@ class Figures:
     """The kind of file."""
 
 
-def run(words: list[str]) -> None:
+def run(argv: list[str]) -> None:
     """Draws."""
-    asked = parse(Figures, words, prog="syntony figures")
+    asked = parse_args(FiguresArgs, argv, prog="syntony figures")
     # Late: --help need not wait for JAX.
-    from syntony.run.devices import remember_programs
-    from syntony.study.run_figures import draw
+    from syntony.training.devices import enable_compilation_cache
+    from syntony.visualization.run_figures import save_run_figures
 
-    remember_programs()
+    enable_compilation_cache()
     notes: list[str] = []
-    for path in draw(Path(asked.run), [asked.format], say=notes.append):
+    for path in save_run_figures(
+        Path(asked.run), [asked.format], print_fn=notes.append
+    ):
         print(path)
     for note in notes:
         print(f"note: {note}")

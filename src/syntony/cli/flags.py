@@ -18,25 +18,25 @@ from tyro.constructors import (
     PrimitiveTypeInfo,
 )
 
-from syntony.errors import BadInput, unknown
+from syntony.errors import InvalidInputError, unknown_name_error
 
-Record = TypeVar("Record")
-Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+ArgsT = TypeVar("ArgsT")
+BoolFlag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """A flag that says yes by being there."""
-Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+RunArgument = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """A run folder, named without a flag."""
-Spec = PrimitiveConstructorSpec[Any]
-Rule = Callable[[PrimitiveTypeInfo], Spec | None]
+TyroSpec = PrimitiveConstructorSpec[Any]
+TyroRule = Callable[[PrimitiveTypeInfo], TyroSpec | None]
 
 
-def parse(
-    kind: type[Record],
-    words: Sequence[str],
+def parse_args(
+    args_class: type[ArgsT],
+    argv: Sequence[str],
     *,
     prog: str,
-    default: Record | None = None,
-    rules: Sequence[Rule] = (),
-) -> Record:
+    default: ArgsT | None = None,
+    rules: Sequence[TyroRule] = (),
+) -> ArgsT:
     """Returns the record that the words of a command describe.
 
     Fields of nested records are flags of their own name. `--help` prints and exits.
@@ -50,14 +50,14 @@ def parse(
         BadInput: a word is not understood, or one is missing.
     """
     registry = ConstructorRegistry()
-    for rule in (*rules, choice, whole, real):
+    for rule in (*rules, literal_rule, int_rule, float_rule):
         registry.primitive_rule(rule)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             record, rest = tyro.cli(
-                kind,
-                args=list(words),
+                args_class,
+                args=list(argv),
                 prog=prog,
                 default=tyro.MISSING_NONPROP if default is None else default,
                 return_unknown_args=True,
@@ -66,21 +66,21 @@ def parse(
             )
     except SystemExit as end:
         if end.code:
-            said = _first_paragraph(complaint.getvalue())
-            raise BadInput(f"{said}; see {prog} --help") from None
+            said = _tyro_error_text(complaint.getvalue())
+            raise InvalidInputError(f"{said}; see {prog} --help") from None
         raise
     if rest:
-        raise _not_understood(rest[0], kind)
+        raise _unknown_argument_error(rest[0], args_class)
     return record
 
 
-def flags(kind: Any) -> Iterator[str]:
+def flag_names(args_class: Any) -> Iterator[str]:
     """Yields the names of all flags of a record, and of those nested in it."""
-    hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
+    hints = typing.get_type_hints(args_class)
+    for field in dataclasses.fields(args_class):
         hint = hints[field.name]
         if dataclasses.is_dataclass(hint):
-            yield from flags(hint)
+            yield from flag_names(hint)
             continue
         name = field.name.replace("_", "-")
         yield f"--{name}"
@@ -88,18 +88,20 @@ def flags(kind: Any) -> Iterator[str]:
             yield f"--no-{name}"
 
 
-def _not_understood(word: str, kind: Any) -> BadInput:
-    if not word.startswith("-"):
-        return BadInput(f"{word!r} is one word too many; expected a flag, or no more")
-    return unknown("flag", word.partition("=")[0], flags(kind))
+def _unknown_argument_error(arg: str, args_class: Any) -> InvalidInputError:
+    if not arg.startswith("-"):
+        return InvalidInputError(
+            f"{arg!r} is one word too many; expected a flag, or no more"
+        )
+    return unknown_name_error("flag", arg.partition("=")[0], flag_names(args_class))
 
 
-def _first_paragraph(box: str) -> str:
+def _tyro_error_text(error_box: str) -> str:
     """Returns what a box of tyro says between its title and its next rule.
 
     The box is drawn of lines, or, where the terminal has none, of blanks and hyphens.
     """
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", error_box)
     lines = [line for text in plain.splitlines() if (line := text.strip("│ "))]
     paragraphs = [
         list(group)
@@ -112,9 +114,9 @@ def _first_paragraph(box: str) -> str:
     return re.sub(r" Expected 1 values$", " Expected a value", text)
 
 
-def whole(info: PrimitiveTypeInfo) -> Spec | None:
+def int_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
     """Reads `50000`, `50_000`, `50,000` and `5e4` alike."""
-    if not _asks_for(int, info):
+    if not _is_type_or_optional(int, info):
         return None
 
     def read(words: list[str]) -> int:
@@ -125,12 +127,14 @@ def whole(info: PrimitiveTypeInfo) -> Spec | None:
             return int(float(text))
         raise ValueError(f"{words[0]!r} is not a whole number")
 
-    return spec("INT", read, int, lambda n: f"{n:_}" if n >= 10_000 else str(n))
+    return make_tyro_spec(
+        "INT", read, int, lambda n: f"{n:_}" if n >= 10_000 else str(n)
+    )
 
 
-def real(info: PrimitiveTypeInfo) -> Spec | None:
+def float_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
     """Reads finite numbers."""
-    if not _asks_for(float, info):
+    if not _is_type_or_optional(float, info):
         return None
 
     def read(words: list[str]) -> float:
@@ -141,15 +145,18 @@ def real(info: PrimitiveTypeInfo) -> Spec | None:
             raise ValueError(f"{words[0]!r} is not a finite number")
         raise ValueError(f"{words[0]!r} is not a number")
 
-    return spec("FLOAT", read, float, str)
+    return make_tyro_spec("FLOAT", read, float, str)
 
 
-def _asks_for(kind: type, info: PrimitiveTypeInfo) -> bool:
+def _is_type_or_optional(value_type: type, info: PrimitiveTypeInfo) -> bool:
     # A number that may be left out is read as any other: None is no word for it.
-    return info.type is kind or set(typing.get_args(info.type)) == {kind, NoneType}
+    return info.type is value_type or set(typing.get_args(info.type)) == {
+        value_type,
+        NoneType,
+    }
 
 
-def choice(info: PrimitiveTypeInfo) -> Spec | None:
+def literal_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
     """Reads one of a few words."""
     options = typing.get_args(info.type)
     if typing.get_origin(info.type) is not typing.Literal:
@@ -158,17 +165,17 @@ def choice(info: PrimitiveTypeInfo) -> Spec | None:
     def read(words: list[str]) -> str:
         if words[0] in options:
             return words[0]
-        raise unknown("value", words[0], options)
+        raise unknown_name_error("value", words[0], options)
 
-    return spec("|".join(options), read, str, str)
+    return make_tyro_spec("|".join(options), read, str, str)
 
 
-def spec(
+def make_tyro_spec(
     metavar: str,
-    read: Callable[[list[str]], Any],
-    kind: type,
-    show: Callable[[Any], str],
-) -> Spec:
+    from_words: Callable[[list[str]], Any],
+    value_type: type,
+    to_word: Callable[[Any], str],
+) -> TyroSpec:
     """Returns how tyro reads one word as a value, and shows the value in help.
 
     Args:
@@ -179,7 +186,7 @@ def spec(
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar=metavar,
-        instance_from_str=read,
-        is_instance=lambda value: value is None or isinstance(value, kind),
-        str_from_instance=lambda value: ["" if value is None else show(value)],
+        instance_from_str=from_words,
+        is_instance=lambda value: value is None or isinstance(value, value_type),
+        str_from_instance=lambda value: ["" if value is None else to_word(value)],
     )

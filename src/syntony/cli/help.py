@@ -1,6 +1,6 @@
 """What is printed before any program has to be loaded."""
 
-SYNTONY = """\
+MAIN_HELP = """\
 usage: syntony COMMAND [OPTIONS]
 
 Machines that learn to work together when what lies between them is unknown.
@@ -27,7 +27,7 @@ examples:
   syntony evaluate runs/link --snr-db 0:12:1
 """
 
-TRAIN = """\
+TRAIN_HELP = """\
 usage: syntony train SYSTEM [OPTIONS]
 
 Trains from one or more seeds, into a run folder. The same command on the same folder

@@ -7,66 +7,66 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import parse
-from syntony.errors import unknown
+from syntony.cli.flags import parse_args
+from syntony.errors import unknown_name_error
 
 
 @dataclass(frozen=True)
-class List:
+class ListArgs:
     """Lists the names that other commands understand."""
 
     what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WHAT")]
     """systems, tasks, channels or presets."""
 
 
-def run(words: list[str]) -> None:
+def run(argv: list[str]) -> None:
     """Lists."""
-    asked = parse(List, words, prog="syntony list").what
-    if asked not in LISTS:
-        raise unknown("list", asked, LISTS)
-    rows = list(LISTS[asked]())
+    asked = parse_args(ListArgs, argv, prog="syntony list").what
+    if asked not in LISTINGS:
+        raise unknown_name_error("list", asked, LISTINGS)
+    rows = list(LISTINGS[asked]())
     width = max(len(name) for name, _ in rows)
     for name, summary in rows:
         print(f"{name:{width}}  {summary}".rstrip())
 
 
-def systems() -> Iterator[tuple[str, str]]:
+def list_systems() -> Iterator[tuple[str, str]]:
     """Yields each system's name, and the first line of its file."""
-    from syntony.systems.ids import SYSTEMS
+    from syntony.systems.registry import SYSTEMS
 
     for name, kind in SYSTEMS.items():
         about = sys.modules[kind.__module__].__doc__ or ""
         yield name, about.partition("\n")[0]
 
 
-def tasks() -> Iterator[tuple[str, str]]:
+def list_tasks() -> Iterator[tuple[str, str]]:
     """Yields each family's pattern, what it is about, and an example."""
-    from syntony.tasks.ids import families
+    from syntony.tasks.registry import task_families
 
-    for family in families():
+    for family in task_families():
         yield family.example, family.summary
         yield "", f"any {family.pattern}"
 
 
-def channels() -> Iterator[tuple[str, str]]:
+def list_channels() -> Iterator[tuple[str, str]]:
     """Yields an example of each channel, and what it does to a signal."""
-    from syntony.channels.ids import summaries
+    from syntony.channels.registry import channel_summaries
 
-    yield from summaries()
+    yield from channel_summaries()
 
 
-def presets() -> Iterator[tuple[str, str]]:
+def list_presets() -> Iterator[tuple[str, str]]:
     """Yields each system's presets, the default first, and what they are."""
-    from syntony.study.presets import PRESETS
+    from syntony.presets.registry import PRESETS
 
     for system, presets in PRESETS.items():
         for name, summary in presets.items():
             yield f"{system} {name}", summary
 
 
-LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
-    "systems": systems,
-    "tasks": tasks,
-    "channels": channels,
-    "presets": presets,
+LISTINGS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
+    "systems": list_systems,
+    "tasks": list_tasks,
+    "channels": list_channels,
+    "presets": list_presets,
 }

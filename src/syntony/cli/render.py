@@ -6,18 +6,18 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import Run, parse
+from syntony.cli.flags import RunArgument, parse_args
 
 
 @dataclass(frozen=True)
-class Render:
+class RenderArgs:
     """Films episodes of a trained team, seen from above: a GIF.
 
     The episodes are the first that the team lives, not chosen ones; its actions are
     sampled.
     """
 
-    run: Run
+    run: RunArgument
     """The run folder, of a team."""
     episodes: int = 3
     """How many, one after the other."""
@@ -34,27 +34,27 @@ class Render:
         tyro.conf.arg(metavar="INT", help_behavior_hint="(default: the first)"),
     ] = None
     """Whose team."""
-    most_steps: int = 100
+    max_steps: int = 100
     """Steps of an episode that are shown."""
     fps: float = 5.0
     """Steps a second."""
 
 
-def run(words: list[str]) -> None:
+def run(argv: list[str]) -> None:
     """Renders."""
-    asked = parse(Render, words, prog="syntony render")
+    asked = parse_args(RenderArgs, argv, prog="syntony render")
     # Late: --help need not wait for JAX.
-    from syntony.run.devices import remember_programs
-    from syntony.run.load import load
-    from syntony.study.render import render
+    from syntony.training.devices import enable_compilation_cache
+    from syntony.training.run import load
+    from syntony.visualization.gif import render_episodes
 
-    remember_programs()
-    path = render(
+    enable_compilation_cache()
+    path = render_episodes(
         load(asked.run),
         None if asked.out is None else Path(asked.out),
         episodes=asked.episodes,
         seed=asked.seed,
-        most_steps=asked.most_steps,
+        max_steps=asked.max_steps,
         fps=asked.fps,
     )
     print(path)

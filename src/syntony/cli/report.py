@@ -6,11 +6,11 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import parse
+from syntony.cli.flags import parse_args
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportArgs:
     """Writes one HTML file about one run or several, to be looked at or sent on.
 
     It holds all that it shows: curves, an episode to be played, beliefs; of links error
@@ -33,13 +33,13 @@ class Report:
     """The file."""
 
 
-def run(words: list[str]) -> None:
+def run(argv: list[str]) -> None:
     """Reports."""
-    asked = parse(Report, words, prog="syntony report")
+    asked = parse_args(ReportArgs, argv, prog="syntony report")
     # Late: --help need not wait for JAX.
-    from syntony.run.devices import remember_programs
-    from syntony.study.report import report
+    from syntony.report.page import write_report
+    from syntony.training.devices import enable_compilation_cache
 
-    remember_programs()
+    enable_compilation_cache()
     out = None if asked.out is None else Path(asked.out)
-    print(report(asked.runs, out, say=print))
+    print(write_report(asked.runs, out, print_fn=print))

@@ -4,10 +4,10 @@ import sys
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, TextIO
 
-WIDEST = 1000
+MAX_WIDTH = 1000
 
 
-def aside() -> AbstractContextManager[TextIO]:
+def stdout_to_stderr() -> AbstractContextManager[TextIO]:
     """Returns a context in which all that Python code prints goes to stderr.
 
     An environment may say what it likes; stdout is for results alone.
@@ -15,7 +15,7 @@ def aside() -> AbstractContextManager[TextIO]:
     return redirect_stdout(sys.stderr)
 
 
-def console() -> Any:
+def make_console() -> Any:
     """Returns a console that cuts off no number.
 
     A terminal narrower than a table wraps its lines.
@@ -23,4 +23,4 @@ def console() -> Any:
     # Late: --help need not wait for it.
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, width=WIDEST)
+    return Console(highlight=False, soft_wrap=True, width=MAX_WIDTH)

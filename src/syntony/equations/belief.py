@@ -99,11 +99,11 @@ def encodings_loss(
     return jnp.asarray(filtered_critic + beliefs)
 
 
-CEILING = 2.0
+LOG_VAR_KNEE = 2.0
 """ln σ² above which a belief's variance grows slowly; the prior's is 0."""
 
 
-def bounded_log_var(log_var: Float[Array, "*batch Z"]) -> Float[Array, "*batch Z"]:
+def soft_clip_log_var(log_var: Float[Array, "*batch Z"]) -> Float[Array, "*batch Z"]:
     """Returns ln σ², slowed down where it is far above the prior's.
 
         x ↦ x for x ≤ 2,   2 + ln(x − 1) above
@@ -115,5 +115,5 @@ def bounded_log_var(log_var: Float[Array, "*batch Z"]) -> Float[Array, "*batch Z
 
     Source: ours.
     """
-    excess = jnp.maximum(log_var - CEILING, 0.0)
-    return jnp.minimum(log_var, CEILING) + jnp.log1p(excess)
+    excess = jnp.maximum(log_var - LOG_VAR_KNEE, 0.0)
+    return jnp.minimum(log_var, LOG_VAR_KNEE) + jnp.log1p(excess)

@@ -14,13 +14,13 @@ from jaxtyping import Array, Float
 
 from syntony.equations.signal import complex_multiply, conjugate
 
-Received = Float[Array, "B C 2"]
+ReceivedSymbols = Float[Array, "B C 2"]
 Codebook = Float[Array, "M C 2"]
-Scores = Float[Array, "B M"]
+DetectionMetric = Float[Array, "B M"]
 Scalar = Float[Array, ""] | float
 
 
-def coherent_ml(y: Received, codebook: Codebook) -> Scores:
+def coherent_ml_metric(y: ReceivedSymbols, codebook: Codebook) -> DetectionMetric:
     """Returns Re⟨y, c⟩ − ‖c‖²/2, in units of energy: y = c + noise.
 
     Its order is that of −‖y − c‖², at any SNR. Times 2γ it is the log-likelihood.
@@ -28,15 +28,21 @@ def coherent_ml(y: Received, codebook: Codebook) -> Scores:
     Source: the matched filter; e.g. Proakis and Salehi, "Digital Communications",
         section 4.2.
     """
-    return _flat(y) @ _flat(codebook).T - 0.5 * _energy(codebook)
+    return _flatten(y) @ _flatten(codebook).T - 0.5 * _energy(codebook)
 
 
-def coherent_log_posterior(y: Received, codebook: Codebook, snr_db: Scalar) -> Scores:
+def coherent_log_posterior(
+    y: ReceivedSymbols, codebook: Codebook, snr_db: Scalar
+) -> DetectionMetric:
     """Returns ln p(m | y), p(m | y) ∝ exp(−γ ‖y − c‖²), for y = c + noise."""
-    return jax.nn.log_softmax(2.0 * _gamma(snr_db) * coherent_ml(y, codebook))
+    return jax.nn.log_softmax(
+        2.0 * _snr_linear(snr_db) * coherent_ml_metric(y, codebook)
+    )
 
 
-def known_fading_ml(y: Received, h: Float[Array, "B 2"], codebook: Codebook) -> Scores:
+def known_fading_ml_metric(
+    y: ReceivedSymbols, h: Float[Array, "B 2"], codebook: Codebook
+) -> DetectionMetric:
     """Returns Re⟨y, hc⟩ − |h|²‖c‖²/2, in units of energy: y = hc + noise, h known.
 
     Times 2γ it is the log-likelihood. With an estimate of h it is what receivers do
@@ -48,10 +54,12 @@ def known_fading_ml(y: Received, h: Float[Array, "B 2"], codebook: Codebook) -> 
     # ⟨y, hc⟩ = ⟨h*y, c⟩: turn each block back once, not each codeword for each block.
     turned = complex_multiply(y, conjugate(h)[:, None])
     gain = jnp.sum(h**2, axis=-1)[:, None]
-    return _flat(turned) @ _flat(codebook).T - 0.5 * gain * _energy(codebook)
+    return _flatten(turned) @ _flatten(codebook).T - 0.5 * gain * _energy(codebook)
 
 
-def noncoherent_ml(y: Received, codebook: Codebook, snr_db: Scalar) -> Scores:
+def noncoherent_ml_metric(
+    y: ReceivedSymbols, codebook: Codebook, snr_db: Scalar
+) -> DetectionMetric:
     """Returns ln p(y | c) for y = hc + noise, h ~ CN(0, 1) one a block and unknown.
 
         γ² |cᴴy|² / (1 + γ‖c‖²) − ln(1 + γ‖c‖²)
@@ -59,15 +67,20 @@ def noncoherent_ml(y: Received, codebook: Codebook, snr_db: Scalar) -> Scores:
     Source: Hochwald and Marzetta, "Unitary space-time modulation for multiple-antenna
         communications in Rayleigh flat fading", IEEE Trans. Inf. Theory 46 (2000).
     """
-    gamma = _gamma(snr_db)
+    gamma = _snr_linear(snr_db)
     spread = 1.0 + gamma * _energy(codebook)
     match = jnp.sum(_correlation(y, codebook) ** 2, axis=-1)
     return gamma * match * (gamma / spread) - jnp.log(spread)
 
 
-def rician_ml(
-    y: Received, codebook: Codebook, snr_db: Scalar, *, k_factor: Scalar, phase: Scalar
-) -> Scores:
+def rician_ml_metric(
+    y: ReceivedSymbols,
+    codebook: Codebook,
+    snr_db: Scalar,
+    *,
+    k_factor: Scalar,
+    phase: Scalar,
+) -> DetectionMetric:
     """Returns ln p(y | c) for y = hc + noise, h one a block and known in the mean only.
 
         h ~ CN(h̄, s²),   h̄ = √(K/(K + 1)) e^{iφ},   s² = 1/(K + 1)
@@ -81,7 +94,7 @@ def rician_ml(
             a plain ratio, not dB.
         phase: φ, of the path that stays, radians.
     """
-    gamma = _gamma(snr_db)
+    gamma = _snr_linear(snr_db)
     scatter = 1.0 / (k_factor + 1.0)
     line = jnp.sqrt(k_factor * scatter)
     energy = _energy(codebook)
@@ -93,7 +106,7 @@ def rician_ml(
     return (scattered + straight) * (gamma / spread) - jnp.log(spread)
 
 
-def lmmse_fading(
+def lmmse_channel_estimate(
     y: Float[Array, "B P 2"], pilot: Float[Array, "P 2"], snr_db: Scalar
 ) -> Float[Array, "B 2"]:
     """Returns ĥ = E[h | y] for y = hp + noise, h ~ CN(0, 1) one a block.
@@ -106,14 +119,14 @@ def lmmse_fading(
 
     Source: e.g. Kay, "Fundamentals of Statistical Signal Processing" (1993), ch. 12.
     """
-    gamma = _gamma(snr_db)
+    gamma = _snr_linear(snr_db)
     match = _correlation(y, pilot[None])[:, 0]
     return match * (gamma / (1.0 + gamma * jnp.sum(pilot**2)))
 
 
-def pilot_ml(
-    y: Received, codebook: Codebook, snr_db: Scalar, *, pilots: int = 1
-) -> Scores:
+def pilot_aided_ml_metric(
+    y: ReceivedSymbols, codebook: Codebook, snr_db: Scalar, *, num_pilots: int = 1
+) -> DetectionMetric:
     """Returns `known_fading_ml` with h estimated from the pilots by `lmmse_fading`.
 
     What receivers do in practice. It is not the best that can be done: that is
@@ -122,15 +135,15 @@ def pilot_ml(
     Args:
         pilots: how many uses, the first, are alike in all codewords.
     """
-    h = lmmse_fading(y[:, :pilots], codebook[0, :pilots], snr_db)
-    return known_fading_ml(y, h, codebook)
+    h = lmmse_channel_estimate(y[:, :num_pilots], codebook[0, :num_pilots], snr_db)
+    return known_fading_ml_metric(y, h, codebook)
 
 
-def _gamma(snr_db: Scalar) -> Scalar:
+def _snr_linear(snr_db: Scalar) -> Scalar:
     return 10.0 ** (snr_db / 10.0)
 
 
-def _flat(pairs: Float[Array, "K C 2"]) -> Float[Array, "K 2*C"]:
+def _flatten(pairs: Float[Array, "K C 2"]) -> Float[Array, "K 2*C"]:
     return jnp.reshape(pairs, (len(pairs), -1))
 
 
@@ -138,10 +151,10 @@ def _energy(codebook: Codebook) -> Float[Array, " M"]:
     return jnp.sum(codebook**2, axis=(-2, -1))
 
 
-def _correlation(y: Received, codebook: Codebook) -> Float[Array, "B M 2"]:
+def _correlation(y: ReceivedSymbols, codebook: Codebook) -> Float[Array, "B M 2"]:
     """Returns cᴴy, real and imaginary part, by one real product of matrices."""
     # Re(cᴴy) = ⟨c, y⟩ and Im(cᴴy) = ⟨ic, y⟩, as vectors of reals.
     quarter = jnp.stack([-codebook[..., 1], codebook[..., 0]], axis=-1)
-    both = jnp.stack([_flat(codebook), _flat(quarter)], axis=1)
-    product = _flat(y) @ jnp.reshape(both, (-1, both.shape[-1])).T
+    both = jnp.stack([_flatten(codebook), _flatten(quarter)], axis=1)
+    product = _flatten(y) @ jnp.reshape(both, (-1, both.shape[-1])).T
     return jnp.reshape(product, (len(y), len(codebook), 2))

@@ -19,20 +19,26 @@ from jaxtyping import Array, Complex, Float
 from scipy import special, stats
 from scipy.spatial.distance import pdist
 
-from syntony.equations.cones import cap_angle, cap_fraction, outside_cone
-from syntony.errors import BadInput
+from syntony.equations.spherical_caps import (
+    cap_angle,
+    cap_fraction,
+    cone_escape_probability,
+)
+from syntony.errors import InvalidInputError
 
-Snr = float | int | np.number | np.ndarray | Array
-Curve = Any
+Numeric = float | int | np.number | np.ndarray | Array
+FloatOrArray = Any
 """A float for a number, an array of its shape for an array."""
 Codebook = np.ndarray | Array
 """Complex [M, C], codewords by channel uses; checked where it comes in."""
-Points = Complex[np.ndarray, "M C"]
-Values = Float[np.ndarray, " S"]
-Grid = Float[np.ndarray, "S K"]
+CodebookArray = Complex[np.ndarray, "M C"]
+FloatVector = Float[np.ndarray, " S"]
+QuadratureGrid = Float[np.ndarray, "S K"]
 
 
-def capacity(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+def capacity(
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Returns N log₂(1 + γ), in bits a block.
 
     Asymptotic: of longer and longer blocks, those with log₂ M below it can be made
@@ -40,11 +46,13 @@ def capacity(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve
 
     Source: Shannon, "A mathematical theory of communication" (1948).
     """
-    gamma, _, uses = _check(snr_db, messages, uses)
-    return _like(snr_db, uses * np.log1p(gamma) / np.log(2.0))
+    gamma, _, uses = _check_arguments(snr_db, messages, uses)
+    return _match_shape(snr_db, uses * np.log1p(gamma) / np.log(2.0))
 
 
-def shannon59(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+def shannon59(
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Lower bound for codewords of equal energy: the sphere cut in M equal cones.
 
         P ≥ P(noise carries √(nγ) e out of the cone around e with Ω(θ) = 1/M)
@@ -55,11 +63,13 @@ def shannon59(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curv
     Source: Shannon, "Probability of error for optimal codes in a Gaussian channel",
         Bell System Technical Journal 38 (1959): his Q(θ).
     """
-    gamma, messages, uses = _check(snr_db, messages, uses)
-    return _like(snr_db, _cone_bound(gamma, messages, 2 * uses))
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
+    return _match_shape(snr_db, _shannon59(gamma, messages, 2 * uses))
 
 
-def shannon59_peak(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+def shannon59_peak(
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Lower bound for codewords of energy N at most: `shannon59` in n + 1 dimensions.
 
     One more real dimension fills each codeword up to energy N, and helps the receiver
@@ -67,23 +77,27 @@ def shannon59_peak(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) ->
 
     Source: Shannon (1959), on codes within the sphere.
     """
-    gamma, messages, uses = _check(snr_db, messages, uses)
-    return _like(snr_db, _peak_bound(gamma, messages, uses))
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
+    return _match_shape(snr_db, _shannon59_peak(gamma, messages, uses))
 
 
-def codebook_bound(codebook: Codebook, snr_db: Snr) -> Curve:
+def codebook_lower_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
     """Lower bound for this size of codebook and its highest energy, of any detector.
 
         `shannon59_peak` at γ maxᵢ ‖cᵢ‖² / N
 
     Source: as `shannon59_peak`.
     """
-    points, gamma = _check_codebook(codebook), _gamma(snr_db)
-    peak = np.max(_energies(points))
-    return _like(snr_db, _peak_bound(gamma * peak, len(points), points.shape[1]))
+    points, gamma = _check_codebook(codebook), _snr_linear(snr_db)
+    peak = np.max(_codeword_energies(points))
+    return _match_shape(
+        snr_db, _shannon59_peak(gamma * peak, len(points), points.shape[1])
+    )
 
 
-def metaconverse(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+def metaconverse(
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Lower bound for codewords of equal energy, a little below `shannon59`.
 
         P ≥ P(χ'²ₙ(n/γ) > t),   t = (1 + γ) F⁻¹(1/M),   F of χ'²ₙ(n(1 + γ)/γ)
@@ -94,16 +108,16 @@ def metaconverse(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> C
     Source: Polyanskiy, Poor and Verdú, "Channel coding rate in the finite blocklength
         regime", IEEE Trans. Inf. Theory 56 (2010), on the AWGN channel.
     """
-    gamma, messages, uses = _check(snr_db, messages, uses)
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     n = 2 * uses
     gamma = np.maximum(gamma, 1e-6)  # SciPy's χ'² fails for n/γ far above.
     edge = stats.ncx2.ppf(1.0 / messages, n, n * (1.0 + gamma) / gamma)
-    return _like(snr_db, stats.ncx2.sf((1.0 + gamma) * edge, n, n / gamma))
+    return _match_shape(snr_db, stats.ncx2.sf((1.0 + gamma) * edge, n, n / gamma))
 
 
 def normal_approximation(
-    snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex
-) -> Curve:
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Approximation, no bound: good for hundreds of uses, pessimistic for a few.
 
         P ≈ Q((nC − log₂M + ½ log₂n) / √(nV))
@@ -111,15 +125,17 @@ def normal_approximation(
 
     Source: Polyanskiy, Poor and Verdú (2010), on the AWGN channel.
     """
-    gamma, messages, uses = _check(snr_db, messages, uses)
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     n = 2 * uses
     # In nats: the ratio is the same.
     spare = 0.5 * n * np.log1p(gamma) - math.log(messages) + 0.5 * np.log(n)
     dispersion = 0.5 * gamma * (gamma + 2.0) / (gamma + 1.0) ** 2
-    return _like(snr_db, special.ndtr(-spare / np.sqrt(n * dispersion)))
+    return _match_shape(snr_db, special.ndtr(-spare / np.sqrt(n * dispersion)))
 
 
-def random_sphere(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+def random_spherical_code_bound(
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Upper bound on the best code: the mean over codes drawn evenly on the sphere.
 
         1 − E[(1 − Ω(Θ))^{M−1}],   Θ the angle between what was sent and received
@@ -128,18 +144,20 @@ def random_sphere(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> 
 
     Source: Shannon (1959), on random codes.
     """
-    gamma, messages, uses = _check(snr_db, messages, uses)
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     n = 2 * uses
     offset = np.sqrt(n * gamma)
-    angle, weight = _random_angles(offset, messages, n)
+    angle, weight = _nearest_angle_quadrature(offset, messages, n)
     # By parts: the nearest of the M − 1 others is at θ, the received vector beyond.
-    beyond = outside_cone(offset[:, None], angle, n)
-    return _like(
-        snr_db, np.sum(weight * _nearest_density(angle, messages, n) * beyond, -1)
+    beyond = cone_escape_probability(offset[:, None], angle, n)
+    return _match_shape(
+        snr_db, np.sum(weight * _nearest_angle_density(angle, messages, n) * beyond, -1)
     )
 
 
-def qpsk_bler(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+def qpsk_bler(
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Exact rate of uncoded QPSK, M = 4^N: any of 2N bits wrong is a block wrong.
 
         P = 1 − (1 − Q(√γ))^{2N}
@@ -147,12 +165,12 @@ def qpsk_bler(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curv
     Raises:
         BadInput: `messages` is not 4 to the power of `uses`, or as for all.
     """
-    gamma, messages, uses = _check(snr_db, messages, uses)
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     _check_qpsk(messages, uses)
-    return _like(snr_db, _qpsk(gamma, uses))
+    return _match_shape(snr_db, _qpsk_bler(gamma, uses))
 
 
-def union_bound(codebook: Codebook, snr_db: Snr) -> Curve:
+def union_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
     """Upper bound for this codebook, detected with maximum likelihood; it may exceed 1.
 
         P ≤ (1/M) Σ_{i≠j} Q(√(γ d²ᵢⱼ / 2))
@@ -160,14 +178,14 @@ def union_bound(codebook: Codebook, snr_db: Snr) -> Curve:
     The codebook is taken as it is, against noise of power 1/γ a use. Tight where the
     rate is below some 10⁻³.
     """
-    points, gamma = _check_codebook(codebook), _gamma(snr_db)
-    distance = pdist(_real(points))
+    points, gamma = _check_codebook(codebook), _snr_linear(snr_db)
+    distance = pdist(_to_real(points))
     # Each pair errs both ways.
     sums = [2.0 * np.sum(special.ndtr(-distance * np.sqrt(0.5 * one))) for one in gamma]
-    return _like(snr_db, np.array(sums) / len(points))
+    return _match_shape(snr_db, np.array(sums) / len(points))
 
 
-def rayleigh_outage(snr_db: Snr, rate: float | int) -> Curve:
+def rayleigh_outage(snr_db: Numeric, rate: float | int) -> FloatOrArray:
     """Approximation, no bound for short blocks: P(log₂(1 + γ|h|²) < R), |h|² ~ Exp(1).
 
         P = 1 − exp(−(2^R − 1) / γ)
@@ -177,13 +195,15 @@ def rayleigh_outage(snr_db: Snr, rate: float | int) -> Curve:
         rate: R > 0, bits a use.
     """
     if not (np.isfinite(rate) and 0 < rate < 1000):
-        raise BadInput(f"rate is {rate}; expected bits a use, above 0, e.g. 2.0")
-    return _like(snr_db, -np.expm1(-(2.0**rate - 1.0) / _gamma(snr_db)))
+        raise InvalidInputError(
+            f"rate is {rate}; expected bits a use, above 0, e.g. 2.0"
+        )
+    return _match_shape(snr_db, -np.expm1(-(2.0**rate - 1.0) / _snr_linear(snr_db)))
 
 
 def rayleigh_csi_bound(
-    snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex
-) -> Curve:
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Lower bound for equal energy and Rayleigh block fading, known or not.
 
         P ≥ E[shannon59(γ|h|²)],   |h|² ~ Exp(1), one h a block
@@ -192,15 +212,19 @@ def rayleigh_csi_bound(
 
     Source: Shannon (1959) given h.
     """
-    gamma, messages, uses = _check(snr_db, messages, uses)
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     n = 2 * uses
     sine = np.sin(cap_angle(1.0 / messages, n))
     # At this offset the edge of the cone is √n + 9 deviations away.
     reach = (np.sqrt(n) + 9.0) / (sine * np.sqrt(n))
-    return _like(snr_db, _faded(lambda g: _cone_bound(g, messages, n), gamma, reach))
+    return _match_shape(
+        snr_db, _rayleigh_average(lambda g: _shannon59(g, messages, n), gamma, reach)
+    )
 
 
-def rayleigh_qpsk(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> Curve:
+def rayleigh_qpsk_bler(
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> FloatOrArray:
     """Exact rate of uncoded QPSK in Rayleigh block fading, if the receiver is told h.
 
         P = E[1 − (1 − Q(√γ|h|))^{2N}],   |h|² ~ Exp(1), one h a block
@@ -208,51 +232,59 @@ def rayleigh_qpsk(snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex) -> 
     Raises:
         BadInput: `messages` is not 4 to the power of `uses`, or as for all.
     """
-    gamma, messages, uses = _check(snr_db, messages, uses)
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     _check_qpsk(messages, uses)
-    return _like(snr_db, _faded(lambda g: _qpsk(g, uses), gamma, 10.0))
+    return _match_shape(
+        snr_db, _rayleigh_average(lambda g: _qpsk_bler(g, uses), gamma, 10.0)
+    )
 
 
 def min_distance(codebook: Codebook) -> float:
     """Returns minᵢ≠ⱼ ‖cᵢ − cⱼ‖; twice as far is worth 6 dB at high SNR."""
-    return float(np.min(pdist(_real(_check_codebook(codebook)))))
+    return float(np.min(pdist(_to_real(_check_codebook(codebook)))))
 
 
 def mean_energy(codebook: Codebook) -> float:
     """Returns the mean of ‖c‖² / N over the codewords: 1 for a codebook in use."""
-    return float(np.mean(_energies(_check_codebook(codebook))))
+    return float(np.mean(_codeword_energies(_check_codebook(codebook))))
 
 
-def energy_spread(codebook: Codebook) -> tuple[float, float]:
+def energy_range(codebook: Codebook) -> tuple[float, float]:
     """Returns the lowest and the highest ‖c‖² / N: alike if `shannon59` holds."""
-    energies = _energies(_check_codebook(codebook))
+    energies = _codeword_energies(_check_codebook(codebook))
     return float(np.min(energies)), float(np.max(energies))
 
 
-def _cone_bound(gamma: np.ndarray, messages: int, dimensions: int) -> np.ndarray:
+def _shannon59(gamma: np.ndarray, messages: int, dimensions: int) -> np.ndarray:
     angle = cap_angle(1.0 / messages, dimensions)
-    return outside_cone(np.sqrt(dimensions * gamma), angle, dimensions)
+    return cone_escape_probability(np.sqrt(dimensions * gamma), angle, dimensions)
 
 
-def _peak_bound(gamma: Values, messages: int, uses: int) -> Values:
+def _shannon59_peak(gamma: FloatVector, messages: int, uses: int) -> FloatVector:
     n = 2 * uses
-    return _cone_bound(gamma * n / (n + 1), messages, n + 1)
+    return _shannon59(gamma * n / (n + 1), messages, n + 1)
 
 
-def _qpsk(gamma: np.ndarray, uses: int) -> np.ndarray:
+def _qpsk_bler(gamma: np.ndarray, uses: int) -> np.ndarray:
     return -np.expm1(2 * uses * np.log1p(-special.ndtr(-np.sqrt(gamma))))
 
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
 
 
-def _between(low: Values, high: Values) -> tuple[Grid, Grid]:
+def _quadrature(
+    low: FloatVector, high: FloatVector
+) -> tuple[QuadratureGrid, QuadratureGrid]:
     """Returns nodes and weights of an integral, on a new last axis."""
     half = 0.5 * (high - low)
     return low[:, None] + half[:, None] * (1 + _NODES), half[:, None] * _WEIGHTS
 
 
-def _faded(bler: Callable[[Grid], Grid], gamma: Values, reach: float) -> Values:
+def _rayleigh_average(
+    bler: Callable[[QuadratureGrid], QuadratureGrid],
+    gamma: FloatVector,
+    max_amplitude: float,
+) -> FloatVector:
     """Returns E[bler(γ a²)] over a fade's amplitude a, of density 2a e^{−a²}.
 
     Args:
@@ -261,13 +293,15 @@ def _faded(bler: Callable[[Grid], Grid], gamma: Values, reach: float) -> Values:
         reach: of √(γ a²).
     """
     # e^{−7²} is nothing either.
-    end = np.minimum(reach / np.sqrt(gamma), 7.0)
-    a, weight = _between(np.zeros_like(end), end)
+    end = np.minimum(max_amplitude / np.sqrt(gamma), 7.0)
+    a, weight = _quadrature(np.zeros_like(end), end)
     density = 2.0 * a * np.exp(-(a**2))
     return np.sum(weight * density * bler(gamma[:, None] * a**2), axis=-1)
 
 
-def _random_angles(offset: Values, messages: int, n: int) -> tuple[Grid, Grid]:
+def _nearest_angle_quadrature(
+    offset: FloatVector, messages: int, n: int
+) -> tuple[QuadratureGrid, QuadratureGrid]:
     """Returns nodes and weights over the angles at which the nearest other may be."""
     # P(none of the others within θ) is e^{−45} at the far end, e^{−0.001} at the knee:
     # between them it falls, and the larger n the more steeply.
@@ -275,13 +309,15 @@ def _random_angles(offset: Values, messages: int, n: int) -> tuple[Grid, Grid]:
     knee = cap_angle(-np.expm1(-0.001 / max(messages - 1, 1)), n)
     noise = np.arcsin(np.minimum((np.sqrt(n) + 14.0) / offset, 1.0))
     end = np.where(noise < np.pi / 2, np.minimum(noise, far), far)
-    near = _between(np.zeros_like(end), np.minimum(knee, end))
-    steep = _between(np.minimum(knee, end), end)
+    near = _quadrature(np.zeros_like(end), np.minimum(knee, end))
+    steep = _quadrature(np.minimum(knee, end), end)
     angle, weight = (np.concatenate(pair, -1) for pair in zip(near, steep, strict=True))
     return angle, weight
 
 
-def _nearest_density(angle: Grid, messages: int, n: int) -> Grid:
+def _nearest_angle_density(
+    angle: QuadratureGrid, messages: int, n: int
+) -> QuadratureGrid:
     """Returns (M − 1)(1 − Ω)^{M−2} Ω', the density of the nearest other's angle."""
     near, rest = cap_fraction(angle, n), cap_fraction(np.pi - angle, n)
     log_rest = np.where(near < 0.5, np.log1p(-np.minimum(near, 0.5)), np.log(rest))
@@ -289,15 +325,15 @@ def _nearest_density(angle: Grid, messages: int, n: int) -> Grid:
     return (messages - 1) * np.exp((messages - 2) * log_rest + log_slope)
 
 
-def _real(codebook: Points) -> Float[np.ndarray, "M 2*C"]:
+def _to_real(codebook: CodebookArray) -> Float[np.ndarray, "M 2*C"]:
     return np.concatenate([np.real(codebook), np.imag(codebook)], axis=1)
 
 
-def _energies(codebook: Points) -> Float[np.ndarray, " M"]:
+def _codeword_energies(codebook: CodebookArray) -> Float[np.ndarray, " M"]:
     return np.mean(np.abs(codebook) ** 2, axis=1, dtype=float)
 
 
-def _like(snr_db: Snr, values: Values) -> Curve:
+def _match_shape(snr_db: Numeric, values: FloatVector) -> FloatOrArray:
     """Returns one value for each SNR, in the shape in which these were given."""
     return (
         float(values[0]) if np.ndim(snr_db) == 0 else values.reshape(np.shape(snr_db))
@@ -305,62 +341,66 @@ def _like(snr_db: Snr, values: Values) -> Curve:
 
 
 # Beyond any use; SciPy's χ'² does not reach tails of 2^−700.
-_MOST_DB = 100.0
-_MOST_BITS = 400
+_MAX_ABS_SNR_DB = 100.0
+_MAX_MESSAGE_BITS = 400
 
 
-def _check(
-    snr_db: Snr, messages: SupportsIndex, uses: SupportsIndex
-) -> tuple[Values, int, int]:
+def _check_arguments(
+    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+) -> tuple[FloatVector, int, int]:
     """Returns γ, M, N, or raises `BadInput`."""
-    messages = _whole("messages", messages, 2, "256")
-    if messages > 2**_MOST_BITS:
-        raise BadInput(f"messages is above 2**{_MOST_BITS}; expected at most that")
-    return _gamma(snr_db), messages, _whole("uses", uses, 1, "4")
+    messages = _as_int("messages", messages, 2, "256")
+    if messages > 2**_MAX_MESSAGE_BITS:
+        raise InvalidInputError(
+            f"messages is above 2**{_MAX_MESSAGE_BITS}; expected at most that"
+        )
+    return _snr_linear(snr_db), messages, _as_int("uses", uses, 1, "4")
 
 
-def _whole(name: str, value: SupportsIndex, least: int, example: str) -> int:
+def _as_int(name: str, value: SupportsIndex, minimum: int, example: str) -> int:
     try:
         whole = operator.index(value)
     except TypeError:
-        whole = least - 1
-    if whole < least:
-        raise BadInput(
-            f"{name} is {value!r}; expected a whole number from {least}, e.g. {example}"
+        whole = minimum - 1
+    if whole < minimum:
+        raise InvalidInputError(
+            f"{name} is {value!r}; expected a whole number from {minimum}, e.g. {example}"
         )
     return whole
 
 
-def _gamma(snr_db: Snr) -> Values:
+def _snr_linear(snr_db: Numeric) -> FloatVector:
     try:
         values = np.asarray(snr_db, dtype=float)
     except (TypeError, ValueError):
         values = np.asarray(np.nan)
-    if not np.all(np.abs(values) <= _MOST_DB):
-        raise BadInput(
-            f"snr_db is {snr_db!r}; expected finite dB, within ±{_MOST_DB:g}, e.g. 10.0"
+    if not np.all(np.abs(values) <= _MAX_ABS_SNR_DB):
+        raise InvalidInputError(
+            f"snr_db is {snr_db!r}; expected finite dB, within ±{_MAX_ABS_SNR_DB:g}, e.g. 10.0"
         )
     return 10.0 ** (values.ravel() / 10.0)
 
 
-def _check_codebook(codebook: Codebook) -> Points:
+def _check_codebook(codebook: Codebook) -> CodebookArray:
     try:
         points = np.asarray(codebook, dtype=complex)
     except (TypeError, ValueError):
         points = np.zeros(0, dtype=complex)
     if points.ndim != 2 or len(points) < 2 or points.size == 0:
-        raise BadInput(
+        raise InvalidInputError(
             f"codebook has shape {np.shape(points)}; expected complex [messages, uses],"
             " e.g. (256, 4)"
         )
     if not np.all(np.isfinite(points)):
-        raise BadInput("codebook holds values that are not finite; expected numbers")
+        raise InvalidInputError(
+            "codebook holds values that are not finite; expected numbers"
+        )
     return points
 
 
 def _check_qpsk(messages: int, uses: int) -> None:
     if messages != 4**uses:
-        raise BadInput(
+        raise InvalidInputError(
             f"QPSK in {uses} uses has {4**uses} messages, not {messages}; expected "
             f"messages = 4**uses"
         )

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-PRIMES = (9931, 9953, 9959, 9961, 9979, 9983)
+SKETCH_TABLE_SIZES = (9931, 9953, 9959, 9961, 9979, 9983)
 """Sizes of the sketch's tables. (9961 = 7 · 1423 is none, but it is the authors'.)"""
-SKETCH = sum(PRIMES)
+SKETCH_SIZE = sum(SKETCH_TABLE_SIZES)
 """Cells of the sketch, its tables side by side."""
 
 
@@ -26,7 +26,7 @@ def simhash(
     return jnp.sum(bits << jnp.arange(projection.shape[-1]), axis=-1)
 
 
-def count(
+def update_counts(
     table: Int[Array, " codes"],
     codes: Int[Array, "*batch"],
     mask: Bool[Array, "*batch"],
@@ -39,7 +39,9 @@ def count(
     return table.at[codes.ravel()].add(mask.ravel().astype(table.dtype))
 
 
-def sketch(codes: Int[Array, "*batch"], bits: int) -> Int[Array, "*batch 6"]:
+def count_min_sketch_cells(
+    codes: Int[Array, "*batch"], num_bits: int
+) -> Int[Array, "*batch 6"]:
     """Returns the cell of each code in each of six tables; n is the least of the six.
 
         cell_j = Σ_b s_b (2ᵇ mod p_j) mod p_j,  s_b = ±1 the sign bits
@@ -49,10 +51,10 @@ def sketch(codes: Int[Array, "*batch"], bits: int) -> Int[Array, "*batch 6"]:
 
     Source: Tang et al. (2017), appendix, with the primes of SMPE²'s released code.
     """
-    powers = np.array([[2**b % p for p in PRIMES] for b in range(bits)])
-    signs = 2 * (codes[..., None] >> jnp.arange(bits) & 1) - 1
-    starts = np.cumsum([0, *PRIMES[:-1]])
-    return (signs @ powers) % jnp.array(PRIMES) + starts
+    powers = np.array([[2**b % p for p in SKETCH_TABLE_SIZES] for b in range(num_bits)])
+    signs = 2 * (codes[..., None] >> jnp.arange(num_bits) & 1) - 1
+    starts = np.cumsum([0, *SKETCH_TABLE_SIZES[:-1]])
+    return (signs @ powers) % jnp.array(SKETCH_TABLE_SIZES) + starts
 
 
 def bonus(counts: Int[Array, "*batch"]) -> Float[Array, "*batch"]:

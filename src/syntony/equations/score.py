@@ -52,7 +52,7 @@ def clipped_actor_loss(
     advantage: Float[Array, "*batch"],
     entropy: Float[Array, "*batch"],
     *,
-    clip: Float[Array, ""] | float,
+    clip_eps: Float[Array, ""] | float,
     entropy_coef: Float[Array, ""] | float,
 ) -> Float[Array, "*batch"]:
     """Returns −min(ρ A, clip(ρ, 1 − ε, 1 + ε) A) − β_H H, with ρ = π / π_old.
@@ -71,30 +71,30 @@ def clipped_actor_loss(
     """
     advantage = jax.lax.stop_gradient(advantage)
     ratio = jnp.exp(log_prob - jax.lax.stop_gradient(old_log_prob))
-    near = jnp.clip(ratio, 1.0 - clip, 1.0 + clip)
+    near = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
     surrogate = -jnp.minimum(ratio * advantage, near * advantage)
     return surrogate - entropy_coef * entropy
 
 
-def batch_baseline(
-    payoff: Float[Array, " B"], arrived: Bool[Array, " B"]
+def mean_baseline(
+    payoff: Float[Array, " B"], received_mask: Bool[Array, " B"]
 ) -> Float[Array, ""]:
     """Returns the mean of the payoffs that arrived: R − b has the same mean gradient.
 
     Exactly so for a b that knows nothing of the draws; a batch's own mean contains
     each draw once, which shrinks the gradient by 1 / B.
     """
-    total = jnp.sum(jnp.where(arrived, payoff, 0.0))
-    return total / jnp.maximum(jnp.sum(arrived), 1)
+    total = jnp.sum(jnp.where(received_mask, payoff, 0.0))
+    return total / jnp.maximum(jnp.sum(received_mask), 1)
 
 
 def leave_one_out_baseline(
     payoff: Float[Array, " B"],
-    arrived: Bool[Array, " B"],
+    received_mask: Bool[Array, " B"],
     context: Int[Array, " B"],
     *,
-    contexts: int,
-    mirrored: bool = False,
+    num_contexts: int,
+    antithetic: bool = False,
 ) -> Float[Array, " B"]:
     """Returns for each draw the mean payoff of the others in the same context.
 
@@ -111,18 +111,18 @@ def leave_one_out_baseline(
     """
 
     def of_others(x: Float[Array, " B"]) -> Float[Array, " B"]:
-        own = x + jnp.roll(x, len(x) // 2) if mirrored else x
-        return jax.ops.segment_sum(x, context, contexts)[context] - own
+        own = x + jnp.roll(x, len(x) // 2) if antithetic else x
+        return jax.ops.segment_sum(x, context, num_contexts)[context] - own
 
-    total = of_others(jnp.where(arrived, payoff, 0.0))
-    others = of_others(jnp.where(arrived, 1.0, 0.0))
-    alone = batch_baseline(payoff, arrived)
+    total = of_others(jnp.where(received_mask, payoff, 0.0))
+    others = of_others(jnp.where(received_mask, 1.0, 0.0))
+    alone = mean_baseline(payoff, received_mask)
     return jnp.where(others > 0, total / jnp.maximum(others, 1.0), alone)
 
 
-def clip_above(
+def clip_at_quantile(
     loss: Float[Array, " B"],
-    arrived: Bool[Array, " B"],
+    received_mask: Bool[Array, " B"],
     quantile: Float[Array, ""] | float,
 ) -> Float[Array, " B"]:
     """Returns losses cut off at a quantile of those that arrived.
@@ -133,20 +133,20 @@ def clip_above(
         quantile: in (0, 1]; at 1 nothing is cut off.
     """
     # What did not arrive stands at the end, where no rank leads.
-    ordered = jnp.sort(jnp.where(arrived, loss, jnp.max(loss)))
-    rank = quantile * jnp.maximum(jnp.sum(arrived) - 1, 0)
+    ordered = jnp.sort(jnp.where(received_mask, loss, jnp.max(loss)))
+    rank = quantile * jnp.maximum(jnp.sum(received_mask) - 1, 0)
     low, high = jnp.floor(rank).astype(int), jnp.ceil(rank).astype(int)
     most = ordered[low] + (rank - low) * (ordered[high] - ordered[low])
     return jnp.minimum(loss, most)
 
 
-def antithetic(noise: Float[Array, "B *rest"]) -> Float[Array, "B2 *rest"]:
+def antithetic_pairs(noise: Float[Array, "B *rest"]) -> Float[Array, "B2 *rest"]:
     """Returns w and −w for every draw w: what is even in w cancels exactly."""
     return jnp.concatenate([noise, -noise])
 
 
-def random_frames(
-    key: Key[Array, ""], frames: int, dimensions: int
+def random_orthogonal_matrices(
+    key: Key[Array, ""], num_matrices: int, dimensions: int
 ) -> Float[Array, "F D D"]:
     """Returns random rotations: rows of length 1 at right angles, each way as likely.
 
@@ -154,13 +154,13 @@ def random_frames(
 
     Source: Stewart, "The efficient generation of random orthogonal matrices" (1980).
     """
-    shape = frames, dimensions, dimensions
+    shape = num_matrices, dimensions, dimensions
     rows, triangle = jnp.linalg.qr(jax.random.normal(key, shape))
     # The factors' signs are LAPACK's; with these they are chance's.
     return rows * jnp.sign(jnp.diagonal(triangle, axis1=1, axis2=2))[:, None, :]
 
 
-def spsa_gradient(
+def spsa_gradient_estimate(
     loss_plus: Float[Array, ""],
     loss_minus: Float[Array, ""],
     direction: Float[Array, "*shape"],

@@ -20,12 +20,12 @@ def noise_power(snr_db: Float[Array, ""] | float) -> Float[Array, ""]:
     return 10.0 ** (-jnp.asarray(snr_db) / 10.0)
 
 
-def to_pairs(x: Complex[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch 2"]:
+def complex_to_pairs(x: Complex[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch 2"]:
     """Returns complex numbers as pairs of real and imaginary part, on the host."""
     return np.stack([np.real(x), np.imag(x)], axis=-1).astype(np.float32)
 
 
-def from_pairs(
+def pairs_to_complex(
     x: Float[Array | np.ndarray, "*batch 2"],
 ) -> Complex[np.ndarray, "*batch"]:
     """Returns pairs as complex numbers, on the host."""
@@ -68,32 +68,32 @@ def complex_noise(
     return jnp.sqrt(variance / 2.0) * jax.random.normal(key, (*shape, 2))
 
 
-def power(x: Float[Array, "*batch C 2"]) -> Float[Array, "*batch"]:
+def mean_power(x: Float[Array, "*batch C 2"]) -> Float[Array, "*batch"]:
     """Returns ‖x‖² / C, the mean energy of a channel use."""
     return jnp.sum(x * x, axis=(-2, -1)) / x.shape[-2]
 
 
-def average_power(codebook: Float[Array, "M C 2"]) -> Float[Array, "M C 2"]:
+def normalize_average_power(codebook: Float[Array, "M C 2"]) -> Float[Array, "M C 2"]:
     """Returns x / √(E‖x‖² / C): codewords whose mean energy, over all M, is 1 a use.
 
     Source: Aoudia & Hoydis (2018), the transmitter's normalisation layer.
     """
-    return codebook * jax.lax.rsqrt(jnp.mean(power(codebook)))
+    return codebook * jax.lax.rsqrt(jnp.mean(mean_power(codebook)))
 
 
-def codeword_power(codebook: Float[Array, "M C 2"]) -> Float[Array, "M C 2"]:
+def normalize_codeword_power(codebook: Float[Array, "M C 2"]) -> Float[Array, "M C 2"]:
     """Returns x / √(‖x‖² / C): every codeword has energy 1 a use."""
-    return codebook * jax.lax.rsqrt(power(codebook))[:, None, None]
+    return codebook * jax.lax.rsqrt(mean_power(codebook))[:, None, None]
 
 
-def constant_modulus(codebook: Float[Array, "M C 2"]) -> Float[Array, "M C 2"]:
+def normalize_symbol_power(codebook: Float[Array, "M C 2"]) -> Float[Array, "M C 2"]:
     """Returns x / |x|: every symbol lies on the unit circle."""
     energy = jnp.sum(codebook * codebook, axis=-1, keepdims=True)
     return codebook * jax.lax.rsqrt(energy)
 
 
 def clip_amplitude(
-    codebook: Float[Array, "M C 2"], largest: Float[Array, ""] | float
+    codebook: Float[Array, "M C 2"], max_amplitude: Float[Array, ""] | float
 ) -> Float[Array, "M C 2"]:
     """Returns x min(1, A / |x|): no symbol is stronger than A, directions stay.
 
@@ -101,7 +101,7 @@ def clip_amplitude(
         largest: A > 0, in units of the root of the mean energy a use.
     """
     energy = jnp.sum(codebook * codebook, axis=-1, keepdims=True)
-    return codebook * jnp.minimum(1.0, largest * jax.lax.rsqrt(energy))
+    return codebook * jnp.minimum(1.0, max_amplitude * jax.lax.rsqrt(energy))
 
 
 def cross_entropy(
@@ -116,7 +116,7 @@ def cross_entropy(
     return jax.nn.logsumexp(logits, axis=-1) - jnp.sum(logits * sent, axis=-1)
 
 
-def odds_against(surprise: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+def inverse_odds(nll: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Returns (1 − p) / p = e^l − 1, the odds against what has surprise l = −ln p.
 
     Of a receiver's tempered probabilities they are Σ_{j ≠ m} (p_j / p_m)^(1/τ): each
@@ -127,7 +127,7 @@ def odds_against(surprise: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     Args:
         surprise: l ≥ 0, in nats; above 88 it overflows.
     """
-    return jnp.expm1(surprise)
+    return jnp.expm1(nll)
 
 
 def perturb(
@@ -163,12 +163,12 @@ def explore_log_prob(
 
     Source: Aoudia & Hoydis (2018), the density of the relaxed transmitter.
     """
-    return -gaussian_surprise(sent, jnp.sqrt(1.0 - variance) * x, variance)
+    return -gaussian_nll(sent, jnp.sqrt(1.0 - variance) * x, variance)
 
 
-def gaussian_surprise(
+def gaussian_nll(
     y: Float[Array, "B C 2"],
-    centre: Float[Array, "B C 2"],
+    mean: Float[Array, "B C 2"],
     variance: Float[Array, ""] | float,
 ) -> Float[Array, " B"]:
     """Returns −ln CN(y; c, v I) = C ln(π v) + ‖y − c‖² / v, in nats.
@@ -176,5 +176,5 @@ def gaussian_surprise(
     Args:
         variance: v > 0, a complex use.
     """
-    distance = jnp.sum((y - centre) ** 2, axis=(-2, -1))
+    distance = jnp.sum((y - mean) ** 2, axis=(-2, -1))
     return y.shape[-2] * jnp.log(jnp.pi * variance) + distance / variance

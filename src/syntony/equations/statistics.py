@@ -9,11 +9,11 @@ from scipy import stats
 from scipy.optimize import root_scalar
 
 Sample = Float[np.ndarray, " S"]
-Strata = Sequence[np.ndarray]
+ScoresPerTask = Sequence[np.ndarray]
 """A sample a task; as many scores in each as it has seeds."""
 
 
-def interquartile_mean(strata: Strata) -> float:
+def interquartile_mean(scores_per_task: ScoresPerTask) -> float:
     """Returns the mean of the middle half of all scores, every stratum counting alike.
 
     ⌊n/4⌋ of n scores are left out at each end: of three scores none, of four the lowest
@@ -23,18 +23,20 @@ def interquartile_mean(strata: Strata) -> float:
     Source: Agarwal et al. (2021), "Deep reinforcement learning at the edge of the
         statistical precipice", section 4.2.
     """
-    scores = np.sort(pooled(strata))
+    scores = np.sort(pool_scores(scores_per_task))
     quarter = len(scores) // 4
     return float(scores[quarter : len(scores) - quarter].mean())
 
 
-def pooled(strata: Strata) -> np.ndarray:
+def pool_scores(scores_per_task: ScoresPerTask) -> np.ndarray:
     """Returns all scores in one, those of small strata repeated: each counts alike."""
-    most = math.lcm(*map(len, strata))
-    return np.concatenate([np.repeat(scores, most // len(scores)) for scores in strata])
+    most = math.lcm(*map(len, scores_per_task))
+    return np.concatenate(
+        [np.repeat(scores, most // len(scores)) for scores in scores_per_task]
+    )
 
 
-def optimality_gap(strata: Strata, *, best: float = 1.0) -> float:
+def optimality_gap(scores_per_task: ScoresPerTask, *, best: float = 1.0) -> float:
     """Returns by how much scores fall short of the best on average; 0 if none does.
 
         best − mean(min(x, best))
@@ -44,12 +46,12 @@ def optimality_gap(strata: Strata, *, best: float = 1.0) -> float:
 
     Source: Agarwal et al. (2021), section 4.2.
     """
-    return best - float(np.minimum(pooled(strata), best).mean())
+    return best - float(np.minimum(pool_scores(scores_per_task), best).mean())
 
 
-def stratified_interval(
-    strata: Strata,
-    statistic: Callable[[Strata], float],
+def stratified_bootstrap_interval(
+    scores_per_task: ScoresPerTask,
+    statistic: Callable[[ScoresPerTask], float],
     *,
     level: float = 0.95,
     resamples: int = 2000,
@@ -72,7 +74,7 @@ def stratified_interval(
     """
     draw = np.random.default_rng(seed)
     found = [
-        statistic([x[draw.integers(len(x), size=len(x))] for x in strata])
+        statistic([x[draw.integers(len(x), size=len(x))] for x in scores_per_task])
         for _ in range(resamples)
     ]
     tail = (1.0 - level) / 2.0
@@ -101,7 +103,9 @@ def bootstrap_interval(
     Source: Efron (1979), "Bootstrap methods: another look at the jackknife".
     """
     chances = {"level": level, "resamples": resamples, "seed": seed}
-    return stratified_interval([samples], lambda drawn: drawn[0].mean(), **chances)
+    return stratified_bootstrap_interval(
+        [samples], lambda drawn: drawn[0].mean(), **chances
+    )
 
 
 def probability_of_improvement(
@@ -119,8 +123,8 @@ def probability_of_improvement(
     return float((difference > 0).mean() + (difference == 0).mean() / 2)
 
 
-def improvement_interval(
-    probability: float, x: int, y: int, *, level: float = 0.95
+def probability_of_improvement_interval(
+    probability: float, num_x: int, num_y: int, *, level: float = 0.95
 ) -> tuple[float, float]:
     """Returns an interval of P(X > Y), also where one group is above all of the other.
 
@@ -140,11 +144,11 @@ def improvement_interval(
     Source: Newcombe (2006), "Confidence intervals for an effect size measure based on
         the Mann-Whitney statistic. Part 2", method 5.
     """
-    z, middle = float(stats.norm.ppf((1 + level) / 2)), (x + y) / 2 - 1
+    z, middle = float(stats.norm.ppf((1 + level) / 2)), (num_x + num_y) / 2 - 1
 
     def beyond(theta: float) -> float:
         pairs = 1 + middle * (1 - theta) / (2 - theta) + middle * theta / (1 + theta)
-        variance = theta * (1 - theta) * pairs / (x * y)
+        variance = theta * (1 - theta) * pairs / (num_x * num_y)
         return (probability - theta) ** 2 - z**2 * variance
 
     def root(a: float, b: float) -> float:
@@ -157,7 +161,7 @@ def improvement_interval(
     return low, high
 
 
-def difference_interval(
+def welch_interval(
     x: Float[np.ndarray, " X"], y: Float[np.ndarray, " Y"], *, level: float = 0.95
 ) -> tuple[float, float]:
     """Returns Welch's interval of the difference of two means, x̄ − ȳ.
@@ -186,7 +190,7 @@ def difference_interval(
     return difference - reach, difference + reach
 
 
-def mean_interval(
+def combined_interval(
     estimates: Sequence[float], intervals: Sequence[tuple[float, float]]
 ) -> tuple[float, float]:
     """Returns the interval of the mean of independent estimates from those of each.
@@ -205,7 +209,7 @@ def mean_interval(
     return mean - below, mean + above
 
 
-def share_above(
+def performance_profile(
     scores: Float[np.ndarray, " S"], thresholds: Float[np.ndarray, " τ"]
 ) -> Float[np.ndarray, " τ"]:
     """Returns the performance profile: the share of scores above each threshold.
@@ -227,8 +231,8 @@ def area_under_curve(
     return float(np.trapezoid(scores, steps) / (steps[-1] - steps[0]))
 
 
-def first_reach(
-    steps: Float[np.ndarray, " T"], scores: Float[np.ndarray, " T"], target: float
+def steps_to_threshold(
+    steps: Float[np.ndarray, " T"], scores: Float[np.ndarray, " T"], threshold: float
 ) -> float:
     """Returns the step at which a curve first reaches a height; infinity if it never.
 
@@ -239,14 +243,14 @@ def first_reach(
         scores: at these steps.
         target: the height.
     """
-    reached = np.flatnonzero(scores >= target)
+    reached = np.flatnonzero(scores >= threshold)
     if len(reached) == 0:
         return math.inf
     first = int(reached[0])
     if first == 0:
         return float(steps[0])
     pair = slice(first - 1, first + 1)
-    return float(np.interp(target, scores[pair], steps[pair]))
+    return float(np.interp(threshold, scores[pair], steps[pair]))
 
 
 def wilson_interval(

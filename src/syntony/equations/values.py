@@ -3,18 +3,18 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from syntony.equations.densities import chosen, masked_logits
+from syntony.equations.distributions import masked_logits, take_along_action
 
-SURE = 1e4
+GREEDY_LOGIT_SCALE = 1e4
 """Logits this far apart leave nothing to chance: Gumbel noise spans about 30."""
-OPEN = 1e-6
+EXPLORE_LOGIT_SCALE = 1e-6
 """Logits this close together are, but for ties, all the same to chance."""
 
 
-def double_q(
-    values: Float[Array, "*batch A"],
-    slow_values: Float[Array, "*batch A"],
-    available: Bool[Array, "*batch A"],
+def double_q_value(
+    q_values: Float[Array, "*batch A"],
+    target_q_values: Float[Array, "*batch A"],
+    action_mask: Bool[Array, "*batch A"],
 ) -> Float[Array, "*batch"]:
     """Returns Q'(argmax_a Q(a)): the fast values choose, the slow ones judge.
 
@@ -28,8 +28,8 @@ def double_q(
     Source: van Hasselt, Guez & Silver, "Deep Reinforcement Learning with Double
         Q-learning", AAAI 2016, eq. 4.
     """
-    best = jnp.argmax(masked_logits(values, available), axis=-1)
-    return chosen(slow_values, best)
+    best = jnp.argmax(masked_logits(q_values, action_mask), axis=-1)
+    return take_along_action(target_q_values, best)
 
 
 def td_target(
@@ -54,22 +54,22 @@ def td_target(
     return reward + gamma * jnp.where(terminated, 0.0, next_value)
 
 
-def epsilon(
+def linear_epsilon(
     steps: Int[Array, ""],
     *,
     start: Float[Array, ""] | float,
     end: Float[Array, ""] | float,
-    anneal: int,
+    anneal_steps: int,
 ) -> Float[Array, ""]:
     """Returns ε = start + (end − start) min(1, steps / anneal).
 
     It is the chance of a random action, from start to end in so many steps.
     """
-    return start + (end - start) * jnp.minimum(1.0, steps / anneal)
+    return start + (end - start) * jnp.minimum(1.0, steps / anneal_steps)
 
 
 def epsilon_greedy_logits(
-    values: Float[Array, "*batch A"], explore: Bool[Array, "*batch"]
+    q_values: Float[Array, "*batch A"], explore: Bool[Array, "*batch"]
 ) -> Float[Array, "*batch A"]:
     """Returns logits to draw from: the best action, or any where `explore` is true.
 
@@ -80,6 +80,6 @@ def epsilon_greedy_logits(
 
     Only the order of the values counts: equal ones are drawn alike.
     """
-    below = values[..., None, :] < values[..., :, None]
-    rank = jnp.sum(below, axis=-1, dtype=values.dtype)
-    return rank * jnp.where(explore[..., None], OPEN, SURE)
+    below = q_values[..., None, :] < q_values[..., :, None]
+    rank = jnp.sum(below, axis=-1, dtype=q_values.dtype)
+    return rank * jnp.where(explore[..., None], EXPLORE_LOGIT_SCALE, GREEDY_LOGIT_SCALE)

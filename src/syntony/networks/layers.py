@@ -17,24 +17,26 @@ class Linear(eqx.Module):
     weight: Float[Array, "In Out"]
     bias: Float[Array, " Out"]
 
-    def __init__(self, size_in: int, size_out: int, *, key: Key[Array, ""]):
+    def __init__(self, in_size: int, out_size: int, *, key: Key[Array, ""]):
         weight_key, bias_key = jax.random.split(key)
-        bound = size_in**-0.5
-        self.weight = _uniform(weight_key, (size_in, size_out), bound)
-        self.bias = _uniform(bias_key, (size_out,), bound)
+        bound = in_size**-0.5
+        self.weight = _uniform_init(weight_key, (in_size, out_size), bound)
+        self.bias = _uniform_init(bias_key, (out_size,), bound)
 
-    def __call__(self, *parts: Float[Array, "*#batch _"]) -> Float[Array, "*batch Out"]:
+    def __call__(
+        self, *inputs: Float[Array, "*#batch _"]
+    ) -> Float[Array, "*batch Out"]:
         """Maps x, given whole or in parts that would make it up side by side.
 
         Each part meets its own rows of W, so that what is the same for many rows of
         the others is multiplied once: parts broadcast against each other.
         """
-        *edges, _ = accumulate(part.shape[-1] for part in parts)
+        *edges, _ = accumulate(part.shape[-1] for part in inputs)
         rows = jnp.split(self.weight, edges)
-        return sum(map(jnp.matmul, parts, rows), self.bias)
+        return sum(map(jnp.matmul, inputs, rows), self.bias)
 
 
-class Mlp(eqx.Module):
+class MLP(eqx.Module):
     """Linear maps with rectifiers between them, none after the last."""
 
     layers: tuple[Linear, ...]
@@ -46,47 +48,51 @@ class Mlp(eqx.Module):
             for pair, layer_key in zip(pairwise(sizes), keys, strict=True)
         )
 
-    def __call__(self, *parts: Float[Array, "*#batch _"]) -> Float[Array, "*batch Out"]:
+    def __call__(
+        self, *inputs: Float[Array, "*#batch _"]
+    ) -> Float[Array, "*batch Out"]:
         """Maps x, given whole or in parts, as the first layer takes it."""
         first, *rest = self.layers
-        x = first(*parts)
+        x = first(*inputs)
         for layer in rest:
             x = layer(jax.nn.relu(x))
         return x
 
 
-class Gru(eqx.Module):
+class GRU(eqx.Module):
     """A gated recurrent unit (Cho et al., 2014), in PyTorch's form.
 
     r = σ(W_r x + U_r h),  u = σ(W_u x + U_u h)
     n = tanh(W_n x + r ⊙ U_n h),  h' = (1 − u) ⊙ n + u ⊙ h    (biases included)
     """
 
-    input: Linear
-    hidden: Linear
+    linear_ih: Linear
+    linear_hh: Linear
 
-    def __init__(self, size_in: int, size: int, *, key: Key[Array, ""]):
+    def __init__(self, in_size: int, hidden_size: int, *, key: Key[Array, ""]):
         input_key, hidden_key = jax.random.split(key)
-        bound = size**-0.5
+        bound = hidden_size**-0.5
 
         def gates(key: Key[Array, ""], size_in: int) -> Linear:
-            layer = Linear(size_in, 3 * size, key=key)
+            layer = Linear(size_in, 3 * hidden_size, key=key)
             # PyTorch bounds both by the state's size, whatever the input's.
             return jax.tree.map(lambda p: p * (bound * size_in**0.5), layer)
 
-        self.input = gates(input_key, size_in)
-        self.hidden = gates(hidden_key, size)
+        self.linear_ih = gates(input_key, in_size)
+        self.linear_hh = gates(hidden_key, hidden_size)
 
     def __call__(
         self, x: Float[Array, "*batch In"], h: Float[Array, "*batch H"]
     ) -> Float[Array, "*batch H"]:
-        return _gru_cell(self.input(x), self.hidden(h), h)[0]
+        return _gru_cell(self.linear_ih(x), self.linear_hh(h), h)[0]
 
     def unroll(
         self, x: Float[Array, "T *batch In"], h: Float[Array, "*batch H"]
     ) -> Float[Array, "T *batch H"]:
         """Returns h_1 … h_T; the product with all inputs is taken before the scan."""
-        return _unroll(self.hidden.weight, self.hidden.bias, self.input(x), h)
+        return _gru_unroll(
+            self.linear_hh.weight, self.linear_hh.bias, self.linear_ih(x), h
+        )
 
 
 def _gru_cell(
@@ -102,16 +108,16 @@ def _gru_cell(
 
 
 @jax.custom_vjp
-def _unroll(
+def _gru_unroll(
     weight: Float[Array, "H G"],
     bias: Float[Array, " G"],
     x_gates: Float[Array, "T *batch G"],
     h: Float[Array, "*batch H"],
 ) -> Float[Array, "T *batch H"]:
-    return _unroll_forward(weight, bias, x_gates, h)[0]
+    return _gru_unroll_fwd(weight, bias, x_gates, h)[0]
 
 
-def _unroll_forward(weight: Array, bias: Array, x_gates: Array, h: Array):
+def _gru_unroll_fwd(weight: Array, bias: Array, x_gates: Array, h: Array):
     def cell(h: Array, x_gates: Array):
         h_gates = h @ weight + bias
         h_next, (r, u, n) = _gru_cell(x_gates, h_gates, h)
@@ -123,13 +129,13 @@ def _unroll_forward(weight: Array, bias: Array, x_gates: Array, h: Array):
     return hs, (weight, previous, *gates)
 
 
-def _unroll_backward(saved: tuple[Array, ...], dhs: Array):
+def _gru_unroll_bwd(residuals: tuple[Array, ...], d_hs: Array):
     """Chain rule through time, with the weight's gradient as one product after it.
 
     Automatic differentiation would add a rank-`batch` product to the weight's
     gradient at every step; gathered over time it is one product of T·batch rows.
     """
-    weight, previous, r, u, n, h_n = saved
+    weight, previous, r, u, n, h_n = residuals
     back = weight.T
 
     def cell(dh: Array, step: tuple[Array, ...]):
@@ -141,7 +147,7 @@ def _unroll_backward(saved: tuple[Array, ...], dhs: Array):
         d_h_gates = jnp.concatenate([d_r, d_u, d_n * r], axis=-1)
         return dh * u + d_h_gates @ back, (d_h_gates, d_n)
 
-    steps = (dhs, previous, r, u, n, h_n)
+    steps = (d_hs, previous, r, u, n, h_n)
     dh, (d_h_gates, d_n) = jax.lax.scan(
         cell, jnp.zeros_like(previous[0]), steps, reverse=True
     )
@@ -152,10 +158,10 @@ def _unroll_backward(saved: tuple[Array, ...], dhs: Array):
     return d_weight, jnp.sum(rows, axis=0), d_x_gates, dh
 
 
-_unroll.defvjp(_unroll_forward, _unroll_backward)
+_gru_unroll.defvjp(_gru_unroll_fwd, _gru_unroll_bwd)
 
 
-def _uniform(
+def _uniform_init(
     key: Key[Array, ""], shape: tuple[int, ...], bound: float
 ) -> Float[Array, "..."]:
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony.networks.layers import Linear, Mlp
+from syntony.networks.layers import MLP, Linear
 
 
-class Additive(eqx.Module):
+class VDNMixer(eqx.Module):
     """Q_tot = Σ_i Q_i: value decomposition; it has nothing to learn.
 
     Source: Sunehag et al., "Value-Decomposition Networks for Cooperative Multi-Agent
@@ -20,13 +20,13 @@ class Additive(eqx.Module):
     """
 
     def __call__(
-        self, values: Float[Array, "*batch N"], state: Float[Array, "*batch S"]
+        self, q_values: Float[Array, "*batch N"], state: Float[Array, "*batch S"]
     ) -> Float[Array, "*batch"]:
         del state
-        return jnp.sum(values, axis=-1)
+        return jnp.sum(q_values, axis=-1)
 
 
-class Monotonic(eqx.Module):
+class QMIXMixer(eqx.Module):
     """Q_tot = |w₂(s)| · elu(|W₁(s)| Q + b₁(s)) + V(s), with dQ_tot / dQ_i ≥ 0.
 
     The weights are what hypernetworks make of the state: of two layers for W₁, w₂ and
@@ -36,17 +36,17 @@ class Monotonic(eqx.Module):
         Multi-Agent Reinforcement Learning", ICML 2018.
     """
 
-    first: Mlp
-    first_bias: Linear
-    second: Mlp
-    value: Mlp
+    hyper_w1: MLP
+    hyper_b1: Linear
+    hyper_w2: MLP
+    hyper_v: MLP
 
     def __init__(
         self,
-        agents: int,
-        state_size: int,
-        width: int,
-        hyper_width: int,
+        num_agents: int,
+        state_dim: int,
+        mixing_dim: int,
+        hypernet_dim: int,
         *,
         key: Key[Array, ""],
     ):
@@ -58,20 +58,22 @@ class Monotonic(eqx.Module):
             key: consumed.
         """
         keys = jax.random.split(key, 4)
-        self.first = Mlp(state_size, hyper_width, agents * width, key=keys[0])
-        self.first_bias = Linear(state_size, width, key=keys[1])
-        self.second = Mlp(state_size, hyper_width, width, key=keys[2])
-        self.value = Mlp(state_size, width, 1, key=keys[3])
+        self.hyper_w1 = MLP(
+            state_dim, hypernet_dim, num_agents * mixing_dim, key=keys[0]
+        )
+        self.hyper_b1 = Linear(state_dim, mixing_dim, key=keys[1])
+        self.hyper_w2 = MLP(state_dim, hypernet_dim, mixing_dim, key=keys[2])
+        self.hyper_v = MLP(state_dim, mixing_dim, 1, key=keys[3])
 
     def __call__(
-        self, values: Float[Array, "*batch N"], state: Float[Array, "*batch S"]
+        self, q_values: Float[Array, "*batch N"], state: Float[Array, "*batch S"]
     ) -> Float[Array, "*batch"]:
         """Returns Q_tot of the agents' values in a state."""
-        bias = self.first_bias(state)
-        first = jnp.abs(self.first(state)).reshape(*values.shape, bias.shape[-1])
-        hidden = jax.nn.elu(jnp.einsum("...n,...nw->...w", values, first) + bias)
-        second = jnp.abs(self.second(state))
-        return jnp.sum(hidden * second, axis=-1) + self.value(state)[..., 0]
+        bias = self.hyper_b1(state)
+        first = jnp.abs(self.hyper_w1(state)).reshape(*q_values.shape, bias.shape[-1])
+        hidden = jax.nn.elu(jnp.einsum("...n,...nw->...w", q_values, first) + bias)
+        second = jnp.abs(self.hyper_w2(state))
+        return jnp.sum(hidden * second, axis=-1) + self.hyper_v(state)[..., 0]
 
 
-Mixer = Additive | Monotonic
+Mixer = VDNMixer | QMIXMixer

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from syntony.equations.signal import complex_divide, complex_noise
-from syntony.networks.layers import Linear, Mlp
+from syntony.networks.layers import MLP, Linear
 
 
 class Transmitter(eqx.Module):
@@ -33,10 +33,10 @@ class Transmitter(eqx.Module):
 class Receiver(eqx.Module):
     """Block to one logit a message: a hidden layer with rectifiers."""
 
-    mlp: Mlp
+    mlp: MLP
 
     def __init__(self, uses: int, hidden: int, messages: int, *, key: Key[Array, ""]):
-        self.mlp = Mlp(2 * uses, hidden, messages, key=key)
+        self.mlp = MLP(2 * uses, hidden, messages, key=key)
 
     def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
         return self.mlp(y.reshape(len(y), -1))
@@ -51,28 +51,31 @@ class GaussianReceiver(eqx.Module):
     is. Over white noise it becomes the exact receiver.
     """
 
-    centre: Float[Array, "M C 2"]
-    log_variance: Float[Array, ""]
+    centroids: Float[Array, "M C 2"]
+    log_var: Float[Array, ""]
 
     def __init__(self, uses: int, messages: int, *, key: Key[Array, ""]):
-        self.centre = complex_noise(key, (messages, uses), 1.0)
-        self.log_variance = jnp.zeros(())
+        self.centroids = complex_noise(key, (messages, uses), 1.0)
+        self.log_var = jnp.zeros(())
 
     def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
-        y, centre = y.reshape(len(y), -1), self.centre.reshape(len(self.centre), -1)
+        y, centre = (
+            y.reshape(len(y), -1),
+            self.centroids.reshape(len(self.centroids), -1),
+        )
         # But for ‖y‖², which all messages share.
         near = 2.0 * y @ centre.T - jnp.sum(centre * centre, axis=-1)
-        return near * jnp.exp(-self.log_variance)
+        return near * jnp.exp(-self.log_var)
 
 
-class FadingReceiver(eqx.Module):
+class EqualizingReceiver(eqx.Module):
     """A receiver that first estimates a block's fading, and divides by it.
 
     ĥ = W tanh(V y),  then a `Receiver` of y / ĥ
     """
 
-    features: Linear
-    gain: Linear
+    estimator_hidden: Linear
+    estimator_out: Linear
     receiver: Receiver
 
     def __init__(
@@ -81,18 +84,18 @@ class FadingReceiver(eqx.Module):
         hidden: int,
         messages: int,
         *,
-        estimator: int,
+        estimator_dim: int,
         key: Key[Array, ""],
     ):
         features_key, gain_key, receiver_key = jax.random.split(key, 3)
-        self.features = Linear(2 * uses, estimator, key=features_key)
-        self.gain = Linear(estimator, 2, key=gain_key)
+        self.estimator_hidden = Linear(2 * uses, estimator_dim, key=features_key)
+        self.estimator_out = Linear(estimator_dim, 2, key=gain_key)
         self.receiver = Receiver(uses, hidden, messages, key=receiver_key)
 
     def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
-        return self.receiver(complex_divide(y, self.estimate(y)[:, None]))
+        return self.receiver(complex_divide(y, self.estimate_channel(y)[:, None]))
 
-    def estimate(self, y: Float[Array, "B C 2"]) -> Float[Array, "B 2"]:
+    def estimate_channel(self, y: Float[Array, "B C 2"]) -> Float[Array, "B 2"]:
         """Returns ĥ, one complex number a block."""
-        features = jnp.tanh(self.features(y.reshape(len(y), -1)))
-        return self.gain(features)
+        features = jnp.tanh(self.estimator_hidden(y.reshape(len(y), -1)))
+        return self.estimator_out(features)

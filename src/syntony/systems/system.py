@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 Metrics = dict[str, Float[Array, ""]]
-Samples = dict[str, Shaped[Array, " samples"]]
+EvalSamples = dict[str, Shaped[Array, " samples"]]
 """One number an episode of each score, or whether something happened in it."""
 
 
@@ -13,7 +13,7 @@ Samples = dict[str, Shaped[Array, " samples"]]
 class System(Protocol):
     """A record of settings with pure methods; all that changes lives in its state."""
 
-    def stand_in(self) -> "System":
+    def as_jittable(self) -> "System":
         """Returns a system of the same shapes whose methods may be compiled.
 
         That is the system itself, unless it crosses a black box.
@@ -36,21 +36,21 @@ class System(Protocol):
         """Learns once; returns the next state and what was measured on the way."""
         ...
 
-    def progress(self, state: Any) -> Int[Array, ""]:
+    def num_steps(self, state: Any) -> Int[Array, ""]:
         """Returns what `--steps` counts: environment steps, or iterations of a link."""
         ...
 
-    def done(self, state: Any) -> Bool[Array, ""]:
+    def is_done(self, state: Any) -> Bool[Array, ""]:
         """Returns whether nothing more is to be learned, whatever `--steps` says."""
         ...
 
-    def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> Samples:
+    def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> EvalSamples:
         """Returns one number an episode for each score, e.g. `eval/return_mean`.
 
         A score is named after its mean, which is what a run reports, with an interval.
         """
         ...
 
-    def weights(self, state: Any) -> PyTree[Float[Array, "..."]]:
+    def params(self, state: Any) -> PyTree[Float[Array, "..."]]:
         """Returns the learned parameters alone, as exported to `model.npz`."""
         ...

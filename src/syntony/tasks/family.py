@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from syntony import naming
-from syntony.naming import Fields
+from syntony import identifiers
+from syntony.identifiers import FieldValues
 from syntony.tasks.task import Task
 
 
-class Family(NamedTuple):
+class TaskFamily(NamedTuple):
     """Tasks that share a record, and how to type them."""
 
     prefix: str
@@ -23,10 +23,10 @@ class Family(NamedTuple):
     """Turns an id into its record, or raises `BadInput`."""
 
 
-def split(id: str, record: type) -> tuple[str, Fields]:
+def parse_task_id(id: str, task_class: type) -> tuple[str, FieldValues]:
     """Splits a task's id into the name and the parameters' values.
 
     Raises:
         BadInput: a parameter is unknown, given twice, or not a value of its kind.
     """
-    return naming.split(id, record, "task parameter")
+    return identifiers.parse_id(id, task_class, "task parameter")

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from syntony.equations import densities
+from syntony.equations import distributions
 from syntony.tasks.task import Task
 
 Policy = Callable[[Float[Array, "E N O"], PyTree], tuple[Float[Array, "E N A"], PyTree]]
@@ -25,7 +25,7 @@ class Trajectory(NamedTuple):
     """The task's states, T+1 of each of E: for pictures; costs nothing unread."""
     obs: Float[Array, "T1 E N O"]
     """o_0 … o_T; after an episode's last step, its true final observation, for good."""
-    available: Bool[Array, "T E N A"]
+    action_mask: Bool[Array, "T E N A"]
     action: Int[Array, "T E N"]
     log_prob: Float[Array, "T E N"]
     """ln π(a) of the policy that acted."""
@@ -33,16 +33,16 @@ class Trajectory(NamedTuple):
     """Zero behind the end of an episode."""
     terminated: Bool[Array, "T E"]
     truncated: Bool[Array, "T E"]
-    mask: Bool[Array, "T E"]
+    valid: Bool[Array, "T E"]
     """True up to and including the step that ended the episode."""
-    playing: Bool[Array, "T E N"]
+    alive: Bool[Array, "T E N"]
     """Which agents act in those steps: all, but for who has finished early. Such a one
     sees zeros and earns nothing; what its team still earns counts for its value."""
 
     @property
-    def steps(self) -> Int[Array, ""]:
+    def num_steps(self) -> Int[Array, ""]:
         """Environment steps that were really lived."""
-        return jnp.sum(self.mask, dtype=jnp.int32)
+        return jnp.sum(self.valid, dtype=jnp.int32)
 
     @property
     def returns(self) -> Float[Array, " E"]:
@@ -53,7 +53,7 @@ class Trajectory(NamedTuple):
 def rollout(
     task: Task,
     policy: Policy,
-    memory: PyTree,
+    initial_hidden: PyTree,
     key: Key[Array, ""],
     *,
     episodes: int,
@@ -71,15 +71,15 @@ def rollout(
     alive = jnp.ones(episodes, bool)
 
     # All actions' luck in one draw: on a CPU, one a step costs half the rollout.
-    shape = (task.time_limit, episodes, task.agents, task.actions)
+    shape = (task.time_limit, episodes, task.num_agents, task.num_actions)
     noise = jnp.where(greedy, 0.0, jax.random.gumbel(noise_key, shape))
 
     def live(carry: tuple[Any, ...], luck: tuple[Array, Array]):
         state, obs, alive, memory = carry
         task_key, noise = luck
         logits, memory = policy(obs, memory)
-        available = jax.vmap(task.available)(state)
-        action, log_prob = choose(logits, available, noise)
+        available = jax.vmap(task.action_mask)(state)
+        action, log_prob = sample_actions(logits, available, noise)
         task_keys = jax.random.split(task_key, episodes)
         next_state, step = jax.vmap(task.step)(task_keys, state, action)
         reward = jnp.where(alive[:, None], step.reward, 0.0)
@@ -91,17 +91,19 @@ def rollout(
         return (next_state, obs, alive, memory), lived
 
     luck = (jax.random.split(task_key, task.time_limit), noise)
-    (*last, _, _), lived = jax.lax.scan(live, (state, obs, alive, memory), luck)
+    (*last, _, _), lived = jax.lax.scan(live, (state, obs, alive, initial_hidden), luck)
     state, obs = jax.tree.map(
         lambda rest, end: jnp.concatenate([rest, end[None]]), lived[:2], tuple(last)
     )
-    playing = jnp.broadcast_to(lived[-1][..., None], (*lived[-1].shape, task.agents))
+    playing = jnp.broadcast_to(
+        lived[-1][..., None], (*lived[-1].shape, task.num_agents)
+    )
     return Trajectory(state, obs, *lived[2:], playing)
 
 
-def choose(
+def sample_actions(
     logits: Float[Array, "E N A"],
-    available: Bool[Array, "E N A"],
+    action_mask: Bool[Array, "E N A"],
     noise: Float[Array, "E N A"],
 ) -> tuple[Int[Array, "E N"], Float[Array, "E N"]]:
     """Returns actions of those available, and ln π of them.
@@ -109,6 +111,6 @@ def choose(
     Args:
         noise: Gumbel's; without any the actions are the most likely.
     """
-    logits = densities.masked_logits(logits, available)
-    action = densities.categorical_sample(noise, logits)
-    return action, densities.categorical_log_prob(logits, action)
+    logits = distributions.masked_logits(logits, action_mask)
+    action = distributions.categorical_sample(noise, logits)
+    return action, distributions.categorical_log_prob(logits, action)

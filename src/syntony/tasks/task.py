@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Array, Bool, Float, Int, Key
 
 
-class Step(NamedTuple):
+class TimeStep(NamedTuple):
     """What a task answers when all agents have acted once."""
 
     obs: Float[Array, "N O"]
@@ -27,17 +27,17 @@ class Task(Protocol):
     """
 
     @property
-    def agents(self) -> int:
+    def num_agents(self) -> int:
         """Number of agents N."""
         ...
 
     @property
-    def actions(self) -> int:
+    def num_actions(self) -> int:
         """Number of discrete actions A of each agent."""
         ...
 
     @property
-    def obs_size(self) -> int:
+    def obs_dim(self) -> int:
         """Length O of an agent's observation."""
         ...
 
@@ -64,12 +64,12 @@ class Task(Protocol):
         """Returns the first state of an episode and what each agent sees of it."""
         ...
 
-    def available(self, state: Any) -> Bool[Array, "N A"]:
+    def action_mask(self, state: Any) -> Bool[Array, "N A"]:
         """Returns which actions each agent may choose."""
         ...
 
     def step(
         self, key: Key[Array, ""], state: Any, action: Int[Array, " N"]
-    ) -> tuple[Any, Step]:
+    ) -> tuple[Any, TimeStep]:
         """Moves all agents once."""
         ...

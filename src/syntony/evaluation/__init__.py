@@ -1,0 +1,1 @@
+"""Trained systems in numbers: returns, error rates, gradients and beliefs."""

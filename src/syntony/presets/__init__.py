@@ -1,0 +1,1 @@
+"""Tables of constants by name: those of the papers, and ours."""

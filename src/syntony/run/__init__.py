@@ -1,1 +1,0 @@
-"""One run: the only host loop, the only files."""

@@ -1,0 +1,1 @@
+"""Tasks of the multi-agent particle environments (MPE)."""

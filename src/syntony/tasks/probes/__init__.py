@@ -1,0 +1,1 @@
+"""Probe tasks: small tasks with known solutions."""

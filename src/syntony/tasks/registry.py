@@ -1,0 +1,38 @@
+"""Ids to tasks: `task("Foraging-2s-8x8-3p-2f-coop")`."""
+
+from syntony.errors import unknown_name_error
+from syntony.tasks import user_task
+from syntony.tasks.external import external_env
+from syntony.tasks.family import TaskFamily
+from syntony.tasks.foraging import rules as foraging
+from syntony.tasks.particles import speaker_listener, spread
+from syntony.tasks.probes import rules as probes
+from syntony.tasks.task import Task
+from syntony.tasks.warehouse import rules as warehouse
+
+TASK_FAMILIES = (
+    foraging.FAMILY,
+    warehouse.FAMILY,
+    spread.FAMILY,
+    speaker_listener.FAMILY,
+    probes.FAMILY,
+    user_task.FAMILY,
+    *external_env.FAMILIES,
+)
+
+
+def task(id: str) -> Task:
+    """Returns the task that `id` names.
+
+    Raises:
+        BadInput: no task has that name; the message has the nearest one.
+    """
+    for family in task_families():
+        if id.startswith(family.prefix):
+            return family.parse(id)
+    raise unknown_name_error("task", id, [family.example for family in task_families()])
+
+
+def task_families() -> tuple[TaskFamily, ...]:
+    """Returns all families of tasks, for listing."""
+    return TASK_FAMILIES

@@ -1,0 +1,151 @@
+"""Records to JSON and back, field by field, nothing guessed and nothing left out."""
+
+import dataclasses
+import math
+import types
+import typing
+from typing import Any, Literal, TypeVar, Union
+
+from syntony.channels.channel import Channel
+from syntony.channels.registry import parse_channel
+from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.tasks.registry import task
+from syntony.tasks.task import Task
+
+ConfigT = TypeVar("ConfigT")
+ID_PARSERS = {Task: task, Channel: parse_channel}
+"""What is known by an id, and what turns the id back into its record."""
+MAX_INT = 2**31 - 1
+"""JAX counts in 32 bits."""
+
+
+def serialize(config: Any) -> dict[str, Any]:
+    """Returns a record as JSON holds it; a task or a channel also says its id."""
+    hints = typing.get_type_hints(type(config))
+    fields = [field.name for field in dataclasses.fields(config)]
+    return {
+        name: _serialize_value(getattr(config, name), hints[name]) for name in fields
+    }
+
+
+def deserialize(
+    config_class: type[ConfigT], values: Any, location: str = "settings"
+) -> ConfigT:
+    """Returns the record of class `kind` that `encode` had turned into `values`.
+
+    Args:
+        where: how errors call the place of `values` in the file.
+
+    Raises:
+        BadInput: a field is missing, unknown, or of the wrong type.
+    """
+    if not isinstance(values, dict):
+        raise InvalidInputError(
+            f"{location} is {values!r}; expected the fields of {config_class.__name__}"
+        )
+    hints = typing.get_type_hints(config_class)
+    fields = {field.name: field for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in fields:
+            raise unknown_name_error(f"field of {location}", name, fields)
+    for name, field in fields.items():
+        if name not in values and field.default is dataclasses.MISSING:
+            raise InvalidInputError(f"{location}.{name} is missing")
+    # A setting that came later starts as what was done before it came.
+    decoded = {
+        n: _deserialize_value(hints[n], values[n], f"{location}.{n}") for n in values
+    }
+    return config_class(**decoded)
+
+
+def _serialize_value(value: Any, hint: Any) -> Any:
+    if hint in ID_PARSERS:
+        return {"id": value.id} | serialize(value)
+    if dataclasses.is_dataclass(value):
+        return serialize(value)
+    if isinstance(value, tuple):
+        return [_serialize_value(item, None) for item in value]
+    if callable(value):
+        # An object that can be called has no name of its own.
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}:{named.__qualname__}"
+    return float(value) if hint is float else value
+
+
+def _deserialize_value(hint: Any, value: Any, location: str) -> Any:
+    if hint in ID_PARSERS:
+        return _deserialize_by_id(hint, value, location)
+    if dataclasses.is_dataclass(hint):
+        return deserialize(typing.cast(type, hint), value, location)
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in options:
+            raise unknown_name_error(f"{location}", str(value), map(str, options))
+        return value
+    if origin in (Union, types.UnionType):
+        return _deserialize_union(options, value, location)
+    if origin is tuple:
+        return _deserialize_tuple(options, value, location)
+    return _deserialize_scalar(hint, value, location)
+
+
+def _deserialize_by_id(hint: Any, value: Any, location: str) -> Any:
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str):
+        kind = hint.__name__.lower()
+        raise InvalidInputError(
+            f"{location} is {value!r}; expected a {kind} with its id"
+        )
+    found = ID_PARSERS[hint](value["id"])
+    # What an older version did not write down had its default.
+    if _serialize_value(found, hint) | value != _serialize_value(found, hint):
+        raise InvalidInputError(
+            f"{location} is not what its id {found.id!r} stands for"
+        )
+    return found
+
+
+def _deserialize_union(options: tuple[Any, ...], value: Any, location: str) -> Any:
+    failures = []
+    for option in options:
+        try:
+            return _deserialize_value(option, value, location)
+        except InvalidInputError as failure:
+            failures.append(failure)
+    raise failures[0]
+
+
+def _deserialize_tuple(
+    options: tuple[Any, ...], value: Any, location: str
+) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise InvalidInputError(f"{location} is {value!r}; expected a list")
+    kinds = options[:1] * len(value) if options[1:] == (Ellipsis,) else options
+    if len(kinds) != len(value):
+        raise InvalidInputError(
+            f"{location} has {len(value)} values; expected {len(kinds)}"
+        )
+    pairs = zip(kinds, value, strict=True)
+    return tuple(
+        _deserialize_value(k, v, f"{location}[{i}]") for i, (k, v) in enumerate(pairs)
+    )
+
+
+def _deserialize_scalar(hint: Any, value: Any, location: str) -> Any:
+    # JSON has one kind of number, and `True` is an `int` to Python.
+    number = float(value) if hint is float and type(value) is int else value
+    if type(number) is not hint:
+        raise InvalidInputError(
+            f"{location} is {value!r}; expected {_type_description(hint)}"
+        )
+    if type(number) is int and abs(number) > MAX_INT:
+        raise InvalidInputError(
+            f"{location} is {value!r}; expected at most {MAX_INT:,}"
+        )
+    if isinstance(number, float) and not math.isfinite(number):
+        raise InvalidInputError(f"{location} is {value!r}; expected a finite number")
+    return number
+
+
+def _type_description(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false"}
+    return names.get(hint, "nothing" if hint is types.NoneType else "text")

@@ -1,0 +1,161 @@
+"""Agents that finish before their team does: nothing is learned from their absence."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from syntony.systems.marl.actor_critic import ActorCriticConfig, policy_loss
+from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.smpe import SMPE, ExplorationConfig
+from syntony.systems.marl.smpe_beliefs import BeliefConfig, belief_loss
+from syntony.tasks.registry import task
+from syntony.tasks.rollout import Trajectory
+
+TASK = task("Foraging-5x5-3p-1f-coop?time_limit=6")
+SMALL = ActorCriticConfig(num_envs=4, hidden=8)
+FEW = BeliefConfig(
+    latent_dim=4,
+    buffer_size=8,
+    belief_minibatches=1,
+    belief_minibatch_size=8,
+    belief_update_interval=1,
+)
+# The world whose agents leave lies there.
+GONE = 2
+"""The agent that finishes, after this many steps."""
+
+
+def smpe(id: Any = TASK) -> SMPE:
+    return SMPE(
+        task=id,
+        actor_critic=SMALL,
+        beliefs=FEW,
+        exploration=ExplorationConfig(hash_bits=6),
+    )
+
+
+@pytest.fixture(scope="module")
+def state() -> Any:
+    return jax.jit(smpe().init)(jax.random.key(3))
+
+
+@pytest.fixture(scope="module")
+def episodes(state) -> Trajectory:
+    """Whole episodes in which the last agent sees and earns nothing after two steps."""
+    team = smpe()
+    lived = jax.jit(team.collect_episodes, static_argnums=2)(
+        state, jax.random.key(1), 4
+    )
+    early = np.ones((6, 1, 3), bool)
+    early[GONE:, :, 2] = False
+    seen = np.concatenate([np.ones((1, 1, 3), bool), early])
+    return lived._replace(
+        alive=lived.alive & early,
+        obs=jnp.where(seen[..., None], lived.obs, 0.0),
+        reward=jnp.where(early, lived.reward, 0.0),
+    )
+
+
+def test_novelty_is_not_counted_nor_paid(state, episodes):
+    team = smpe()
+    counts, bonus = team.exploration_bonus(state, episodes, jax.random.key(0))
+    added = np.asarray(jnp.sum(counts - state.counts, axis=-1))
+    np.testing.assert_array_equal(added, np.asarray(episodes.alive).sum((0, 1)))
+    assert added[2] == GONE * 4 < added[0]
+    assert not np.asarray(bonus)[GONE:, :, 2].any()
+    assert np.asarray(bonus)[:GONE].all()
+
+
+def test_statistics_are_of_who_plays(state, episodes):
+    team = smpe()
+    after = team.update_beliefs(state, episodes, jnp.array(0), jax.random.key(0))
+    playing = np.asarray(episodes.alive)
+    obs = np.asarray(episodes.obs)[:-1]
+    beliefs = after.beliefs
+    np.testing.assert_allclose(
+        beliefs.shared_stats.mean, obs[playing].mean(0), rtol=1e-4, atol=1e-5
+    )
+    for i in range(3):
+        own = obs[:, :, i][playing[:, :, i]]
+        np.testing.assert_allclose(
+            beliefs.per_agent_stats.mean[i], own.mean(0), rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(
+        beliefs.per_agent_stats.num_samples, playing.sum((0, 1)), rtol=1e-4, atol=1e-3
+    )
+
+
+def test_policies_learn_from_what_was_chosen(state, episodes):
+    """What a finished agent might have done changes neither loss nor entropy."""
+    features = smpe().features(state, episodes.obs[:-1])
+    advantage = jnp.ones_like(episodes.reward)
+    absent = ~episodes.alive
+    other = episodes._replace(
+        action=jnp.where(absent, 5 - episodes.action, episodes.action),
+        action_mask=episodes.available | absent[..., None],
+    )
+    found = [
+        policy_loss(SMALL, state.actor, features, advantage + 9.0 * gone, lived)
+        for lived, gone in ((episodes, 0.0), (other, absent))
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+def test_beliefs_are_learned_where_one_plays(state, key):
+    """An agent's own absent samples are nothing to it; the others infer from theirs."""
+    beliefs = state.beliefs
+    own_key, others_key = jax.random.split(key)
+    own = jax.random.normal(own_key, (8, 3, TASK.obs_dim))
+    others = jax.random.normal(others_key, (8, 3, 2 * TASK.obs_dim))
+    playing = jnp.ones((8, 3), bool).at[5:, 2].set(False)
+
+    def gradient(own: Any, playing: Any, samples: slice = slice(None)) -> Any:
+        drawn = own, others, jnp.ones_like(others), jnp.zeros((8, 3, 4)), playing
+        drawn = [x[samples] for x in drawn]
+        coders = beliefs.encoder, beliefs.decoder
+        return jax.grad(lambda c: belief_loss(FEW, c, beliefs.filter, *drawn)[0])(
+            coders
+        )
+
+    got = gradient(own, playing)
+    elsewhere = gradient(own.at[5:, 2].add(3.0), playing)
+    of_five = gradient(own, jnp.ones((8, 3), bool), slice(5))
+    of_all = gradient(own, jnp.ones((8, 3), bool))
+    for leaves in zip(
+        *map(jax.tree.leaves, (got, elsewhere, of_five, of_all)), strict=True
+    ):
+        same, other, five, whole = map(np.asarray, leaves)
+        np.testing.assert_allclose(same, other, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(same[2], five[2], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(same[:2], whole[:2], rtol=1e-5, atol=1e-7)
+
+
+def test_a_world_whose_agents_leave():
+    """Of three agents two leave early: each counts just the steps it plays."""
+    team = smpe(task("pettingzoo:external_envs?time_limit=8"))
+    state = team.init(jax.random.key(0))
+    lived = team.collect_episodes(state, jax.random.key(1), 4)
+    playing = np.asarray(lived.alive)
+    short = playing[:, :, 1].sum(0)
+    lives = np.argmax(np.asarray(lived.obs)[0, :, 1], -1) + 1
+    np.testing.assert_array_equal(short, np.minimum(lives, playing.any(-1).sum(0)))
+    assert (short < np.asarray(lived.valid).sum(0)).any()
+    assert (playing <= np.asarray(lived.valid)[..., None]).all()
+    after, _ = team.update(state, lived, jax.random.key(2))
+    np.testing.assert_array_equal(jnp.sum(after.counts, axis=-1), playing.sum((0, 1)))
+
+
+def test_a_critic_still_learns_what_the_team_earns(episodes):
+    """The last actions of who is gone are judged by what comes of them."""
+    team = MAA2C(task=TASK, actor_critic=SMALL)
+    state = team.init(jax.random.key(0))
+    late = episodes._replace(reward=episodes.reward.at[GONE + 1 :, :, 0].add(1.0))
+    weights = [
+        jax.jit(team.update)(state, lived, jax.random.key(0))[0].critic_state.critic
+        for lived in (episodes, late)
+    ]
+    pairs = zip(*map(jax.tree.leaves, weights), strict=True)
+    assert not all(np.array_equal(a, b) for a, b in pairs)

@@ -1,0 +1,58 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from syntony.errors import InvalidInputError
+from syntony.tasks import registry
+from syntony.tasks.foraging.rules import Foraging
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_an_id_becomes_its_record():
+    task = registry.task("Foraging-2s-8x8-3p-2f-coop")
+    assert task == Foraging(size=8, players=3, foods=2, sight=2, coop=True)
+
+
+@pytest.mark.parametrize(
+    "family", registry.task_families(), ids=lambda family: family.prefix
+)
+def test_families_are_ready_to_be_listed(
+    family: registry.TaskFamily, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    assert family.example.startswith(family.prefix)
+    assert family.pattern.startswith(family.prefix)
+    assert registry.task(family.example).id == family.example
+    assert "\n" not in family.summary
+
+
+def test_prefixes_do_not_hide_one_another():
+    prefixes = [family.prefix for family in registry.task_families()]
+    assert not [a for a in prefixes for b in prefixes if a != b and a.startswith(b)]
+
+
+@pytest.mark.parametrize(
+    ("id", "nearest"),
+    [
+        ("foraging-2s-8x8-3p-2f-coop", "Foraging-2s-8x8-3p-2f-coop"),
+        (
+            "lbforaging:Foraging-8x8-3p-2f-v3",
+            "gymnasium:lbforaging:Foraging-8x8-2p-3f-v3",
+        ),
+    ],
+)
+def test_an_unknown_family_gets_the_nearest_id(id: str, nearest: str):
+    message = f"unknown task {id!r}; did you mean {nearest!r}?"
+    with pytest.raises(InvalidInputError, match=re.escape(message)):
+        registry.task(id)
+
+
+@pytest.mark.parametrize("id", ["", "CartPole", "?", "\n"])
+def test_the_families_are_listed_if_none_is_near(id: str):
+    with pytest.raises(
+        InvalidInputError, match=r"^unknown task .*; valid: .*Foraging-2s"
+    ) as it:
+        registry.task(id)
+    assert "\n" not in str(it.value)

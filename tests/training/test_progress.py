@@ -1,0 +1,88 @@
+"""What a person reads: the same lines on a terminal and in a file."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from toy_system import Toy
+
+from syntony.training import progress
+from syntony.training.progress import (
+    ProgressDisplay,
+    eval_metric_names,
+    format_duration,
+    format_interval,
+    metric_label,
+)
+from syntony.training.run_config import RunConfig
+
+LINE = {
+    "step": 50_000,
+    "seed": 1,
+    "wall_s": 75.0,
+    "eval/length_mean": 3.0,
+    "eval/length_mean_low": 2.0,
+    "eval/length_mean_high": 4.0,
+    "eval/return_mean": 0.5,
+    "eval/return_mean_low": 0.25,
+    "eval/return_mean_high": None,
+    "train/loss": 0.1,
+}
+
+
+def test_words_for_numbers():
+    assert [format_duration(s) for s in (0.4, 59.6, 61.0, 3599.0, 3600.0, 9e4)] == [
+        *("0s", "1m 00s", "1m 01s", "59m 59s", "1h 00m", "25h 00m")
+    ]
+    assert metric_label("eval/return_mean_greedy") == "return greedy"
+    assert metric_label("eval/bler") == "bler"
+    assert format_interval(LINE, "eval/return_mean") == "0.500 [0.250, nan]"
+
+
+def test_returns_come_first():
+    assert eval_metric_names(LINE) == ["eval/return_mean", "eval/length_mean"]
+
+
+def test_a_line_an_evaluation(capsys: pytest.CaptureFixture[str]):
+    with ProgressDisplay(RunConfig(system=Toy(), steps=100_000), Path("run")) as screen:
+        screen.print_evaluation(LINE)
+    assert capsys.readouterr().out == (
+        "seed 1  step     50,000   1m 15s  "
+        "return 0.500 [0.250, nan]  length 3.000 [2.000, 4.000]\n"
+    )
+
+
+def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]):
+    with ProgressDisplay(
+        RunConfig(system=Toy(), steps=100), Path("run"), quiet=True
+    ) as screen:
+        screen.set_status("compiling")
+        screen.update_progress([50])
+        screen.print_evaluation(LINE)
+        screen.print_summary()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch):
+    drawn = io.StringIO()
+
+    def terminal(**options: Any) -> Console:
+        return Console(file=drawn, force_terminal=True, width=100, **options)
+
+    monkeypatch.setattr(progress, "Console", terminal)
+    clock = iter(range(1000))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(clock)))
+    plan = RunConfig(system=Toy(), steps=100_000, seeds=2)
+    with ProgressDisplay(plan, Path("run")) as screen:
+        screen.set_status("training")
+        screen.update_progress([0, 0])
+        screen.print_evaluation(LINE)
+        screen.update_progress([50_000, 100_010])
+        screen.refresh()
+    text = drawn.getvalue()
+    assert "training" in text
+    assert " 75 %" in text
+    # 150,000 steps since the clock's last tick; 50,000 are left.
+    assert "150,000 steps/s, 0s left, return 0.500" in text
