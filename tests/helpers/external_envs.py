@@ -1,4 +1,4 @@
-"""Environments of other libraries' manner, whose every answer is known beforehand."""
+"""Deterministic test environments with the APIs of PettingZoo and Gymnasium."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,37 +8,38 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import register
 
-mischief = SimpleNamespace(what=None, at=0)
-"""What goes wrong, and at which step of how many that were ever taken."""
-taken = 0
-open_now = 0
-"""Relays that were opened and not closed again."""
+fault = SimpleNamespace(change=None, step=0)
+"""A function that changes the result of the step with this number, of all steps."""
+num_steps = 0
+"""Steps of all environments."""
+num_open = 0
+"""Number of open `Relay` environments."""
 
 
-def misbehave(answer: tuple) -> tuple:
-    """Returns the answer to an action, spoilt if it is time."""
-    global taken
-    taken += 1
-    if mischief.what is None or taken != mischief.at:
-        return answer
-    return mischief.what(*answer)
+def inject_fault(result: tuple) -> tuple:
+    """Result of a step, changed if it is the step of the fault."""
+    global num_steps
+    num_steps += 1
+    if fault.change is None or num_steps != fault.step:
+        return result
+    return fault.change(*result)
 
 
-def count(change: int) -> None:
-    global open_now
-    open_now += change
+def count_open(change: int) -> None:
+    global num_open
+    num_open += change
 
 
 class Relay:
-    """Three agents of different kinds; each lives as long as it was told at the start.
+    """Three agents with different spaces; each is alive for a random number of steps.
 
-    | agent | sees | does | earns |
+    | agent | observation | actions | reward |
     |---|---|---|---|
-    | long | (time, 10 × its life) | 0, 1 | its action |
-    | short | its life, one-hot of 1 … 4 | 5, 6, 7 | its action |
+    | long | (time, 10 × lifetime) | 0, 1 | its action |
+    | short | lifetime, one-hot of 1 … 4 | 5, 6, 7 | its action |
     | masked | time, and a mask | 0 … 3, not `time` % 4 | its action |
 
-    Lives are drawn alike: of `long` from 5 to 8 steps, of the others from 1 to 4.
+    Lifetimes are uniform: of `long` from 5 to 8 steps, of the others from 1 to 4.
     """
 
     possible_agents: tuple[str, ...] = ("long", "short", "masked")
@@ -46,15 +47,15 @@ class Relay:
     def __init__(
         self,
         max_cycles: int = 6,
-        silent: bool = False,
+        hide_limit: bool = False,
         chats: bool = False,
-        stuck: bool = False,
+        fail_close: bool = False,
     ):
-        self.chats, self.stuck = chats, stuck
+        self.chats, self.fail_close = chats, fail_close
         self.chat("open")
-        count(1)
+        count_open(1)
         self.limit = max_cycles
-        if not silent:
+        if not hide_limit:
             self.max_cycles = max_cycles
 
     def observation_space(self, agent: str) -> spaces.Space:
@@ -73,24 +74,25 @@ class Relay:
         return spaces.Discrete(2 if agent == "long" else 4)
 
     def reset(self, seed: int | None = None) -> tuple[dict, dict]:
-        lives = np.random.default_rng(seed).integers(1, 5, 3)
-        self.lives = dict(zip(self.possible_agents, map(int, lives), strict=True))
-        self.lives["long"] += 4
+        lifetimes = np.random.default_rng(seed).integers(1, 5, 3)
+        pairs = zip(self.possible_agents, map(int, lifetimes), strict=True)
+        self.lifetimes = dict(pairs)
+        self.lifetimes["long"] += 4
         self.time = 0
         self.agents = list(self.possible_agents)
         return self.observe(), {}
 
     def observe(self) -> dict:
         mask = np.arange(4) != self.time % 4
-        seen = {
-            "long": np.array([self.time, 10 * self.lives["long"]]),
-            "short": self.lives["short"],
+        obs = {
+            "long": np.array([self.time, 10 * self.lifetimes["long"]]),
+            "short": self.lifetimes["short"],
             "masked": {
                 "observation": np.full((1, 1), self.time),
                 "action_mask": mask.astype(np.int8),
             },
         }
-        return {agent: seen[agent] for agent in self.agents}
+        return {agent: obs[agent] for agent in self.agents}
 
     def step(self, actions: dict) -> tuple:
         assert sorted(actions) == sorted(self.agents)
@@ -98,12 +100,12 @@ class Relay:
         assert actions.get("masked") != self.time % 4
         assert all(self.action_space(a).contains(x) for a, x in actions.items())
         self.time += 1
-        ends = {agent: self.time >= self.lives[agent] for agent in self.agents}
-        late = self.time >= self.limit
-        cuts = {agent: late and not ends[agent] for agent in self.agents}
-        answer = self.observe(), dict(actions), ends, cuts, {}
-        self.agents = [a for a in self.agents if not (ends[a] or cuts[a])]
-        return misbehave(answer)
+        terminated = {a: self.time >= self.lifetimes[a] for a in self.agents}
+        at_limit = self.time >= self.limit
+        truncated = {a: at_limit and not terminated[a] for a in self.agents}
+        result = self.observe(), dict(actions), terminated, truncated, {}
+        self.agents = [a for a in self.agents if not (terminated[a] or truncated[a])]
+        return inject_fault(result)
 
     def chat(self, what: str) -> None:
         if self.chats:
@@ -111,9 +113,9 @@ class Relay:
 
     def close(self) -> None:
         self.chat("close")
-        count(-1)
-        if self.stuck:
-            raise OSError("the door is stuck")
+        count_open(-1)
+        if self.fail_close:
+            raise OSError("closing failed")
 
 
 def parallel_env(**parameters: Any) -> Relay:
@@ -121,13 +123,13 @@ def parallel_env(**parameters: Any) -> Relay:
 
 
 class Duo(gymnasium.Env):
-    """Two agents; the team earns 3 a step. Ends by itself after `ends` steps."""
+    """Two agents with a team reward of 3 per step; terminates after `duration`."""
 
     observation_space = spaces.Tuple((spaces.Box(0, 9, (1,)), spaces.Box(0, 9, (2,))))
     action_space = spaces.Tuple((spaces.Discrete(2), spaces.Discrete(3)))
 
-    def __init__(self, ends: int = 9, max_steps: int | None = None):
-        self.ends = ends
+    def __init__(self, duration: int = 9, max_steps: int | None = None):
+        self.duration = duration
         if max_steps is not None:
             self.max_steps = max_steps
 
@@ -146,24 +148,24 @@ class Duo(gymnasium.Env):
     def step(self, action: tuple) -> tuple:
         assert self.action_space.contains(action)
         self.time += 1
-        ended = self.time >= self.ends
-        return misbehave((self.observe(), 3.0, ended, False, self.masks()))
+        terminated = self.time >= self.duration
+        return inject_fault((self.observe(), 3.0, terminated, False, self.masks()))
 
 
-class Alone(Duo):
-    """Not of many agents."""
+class BoxSpace(Duo):
+    """An environment whose observation space is not a tuple."""
 
     observation_space = spaces.Box(0, 9, (1,))
 
 
-class Steering(Duo):
-    """Not of choices."""
+class ContinuousActions(Duo):
+    """An environment with an agent whose actions are not discrete."""
 
     action_space = spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1, (1,))))
 
 
-HOME = "external_envs"
-register(id="Duo-v0", entry_point=f"{HOME}:Duo")
-register(id="DuoCut-v0", entry_point=f"{HOME}:Duo", max_episode_steps=4)
-register(id="Alone-v0", entry_point=f"{HOME}:Alone")
-register(id="Steering-v0", entry_point=f"{HOME}:Steering")
+MODULE = "external_envs"
+register(id="Duo-v0", entry_point=f"{MODULE}:Duo")
+register(id="DuoCut-v0", entry_point=f"{MODULE}:Duo", max_episode_steps=4)
+register(id="BoxSpace-v0", entry_point=f"{MODULE}:BoxSpace")
+register(id="ContinuousActions-v0", entry_point=f"{MODULE}:ContinuousActions")

@@ -32,13 +32,18 @@ import numpy as np
 import syntony
 from syntony.channels.awgn import AWGN
 from syntony.channels.rayleigh import Rayleigh
-from syntony.systems.marl.actor_critic import ActorCriticConfig
-from syntony.systems.marl.smpe_beliefs import BeliefConfig
-from syntony.systems.marl.smpe_official import OfficialQuirks
+from syntony.systems.marl.actor_critic import ActorCriticConfig, PPOConfig
 from syntony.systems.marl.smpe import ExplorationConfig
-from syntony.systems.marl.value_decomposition import QLearningConfig
+from syntony.systems.marl.smpe_beliefs import BeliefConfig
+from syntony.systems.marl.smpe_official import OfficialQuirks, SMPEOfficial
+from syntony.systems.marl.value_decomposition import MixerConfig, QLearningConfig
 
-METRIC_NAMES: dict[str, str] = {}
+METRIC_NAMES = {
+    "train/return": "train/return_mean",
+    "train/bonus": "train/exploration_bonus",
+    "train/filter_weight": "train/filter_weight_mean",
+    "eval/gradient_cosine": "eval/gradient_cosine_similarity",
+}
 """Old name to new name of each renamed metric; `_low` and `_high` follow by themselves.
 Applied to the old recording."""
 
@@ -74,7 +79,7 @@ def smpe(out: Path) -> syntony.Run:
 
 def smpe_released(out: Path) -> syntony.Run:
     """SMPE with every switch and constant of the preset `official_compat`."""
-    system = syntony.SMPE(
+    system = SMPEOfficial(
         task=syntony.task("Foraging-2s-5x5-2p-1f-coop?time_limit=10"),
         actor_critic=ActorCriticConfig(num_envs=4, hidden=16, critic_lr=1e-3),
         beliefs=BeliefConfig(
@@ -82,7 +87,6 @@ def smpe_released(out: Path) -> syntony.Run:
             filter_layers=1,
             min_filter_weight=0.3,
             lambda_rec=0.1,
-            filter_regularizer="parameters",
             lambda_norm=0.5,
             filter_critic_lr=5e-4,
             belief_update_interval=80,
@@ -95,7 +99,7 @@ def smpe_released(out: Path) -> syntony.Run:
             soft_clip_log_var=False,
         ),
         exploration=ExplorationConfig(hash_input="sample", hash_bits=16),
-        official_quirks=OfficialQuirks(
+        quirks=OfficialQuirks(
             frozen_filtered_critic=True,
             shared_filter_optimizer=True,
             last_step_bootstrap=True,
@@ -103,6 +107,7 @@ def smpe_released(out: Path) -> syntony.Run:
             include_padding=True,
             count_sketch=True,
             beliefs_first=True,
+            parameter_norm=True,
         ),
     )
     return syntony.train(system, steps=600, eval_every=200, out=out, **EVERY)
@@ -133,9 +138,8 @@ def mappo(out: Path) -> syntony.Run:
     """MAPPO in another library's environment, stepped on the host."""
     system = syntony.MAPPO(
         task=syntony.task("pettingzoo:mpe2.simple_spread_v3?max_cycles=10"),
-        actor_critic=ActorCriticConfig(
-            objective="ppo", num_envs=2, hidden=16, ppo_epochs=2
-        ),
+        actor_critic=ActorCriticConfig(num_envs=2, hidden=16),
+        ppo=PPOConfig(ppo_epochs=2),
     )
     return syntony.train(system, steps=200, eval_every=100, out=out, **EVERY)
 
@@ -144,9 +148,8 @@ def ippo(out: Path) -> syntony.Run:
     """IPPO in a probe."""
     system = syntony.IPPO(
         task=syntony.task("probe-remember"),
-        actor_critic=ActorCriticConfig(
-            objective="ppo", num_envs=8, hidden=16, ppo_epochs=3
-        ),
+        actor_critic=ActorCriticConfig(num_envs=8, hidden=16),
+        ppo=PPOConfig(ppo_epochs=3),
     )
     return syntony.train(system, steps=640, eval_every=320, out=out, **EVERY)
 
@@ -164,8 +167,8 @@ def qmix(out: Path) -> syntony.Run:
             batch_size=8,
             episodes_per_update=2,
             target_update_interval=5,
-            mixing_embed_dim=8,
         ),
+        mixer=MixerConfig(mixing_embed_dim=8),
     )
     return syntony.train(system, steps=600, eval_every=200, out=out, **EVERY)
 

@@ -1,4 +1,4 @@
-"""Small runs for the tests of reports: trained once, where they are asked for."""
+"""Small runs for the tests of reports and figures."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ TASK = "Foraging-1s-5x5-2p-1f-coop?time_limit=9"
 
 
 def team(path: Path, *, task: str = TASK) -> str:
-    """Trains a team of SMPE² for a moment."""
+    """Trains SMPE² for 300 steps; returns the run folder."""
     system = syntony.SMPE(
         task=syntony.task(task),
         actor_critic=ActorCriticConfig(num_envs=4, hidden=8),
@@ -30,7 +30,7 @@ def team(path: Path, *, task: str = TASK) -> str:
 
 
 def plain_team(path: Path) -> str:
-    """Trains a team without beliefs."""
+    """Trains MAA2C, which has no beliefs, for 300 steps; returns the run folder."""
     system = syntony.MAA2C(
         task=syntony.task(TASK), actor_critic=ActorCriticConfig(num_envs=4, hidden=8)
     )
@@ -41,7 +41,7 @@ def plain_team(path: Path) -> str:
 
 
 def link(path: Path) -> str:
-    """Trains a link over a bad way back."""
+    """Trains a link with quantized, lossy feedback; returns the run folder."""
     system = syntony.Link(
         messages=4,
         uses=2,

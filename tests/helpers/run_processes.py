@@ -1,7 +1,7 @@
-"""Starts runs at no cost: each is a fork of this process, which has imported all.
+"""Starts training processes quickly, as forks of this process with all imports done.
 
-Reads a system's name and a folder from each line, and answers with the number of the
-process; then, when that has ended, with its exit code.
+Reads the name of a system and a run folder from each line. Prints the pid of the
+process, and its exit code when it has ended.
 """
 
 import os
@@ -12,8 +12,7 @@ import jax
 from toy_system import Toy
 
 from syntony.systems.link.link import Link
-from syntony.systems.marl.actor_critic import ActorCriticConfig
-from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig
 from syntony.systems.marl.smpe import SMPE
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
 from syntony.tasks.registry import task
@@ -22,14 +21,14 @@ from syntony.training.loop import train
 from syntony.training.signals import TrainingInterrupted
 
 TASK = task("Foraging-2s-5x5-2p-1f-coop?time_limit=5")
-BACKBONE = ActorCriticConfig(num_envs=2, hidden=8)
+ACTOR_CRITIC = ActorCriticConfig(num_envs=2, hidden=8)
 BELIEFS = BeliefConfig(
     latent_dim=4, belief_update_interval=60, belief_minibatches=2, buffer_size=20
 )
 SYSTEMS = {
     "toy": Toy(),
-    "maa2c": MAA2C(task=TASK, actor_critic=BACKBONE),
-    "smpe": SMPE(task=TASK, actor_critic=BACKBONE, beliefs=BELIEFS),
+    "maa2c": MAA2C(task=TASK, actor_critic=ACTOR_CRITIC),
+    "smpe": SMPE(task=TASK, actor_critic=ACTOR_CRITIC, beliefs=BELIEFS),
     "link": Link(messages=4, uses=1),
 }
 STEPS = {"toy": 1600, "maa2c": 4000, "smpe": 4000, "link": 1600}
@@ -37,7 +36,7 @@ OPTIONS: dict[str, Any] = {"seeds": 2, "eval_episodes": 20, "quiet": True}
 
 
 def run(name: str, path: str) -> int:
-    """Trains, writing as often as one can."""
+    """Trains a system, with chunks and checkpoints as often as possible."""
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if not path.endswith("whole"):
         seed_scheduler.TARGET_CHUNK_SECONDS = 1e-9
@@ -45,8 +44,8 @@ def run(name: str, path: str) -> int:
     steps = STEPS[name]
     try:
         train(SYSTEMS[name], out=path, steps=steps, eval_every=steps // 20, **OPTIONS)
-    except TrainingInterrupted as stop:
-        return 128 + stop.signum
+    except TrainingInterrupted as interrupt:
+        return 128 + interrupt.signum
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A system small enough to train in milliseconds: noisy descent on a parabola."""
+"""A test system that trains in milliseconds: noisy gradient descent on ‖x‖²."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.config import pytree_dataclass
+from syntony.config import field, pytree_dataclass
 from syntony.errors import InvalidInputError
 from syntony.systems.system import EvalSamples, Metrics
 
@@ -25,14 +25,14 @@ class Descent:
 
 @pytree_dataclass
 class Toy:
-    """Descends ‖x‖² in steps that count a random 1 to 3 each."""
+    """Minimizes ‖x‖²; each update counts a random 1 to 3 steps."""
 
     descent: Descent = Descent()
-    size: int = 3
-    explodes_at: int = 0
-    """The step from which losses are not a number; never if 0."""
-    content: int = 0
-    """The step from which nothing more is to be learned; never if 0."""
+    size: int = field(3, static=True)
+    explodes_at: int = field(0, static=True)
+    """Step from which the loss is NaN; 0: never."""
+    done_at: int = field(0, static=True)
+    """Step at which the training is done; 0: never."""
 
     def check(self) -> None:
         if self.size < 1:
@@ -51,10 +51,10 @@ class Toy:
         loss, grad = jax.value_and_grad(lambda x: jnp.sum(x**2))(state.x)
         noise = self.descent.noise * jax.random.normal(noise_key, state.x.shape)
         steps = state.steps + jax.random.randint(count_key, (), 1, 4)
-        broken = (self.explodes_at > 0) & (steps >= self.explodes_at)
+        diverged = (self.explodes_at > 0) & (steps >= self.explodes_at)
         x = state.x - self.descent.rate * grad + noise
         metrics = {
-            "train/loss": jnp.where(broken, jnp.nan, loss),
+            "train/loss": jnp.where(diverged, jnp.nan, loss),
             "train/size": jnp.max(jnp.abs(x)),
         }
         return ToyState(x, key, steps), metrics
@@ -63,16 +63,16 @@ class Toy:
         return state.steps
 
     def is_done(self, state: ToyState) -> Bool[Array, ""]:
-        return (self.content > 0) & (state.steps >= self.content)
+        return (self.done_at > 0) & (state.steps >= self.done_at)
 
     def evaluate(
         self, state: ToyState, key: Key[Array, ""], episodes: int
     ) -> EvalSamples:
         noise = jax.random.normal(key, (episodes,))
-        score = -jnp.sum(state.x**2)
+        result = -jnp.sum(state.x**2)
         return {
-            "eval/return_mean": score + noise,
-            "eval/return_mean_greedy": score + 0.0 * noise,
+            "eval/return_mean": result + noise,
+            "eval/return_mean_greedy": result + 0.0 * noise,
         }
 
     def params(self, state: ToyState) -> dict[str, Array]:

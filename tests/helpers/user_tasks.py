@@ -1,4 +1,4 @@
-"""Tasks of one's own as they may go wrong: each the example, but for one mistake."""
+"""Invalid user tasks: each is the example with one mistake."""
 
 import sys
 from typing import Any
@@ -6,106 +6,120 @@ from typing import Any
 import jax.numpy as jnp
 from your_own_task import Corridor
 
-from syntony.config import pytree_dataclass
+from syntony.config import field, pytree_dataclass
 from syntony.identifiers import format_id
 from syntony.tasks.task import TimeStep
 
 
-class World(Corridor):
-    """The example, under the name that it is found by."""
+class BaseTask(Corridor):
+    """The example, under the id of the subclass."""
 
     @property
     def id(self) -> str:
         return format_id(f"python:user_tasks:{type(self).__name__}", self)
 
     def step(self, key: Any, state: Any, action: Any) -> Any:
-        state, step = super().step(key, state, action)
-        return state, self.answer(step)
+        state, timestep = super().step(key, state, action)
+        return state, self.change(timestep)
 
-    def answer(self, step: TimeStep) -> TimeStep:
-        return step
+    def change(self, timestep: TimeStep) -> TimeStep:
+        return timestep
 
 
 @pytree_dataclass
-class Plain(World):
-    """Right, though its arguments have names of their own."""
+class Plain(BaseTask):
+    """A valid task whose arguments have other names than the protocol's."""
 
     def action_mask(self, s: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return super().available(s)
+        return super().action_mask(s)
 
     def step(self, k: Any, s: Any, a: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().step(k, s, a)
 
 
 @pytree_dataclass
-class Blind(World):
+class NotATask:
+    """A config without any attribute of a task."""
+
+
+@pytree_dataclass
+class RequiredParameter(BaseTask):
+    """A task that an id cannot construct, as a field has no default."""
+
+    width: int = field(static=True)
+
+
+@pytree_dataclass
+class WrongObsShape(BaseTask):
     def observe(self, state: Any) -> Any:
         return super().observe(state)[:, :1]
 
 
 @pytree_dataclass
-class Whole(World):
+class WrongObsType(BaseTask):
     def observe(self, state: Any) -> Any:
         return super().observe(state).astype(jnp.int32)
 
 
 @pytree_dataclass
-class Shared(World):
-    def answer(self, step: TimeStep) -> TimeStep:
-        return step._replace(reward=step.reward.sum())
+class ScalarReward(BaseTask):
+    def change(self, timestep: TimeStep) -> TimeStep:
+        return timestep._replace(reward=timestep.reward.sum())
 
 
 @pytree_dataclass
-class Grown(World):
+class ChangedState(BaseTask):
     def step(self, key: Any, state: Any, action: Any) -> Any:
-        state, step = super().step(key, state, action)
-        return state._replace(cell=state.cell.astype(jnp.float32)), step
+        state, timestep = super().step(key, state, action)
+        return state._replace(cell=state.cell.astype(jnp.float32)), timestep
 
 
 @pytree_dataclass
-class Locked(World):
+class WrongMaskShape(BaseTask):
     def action_mask(self, state: Any) -> Any:
         del state
         return jnp.ones((2, 4), bool)
 
 
 @pytree_dataclass
-class Broken(World):
-    def answer(self, step: TimeStep) -> TimeStep:
-        raise KeyError(step._fields[0])
+class RaisingStep(BaseTask):
+    def change(self, timestep: TimeStep) -> TimeStep:
+        raise KeyError(timestep._fields[0])
 
 
 @pytree_dataclass
-class Leaving(World):
-    def answer(self, step: TimeStep) -> TimeStep:
-        sys.exit(len(step) - 4)
+class ExitingStep(BaseTask):
+    def change(self, timestep: TimeStep) -> TimeStep:
+        sys.exit(len(timestep) - 4)
 
 
 @pytree_dataclass
-class Undecided(World):
-    def answer(self, step: TimeStep) -> TimeStep:
-        return step if step.terminated else step._replace(reward=-step.reward)
+class BranchOnTracer(BaseTask):
+    def change(self, timestep: TimeStep) -> TimeStep:
+        if timestep.terminated:
+            return timestep
+        return timestep._replace(reward=-timestep.reward)
 
 
 @pytree_dataclass
-class Unsound(World):
+class NonFiniteObs(BaseTask):
     def observe(self, state: Any) -> Any:
         return super().observe(state) / jnp.zeros(2)
 
 
 @pytree_dataclass
-class Poor(World):
-    def answer(self, step: TimeStep) -> TimeStep:
-        return step._replace(reward=jnp.full_like(step.reward, jnp.nan))
+class NonFiniteReward(BaseTask):
+    def change(self, timestep: TimeStep) -> TimeStep:
+        return timestep._replace(reward=jnp.full_like(timestep.reward, jnp.nan))
 
 
 @pytree_dataclass
-class Endless(World):
+class NoTimeLimit(BaseTask):
     time_limit: Any = None
 
 
 @pytree_dataclass
-class Lost(World):
+class WrongId(BaseTask):
     @property
     def id(self) -> str:
         return "python:your_own_task:Corridor"

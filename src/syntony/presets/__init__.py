@@ -1,1 +1,1 @@
-"""Tables of constants by name: those of the papers, and ours."""
+"""Presets: named sets of constants of each system."""

@@ -1,18 +1,16 @@
-"""Names to systems: one line for each learner."""
+"""Registry of systems: name to class."""
 
 from syntony.errors import unknown_name_error
 from syntony.systems.link.link import Link
-from syntony.systems.marl.ia2c import IA2C
-from syntony.systems.marl.ippo import IPPO
-from syntony.systems.marl.maa2c import MAA2C
-from syntony.systems.marl.mappo import MAPPO
-from syntony.systems.marl.qmix import QMIX
+from syntony.systems.marl.actor_critic import IA2C, IPPO, MAA2C, MAPPO
 from syntony.systems.marl.smpe import SMPE
-from syntony.systems.marl.vdn import VDN
+from syntony.systems.marl.smpe_official import SMPEOfficial
+from syntony.systems.marl.value_decomposition import QMIX, VDN
 from syntony.systems.system import System
 
 SYSTEMS: dict[str, type[System]] = {
     "smpe": SMPE,
+    "smpe_official": SMPEOfficial,
     "maa2c": MAA2C,
     "mappo": MAPPO,
     "ia2c": IA2C,
@@ -24,10 +22,10 @@ SYSTEMS: dict[str, type[System]] = {
 
 
 def system_class(name: str) -> type[System]:
-    """Returns the record that `name` stands for.
+    """Class of the system with this name.
 
     Raises:
-        BadInput: there is no system of that name.
+        InvalidInputError: there is no system of that name.
     """
     if name not in SYSTEMS:
         raise unknown_name_error("system", name, SYSTEMS)
@@ -35,6 +33,6 @@ def system_class(name: str) -> type[System]:
 
 
 def system_name(system: System) -> str:
-    """Returns what a system is called; one that is not ours, by its class."""
+    """Name of a system; that of its class in lower case, if it is not registered."""
     names = {kind: name for name, kind in SYSTEMS.items()}
     return names.get(type(system), type(system).__name__.lower())

@@ -1,4 +1,4 @@
-"""The protocol that every learner follows."""
+"""Protocol of all systems: multi-agent reinforcement learning, and links."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -6,51 +6,53 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 Metrics = dict[str, Float[Array, ""]]
 EvalSamples = dict[str, Shaped[Array, " samples"]]
-"""One number an episode of each score, or whether something happened in it."""
+"""Metric to one value for each episode (or block) of an evaluation."""
 
 
 @runtime_checkable
 class System(Protocol):
-    """A record of settings with pure methods; all that changes lives in its state."""
+    """Settings with pure methods; everything that training changes is in a state."""
 
     def as_jittable(self) -> "System":
-        """Returns a system of the same shapes whose methods may be compiled.
+        """System of the same shapes whose methods can be compiled.
 
-        That is the system itself, unless it crosses a black box.
+        It is the system itself, unless that steps an external environment or a
+        black-box channel.
         """
         ...
 
     def check(self) -> None:
-        """Raises `BadInput` where a setting makes no sense; called before all else."""
+        """Raises `InvalidInputError` where a setting is invalid; called first."""
         ...
 
     def init(self, key: Key[Array, ""]) -> Any:
-        """Returns the state of a run that is about to start.
+        """Initial state; the key is consumed.
 
-        The state is one pytree of arrays with everything a resumed run needs: saving
-        it is saving the run.
+        The state is one pytree of arrays with everything that a resumed run needs:
+        saving it is saving the run.
         """
         ...
 
     def step(self, state: Any) -> tuple[Any, Metrics]:
-        """Learns once; returns the next state and what was measured on the way."""
+        """State and metrics after one training step."""
         ...
 
     def num_steps(self, state: Any) -> Int[Array, ""]:
-        """Returns what `--steps` counts: environment steps, or iterations of a link."""
+        """Counter that `--steps` limits: environment steps, or iterations of a link."""
         ...
 
     def is_done(self, state: Any) -> Bool[Array, ""]:
-        """Returns whether nothing more is to be learned, whatever `--steps` says."""
+        """Whether training has ended, whatever `--steps` says."""
         ...
 
     def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> EvalSamples:
-        """Returns one number an episode for each score, e.g. `eval/return_mean`.
+        """One value for each episode of every metric, e.g. `eval/return_mean`.
 
-        A score is named after its mean, which is what a run reports, with an interval.
+        A metric is named after the mean of its values, which is what a run reports,
+        with a confidence interval.
         """
         ...
 
     def params(self, state: Any) -> PyTree[Float[Array, "..."]]:
-        """Returns the learned parameters alone, as exported to `model.npz`."""
+        """Learned parameters by name, as exported to `model.npz`."""
         ...

@@ -1,4 +1,4 @@
-"""Codes that do not learn: their geometry, and their rates against the literature."""
+"""Classical codes: their geometry, and their error rates against the literature."""
 
 import json
 from functools import partial
@@ -16,7 +16,7 @@ from syntony.equations import detection, limits
 from syntony.errors import InvalidInputError
 from syntony.systems.link import codes
 
-TABLES = Path(__file__).parents[1] / "tables"
+TABLES = Path(__file__).parents[2] / "tables"
 AWGN = json.loads((TABLES / "link_bounds_awgn.json").read_text())
 FADING = {
     row["snr_db"]: row
@@ -24,7 +24,7 @@ FADING = {
 }
 
 
-def normal(rng, *shape):
+def complex_normal(rng, *shape):
     return (rng.normal(size=shape) + 1j * rng.normal(size=shape)) / np.sqrt(2)
 
 
@@ -36,43 +36,43 @@ def reals(z):
     return np.concatenate([np.real(z), np.imag(z)], axis=1)
 
 
-def nearest_after_a_quarter_turn(code):
-    """How far i times each codeword is from the nearest codeword."""
+def distance_after_rotation(code):
+    """Distance of i times each codeword from the nearest codeword."""
     return cdist(reals(1j * code.codebook), reals(code.codebook)).min(axis=1)
 
 
-def coherent(y, book, snr_db):
+def coherent(y, codebook, snr_db):
     del snr_db
-    return detection.coherent_ml_metric(y, book)
+    return detection.coherent_ml_metric(y, codebook)
 
 
 @partial(jax.jit, static_argnames="detect")
-def count_wrong(y, book, snr_db, sent, *, detect):
-    scores = detect(y, book, snr_db)
-    chosen = jnp.take_along_axis(scores, sent[:, None], axis=1)[:, 0]
-    return jnp.sum(chosen < jnp.max(scores, axis=1))
+def count_errors(y, codebook, snr_db, message, *, detect):
+    metric = detect(y, codebook, snr_db)
+    transmitted = jnp.take_along_axis(metric, message[:, None], axis=1)[:, 0]
+    return jnp.sum(transmitted < jnp.max(metric, axis=1))
 
 
 def block_errors(code, snr_db, blocks, *, detect, fading=False, seed=0):
-    """How many of `blocks` are decided wrongly."""
-    rng, book = np.random.default_rng(seed), pairs(code.codebook)
-    wrong = 0
+    """Number of block errors among `blocks`."""
+    rng, codebook = np.random.default_rng(seed), pairs(code.codebook)
+    errors = 0
     for _ in range(blocks // 10_000):
-        sent = rng.integers(len(book), size=10_000)
-        y = code.codebook[sent]
+        message = rng.integers(len(codebook), size=10_000)
+        y = code.codebook[message]
         if fading:
-            y = normal(rng, 10_000, 1) * y
-        y = y + 10 ** (-snr_db / 20) * normal(rng, *y.shape)
-        wrong += int(count_wrong(pairs(y), book, snr_db, sent, detect=detect))
-    return wrong
+            y = complex_normal(rng, 10_000, 1) * y
+        y = y + 10 ** (-snr_db / 20) * complex_normal(rng, *y.shape)
+        errors += int(count_errors(pairs(y), codebook, snr_db, message, detect=detect))
+    return errors
 
 
-def sigma(rate, *blocks):
+def standard_error(rate, *blocks):
     """Standard error of the difference of two estimates of a rate."""
     return np.sqrt(rate * (1 - rate) * sum(1 / b for b in blocks))
 
 
-EVERY = [
+SIZES = [
     (256, 4, False),
     (256, 4, True),
     (256, 5, True),
@@ -86,12 +86,12 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize(("messages", "uses", "fading"), EVERY)
-def test_every_baseline_is_fit_for_use(messages, uses, fading):
-    found = codes.classical_codes(messages, uses, fading)
-    assert found
-    assert len({code.name for code in found}) == len(found)
-    for code in found:
+@pytest.mark.parametrize(("messages", "uses", "fading"), SIZES)
+def test_classical_codes_are_normalized_and_distinct(messages, uses, fading):
+    result = codes.classical_codes(messages, uses, fading)
+    assert result
+    assert len({code.name for code in result}) == len(result)
+    for code in result:
         assert code.codebook.shape == (messages, uses)
         assert limits.mean_energy(code.codebook) == pytest.approx(1.0, rel=1e-9)
         assert limits.min_distance(code.codebook) > 1e-6
@@ -101,7 +101,7 @@ def test_every_baseline_is_fit_for_use(messages, uses, fading):
         assert np.ptp(code.codebook[:, : code.num_pilots], axis=0) == pytest.approx(0)
 
 
-def test_what_fits_where():
+def test_classical_codes_by_size():
     def names(*args):
         return [code.name for code in codes.classical_codes(*args)]
 
@@ -121,7 +121,7 @@ def test_qpsk_by_hand():
 
 
 @pytest.mark.parametrize("messages", [2, 4, 8, 16, 64])
-def test_neighbours_differ_in_one_bit(messages):
+def test_neighbors_differ_in_one_bit(messages):
     code = codes.uncoded(messages, 1)
     distance = cdist(reals(code.codebook), reals(code.codebook))
     bits = np.sum(code.labels[:, None] != code.labels[None], axis=-1)
@@ -130,7 +130,7 @@ def test_neighbours_differ_in_one_bit(messages):
     np.testing.assert_array_equal(bits[near], 1)
 
 
-def test_alphabets_have_their_known_distances():
+def test_constellations_have_their_known_distances():
     """d² of PSK is 4 sin²(π/K), of square QAM 6/(K − 1)."""
     for messages, want in {
         2: 4.0,
@@ -143,12 +143,14 @@ def test_alphabets_have_their_known_distances():
         assert got == pytest.approx(want, rel=1e-9)
 
 
-def test_qpsk_errs_by_its_formula():
+def test_qpsk_has_its_error_rate():
     code, blocks = codes.qpsk(4), 40_000
     for snr_db in (2.0, 8.0):
-        wrong = block_errors(code, snr_db, blocks, detect=coherent)
+        errors = block_errors(code, snr_db, blocks, detect=coherent)
         want = limits.qpsk_bler(snr_db, 256, 4)
-        assert wrong / blocks == pytest.approx(want, abs=3.5 * sigma(want, blocks))
+        assert errors / blocks == pytest.approx(
+            want, abs=3.5 * standard_error(want, blocks)
+        )
 
 
 def test_hamming_is_the_perfect_code():
@@ -157,7 +159,7 @@ def test_hamming_is_the_perfect_code():
     weights = np.bincount(bits.sum(axis=1), minlength=8)
     np.testing.assert_array_equal(weights, [1, 0, 0, 7, 7, 0, 0, 1])
     sums = (bits[:, None] ^ bits[None]).reshape(-1, 7)
-    assert {tuple(word) for word in sums} == {tuple(word) for word in bits}
+    assert {tuple(bit) for bit in sums} == {tuple(bit) for bit in bits}
     np.testing.assert_array_equal(bits[:, :4], code.labels)
 
 
@@ -179,49 +181,49 @@ def test_hamming_union_bound(ebn0_db):
 
 
 @pytest.mark.parametrize("ebn0_db", [0, 4])
-def test_hamming_errs_as_known(ebn0_db):
+def test_hamming_has_its_known_error_rate(ebn0_db):
     snr_db, blocks = ebn0_db - 10 * np.log10(7 / 4), 100_000
-    wrong = block_errors(codes.hamming(), snr_db, blocks, detect=coherent)
+    errors = block_errors(codes.hamming(), snr_db, blocks, detect=coherent)
     want = HAMMING[ebn0_db][1]
     # The table's own error is that of some thousands of errors, and its last digit.
-    within = 3 * sigma(want, blocks, blocks)
-    assert wrong / blocks == pytest.approx(want, abs=within)
+    within = 3 * standard_error(want, blocks, blocks)
+    assert errors / blocks == pytest.approx(want, abs=within)
 
 
 def test_e8_lattice_has_its_theta_series():
-    """1 + 240 Σ σ₃(n) q^{2n}: the nearest neighbours are the 240 of the record."""
+    """1 + 240 Σ σ₃(n) q^{2n}: 240 nearest neighbors, the kissing number."""
     points = codes.e8_lattice(8.0)
     norms, counts = np.unique(np.sum(points**2, axis=1), return_counts=True)
     np.testing.assert_array_equal(norms, [0, 2, 4, 6, 8])
     cubes = [sum(d**3 for d in range(1, n + 1) if n % d == 0) for n in range(1, 5)]
     np.testing.assert_array_equal(counts, [1, *(240 * cube for cube in cubes)])
-    # A lattice: sums of neighbours are points.
+    # A lattice: sums of neighbors are points.
     shell = points[np.sum(points**2, axis=1) == 2]
     assert {tuple(x) for x in shell[:40] + shell[100]} <= {tuple(x) for x in points}
 
 
-def test_e8_reaches_the_best_packing_known():
+def test_e8_is_the_best_known_packing():
     code = codes.e8(256)
-    words = reals(code.codebook)
-    np.testing.assert_allclose(words.mean(axis=0), 0.0, atol=1e-12)
+    codewords = reals(code.codebook)
+    np.testing.assert_allclose(codewords.mean(axis=0), 0.0, atol=1e-12)
     assert limits.min_distance(code.codebook) ** 2 >= AWGN["info"]["e8_dmin2"] - 1e-9
     want = np.sort(pdist(np.load(TABLES / "e8_256.npy")))
-    np.testing.assert_allclose(np.sort(pdist(words)), want, rtol=1e-9)
+    np.testing.assert_allclose(np.sort(pdist(codewords)), want, rtol=1e-9)
 
 
-def test_no_other_centre_costs_less_energy():
-    """Neither a lattice point, nor a hole of either kind, nor any of 100 at random."""
+def test_no_other_center_has_less_energy():
+    """Compared: a lattice point, holes of both kinds, and 100 random centers."""
     lattice = codes.e8_lattice(8.0)
     rng = np.random.default_rng(7)
     deep, shallow = np.eye(8)[0], np.array([5.0, 1, 1, 1, 1, 1, 1, 1]) / 6
-    named = [np.zeros(8), deep, shallow, deep / 2, shallow / 2]
-    aimed = rng.normal(size=(100, 8))
-    aimed *= rng.uniform(0.02, 1, size=(100, 1)) / np.linalg.norm(
-        aimed, axis=1, keepdims=True
+    special = [np.zeros(8), deep, shallow, deep / 2, shallow / 2]
+    random = rng.normal(size=(100, 8))
+    random *= rng.uniform(0.02, 1, size=(100, 1)) / np.linalg.norm(
+        random, axis=1, keepdims=True
     )
     least = min(
-        codes.centered_energy(codes.e8_subset(lattice, centre, 256))
-        for centre in [*named, *aimed]
+        codes.centered_energy(codes.e8_subset(lattice, center, 256))
+        for center in [*special, *random]
     )
     assert least >= 8 / limits.min_distance(codes.e8(256).codebook) ** 2 - 1e-9
 
@@ -237,18 +239,18 @@ def test_e8_of_few_messages_are_known_packings():
     np.testing.assert_array_equal(counts, [16 * 14 / 2, 8])
 
 
-def test_e8_errs_as_known():
+def test_e8_has_its_known_error_rate():
     code, blocks = codes.e8(256), 40_000
     for snr_db in (0, 6):
-        wrong = block_errors(code, float(snr_db), blocks, detect=coherent)
+        errors = block_errors(code, float(snr_db), blocks, detect=coherent)
         row = AWGN["rows"][snr_db]
-        within = 3 * sigma(row["e8_mc"], blocks, row["e8_blocks"])
-        assert wrong / blocks == pytest.approx(row["e8_mc"], abs=within)
+        within = 3 * standard_error(row["e8_mc"], blocks, row["e8_blocks"])
+        assert errors / blocks == pytest.approx(row["e8_mc"], abs=within)
 
 
 @pytest.mark.parametrize("uses", [4, 5])
 @pytest.mark.parametrize("detector", ["lmmse", "ncml"])
-def test_pilot_schemes_err_as_known(uses, detector):
+def test_pilot_schemes_have_their_known_error_rates(uses, detector):
     detect = {
         "lmmse": detection.pilot_aided_ml_metric,
         "ncml": detection.noncoherent_ml_metric,
@@ -256,7 +258,7 @@ def test_pilot_schemes_err_as_known(uses, detector):
     code, blocks = codes.uncoded(256, uses, num_pilots=1), 40_000
     name = {4: "pilot_884", 5: "pilot_qpsk"}[uses] + f"_{detector}_N{uses}"
     for snr_db in (10, 20):
-        wrong = block_errors(
+        errors = block_errors(
             code,
             float(snr_db),
             blocks,
@@ -265,13 +267,13 @@ def test_pilot_schemes_err_as_known(uses, detector):
             seed=snr_db + uses,
         )
         want = FADING[snr_db][name]
-        within = 3.5 * sigma(want, blocks, 400_000)
-        assert wrong / blocks == pytest.approx(want, abs=within)
-        assert wrong / blocks > limits.rayleigh_csi_bound(snr_db, 256, uses)
+        within = 3.5 * standard_error(want, blocks, 400_000)
+        assert errors / blocks == pytest.approx(want, abs=within)
+        assert errors / blocks > limits.rayleigh_csi_bound(snr_db, 256, uses)
 
 
-def test_random_codes_err_on_the_mean_by_the_formula():
-    """The union over seeds of what each errs, against the ensemble's exact mean."""
+def test_mean_error_rate_of_random_codes():
+    """The mean over seeds, against the exact mean over the ensemble."""
     snr_db, blocks = 3.0, 10_000
     rates = [
         block_errors(
@@ -291,14 +293,14 @@ def test_random_codes_err_on_the_mean_by_the_formula():
     assert energies == pytest.approx((1.0, 1.0))
 
 
-def test_a_pilot_leaves_no_rotation_among_the_words():
-    """Without one, i times a QPSK word is a word: who knows no phase guesses of 4."""
-    bare, pilot = codes.qpsk(4), codes.uncoded(256, 5, num_pilots=1)
-    np.testing.assert_allclose(nearest_after_a_quarter_turn(bare), 0.0, atol=1e-6)
-    assert nearest_after_a_quarter_turn(pilot).min() > 1.0
+def test_with_a_pilot_no_rotation_of_a_codeword_is_a_codeword():
+    """Without one i times a QPSK codeword is one: the phase is ambiguous."""
+    plain, pilot = codes.qpsk(4), codes.uncoded(256, 5, num_pilots=1)
+    np.testing.assert_allclose(distance_after_rotation(plain), 0.0, atol=1e-6)
+    assert distance_after_rotation(pilot).min() > 1.0
 
 
-def test_more_points_of_a_lattice_lie_closer():
+def test_more_messages_have_a_smaller_distance():
     distance = [limits.min_distance(codes.e8(m).codebook) for m in (16, 64, 256)]
     assert all(more < fewer for fewer, more in pairwise(distance))
 
@@ -315,7 +317,7 @@ def test_more_points_of_a_lattice_lie_closer():
         (lambda: codes.random_sphere(1, 4), "1 messages"),
     ],
 )
-def test_bad_input_is_said_in_one_line(call, message):
+def test_invalid_input_is_rejected_in_one_line(call, message):
     with pytest.raises(InvalidInputError, match=message) as error:
         call()
     assert "expected" in str(error.value)

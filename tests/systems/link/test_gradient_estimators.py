@@ -1,10 +1,11 @@
-"""The transmitter's gradients against those of a loss that one can write down.
+"""Gradient estimators, against the exact gradient of l = ‖x_p − t_m‖².
 
-The judge is l = ‖x_p − t_m‖², the receiver's loss if it were a parabola.
+A quadratic loss takes the place of the receiver's.
 """
 
 import dataclasses
 from collections import Counter
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -23,23 +24,27 @@ from syntony.systems.link.gradient_estimators import (
     PerturbedBatch,
     backprop_loss_and_grad,
     collect_perturbed_losses,
+    gradient_cosine_similarity,
     orthogonal_noise,
     policy_gradient,
+    policy_loss_and_grad,
     sample_messages,
     spsa_loss_and_grad,
 )
 from syntony.systems.link.link import Link
 from syntony.systems.link.schedule import TrainingSchedule
 
-MESSAGES, BATCH, DRAWS = 3, 30, 3000
+MESSAGES, BATCH_SIZE, DRAWS = 3, 30, 3000
 VARIANCE = jnp.float32(0.3)
 RNG = np.random.default_rng(0)
 CODEBOOK = jnp.array(RNG.normal(size=(MESSAGES, 2, 2)), jnp.float32)
 TARGET = jnp.array(RNG.normal(size=(MESSAGES, 2, 2)), jnp.float32)
 PERFECT = Feedback()
+CONFIG = PerturbationConfig()
+NONE_PENDING = PerturbedBatch.zeros(0, BATCH_SIZE, 2)
 
 
-def judge(key, sent, message):
+def quadratic_loss(key, sent, message):
     del key
     return jnp.sum((sent - TARGET[message]) ** 2, axis=(-2, -1))
 
@@ -51,85 +56,99 @@ def smoothed_gradient():
 
 
 @jax.jit
-def draw_estimates(exploration, feedback, keys):
-    def draw(key):
-        experience = collect_perturbed_losses(
-            exploration, judge, feedback, CODEBOOK, VARIANCE, key, batch_size=BATCH
+def sample_gradients(config, feedback, keys):
+    def sample(key):
+        batch = collect_perturbed_losses(
+            config,
+            quadratic_loss,
+            feedback,
+            CODEBOOK,
+            VARIANCE,
+            key,
+            batch_size=BATCH_SIZE,
         )
-        return policy_gradient(exploration, experience, CODEBOOK, VARIANCE)
+        return policy_gradient(config, batch, CODEBOOK, VARIANCE)
 
-    return jax.vmap(draw)(keys)
+    return jax.vmap(sample)(keys)
 
 
 def estimates(baseline, antithetic, feedback=PERFECT):
-    """Returns many gradients; always those of the same draws."""
-    exploration = PerturbationConfig(baseline=baseline, antithetic=antithetic)
+    """Many gradients, always from the same keys."""
+    config = PerturbationConfig(baseline=baseline, antithetic=antithetic)
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    return np.asarray(draw_estimates(exploration, feedback, keys))
+    return np.asarray(sample_gradients(config, feedback, keys))
 
 
 def assert_mean(draws, want, *, slack=0.0):
-    """Asserts the mean within 5 standard errors, which are small enough to tell."""
+    """Asserts the mean within 5 standard errors, which must be small."""
     error = draws.std(axis=0) / len(draws) ** 0.5
     assert error.max() < 0.1 * np.abs(want).max()
-    miss = np.abs(draws.mean(axis=0) - want)
-    assert np.all(miss < 5 * error + slack * np.abs(want).max())
+    difference = np.abs(draws.mean(axis=0) - want)
+    assert np.all(difference < 5 * error + slack * np.abs(want).max())
 
 
-EVERY = pytest.mark.parametrize("antithetic", [False, True])
+ANTITHETIC = pytest.mark.parametrize("antithetic", [False, True])
 BASELINES = pytest.mark.parametrize("baseline", ["none", "batch", "message"])
 
 
-@EVERY
+@ANTITHETIC
 @BASELINES
 def test_policy_gradient_is_that_of_the_smoothed_loss(baseline, antithetic):
     draws = estimates(baseline, antithetic)
-    # A batch's mean holds each draw once; a pair's two shares in it cancel.
-    shrunk = 1.0 - 1.0 / BATCH if (baseline, antithetic) == ("batch", False) else 1.0
-    assert_mean(draws, shrunk * smoothed_gradient())
+    # The batch's mean contains each sample; in pairs its two contributions cancel.
+    factor = (
+        1.0 - 1.0 / BATCH_SIZE if (baseline, antithetic) == ("batch", False) else 1.0
+    )
+    assert_mean(draws, factor * smoothed_gradient())
 
 
-@EVERY
+@ANTITHETIC
 @BASELINES
-def test_erased_and_noisy_losses_leave_the_mean_as_it_is(baseline, antithetic):
+def test_erased_and_noisy_losses_do_not_change_the_mean(baseline, antithetic):
     draws = estimates(baseline, antithetic, Feedback(erasure_prob=0.4, noise_std=0.5))
-    slack = 2.0 / BATCH if baseline == "batch" else 0.0
+    slack = 2.0 / BATCH_SIZE if baseline == "batch" else 0.0
     assert_mean(draws, smoothed_gradient(), slack=slack)
 
 
-@EVERY
-def test_orthogonal_directions_leave_nothing_linear_to_chance(antithetic, key):
-    """A parabola's gradient comes out of a single batch, of 4 directions a message.
+@ANTITHETIC
+def test_with_orthogonal_directions_linear_terms_are_exact(antithetic, key):
+    """One batch of 4 directions per message gives the gradient of a quadratic loss.
 
-    Pairs cancel what is even, which without them the mean has to.
+    Antithetic pairs cancel the even terms; without them only their mean is zero.
     """
-    exploration = PerturbationConfig(
+    config = PerturbationConfig(
         antithetic=antithetic, perturbation_directions="orthogonal"
     )
-    batch = MESSAGES * 4 * (2 if antithetic else 1)
+    batch_size = MESSAGES * 4 * (2 if antithetic else 1)
 
     def draw(key):
-        experience = collect_perturbed_losses(
-            exploration, judge, PERFECT, CODEBOOK, VARIANCE, key, batch_size=batch
+        batch = collect_perturbed_losses(
+            config,
+            quadratic_loss,
+            PERFECT,
+            CODEBOOK,
+            VARIANCE,
+            key,
+            batch_size=batch_size,
         )
-        return policy_gradient(exploration, experience, CODEBOOK, VARIANCE)
+        return policy_gradient(config, batch, CODEBOOK, VARIANCE)
 
     draws = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(key, DRAWS)))
     if antithetic:
         want = np.broadcast_to(smoothed_gradient(), draws.shape)
         np.testing.assert_allclose(draws, want, rtol=1e-3, atol=1e-3)
-    slack = 0.0 if antithetic else 1.0 / batch
-    miss = np.abs(draws.mean(axis=0) - smoothed_gradient())
+    slack = 0.0 if antithetic else 1.0 / batch_size
+    difference = np.abs(draws.mean(axis=0) - smoothed_gradient())
     error = draws.std(axis=0) / DRAWS**0.5
-    assert np.all(miss < 5 * error + slack * np.abs(smoothed_gradient()).max() + 1e-4)
+    assert np.all(
+        difference < 5 * error + slack * np.abs(smoothed_gradient()).max() + 1e-4
+    )
 
 
 def test_orthogonal_directions_smooth_over_a_ball(key):
     """∇ E_v (x + v)³ = 3 x² + 3 E v², and E v² = C σ² / (2 C + 2) in a ball."""
     uses, x = 2, 0.4
-    exploration = PerturbationConfig(
-        baseline="none", perturbation_directions="orthogonal"
-    )
+    config = PerturbationConfig(baseline="none", perturbation_directions="orthogonal")
     codebook = jnp.full((1, uses, 2), x / np.sqrt(1.0 - float(VARIANCE)))
 
     def cubic(key, sent, message):
@@ -137,117 +156,144 @@ def test_orthogonal_directions_smooth_over_a_ball(key):
         return jnp.sum(sent**3, axis=(-2, -1))
 
     def draw(key):
-        experience = collect_perturbed_losses(
-            exploration, cubic, PERFECT, codebook, VARIANCE, key, batch_size=8
+        batch = collect_perturbed_losses(
+            config, cubic, PERFECT, codebook, VARIANCE, key, batch_size=8
         )
-        return policy_gradient(exploration, experience, codebook, VARIANCE)
+        return policy_gradient(config, batch, codebook, VARIANCE)
 
     draws = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(key, DRAWS)))
-    spread = uses * float(VARIANCE) / (2 * uses + 2)
-    want = np.sqrt(1.0 - float(VARIANCE)) * (3 * x**2 + 3 * spread)
+    second_moment = uses * float(VARIANCE) / (2 * uses + 2)
+    want = np.sqrt(1.0 - float(VARIANCE)) * (3 * x**2 + 3 * second_moment)
     assert_mean(draws, np.full((1, uses, 2), want))
 
 
-def test_orthogonal_noise_has_the_energy_and_angles_it_should(key):
+def test_orthogonal_noise_is_orthogonal_and_has_its_energy(key):
     noise = np.asarray(orthogonal_noise(key, 7, 3, VARIANCE)).reshape(7, 6, 6)
     products = noise @ noise.swapaxes(1, 2)
     want = 3 * float(VARIANCE) * np.eye(6)
     np.testing.assert_allclose(products, np.broadcast_to(want, (7, 6, 6)), atol=1e-5)
 
 
-def test_baselines_and_pairs_make_it_quieter():
-    """Hard and easy messages: each remedy takes away a part of the noise."""
+def test_baselines_and_pairs_reduce_the_variance():
+    """Mean losses differ between messages; each method removes part of the variance."""
 
-    def noise(baseline, antithetic):
+    def variance(baseline, antithetic):
         return estimates(baseline, antithetic).var(axis=0).sum()
 
-    none, batch, message = (noise(b, False) for b in ("none", "batch", "message"))
+    none, batch, message = (variance(b, False) for b in ("none", "batch", "message"))
     assert none > 1.5 * batch
     assert batch > 1.05 * message
-    assert none > 1.5 * noise("none", True)
-    # With all losses there, what a pair shares cancels, whatever it is.
-    assert noise("batch", True) == pytest.approx(noise("none", True), rel=1e-3)
+    assert none > 1.5 * variance("none", True)
+    # If all losses are received, the baseline cancels within a pair.
+    assert variance("batch", True) == pytest.approx(variance("none", True), rel=1e-3)
 
 
 def test_policy_gradient_by_hand():
-    """One draw of one message: l · (2 a / σ²) w = 5 · (2 √0.75 / 0.25) · w."""
-    experience = PerturbedBatch(
+    """One sample of one message: l · (2 a / σ²) w = 5 · (2 √0.75 / 0.25) · w."""
+    batch = PerturbedBatch(
         message=jnp.array([0]),
         noise=jnp.array([[[0.3, -0.1]]]),
         loss=jnp.array([5.0]),
         received_mask=jnp.array([True]),
     )
-    exploration = PerturbationConfig(baseline="none", antithetic=False)
+    config = PerturbationConfig(baseline="none", antithetic=False)
     codebook = jnp.ones((2, 1, 2))
-    got = policy_gradient(exploration, experience, codebook, jnp.float32(0.25))
+    got = policy_gradient(config, batch, codebook, jnp.float32(0.25))
     score = 2.0 * 0.75**0.5 / 0.25
     want = [[[5.0 * score * 0.3, -5.0 * score * 0.1]], [[0.0, 0.0]]]
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
-def experience_of(loss, arrived):
+def batch_of(loss, received):
     rng = np.random.default_rng(1)
     return PerturbedBatch(
         message=jnp.arange(len(loss)) % MESSAGES,
         noise=jnp.array(rng.normal(size=(len(loss), 2, 2)), jnp.float32),
         loss=jnp.array(loss, jnp.float32),
-        received_mask=jnp.array(arrived),
+        received_mask=jnp.array(received),
     )
 
 
-def test_late_losses_go_with_the_noise_that_made_them():
-    experience = experience_of(np.arange(9.0), np.ones(9, bool))
-    exploration = PerturbationConfig(antithetic=False)
-    then = policy_gradient(exploration, experience, CODEBOOK, VARIANCE)
-    now = policy_gradient(exploration, experience, CODEBOOK + 3.0, VARIANCE)
-    np.testing.assert_allclose(then, now, rtol=1e-3, atol=1e-3)
+def test_policy_gradient_depends_on_the_noise_not_on_the_codebook():
+    batch = batch_of(np.arange(9.0), np.ones(9, bool))
+    config = PerturbationConfig(antithetic=False)
+    before = policy_gradient(config, batch, CODEBOOK, VARIANCE)
+    after = policy_gradient(config, batch, CODEBOOK + 3.0, VARIANCE)
+    np.testing.assert_allclose(before, after, rtol=1e-3, atol=1e-3)
 
 
-def test_what_did_not_arrive_counts_for_nothing():
-    arrived = np.arange(9) % 4 > 0
-    exploration = PerturbationConfig(antithetic=False, loss_clip_quantile=0.8)
+def test_delayed_losses_are_used_in_order():
+    """With a delay of 2, the third estimate is that of the first batch."""
+    config = PerturbationConfig(antithetic=False)
+    pending = PerturbedBatch.zeros(2, BATCH_SIZE, 2)
+
+    def estimate(pending, seed):
+        return policy_loss_and_grad(
+            config,
+            quadratic_loss,
+            PERFECT,
+            CODEBOOK,
+            VARIANCE,
+            pending,
+            jax.random.key(seed),
+            batch_size=BATCH_SIZE,
+        )
+
+    for seed in (0, 1):
+        pending, loss, grad = estimate(pending, seed)
+        assert float(loss) == 0.0
+        np.testing.assert_array_equal(grad, 0.0)
+    _, loss, grad = estimate(pending, 2)
+    _, want_loss, want_grad = estimate(NONE_PENDING, 0)
+    np.testing.assert_allclose(loss, want_loss, rtol=1e-6)
+    np.testing.assert_allclose(grad, want_grad, rtol=1e-6)
+
+
+def test_losses_that_are_not_received_have_no_effect():
+    received = np.arange(9) % 4 > 0
+    config = PerturbationConfig(antithetic=False, loss_clip_quantile=0.8)
     loss = np.linspace(1.0, 2.0, 9)
-    one, other = (
-        policy_gradient(exploration, experience_of(x, arrived), CODEBOOK, VARIANCE)
-        for x in (loss, np.where(arrived, loss, 1e3))
+    got, want = (
+        policy_gradient(config, batch_of(x, received), CODEBOOK, VARIANCE)
+        for x in (loss, np.where(received, loss, 1e3))
     )
-    np.testing.assert_allclose(one, other, rtol=1e-5)
-    none = experience_of(loss, np.zeros(9, bool))
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    none = batch_of(loss, np.zeros(9, bool))
     for baseline in ("none", "batch", "message"):
-        exploration = dataclasses.replace(exploration, baseline=baseline)
-        got = policy_gradient(exploration, none, CODEBOOK, VARIANCE)
+        config = dataclasses.replace(config, baseline=baseline)
+        got = policy_gradient(config, none, CODEBOOK, VARIANCE)
         np.testing.assert_array_equal(got, 0.0)
 
 
-def test_clipping_silences_what_shouts():
+def test_clipping_limits_outliers():
     loss = np.linspace(1.0, 2.0, 9)
-    loud = np.where(loss == loss.max(), 1e6, loss)
-    exploration = PerturbationConfig(antithetic=False, loss_clip_quantile=0.5)
-    one, other = (
-        policy_gradient(exploration, experience_of(x, loss > 0), CODEBOOK, VARIANCE)
-        for x in (loss, loud)
+    outlier = np.where(loss == loss.max(), 1e6, loss)
+    config = PerturbationConfig(antithetic=False, loss_clip_quantile=0.5)
+    got, want = (
+        policy_gradient(config, batch_of(x, loss > 0), CODEBOOK, VARIANCE)
+        for x in (loss, outlier)
     )
-    np.testing.assert_allclose(one, other, rtol=1e-5)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
-def test_what_is_sent_is_the_perturbed_codeword(key):
-    heard = []
+def test_perturbed_codewords_are_transmitted(key):
+    calls = []
 
-    def listen(key, sent, message):
-        heard.append((np.asarray(sent), np.asarray(message)))
-        return judge(key, sent, message)
+    def recording_loss(key, sent, message):
+        calls.append((np.asarray(sent), np.asarray(message)))
+        return quadratic_loss(key, sent, message)
 
-    exploration = PerturbationConfig(antithetic=True)
-    experience = collect_perturbed_losses(
-        exploration, listen, PERFECT, CODEBOOK, VARIANCE, key, batch_size=12
+    config = PerturbationConfig(antithetic=True)
+    batch = collect_perturbed_losses(
+        config, recording_loss, PERFECT, CODEBOOK, VARIANCE, key, batch_size=12
     )
-    ((sent, message),) = heard
-    noise = np.asarray(experience.noise)
+    ((sent, message),) = calls
+    noise = np.asarray(batch.noise)
     scaled = np.sqrt(1.0 - float(VARIANCE)) * np.asarray(CODEBOOK)[message]
     np.testing.assert_allclose(sent, scaled + noise, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(noise[:6], -noise[6:])
     np.testing.assert_array_equal(message[:6], message[6:])
-    np.testing.assert_array_equal(experience.message, message)
+    np.testing.assert_array_equal(batch.message, message)
 
 
 SIZES = st.sampled_from([(1, 5), (7, 3), (50, 20), (12, 12)])
@@ -255,78 +301,92 @@ SIZES = st.sampled_from([(1, 5), (7, 3), (50, 20), (12, 12)])
 
 @settings(max_examples=20)
 @given(SIZES, st.integers(0, 2**31 - 1))
-def test_messages_are_as_balanced_as_they_can_be(sizes, seed):
-    batch, messages = sizes
-    got = np.asarray(sample_messages(jax.random.key(seed), batch, messages))
-    assert got.shape == (batch,)
+def test_messages_are_as_balanced_as_possible(sizes, seed):
+    batch_size, messages = sizes
+    got = np.asarray(sample_messages(jax.random.key(seed), batch_size, messages))
+    assert got.shape == (batch_size,)
     counts = Counter(got.tolist())
     assert set(counts) <= set(range(messages))
     most, least = max(counts.values()), min(counts.values())
     assert most - (least if len(counts) == messages else 0) <= 1
 
 
-def test_every_message_is_as_likely_as_any_other(key):
+def test_all_messages_are_equally_likely(key):
     keys = jax.random.split(key, 3000)
     draws = np.asarray(jax.vmap(lambda k: sample_messages(k, 4, 3))(keys))
     share = np.bincount(draws.ravel()) / draws.size
     np.testing.assert_allclose(share, 1 / 3, atol=0.02)
 
 
-def test_spsa_averages_to_the_gradient(key):
-    def draw(key):
-        exploration = PerturbationConfig(spsa_perturbation_size=0.5)
-        return spsa_loss_and_grad(
-            exploration, judge, PERFECT, CODEBOOK, key, batch_size=12
-        )
+def estimate_without_delay(estimator, key, config=CONFIG):
+    return estimator(
+        config,
+        quadratic_loss,
+        PERFECT,
+        CODEBOOK,
+        VARIANCE,
+        NONE_PENDING,
+        key,
+        batch_size=12,
+    )
 
-    _, draws = jax.jit(jax.vmap(draw))(jax.random.split(key, DRAWS))
+
+def test_the_mean_of_spsa_is_the_gradient(key):
+    def draw(key):
+        config = PerturbationConfig(spsa_perturbation_size=0.5)
+        return estimate_without_delay(spsa_loss_and_grad, key, config).grad
+
+    draws = jax.jit(jax.vmap(draw))(jax.random.split(key, DRAWS))
     want = 2.0 * (CODEBOOK - TARGET) / MESSAGES
     assert_mean(np.asarray(draws), np.asarray(want))
 
 
-def test_model_gradient_is_the_gradient(key):
-    loss, got = backprop_loss_and_grad(judge, CODEBOOK, key, batch_size=12)
+def test_backpropagation_gives_the_gradient(key):
+    _, loss, got = estimate_without_delay(backprop_loss_and_grad, key)
     np.testing.assert_allclose(got, 2.0 * (CODEBOOK - TARGET) / MESSAGES, rtol=1e-5)
     want = np.sum((CODEBOOK - TARGET) ** 2) / MESSAGES
     assert float(loss) == pytest.approx(float(want), rel=1e-5)
 
 
-def test_exploration_falls_geometrically():
-    exploration = PerturbationConfig(
+def test_perturbation_variance_decreases_geometrically():
+    config = PerturbationConfig(
         perturbation_variance=0.08, final_perturbation_variance=0.02
     )
-    got = [float(exploration.variance_at(jnp.float32(p))) for p in (0.0, 0.5, 1.0)]
+    got = [float(config.variance_at(jnp.float32(p))) for p in (0.0, 0.5, 1.0)]
     np.testing.assert_allclose(got, [0.08, 0.04, 0.02], rtol=1e-5)
 
 
-BAD = [
-    ("variance", 0.0),
-    ("variance", 1.0),
-    ("final_variance", -0.1),
-    ("clip", 0.0),
-    ("clip", 1.1),
-    ("spsa_step", 0.0),
+INVALID = [
+    ("perturbation_variance", 0.0),
+    ("perturbation_variance", 1.0),
+    ("final_perturbation_variance", -0.1),
+    ("loss_clip_quantile", 0.0),
+    ("loss_clip_quantile", 1.1),
+    ("temperature", 0.0),
+    ("spsa_perturbation_size", 0.0),
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), BAD)
-def test_bad_constants_are_refused_in_one_line(name, value):
-    exploration = dataclasses.replace(PerturbationConfig(), **{name: value})
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_invalid_constants_are_rejected_in_one_line(name, value):
+    config = dataclasses.replace(PerturbationConfig(), **{name: value})
     with pytest.raises(
         InvalidInputError, match=f"^{name} is {value}; expected [^\n]*$"
     ):
-        exploration.check()
+        config.check()
 
 
-def test_odds_at_temperature_2_descend_the_union_of_bhattacharyya_bounds(key):
-    """With the exact receiver, and what it would do to follow the code included.
+def test_inverse_odds_at_temperature_2_have_the_gradient_of_the_bhattacharyya_bound(
+    key,
+):
+    """With the optimal receiver; the bound includes its adaptation to the codebook.
 
-    ∂/∂x E[Σ_{j≠m} √(p_j / p_m)], p held = ∇ (1/M) Σ_m Σ_{j≠m} exp(−d²_mj / 4 N_0)
+    ∂/∂x E[Σ_{j≠m} √(p_j / p_m)] at constant p = ∇ (1/M) Σ_m Σ_{j≠m} exp(−d²_mj / 4 N_0)
     """
     codebook = jnp.array(np.random.default_rng(3).normal(size=(4, 1, 2)), jnp.float32)
     noise_power = 0.5
     receiver = GaussianReceiver(1, 4, key=jax.random.key(0))
-    exact = eqx.tree_at(
+    optimal = eqx.tree_at(
         lambda r: (r.centroids, r.log_var),
         receiver,
         (codebook, jnp.log(noise_power)),
@@ -340,7 +400,7 @@ def test_odds_at_temperature_2_descend_the_union_of_bhattacharyya_bounds(key):
         perturbation=PerturbationConfig(feedback_loss="odds", temperature=2.0),
         schedule=TrainingSchedule(batch_size=100_000),
     )
-    state = link.init(jax.random.key(1))._replace(receiver=exact)
+    state = link.init(jax.random.key(1))._replace(receiver=optimal)
     keys = jax.random.split(key, 20)
     draw = jax.jit(lambda key: link.estimate_gradient(state, codebook, key)[2])
     draws = np.asarray([draw(key) for key in keys])
@@ -353,3 +413,34 @@ def test_odds_at_temperature_2_descend_the_union_of_bhattacharyya_bounds(key):
     error = draws.std(axis=0) / len(draws) ** 0.5
     assert error.max() < 0.05 * np.abs(want).max()
     assert np.all(np.abs(draws.mean(axis=0) - want) < 5 * error)
+
+
+# Gradients of 2,000 numbers, (1, 0, 0, ...) plus noise.
+SIGNAL = jnp.zeros((200, 5, 2)).at[0, 0, 0].set(1.0)
+
+
+def noisy_gradient(std, key):
+    return SIGNAL + std * jax.random.normal(key, SIGNAL.shape)
+
+
+def test_cosine_similarity_without_noise_is_one(key):
+    got = gradient_cosine_similarity(partial(noisy_gradient, 0.0), key)
+    assert got == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.25])
+def test_cosine_similarity_gives_the_signal_to_noise_ratio(key, ratio):
+    """For 2,000 numbers with noise σ² each, s = 1 / (2000 σ²)."""
+    gradient_fn = partial(noisy_gradient, (2000 * ratio) ** -0.5)
+    got = gradient_cosine_similarity(gradient_fn, key, num_batches=200)
+    assert got.mean() == pytest.approx(ratio / (1 + ratio), abs=0.01)
+
+
+def test_cosine_similarity_ignores_delayed_losses(key):
+    """Two estimates from delayed losses would be of the same batch."""
+    schedule = TrainingSchedule(batch_size=16, receiver_warmup_iterations=0)
+    sizes = {"messages": 4, "uses": 1, "hidden": 8, "schedule": schedule}
+    link = Link(**sizes, feedback=Feedback(delay_iterations=2))
+    init_key, key = jax.random.split(key)
+    got = link.gradient_cosine_similarity(link.init(init_key), key, num_batches=4)
+    assert abs(float(got.mean())) < 0.9

@@ -1,3 +1,5 @@
+"""Receivers: losses, gradients and decisions, against NumPy."""
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,13 +18,13 @@ from syntony.systems.link.receiver import (
     receiver_loss_and_grad,
 )
 
-# More rows than a part has, in several parts and, where nothing divides them, in one.
+# More rows than a chunk has: in several chunks and, for a prime number, in one.
 BATCHES = (10, MAX_CHUNK_ROWS, 2 * MAX_CHUNK_ROWS + 500, 4 * MAX_CHUNK_ROWS + 3)
 
 
 @pytest.fixture(params=BATCHES)
-def heard(request):
-    """A receiver with its weights as NumPy arrays, what it hears, what was sent."""
+def batch(request):
+    """A receiver, received blocks and transmitted messages."""
     receiver = Receiver(2, 16, 8, key=jax.random.key(0))
     rng = np.random.default_rng(request.param)
     y = rng.normal(size=(request.param, 2, 2)).astype(np.float32)
@@ -39,18 +41,19 @@ def numpy_logits(receiver, y):
     return hidden, hidden @ last[0] + last[1]
 
 
-def test_surprise_is_minus_the_log_probability(heard):
-    receiver, y, message = heard
+def test_block_nll_is_minus_the_log_probability(batch):
+    receiver, y, message = batch
     _, logits = numpy_logits(receiver, y)
     rows = np.arange(len(y))
     expected = -log_softmax(logits, axis=1)[rows, message]
     np.testing.assert_allclose(block_nll(receiver, y, message), expected, rtol=1e-5)
-    cooler = -log_softmax(logits / 2.0, axis=1)[rows, message]
-    np.testing.assert_allclose(block_nll(receiver, y, message, 2.0), cooler, rtol=1e-5)
+    tempered = -log_softmax(logits / 2.0, axis=1)[rows, message]
+    got = block_nll(receiver, y, message, 2.0)
+    np.testing.assert_allclose(got, tempered, rtol=1e-5)
 
 
-def test_descent_is_the_gradient_over_all_rows(heard):
-    receiver, y, message = heard
+def test_gradient_is_the_mean_over_all_rows(batch):
+    receiver, y, message = batch
     hidden, logits = numpy_logits(receiver, y)
     residual = np.exp(log_softmax(logits, axis=1)) - np.eye(8)[message]
     loss, grad = receiver_loss_and_grad(receiver, y, message)
@@ -62,10 +65,10 @@ def test_descent_is_the_gradient_over_all_rows(heard):
     np.testing.assert_allclose(last.weight, hidden.T @ residual / len(y), atol=1e-6)
 
 
-def test_a_gaussian_receiver_descends_what_blocks_say_of_centres(key):
+def test_gaussian_receiver_has_the_gradient_of_its_likelihood(key):
     """∂/∂c_m of ‖y − c_m‖² / v is 2 (c_m − ȳ_m) / v, of ln v it is C − ‖y − c_m‖² / v.
 
-    It says all the same how surprised it is of the messages, −ln p(m | y).
+    Its reported loss is the cross-entropy −ln p(m | y) all the same.
     """
     receiver = GaussianReceiver(2, 3, key=key)
     rng = np.random.default_rng(0)
@@ -77,22 +80,22 @@ def test_a_gaussian_receiver_descends_what_blocks_say_of_centres(key):
         loss, np.mean(block_nll(receiver, y, message)), rtol=1e-5
     )
     offset = np.asarray(receiver.centroids)[message] - y
-    pulls = [2 / 0.4 * offset[message == m].sum(axis=0) / len(y) for m in range(3)]
-    np.testing.assert_allclose(grad.centroids, pulls, atol=1e-4)
+    want = [2 / 0.4 * offset[message == m].sum(axis=0) / len(y) for m in range(3)]
+    np.testing.assert_allclose(grad.centroids, want, atol=1e-4)
     want = 2 - np.mean(np.sum(offset**2, axis=(1, 2))) / 0.4
     np.testing.assert_allclose(grad.log_var, want, rtol=1e-4)
 
 
-def test_mistaken_are_the_blocks_whose_largest_logit_is_another(heard):
-    receiver, y, message = heard
+def test_block_errors_are_those_of_the_largest_logit(batch):
+    receiver, y, message = batch
     _, logits = numpy_logits(receiver, y)
-    wrong = np.asarray(block_errors(receiver, y, message))
-    assert 0 < wrong.sum() < len(wrong)
-    np.testing.assert_array_equal(wrong, logits.argmax(axis=1) != message)
+    errors = np.asarray(block_errors(receiver, y, message))
+    assert 0 < errors.sum() < len(errors)
+    np.testing.assert_array_equal(errors, logits.argmax(axis=1) != message)
 
 
 @given(st.integers(1, 100_000))
-def test_parts_are_equal_and_neither_large_nor_tiny(rows):
+def test_chunks_are_equal_and_neither_large_nor_tiny(rows):
     count = num_chunks(rows)
     assert rows % count == 0
     assert count == 1 or MAX_CHUNK_ROWS // 8 <= rows // count <= MAX_CHUNK_ROWS
@@ -100,5 +103,5 @@ def test_parts_are_equal_and_neither_large_nor_tiny(rows):
         assert count == rows // MAX_CHUNK_ROWS
 
 
-def test_a_prime_number_of_rows_is_one_part():
+def test_a_prime_number_of_rows_is_one_chunk():
     assert num_chunks(10_007) == 1

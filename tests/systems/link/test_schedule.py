@@ -1,55 +1,62 @@
-"""How training proceeds: rates, batches, and its end, against plain Python."""
+"""Learning rates, batches and early stopping, against plain Python."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syntony.errors import InvalidInputError
-from syntony.optim import SGD, Adam
 from syntony.systems.link.schedule import EarlyStoppingState, TrainingSchedule
 
 BAD = {
-    "horizon": 0,
+    "decay_iterations": 0,
     "receiver_steps": -1,
     "transmitter_steps": -1,
-    "warm_up": -1,
-    "batch": 1,
-    "growth": 0,
+    "receiver_warmup_iterations": -1,
+    "batch_size": 1,
+    "final_batch_multiplier": 0,
     "learning_rate": 0.0,
     "final_learning_rate": -1e-3,
-    "max_norm": 0.0,
+    "receiver_lr_multiplier": 0.0,
+    "max_grad_norm": 0.0,
     "patience": -1,
-    "window": 0,
-    "progress": 1.0,
+    "early_stopping_window": 0,
+    "min_relative_improvement": 1.0,
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_constants_are_refused_in_one_line(name):
+def test_invalid_constants_are_rejected_in_one_line(name):
     schedule = dataclasses.replace(TrainingSchedule(), **{name: BAD[name]})
     with pytest.raises(
         InvalidInputError, match=f"^{name} is .*; expected .*$"
-    ) as caught:
+    ) as error:
         schedule.check()
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
-def test_nothing_is_wrong_with_the_defaults():
+def test_unknown_optimizers_are_rejected():
+    with pytest.raises(InvalidInputError, match=r"^unknown optimizer 'adan'; did you"):
+        TrainingSchedule(optimizer="adan").check()
+
+
+def test_defaults_are_valid():
     TrainingSchedule().check()
 
 
-def test_rates_fall_as_a_cosine():
+def test_learning_rate_has_cosine_decay():
     schedule = TrainingSchedule(
         decay_iterations=90, learning_rate=1.0, final_learning_rate=0.2
     )
 
     def rate(i):
-        return float(schedule.optimizer_at(jnp.int32(i)).learning_rate)
+        return float(schedule.learning_rate_at(jnp.int32(i)))
 
     assert rate(0) == pytest.approx(1.0)
     assert rate(45) == pytest.approx(0.6)
@@ -58,22 +65,32 @@ def test_rates_fall_as_a_cosine():
     assert rate(90) == rate(1000) == pytest.approx(0.2)
 
 
-def test_a_side_may_learn_faster_than_the_other():
+def test_multiplier_scales_the_learning_rate():
     schedule = TrainingSchedule(
         decay_iterations=90, learning_rate=1.0, final_learning_rate=0.2
     )
     for i in (0, 45, 90):
         slow, fast = (
-            schedule.optimizer_at(jnp.int32(i)),
-            schedule.optimizer_at(jnp.int32(i), 8.0),
+            schedule.learning_rate_at(jnp.int32(i)),
+            schedule.learning_rate_at(jnp.int32(i), 8.0),
         )
-        assert float(fast.learning_rate) == pytest.approx(8 * float(slow.learning_rate))
+        assert float(fast) == pytest.approx(8 * float(slow))
 
 
-def test_optimisers_by_name():
-    start = jnp.int32(0)
-    assert isinstance(TrainingSchedule().optimizer_at(start), Adam)
-    assert isinstance(TrainingSchedule(optimizer="sgd").optimizer_at(start), SGD)
+@pytest.mark.parametrize(("name", "rule"), [("adam", optax.adam), ("sgd", optax.sgd)])
+def test_optimizer_has_its_rule_rate_and_norm(name, rule):
+    schedule = TrainingSchedule(
+        optimizer=name, decay_iterations=90, learning_rate=1.0, max_grad_norm=0.3
+    )
+    iterations, params, grads = jnp.int32(30), jnp.zeros(3), jnp.arange(3.0)
+    optimizer = schedule.optimizer_at(iterations, 2.0)
+    got: Any
+    got, _ = optimizer.update(grads, optimizer.init(params), params)
+    reference = rule(2.0 * float(schedule.learning_rate_at(iterations)))
+    clipped = grads * 0.3 / jnp.linalg.norm(grads)
+    want: Any
+    want, _ = reference.update(clipped, reference.init(params), params)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
 def test_batches_grow_geometrically():
@@ -85,39 +102,39 @@ def test_batches_grow_geometrically():
     assert got == [1, 2, 4, 8, 16, 16]
 
 
-def stalled(losses, *, window, progress):
-    """How many windows in a row brought no progress, after each loss."""
-    best, stalls, found = np.inf, 0, []
+def windows_without_improvement(losses, *, window, min_improvement):
+    """Consecutive windows without improvement, after each loss."""
+    best, windows, result = np.inf, 0, []
     for i in range(1, len(losses) + 1):
         if i % window == 0:
             mean = np.mean(losses[i - window : i])
-            stalls = 0 if mean < (1 - progress) * best else stalls + 1
-            best = mean if stalls == 0 else best
-        found.append(stalls)
-    return found
+            windows = 0 if mean < (1 - min_improvement) * best else windows + 1
+            best = mean if windows == 0 else best
+        result.append(windows)
+    return result
 
 
-OBSERVE = jax.jit(EarlyStoppingState.update)
+UPDATE = jax.jit(EarlyStoppingState.update)
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 5]))
-def test_stall_counts_windows_without_progress(seed, window):
+def test_early_stopping_counts_windows_without_improvement(seed, window):
     rng = np.random.default_rng(seed)
     losses = 0.97 ** np.arange(30) * rng.uniform(0.5, 1.5, size=30)
-    schedule, stall, got = (
-        TrainingSchedule(early_stopping_window=window, min_relative_improvement=0.1),
-        EarlyStoppingState.init(),
-        [],
+    schedule = TrainingSchedule(
+        early_stopping_window=window, min_relative_improvement=0.1
     )
+    state, got = EarlyStoppingState.init(), []
     for loss in losses:
-        stall = OBSERVE(stall, schedule, jnp.float32(loss))
-        got.append(int(stall.windows_without_improvement))
-    assert got == stalled(losses, window=window, progress=0.1)
+        state = UPDATE(state, schedule, jnp.float32(loss))
+        got.append(int(state.windows_without_improvement))
+    want = windows_without_improvement(losses, window=window, min_improvement=0.1)
+    assert got == want
 
 
-def test_patience_runs_out_only_where_there_is_one():
-    stall = EarlyStoppingState.init()._replace(windows_without_improvement=jnp.int32(3))
-    assert bool(stall.should_stop(TrainingSchedule(patience=3)))
-    assert not bool(stall.should_stop(TrainingSchedule(patience=4)))
-    assert not bool(stall.should_stop(TrainingSchedule(patience=0)))
+def test_patience_of_zero_never_stops():
+    state = EarlyStoppingState.init()._replace(windows_without_improvement=jnp.int32(3))
+    assert bool(state.should_stop(TrainingSchedule(patience=3)))
+    assert not bool(state.should_stop(TrainingSchedule(patience=4)))
+    assert not bool(state.should_stop(TrainingSchedule(patience=0)))

@@ -1,4 +1,4 @@
-"""MAA2C: what a step moves, targets at both kinds of end, PPO, and a task it solves."""
+"""Actor-critic: targets at both kinds of end, PPO's loss, a task that it solves."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,15 @@ import pytest
 
 from syntony.equations.score import actor_loss, clipped_actor_loss
 from syntony.errors import InvalidInputError
-from syntony.systems.marl.actor_critic import ActorCriticConfig, joint_state, value_loss
-from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.actor_critic import (
+    MAA2C,
+    MAPPO,
+    ActorCriticConfig,
+    PPOConfig,
+    init_critic,
+    joint_state,
+    value_loss,
+)
 from syntony.tasks.registry import task
 from syntony.tasks.rollout import Trajectory
 
@@ -16,11 +23,11 @@ TASK = task("Foraging-5x5-2p-1f-coop?time_limit=6")
 SMALL = ActorCriticConfig(num_envs=4, hidden=8)
 
 
-def test_values_see_time_limits_and_terminals(key):
-    """With γ = ½, n = 1 and V' = 4: a terminal is worth r, a time-out r + 2."""
-    critic = SMALL.init_critic(TASK, key).critic
+def test_targets_bootstrap_at_truncation_and_not_at_termination(key):
+    """With γ = ½, n = 1, V' = 4: r at a terminal state, r + 2 at a truncation."""
+    critic = init_critic(SMALL, TASK, 2 * TASK.obs_dim, key).critic
     zero = jax.tree.map(jnp.zeros_like, critic)
-    # Only the last bias is of length one: it is the value everywhere.
+    # Only the last bias is of length one: it is the value of every state.
     four = jax.tree.map(lambda x: x + 4.0 * (x.shape == (1,)), zero)
     obs = jnp.zeros((3, 2, 2, TASK.obs_dim))
     cut = jnp.array([[False, False], [True, False]])
@@ -36,16 +43,16 @@ def test_values_see_time_limits_and_terminals(key):
         valid=jnp.ones((2, 2), bool),
         alive=jnp.ones((2, 2, 2), bool),
     )
-    backbone = ActorCriticConfig(hidden=8, gamma=0.5, n_step=1)
+    config = ActorCriticConfig(hidden=8, gamma=0.5, n_step=1)
     _, advantage = value_loss(
-        backbone, zero, four, joint_state(obs), episodes.reward, episodes
+        config, zero, four, joint_state(obs), episodes.reward, episodes
     )
     np.testing.assert_allclose(advantage[1, 0], [1.0, 1.0])
     np.testing.assert_allclose(advantage[1, 1], [3.0, 3.0])
 
 
 def test_clipped_loss_by_hand():
-    # ρ = 1.5, ε = 0.2: an advantage of 2 counts 1.2·2, one of −2 counts 1.5·(−2).
+    # ρ = 1.5, ε = 0.2: an advantage of 2 gives 1.2·2, one of −2 gives 1.5·(−2).
     log_ratio = jnp.log(jnp.array([1.5, 1.5]))
     got = clipped_actor_loss(
         log_ratio,
@@ -58,7 +65,7 @@ def test_clipped_loss_by_hand():
     np.testing.assert_allclose(got, [-2.4 - 0.1, 3.0 - 0.1], rtol=1e-6)
 
 
-def test_the_clipped_gradient_starts_as_the_plain_one():
+def test_the_clipped_gradient_equals_the_plain_one_at_ratio_1():
     log_prob, advantage = jnp.array([-0.3, -1.2]), jnp.array([0.7, -2.0])
     entropy = jnp.ones(2)
     plain = jax.grad(
@@ -77,12 +84,7 @@ def test_the_clipped_gradient_starts_as_the_plain_one():
 @pytest.mark.slow
 def test_one_epoch_of_ppo_is_a_step_of_a2c():
     a2c = MAA2C(task=TASK, actor_critic=SMALL)
-    ppo = MAA2C(
-        task=TASK,
-        actor_critic=ActorCriticConfig(
-            num_envs=4, hidden=8, objective="ppo", ppo_epochs=1
-        ),
-    )
+    ppo = MAPPO(task=TASK, actor_critic=SMALL, ppo=PPOConfig(ppo_epochs=1))
     states = [jax.jit(s.init)(jax.random.key(0)) for s in (a2c, ppo)]
     after = [jax.jit(s.step)(x)[0] for s, x in zip((a2c, ppo), states, strict=True)]
     for a, b in zip(*(jax.tree.leaves(s.actor) for s in after), strict=True):
@@ -93,27 +95,25 @@ def test_one_epoch_of_ppo_is_a_step_of_a2c():
     ("setting", "value", "word"),
     [("gamma", 1.5, "gamma"), ("hidden", 0, "hidden"), ("actor_lr", -1.0, "actor_lr")],
 )
-def test_nonsense_is_refused_by_name(setting, value, word):
+def test_invalid_settings_are_refused_by_name(setting, value, word):
     with pytest.raises(InvalidInputError, match=word):
         MAA2C(task=TASK, actor_critic=ActorCriticConfig(**{setting: value})).check()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["a2c", "ppo"])
-def test_it_learns_to_meet_at_the_food(objective):
-    maa2c = MAA2C(
+@pytest.mark.parametrize("algorithm", [MAA2C, MAPPO])
+def test_it_learns_cooperative_foraging(algorithm):
+    system = algorithm(
         task=task("Foraging-5x5-2p-1f-coop?time_limit=25"),
-        actor_critic=ActorCriticConfig(
-            hidden=32, objective=objective, actor_lr=1e-3, critic_lr=1e-3
-        ),
+        actor_critic=ActorCriticConfig(hidden=32, actor_lr=1e-3, critic_lr=1e-3),
     )
-    state = jax.jit(maa2c.init)(jax.random.key(0))
+    state = jax.jit(system.init)(jax.random.key(0))
 
     @jax.jit
-    def learn(state):
-        return jax.lax.scan(lambda s, _: maa2c.step(s), state, length=800)
+    def train(state):
+        return jax.lax.scan(lambda s, _: system.step(s), state, length=800)
 
-    state, metrics = learn(state)
-    returns = np.asarray(metrics["train/return"])
+    state, metrics = train(state)
+    returns = np.asarray(metrics["train/return_mean"])
     assert returns[:50].mean() < 0.5
     assert returns[-50:].mean() > 0.9

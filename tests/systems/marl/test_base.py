@@ -1,4 +1,4 @@
-"""Teams on the host: the same frame, crossed in Python, with the same numbers."""
+"""Systems with an external environment: same protocol, resumes, learns."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from syntony.systems.marl.actor_critic import ActorCriticConfig
-from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig
 from syntony.systems.marl.smpe import SMPE
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
 from syntony.systems.system import System
@@ -21,13 +20,13 @@ from syntony.training.run import Run, load
 pytest.importorskip("gymnasium")
 RELAY = task("pettingzoo:external_envs")
 FORAGING = task("Foraging-5x5-2p-1f-coop?time_limit=6")
-BACKBONE = ActorCriticConfig(num_envs=4, hidden=8)
-MAA2C_SYSTEM = MAA2C(task=RELAY, actor_critic=BACKBONE)
+CONFIG = ActorCriticConfig(num_envs=4, hidden=8)
+MAA2C_SYSTEM = MAA2C(task=RELAY, actor_critic=CONFIG)
 OPTIONS: dict[str, Any] = {"eval_every": 40, "eval_episodes": 6, "quiet": True}
 
 
 def numbers(run: Run, seed: int) -> list[dict[str, Any]]:
-    """Returns what was measured of a seed, but for the time it took."""
+    """Metrics of a seed, without times."""
     lines = [line for line in run.metrics() if line["seed"] == seed]
     return [{k: v for k, v in line.items() if k != "wall_s"} for line in lines]
 
@@ -39,49 +38,53 @@ def leaves(run: Run, seed: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Returns a run of two seeds side by side, undisturbed."""
+    """An uninterrupted run of two seeds side by side."""
     return train(
         MAA2C_SYSTEM, steps=80, seeds=2, out=tmp_path_factory.mktemp("whole"), **OPTIONS
     )
 
 
-def test_it_is_a_system_with_a_stand_in():
+def test_it_is_a_system_with_a_jittable_twin():
     assert isinstance(MAA2C_SYSTEM, System)
-    stand_in = MAA2C_SYSTEM.as_jittable()
-    assert isinstance(stand_in.task, ShapeOnlyTask)
-    assert stand_in.stand_in() is stand_in
-    at_home = MAA2C(task=FORAGING)
-    assert at_home.as_jittable() is at_home
+    jittable = MAA2C_SYSTEM.as_jittable()
+    assert isinstance(jittable.task, ShapeOnlyTask)
+    assert jittable.as_jittable() is jittable
+    in_jax = MAA2C(task=FORAGING)
+    assert in_jax.as_jittable() is in_jax
     shapes = [
         jax.tree.map(np.shape, abstract_train_state(team))
-        for team in (MAA2C_SYSTEM, stand_in)
+        for team in (MAA2C_SYSTEM, jittable)
     ]
     assert shapes[0] == shapes[1]
 
 
-def test_a_step_learns_and_counts_what_was_lived(key):
+def test_a_step_updates_actors_and_counts_env_steps(key):
     state = MAA2C_SYSTEM.init(key)
     after, metrics = MAA2C_SYSTEM.step(state)
     before, learned = (jax.tree.leaves(s.actor) for s in (state, after))
     assert all((a != b).any() for a, b in zip(before, learned, strict=True))
-    assert {"train/return", "train/actor_loss", "train/critic_loss"} <= metrics.keys()
+    assert {
+        "train/return_mean",
+        "train/actor_loss",
+        "train/critic_loss",
+    } <= metrics.keys()
     # Four episodes of five or six steps each.
     assert 20 <= after.env_steps <= 24
-    assert 0.0 < metrics["train/return"] < 6 + 4 * 7 + 4 * 3
+    assert 0.0 < metrics["train/return_mean"] < 6 + 4 * 7 + 4 * 3
 
 
 @pytest.mark.slow
-def test_smpe_lives_there_as_well(key):
+def test_smpe_trains_there_as_well(key):
     beliefs = BeliefConfig(
         latent_dim=4, belief_update_interval=20, belief_minibatches=2, buffer_size=20
     )
-    team = SMPE(task=RELAY, actor_critic=BACKBONE, beliefs=beliefs)
+    team = SMPE(task=RELAY, actor_critic=CONFIG, beliefs=beliefs)
     state, metrics = team.step(team.init(key))
     assert all(np.isfinite(value) for value in metrics.values())
     assert state.env_steps >= 20
 
 
-def test_an_evaluation_draws_and_takes_the_likeliest(key):
+def test_an_evaluation_samples_and_is_greedy(key):
     init_key, eval_key = jax.random.split(key)
     found = MAA2C_SYSTEM.evaluate(MAA2C_SYSTEM.init(init_key), eval_key, 10)
     assert {name: scores.shape for name, scores in found.items()} == dict.fromkeys(
@@ -91,7 +94,7 @@ def test_an_evaluation_draws_and_takes_the_likeliest(key):
     assert (found["eval/return_mean"] != found["eval/return_mean_greedy"]).any()
 
 
-def test_parts_make_the_whole(whole: Run, tmp_path: Path):
+def test_a_resumed_run_equals_the_uninterrupted_one(whole: Run, tmp_path: Path):
     train(MAA2C_SYSTEM, steps=40, out=tmp_path, **OPTIONS)
     assert load(tmp_path).system == MAA2C_SYSTEM
     parts = resume(tmp_path, steps=80, quiet=True)
@@ -118,5 +121,5 @@ def test_a_team_learns_there(tmp_path: Path):
     assert first["eval/return_mean"] == pytest.approx(22, abs=2)
     assert last["eval/return_mean"] > 25
     assert last["eval/return_mean_greedy"] > 27
-    # Lives of 5 to 8 steps, of which 6 are lived at most.
+    # Episodes of 5 to 8 steps, truncated at 6.
     assert last["eval/length_mean"] == pytest.approx(5.75, abs=0.2)

@@ -1,4 +1,4 @@
-"""Agents that finish before their team does: nothing is learned from their absence."""
+"""Agents that finish before their team: what comes after trains nothing of theirs."""
 
 from typing import Any
 
@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from syntony.systems.marl.actor_critic import ActorCriticConfig, policy_loss
-from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.actor_critic import (
+    MAA2C,
+    ActorCriticConfig,
+    policy_loss,
+)
 from syntony.systems.marl.smpe import SMPE, ExplorationConfig
 from syntony.systems.marl.smpe_beliefs import BeliefConfig, belief_loss
 from syntony.tasks.registry import task
@@ -23,7 +26,6 @@ FEW = BeliefConfig(
     belief_minibatch_size=8,
     belief_update_interval=1,
 )
-# The world whose agents leave lies there.
 GONE = 2
 """The agent that finishes, after this many steps."""
 
@@ -59,9 +61,11 @@ def episodes(state) -> Trajectory:
     )
 
 
-def test_novelty_is_not_counted_nor_paid(state, episodes):
+def test_finished_agents_are_not_counted_and_get_no_bonus(state, episodes):
     team = smpe()
-    counts, bonus = team.exploration_bonus(state, episodes, jax.random.key(0))
+    counts, bonus = team.exploration_bonus(
+        state, episodes, jax.random.key(0), lambda codes: codes[..., None]
+    )
     added = np.asarray(jnp.sum(counts - state.counts, axis=-1))
     np.testing.assert_array_equal(added, np.asarray(episodes.alive).sum((0, 1)))
     assert added[2] == GONE * 4 < added[0]
@@ -69,7 +73,7 @@ def test_novelty_is_not_counted_nor_paid(state, episodes):
     assert np.asarray(bonus)[:GONE].all()
 
 
-def test_statistics_are_of_who_plays(state, episodes):
+def test_statistics_leave_finished_agents_out(state, episodes):
     team = smpe()
     after = team.update_beliefs(state, episodes, jnp.array(0), jax.random.key(0))
     playing = np.asarray(episodes.alive)
@@ -88,24 +92,24 @@ def test_statistics_are_of_who_plays(state, episodes):
     )
 
 
-def test_policies_learn_from_what_was_chosen(state, episodes):
+def test_the_actor_loss_leaves_finished_agents_out(state, episodes):
     """What a finished agent might have done changes neither loss nor entropy."""
-    features = smpe().features(state, episodes.obs[:-1])
+    features = smpe().actor_inputs(state, episodes.obs[:-1])
     advantage = jnp.ones_like(episodes.reward)
     absent = ~episodes.alive
     other = episodes._replace(
         action=jnp.where(absent, 5 - episodes.action, episodes.action),
-        action_mask=episodes.available | absent[..., None],
+        action_mask=episodes.action_mask | absent[..., None],
     )
     found = [
-        policy_loss(SMALL, state.actor, features, advantage + 9.0 * gone, lived)
+        policy_loss(SMALL, None, state.actor, features, advantage + 9.0 * gone, lived)
         for lived, gone in ((episodes, 0.0), (other, absent))
     ]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
 
 
-def test_beliefs_are_learned_where_one_plays(state, key):
-    """An agent's own absent samples are nothing to it; the others infer from theirs."""
+def test_beliefs_train_on_samples_of_agents_that_are_alive(state, key):
+    """Samples after its end do not train an agent's networks; they do train others'."""
     beliefs = state.beliefs
     own_key, others_key = jax.random.split(key)
     own = jax.random.normal(own_key, (8, 3, TASK.obs_dim))
@@ -133,7 +137,7 @@ def test_beliefs_are_learned_where_one_plays(state, key):
         np.testing.assert_allclose(same[:2], whole[:2], rtol=1e-5, atol=1e-7)
 
 
-def test_a_world_whose_agents_leave():
+def test_an_environment_whose_agents_leave():
     """Of three agents two leave early: each counts just the steps it plays."""
     team = smpe(task("pettingzoo:external_envs?time_limit=8"))
     state = team.init(jax.random.key(0))
@@ -148,8 +152,8 @@ def test_a_world_whose_agents_leave():
     np.testing.assert_array_equal(jnp.sum(after.counts, axis=-1), playing.sum((0, 1)))
 
 
-def test_a_critic_still_learns_what_the_team_earns(episodes):
-    """The last actions of who is gone are judged by what comes of them."""
+def test_the_critic_of_a_finished_agent_still_learns_the_teams_return(episodes):
+    """The last actions of a finished agent have consequences for the team."""
     team = MAA2C(task=TASK, actor_critic=SMALL)
     state = team.init(jax.random.key(0))
     late = episodes._replace(reward=episodes.reward.at[GONE + 1 :, :, 0].add(1.0))

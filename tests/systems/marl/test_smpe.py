@@ -1,4 +1,4 @@
-"""SMPE²: which loss moves what, schedules, counts, masks, gradients through filters."""
+"""SMPE²: which loss trains what, schedules, counts, masks, gradients of filters."""
 
 import dataclasses
 from typing import Any
@@ -10,11 +10,14 @@ import pytest
 
 import syntony.systems.marl.smpe as module
 from syntony.systems.marl.actor_critic import ActorCriticConfig, policy_loss
+from syntony.systems.marl.replay_buffer import ReplayBuffer
 from syntony.systems.marl.smpe import SMPE, ExplorationConfig
 from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
+    BeliefState,
     belief_loss,
     encode,
+    filter_layer_sizes,
     train_beliefs,
 )
 from syntony.tasks.registry import task
@@ -24,45 +27,53 @@ TASK = task("Foraging-5x5-3p-1f-coop?time_limit=6")
 STILL = {"belief_lr": 0.0, "filter_lr": 0.0, "filter_critic_lr": 0.0}
 
 
-def small(*, backbone=None, beliefs=None, novelty=None, **settings) -> SMPE:
-    few: dict[str, Any] = {"latent": 4, "replay": 8, "minibatches": 1, "minibatch": 8}
-    few |= {"burst_every": 1, "slow_every": 10**6}
-    narrow: dict[str, Any] = {"environments": 4, "hidden": 8}
-    coarse: dict[str, Any] = {"bits": 6}
+def small(*, actor_critic=None, beliefs=None, exploration=None, **settings) -> SMPE:
+    belief_config: dict[str, Any] = {
+        "latent_dim": 4,
+        "buffer_size": 8,
+        "belief_minibatches": 1,
+        "belief_minibatch_size": 8,
+        "belief_update_interval": 1,
+        "target_filter_interval": 10**6,
+    }
+    actor_critic_config: dict[str, Any] = {"num_envs": 4, "hidden": 8}
+    exploration_config: dict[str, Any] = {"hash_bits": 6}
     return SMPE(
         task=TASK,
-        actor_critic=ActorCriticConfig(**narrow | (backbone or {})),
-        beliefs=BeliefConfig(**few | (beliefs or {})),
-        exploration=ExplorationConfig(**coarse | (novelty or {})),
+        actor_critic=ActorCriticConfig(**actor_critic_config | (actor_critic or {})),
+        beliefs=BeliefConfig(**belief_config | (beliefs or {})),
+        exploration=ExplorationConfig(**exploration_config | (exploration or {})),
         **settings,
     )
 
 
-# Floats are data: one program serves every choice of rates and weights.
+# Floats are traced: one compiled program serves all learning rates and weights.
 compiled_step = jax.jit(lambda smpe, state: smpe.step(state))
 init = jax.jit(lambda smpe, key: smpe.init(key))
 
 
 def step(smpe: SMPE, state):
-    """One step of learning from a state that several tests share."""
+    """One training step from a state that several tests share."""
     return compiled_step(smpe, state._replace(key=jax.random.key(11)))
 
 
-PARTS = ("actor", "judge", "filtered_judge", "encoder", "decoder", "filter")
+CRITICS = {"critic": "critic_state", "filtered_critic": "filtered_critic_state"}
+NETWORKS = ("actor", *CRITICS, "encoder", "decoder", "filter")
 
 
-def moved(smpe: SMPE, state) -> set[str]:
-    """Names of the networks that one step of learning changed."""
+def changed(smpe: SMPE, state) -> set[str]:
+    """Names of the networks that one training step changed."""
     after, _ = step(smpe, state)
 
     def network(state, name):
         if name in ("encoder", "decoder", "filter"):
             return getattr(state.beliefs, name)
-        part = getattr(state, name)
-        return part.critic if "judge" in name else part
+        if name in CRITICS:
+            return getattr(state, CRITICS[name]).critic
+        return state.actor
 
     return {
-        name for name in PARTS if differs(network(state, name), network(after, name))
+        name for name in NETWORKS if differs(network(state, name), network(after, name))
     }
 
 
@@ -81,17 +92,17 @@ def state():
     ("rate", "networks"),
     [
         ("actor_lr", {"actor"}),
-        ("critic_lr", {"judge", "filtered_judge"}),
+        ("critic_lr", {"critic", "filtered_critic"}),
         ("belief_lr", {"encoder", "decoder"}),
         ("filter_lr", {"filter"}),
         ("filter_critic_lr", {"filter"}),
     ],
 )
-def test_each_optimiser_moves_its_own_networks_and_no_other(state, rate, networks):
+def test_each_learning_rate_trains_its_own_networks_and_no_other(state, rate, networks):
     rates = dict.fromkeys(("actor_lr", "critic_lr"), 0.0)
     still = dict(STILL)
     (still if rate in still else rates)[rate] = 1e-3
-    assert moved(small(backbone=rates, beliefs=still), state) == networks
+    assert changed(small(actor_critic=rates, beliefs=still), state) == networks
 
 
 @pytest.mark.parametrize(
@@ -107,17 +118,19 @@ def test_the_update_matrix_of_the_belief_losses(state, weight, networks):
     weights = dict.fromkeys(("lambda_rec", "lambda_kl", "lambda_norm"), 0.0)
     beliefs = weights | {weight: 1.0, "filter_critic_lr": 0.0}
     rates = {"actor_lr": 0.0, "critic_lr": 0.0}
-    assert moved(small(backbone=rates, beliefs=beliefs), state) == networks
+    assert changed(small(actor_critic=rates, beliefs=beliefs), state) == networks
 
 
 def test_the_actors_loss_does_not_reach_the_beliefs(state):
     smpe = small()
-    episodes = live(smpe, state)
+    episodes = collect(smpe, state)
     advantage = jnp.ones_like(episodes.reward)
 
     def loss(beliefs, actor):
-        features = smpe.features(state._replace(beliefs=beliefs), episodes.obs[:-1])
-        return policy_loss(smpe.actor_critic, actor, features, advantage, episodes)[0]
+        features = smpe.actor_inputs(state._replace(beliefs=beliefs), episodes.obs[:-1])
+        return policy_loss(
+            smpe.actor_critic, None, actor, features, advantage, episodes
+        )[0]
 
     beliefs, actor = jax.grad(loss, argnums=(0, 1), allow_int=True)(
         state.beliefs, state.actor
@@ -130,24 +143,26 @@ def largest(tree) -> float:
     return max(float(jnp.max(jnp.abs(x))) for x in jax.tree.leaves(tree))
 
 
-def live(smpe, state) -> Trajectory:
+def collect(smpe, state) -> Trajectory:
     return jax.jit(lambda s, k: smpe.collect_episodes(s, k, 4))(
         state, jax.random.key(8)
     )
 
 
-def cut(episodes: Trajectory, after: int, noise: float) -> Trajectory:
-    """The same episodes, terminated after some steps, with noise behind their end."""
+def terminate(episodes: Trajectory, after: int, noise: float) -> Trajectory:
+    """The same episodes, terminated after some steps, with noise after their end."""
     time = jnp.arange(episodes.valid.shape[0])
-    behind = time > after
+    after_end = time > after
     return episodes._replace(
         obs=episodes.obs.at[after + 2 :].add(noise),
-        action=jnp.where(behind[:, None, None], int(noise) % 6, episodes.action),
-        reward=jnp.where(behind[:, None, None], noise, jnp.ones_like(episodes.reward)),
+        action=jnp.where(after_end[:, None, None], int(noise) % 6, episodes.action),
+        reward=jnp.where(
+            after_end[:, None, None], noise, jnp.ones_like(episodes.reward)
+        ),
         terminated=jnp.broadcast_to((time == after)[:, None], episodes.valid.shape),
         truncated=jnp.zeros_like(episodes.truncated),
-        valid=jnp.broadcast_to(~behind[:, None], episodes.valid.shape),
-        alive=episodes.alive & ~behind[:, None, None],
+        valid=jnp.broadcast_to(~after_end[:, None], episodes.valid.shape),
+        alive=episodes.alive & ~after_end[:, None, None],
     )
 
 
@@ -155,48 +170,55 @@ def test_masked_steps_change_nothing(state):
     smpe = small()
 
     @jax.jit
-    def learn(state, episodes):
+    def update(state, episodes):
         state, reward, bonus = smpe.augmented_reward(state, episodes, jax.random.key(1))
-        state, advantage, losses = smpe.update_critics(state, episodes, reward)
-        features = smpe.features(state, episodes.obs[:-1])
-        actor, memory, more = module.update_actor(
-            smpe.actor_critic,
-            state.actor,
-            state.actor_opt_state,
-            features,
-            advantage,
-            episodes,
-        )
+        state, losses = smpe.update_networks(state, episodes, reward)
+        state = smpe.update_target_critics(state)
+        schedule_steps = state.schedule_steps + episodes.num_steps
         beliefs = smpe.update_beliefs(
-            state, episodes, state.schedule_steps + episodes.steps, jax.random.key(2)
+            state, episodes, schedule_steps, jax.random.key(2)
         ).beliefs
-        replay = beliefs.replay_buffer
-        lived = jnp.arange(replay.obs.shape[1]) < replay.episode_lengths[:, None]
-        known = jnp.where(lived[..., None, None], replay.obs, 0.0)
-        beliefs = beliefs._replace(replay_buffer=replay._replace(obs=known))
-        state = state._replace(actor=actor, actor_opt_state=memory, beliefs=beliefs)
-        return state._replace(key=jax.random.key_data(state.key)), losses | more, bonus
+        buffer = beliefs.replay_buffer
+        obs = jnp.where(stored(buffer), buffer.episodes.obs, 0.0)
+        state = state._replace(beliefs=with_stored_obs(beliefs, obs))
+        return state._replace(key=jax.random.key_data(state.key)), losses, bonus
 
-    episodes = live(smpe, state)
-    quiet, loud = (learn(state, cut(episodes, 2, noise)) for noise in (0.0, 1001.0))
+    episodes = collect(smpe, state)
+    quiet, loud = (
+        update(state, terminate(episodes, 2, noise)) for noise in (0.0, 1001.0)
+    )
     assert not differs(quiet, loud)
-    assert differs(quiet, learn(state, cut(episodes, 3, 0.0)))
+    assert differs(quiet, update(state, terminate(episodes, 3, 0.0)))
 
 
-def test_counts_hold_every_lived_step_once(state):
-    """H.2 (5): a step adds one code an agent; padding adds none."""
+def stored(buffer: ReplayBuffer):
+    """Whether an episode is stored that has this time step; broadcasts over obs."""
+    time = jnp.arange(buffer.episodes.obs.shape[1])
+    return (time < buffer.episode_lengths[:, None])[..., None, None]
+
+
+def with_stored_obs(beliefs: BeliefState, obs) -> BeliefState:
+    buffer = beliefs.replay_buffer
+    buffer = buffer._replace(episodes=buffer.episodes._replace(obs=obs))
+    return beliefs._replace(replay_buffer=buffer)
+
+
+def test_counts_include_every_valid_step_once(state):
+    """A step adds one code for each agent; padding adds none."""
     smpe = small()
-    episodes = cut(live(smpe, state), 2, 0.0)
+    episodes = terminate(collect(smpe, state), 2, 0.0)
     after, _, _ = smpe.augmented_reward(state, episodes, jax.random.key(1))
     added = jnp.sum(after.counts - state.counts, axis=-1)
     np.testing.assert_array_equal(added, [4 * 3] * 3)
     np.testing.assert_array_equal(jnp.sum(state.counts, axis=-1), [state.env_steps] * 3)
 
 
-def test_every_agent_earns_its_own_bonus(state):
+def test_each_agent_gets_its_own_bonus(state):
     """The bonus is β / √n of the agent's own code, on top of the team's reward."""
-    smpe = small(backbone={"standardise_rewards": False}, novelty={"hashed": "mean"})
-    episodes = live(smpe, state)
+    smpe = small(
+        actor_critic={"normalize_rewards": False}, exploration={"hash_input": "mean"}
+    )
+    episodes = collect(smpe, state)
     after, reward, _ = smpe.augmented_reward(state, episodes, jax.random.key(1))
     mean, _ = encode(smpe.beliefs, state.beliefs, episodes.obs[:-1])
     team = np.asarray(episodes.reward).sum(-1)
@@ -210,45 +232,47 @@ def test_every_agent_earns_its_own_bonus(state):
         np.testing.assert_allclose(reward[..., i], want, rtol=1e-5)
 
 
-def test_the_filtered_critic_learns_and_its_slow_copy_tracks_it(state):
-    """H.2 (2)."""
-    smpe = small(backbone={"critic_lr": 1e-2, "gamma": 0.9})
-    episodes = live(smpe, state)
+def test_the_filtered_critic_learns_and_its_target_network_follows(state):
+    smpe = small(actor_critic={"critic_lr": 1e-2, "gamma": 0.9})
+    episodes = collect(smpe, state)
     reward = jnp.ones_like(episodes.reward)
-    improve = jax.jit(lambda s: smpe.update_critics(s, episodes, reward))
-    first, _, metrics = improve(state)
+
+    @jax.jit
+    def update(state):
+        state, metrics = smpe.update_networks(state, episodes, reward)
+        return smpe.update_target_critics(state), metrics
+
+    first, metrics = update(state)
     tau = smpe.actor_critic.target_tau
-    for judge in ("judge", "filtered_judge"):
-        old, new = getattr(state, judge), getattr(first, judge)
-        for slow, critic, got in zip(
+    for name in CRITICS.values():
+        old, new = getattr(state, name), getattr(first, name)
+        for target, critic, got in zip(
             *map(jax.tree.leaves, (old.target_critic, new.critic, new.target_critic)),
             strict=True,
         ):
-            want = (1 - tau) * np.asarray(slow) + tau * np.asarray(critic)
+            want = (1 - tau) * np.asarray(target) + tau * np.asarray(critic)
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
     later, last = first, metrics
     for _ in range(60):
-        later, _, last = improve(later)
+        later, last = update(later)
     for loss in ("train/critic_loss", "train/filtered_critic_loss"):
         assert last[loss] < 0.5 * metrics[loss]
 
 
 def test_the_filters_step_under_the_critic_scales_with_its_rate(state):
-    """H.2 (3)."""
-
-    def stride(rate):
+    def scale(rate):
         smpe = small(beliefs=STILL | {"filter_critic_lr": rate})
         after, _ = step(smpe, state)
         new, old = (jax.tree.leaves(s.beliefs.filter) for s in (after, state))
         return max(float(jnp.abs(a - b).max()) for a, b in zip(new, old, strict=True))
 
-    assert stride(1e-2) == pytest.approx(10 * stride(1e-3), rel=1e-3)
+    assert scale(1e-2) == pytest.approx(10 * scale(1e-3), rel=1e-3)
 
 
 def test_gradients_through_the_filter_are_finite_differences(state):
     """Both paths to φ^w: the filtered critic (γ = 0: a fixed target), and L_rec."""
-    smpe = small(backbone={"gamma": 0.0})
-    episodes = live(smpe, state)
+    smpe = small(actor_critic={"gamma": 0.0})
+    episodes = collect(smpe, state)
     reward = jax.random.normal(jax.random.key(4), episodes.reward.shape)
     own = jax.random.normal(jax.random.key(5), (16, 3, TASK.obs_dim))
     others = jax.random.normal(jax.random.key(6), (16, 3, 2 * TASK.obs_dim))
@@ -269,28 +293,29 @@ def test_gradients_through_the_filter_are_finite_differences(state):
         filters = state.beliefs.filter
         grad = jax.grad(loss)(filters)
         norm = jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(grad)))
-        stride = jax.tree.map(lambda g, norm=norm: 1e-2 * g / norm, grad)
-        ahead = loss(jax.tree.map(jnp.add, filters, stride))
-        back = loss(jax.tree.map(jnp.subtract, filters, stride))
+        scale = jax.tree.map(lambda g, norm=norm: 1e-2 * g / norm, grad)
+        ahead = loss(jax.tree.map(jnp.add, filters, scale))
+        back = loss(jax.tree.map(jnp.subtract, filters, scale))
         assert norm > 1e-4
         assert (ahead - back) / 2e-2 == pytest.approx(float(norm), rel=2e-2)
 
 
-def test_bursts_and_copies_keep_the_schedule_in_env_steps(state):
-    """An iteration that spans several periods has as many bursts; the copy is hard."""
+def test_training_phases_and_copies_are_scheduled_in_env_steps(state):
+    """An iteration over several intervals has as many phases; the copy is hard."""
     smpe = small()
-    episodes = live(smpe, state)
+    episodes = collect(smpe, state)
     calls = []
 
-    def counting(settings, beliefs, key, filters_too):
-        assert filters_too
-        calls.append((settings, key))
+    def count_call(config, beliefs, key, update_filters, filter_norm):
+        del filter_norm
+        assert update_filters
+        calls.append((config, key))
         return beliefs
 
-    def due(before: int, after: int, **periods):
-        smpe = small(beliefs=periods)
+    def due(before: int, after: int, **intervals):
+        smpe = small(beliefs=intervals)
         with pytest.MonkeyPatch.context() as patch, jax.disable_jit():
-            patch.setattr(module, "burst", counting)
+            patch.setattr(module, "train_beliefs", count_call)
             calls.clear()
             start = state._replace(schedule_steps=jnp.int32(before))
             beliefs = smpe.update_beliefs(
@@ -298,80 +323,84 @@ def test_bursts_and_copies_keep_the_schedule_in_env_steps(state):
             ).beliefs
         return len(calls), not differs(beliefs.target_filter, beliefs.filter)
 
-    assert due(0, 24, burst_every=25, slow_every=25) == (0, False)
-    assert due(24, 48, burst_every=25, slow_every=25) == (1, True)
-    assert due(48, 124, burst_every=25, slow_every=1000) == (3, False)
-
-
-def test_a_burst_reads_only_what_was_lived(state):
-    replay = state.beliefs.replay_buffer
-    poisoned = jnp.where(
-        (jnp.arange(replay.obs.shape[1]) < replay.episode_lengths[:, None])[
-            ..., None, None
-        ],
-        replay.obs,
-        1e9,
+    assert due(0, 24, belief_update_interval=25, target_filter_interval=25) == (
+        0,
+        False,
     )
-    beliefs = state.beliefs._replace(replay_buffer=replay._replace(obs=poisoned))
-    settings = dataclasses.replace(small().beliefs, belief_minibatches=20)
+    assert due(24, 48, belief_update_interval=25, target_filter_interval=25) == (
+        1,
+        True,
+    )
+    assert due(48, 124, belief_update_interval=25, target_filter_interval=1000) == (
+        3,
+        False,
+    )
+
+
+def test_a_training_phase_reads_only_stored_steps(state):
+    buffer = state.beliefs.replay_buffer
+    poisoned = jnp.where(stored(buffer), buffer.episodes.obs, 1e9)
+    beliefs = with_stored_obs(state.beliefs, poisoned)
+    config = dataclasses.replace(small().beliefs, belief_minibatches=20)
     run = jax.jit(train_beliefs)
-    a, b = (run(settings, x, jax.random.key(0)) for x in (state.beliefs, beliefs))
+    a, b = (run(config, x, jax.random.key(0)) for x in (state.beliefs, beliefs))
     assert not differs(a.decoder, b.decoder)
     assert differs(a.decoder, state.beliefs.decoder)
 
 
-def test_filters_are_as_wide_as_they_are_told():
+def test_filter_layer_sizes():
     size = TASK.obs_dim
-    assert small().beliefs.filter_layer_sizes(TASK) == (size, *[2 * size] * 3)
+    assert filter_layer_sizes(small().beliefs, TASK) == (size, *[2 * size] * 3)
     narrow = small(beliefs={"filter_hidden": 5, "filter_layers": 2}).beliefs
-    assert narrow.filter_layer_sizes(TASK) == (size, 5, 2 * size)
+    assert filter_layer_sizes(narrow, TASK) == (size, 5, 2 * size)
 
 
-def test_what_is_hardly_ever_there_does_not_blow_beliefs_up(state):
-    def rare(moments, var=1e-12):
-        return moments._replace(var=moments.var.at[..., 0].set(var))
+def test_rare_features_do_not_make_beliefs_diverge(state):
+    def rare(stats, var=1e-12):
+        return stats._replace(var=stats.var.at[..., 0].set(var))
 
-    replay = state.beliefs.replay_buffer
-    obs = replay.obs.at[..., 0].add(1.0)
-    beliefs = state.beliefs._replace(
+    obs = state.beliefs.replay_buffer.episodes.obs.at[..., 0].add(1.0)
+    beliefs = with_stored_obs(state.beliefs, obs)._replace(
         shared_stats=rare(state.beliefs.shared_stats),
         per_agent_stats=rare(state.beliefs.per_agent_stats),
-        replay_buffer=replay._replace(obs=obs),
     )
-    settings = dataclasses.replace(small().beliefs, belief_minibatches=20)
-    after = jax.jit(train_beliefs)(settings, beliefs, jax.random.key(0))
-    memory = (after.vae_opt_state, after.filter_opt_state)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves((after.encoder, memory)))
+    config = dataclasses.replace(small().beliefs, belief_minibatches=20)
+    after = jax.jit(train_beliefs)(config, beliefs, jax.random.key(0))
+    opt_states = (after.vae_opt_state, after.filter_opt_state)
+    arrays = jax.tree.leaves((after.encoder, opt_states))
+    assert all(np.isfinite(x).all() for x in arrays)
     assert np.isfinite(after.losses).all()
-    # Five standard deviations are as rare as it gets.
+    # Beyond five standard deviations observations are clipped: rarer makes no change.
     rarer = beliefs._replace(shared_stats=rare(beliefs.shared_stats, 1e-14))
-    cut, rarely_cut = (encode(settings, each, obs) for each in (beliefs, rarer))
-    np.testing.assert_array_equal(cut, rarely_cut)
+    clipped, rarer_clipped = (encode(config, b, obs) for b in (beliefs, rarer))
+    np.testing.assert_array_equal(clipped, rarer_clipped)
 
 
-def test_ablations_leave_their_networks_alone():
+def test_ablations_do_not_train_their_networks():
     smpe = small(
-        beliefs={"filters": False}, novelty={"hashed": "mean"}, standard_critic=False
+        beliefs={"filters": False},
+        exploration={"hash_input": "mean"},
+        standard_critic=False,
     )
     start = init(smpe, jax.random.key(0))
-    assert moved(smpe, start) == {"actor", "filtered_judge", "encoder", "decoder"}
+    assert changed(smpe, start) == {"actor", "filtered_critic", "encoder", "decoder"}
 
 
 def test_without_bonus_and_filtered_critic_with_separate_actors():
     smpe = small(
-        backbone={"shared_actor": False},
-        novelty={"intrinsic": False},
+        actor_critic={"shared_actor": False},
+        exploration={"intrinsic_reward": False},
         filtered_critic=False,
     )
     start = init(smpe, jax.random.key(0))
     after, metrics = step(smpe, start)
     assert largest(after.counts) == 0
-    assert "train/bonus" not in metrics
-    assert moved(smpe, start) == {"actor", "judge", "encoder", "decoder", "filter"}
+    assert "train/exploration_bonus" not in metrics
+    assert changed(smpe, start) == {"actor", "critic", "encoder", "decoder", "filter"}
 
 
-def test_novelty_of_observations():
-    smpe = small(novelty={"hashed": "observation"})
+def test_hashes_of_observations():
+    smpe = small(exploration={"hash_input": "observation"})
     start = init(smpe, jax.random.key(0))
     assert start.projection.shape == (3, TASK.obs_dim, 6)
-    assert step(smpe, start)[1]["train/bonus"] > 0.0
+    assert step(smpe, start)[1]["train/exploration_bonus"] > 0.0

@@ -1,4 +1,4 @@
-"""The released code's ways: what each switch does, by hand, and that all run."""
+"""The released code's differences: what each switch does, and that all run."""
 
 import dataclasses
 from typing import Any
@@ -14,20 +14,22 @@ from syntony.networks.agents import apply_per_agent
 from syntony.systems.marl.actor_critic import (
     ActorCriticConfig,
     critic_values,
+    init_critic,
     joint_state,
     value_loss,
 )
-from syntony.systems.marl.smpe import SMPE, ExplorationConfig
+from syntony.systems.marl.smpe import ExplorationConfig
 from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     encode,
     normalize_obs,
-    parameter_norms,
     teammate_prediction_error,
 )
 from syntony.systems.marl.smpe_official import (
     OfficialQuirks,
+    SMPEOfficial,
     bootstrap_at_last_step,
+    parameter_norm,
     unmask_padding,
 )
 from syntony.tasks.registry import task
@@ -37,15 +39,20 @@ TASK = task("Foraging-5x5-3p-1f-coop?time_limit=6")
 SWITCHES = tuple(field.name for field in dataclasses.fields(OfficialQuirks))
 
 
-def smpe(*switches: str, **beliefs: Any) -> SMPE:
-    few: dict[str, Any] = {"latent": 4, "replay": 8, "minibatches": 1, "minibatch": 8}
-    few |= {"burst_every": 1} | beliefs
-    return SMPE(
+def smpe(*switches: str, **beliefs: Any) -> SMPEOfficial:
+    config: dict[str, Any] = {
+        "latent_dim": 4,
+        "buffer_size": 8,
+        "belief_minibatches": 1,
+        "belief_minibatch_size": 8,
+        "belief_update_interval": 1,
+    }
+    return SMPEOfficial(
         task=TASK,
         actor_critic=ActorCriticConfig(num_envs=4, hidden=8),
-        beliefs=BeliefConfig(**few),
+        beliefs=BeliefConfig(**config | beliefs),
         exploration=ExplorationConfig(hash_bits=6),
-        official_quirks=OfficialQuirks(**dict.fromkeys(switches, True)),
+        quirks=OfficialQuirks(**dict.fromkeys(switches, True)),
     )
 
 
@@ -70,14 +77,14 @@ def episodes() -> Trajectory:
 
 def test_targets_bootstrap_where_the_released_code_does(key):
     """Against its loops over steps: V of padding where an episode ended just before."""
-    backbone = ActorCriticConfig(hidden=8, gamma=0.9, n_step=2)
+    config = ActorCriticConfig(hidden=8, gamma=0.9, n_step=2)
     key, obs_key, reward_key = jax.random.split(key, 3)
-    judge = backbone.init_critic(task("probe-bandit"), key)
-    lived = episodes()._replace(obs=jax.random.normal(obs_key, (5, 3, 2, 1)))
-    lived = bootstrap_at_last_step(lived)
+    critic_state = init_critic(config, task("probe-bandit"), 2, key)
+    trajectory = episodes()._replace(obs=jax.random.normal(obs_key, (5, 3, 2, 1)))
+    trajectory = bootstrap_at_last_step(trajectory)
     reward = jax.random.normal(reward_key, (4, 3, 2))
-    state = joint_state(lived.obs)
-    values_at = np.asarray(critic_values(backbone, judge.target_critic, state, 2))
+    state = joint_state(trajectory.obs)
+    values_at = np.asarray(critic_values(config, critic_state.target_critic, state, 2))
     want = np.zeros((4, 3, 2))
     for e, length in enumerate([1, 4, 4]):
         mask = np.arange(4) < length
@@ -93,72 +100,82 @@ def test_targets_bootstrap_where_the_released_code_does(key):
                 if now == 3:
                     want[t, e] += 0.9 ** (ahead + 1) * values_at[4, e]
     _, advantage = value_loss(
-        backbone, judge.critic, judge.target_critic, state, reward, lived
+        config,
+        critic_state.critic,
+        critic_state.target_critic,
+        state,
+        reward,
+        trajectory,
     )
     got = np.asarray(advantage) + values_at[:-1]
-    mask = np.asarray(lived.valid)
+    mask = np.asarray(trajectory.valid)
     np.testing.assert_allclose(got[mask], want[mask], rtol=1e-4, atol=1e-5)
-    assert not lived.terminated.any()
-    # Behind an end agents see zeros.
-    np.testing.assert_array_equal(lived.obs[2:, 0], 0.0)
+    assert not trajectory.terminated.any()
+    # After an end agents observe zeros.
+    np.testing.assert_array_equal(trajectory.obs[2:, 0], 0.0)
 
 
-def test_short_rounds_count_as_full_ones():
-    for switches, clock in (([], 1 + 4 + 4), (["full_rounds"], 3 * TASK.time_limit)):
+def test_padded_steps_are_counted():
+    for switches, steps in (
+        ([], 1 + 4 + 4),
+        (["count_padded_steps"], 3 * TASK.time_limit),
+    ):
         team = smpe(*switches)
         state = team.init(jax.random.key(0))
-        lived = jax.jit(team.collect_episodes, static_argnums=2)(
+        trajectory = jax.jit(team.collect_episodes, static_argnums=2)(
             state, jax.random.key(1), 3
         )
         lengths = jnp.array([1, 4, 4])
         mask = jnp.arange(TASK.time_limit)[:, None] < lengths
-        lived = lived._replace(valid=mask, alive=lived.alive & mask[..., None])
-        after, _ = jax.jit(team.update)(state, lived, jax.random.key(2))
-        assert int(after.schedule_steps) == clock
+        trajectory = trajectory._replace(
+            valid=mask, alive=trajectory.alive & mask[..., None]
+        )
+        after, _ = jax.jit(team.update)(state, trajectory, jax.random.key(2))
+        assert int(after.schedule_steps) == steps
 
 
-def test_a_frozen_critics_targets_are_the_standard_critics():
+def test_a_frozen_critics_target_network_is_the_standard_critic():
     state = smpe("frozen_filtered_critic").init(jax.random.key(0))
     trees = state.filtered_critic_state.target_critic, state.critic_state.critic
     for got, want in zip(*map(jax.tree.leaves, trees), strict=True):
         np.testing.assert_array_equal(got, want)
 
 
-def moved(before: Any, after: Any) -> bool:
+def changed(before: Any, after: Any) -> bool:
     pairs = zip(*map(jax.tree.leaves, (before, after)), strict=True)
     return not all(np.array_equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_filters_may_share_one_memory(shared: bool):
-    team = smpe(*(["one_filter_memory"] if shared else []))
+def test_filters_may_share_one_optimizer_state(shared: bool):
+    team = smpe(*(["shared_filter_optimizer"] if shared else []))
     state = team.init(jax.random.key(0))
-    lived = jax.jit(team.collect_episodes, static_argnums=2)(
+    trajectory = jax.jit(team.collect_episodes, static_argnums=2)(
         state, jax.random.key(1), 3
     )
-    reward = jnp.ones_like(lived.reward)
-    after, _, _ = jax.jit(team.update_critics)(state, lived, reward)
+    reward = jnp.ones_like(trajectory.reward)
+    after, _ = jax.jit(team.update_policy)(state, trajectory, reward)
     old, new = state.beliefs, after.beliefs
-    assert moved(old.filter_opt_state, new.filter_opt_state) == shared
-    assert moved(old.filter_critic_opt_state, new.filter_critic_opt_state) != shared
+    assert changed(old.filter_opt_state, new.filter_opt_state) == shared
+    assert changed(old.filter_critic_opt_state, new.filter_critic_opt_state) != shared
 
 
-def test_every_second_burst_trains_the_filters():
-    team = smpe(burst_every=100, filter_every=2)
+def test_every_second_training_phase_trains_the_filters():
+    team = smpe(belief_update_interval=100, filter_update_interval=2)
     state = team.init(jax.random.key(0))
-    lived = jax.jit(team.collect_episodes, static_argnums=2)(
+    trajectory = jax.jit(team.collect_episodes, static_argnums=2)(
         state, jax.random.key(1), 3
     )
-    learn = jax.jit(team.update_beliefs)
-    once = learn(state, lived, jnp.array(100), jax.random.key(2))
-    twice = learn(once, lived, jnp.array(200), jax.random.key(2))
-    assert moved(state.beliefs.encoder, once.beliefs.encoder)
-    assert not moved(state.beliefs.filter, once.beliefs.filter)
-    assert moved(once.beliefs.filter, twice.beliefs.filter)
+    update = jax.jit(team.smpe.update_beliefs)
+    once = update(state, trajectory, jnp.array(100), jax.random.key(2))
+    twice = update(once, trajectory, jnp.array(200), jax.random.key(2))
+    assert changed(state.beliefs.encoder, once.beliefs.encoder)
+    assert not changed(state.beliefs.filter, once.beliefs.filter)
+    assert changed(once.beliefs.filter, twice.beliefs.filter)
 
 
-def test_beliefs_may_be_unbounded(state, key):
-    """As in the paper: a rare observation is as far out as it is."""
+def test_inputs_and_log_variances_may_be_unbounded(state, key):
+    """As in the paper: rare observations are not clipped."""
     obs = 50.0 * jax.random.normal(key, (7, 3, TASK.obs_dim))
     free = dataclasses.replace(smpe().beliefs, obs_clip=0.0, soft_clip_log_var=False)
     moments = state.beliefs.shared_stats
@@ -172,7 +189,7 @@ def test_beliefs_may_be_unbounded(state, key):
     np.testing.assert_allclose(got[1], want[1], rtol=1e-5)
 
 
-def test_padding_is_zeros_that_count():
+def test_padding_is_zeros_that_are_valid():
     got = unmask_padding(episodes())
     assert bool(jnp.all(got.valid))
     np.testing.assert_array_equal(got.obs[:, 0, 0, 0], [1, 1, 0, 0, 0])
@@ -190,7 +207,7 @@ def test_the_sketch_by_hand():
     assert sum(novelty.SKETCH_TABLE_SIZES) == novelty.SKETCH_SIZE
 
 
-def test_the_sketch_never_counts_too_little(key):
+def test_the_sketch_never_underestimates_a_count(key):
     codes = jax.random.randint(key, (50_000,), 0, 2**16)
     cells = novelty.count_min_sketch_cells(codes, 16)
     table = novelty.update_counts(
@@ -202,9 +219,14 @@ def test_the_sketch_never_counts_too_little(key):
     assert (counts > exact).any()
 
 
-def test_parameter_norms_by_hand():
-    tree = {"w": jnp.array([[3.0, 4.0], [0.0, 2.0]]), "b": jnp.array([[1.0], [5.0]])}
-    assert float(parameter_norms(tree)) == pytest.approx(5 + 2 + 1 + 5, rel=1e-5)
+def test_parameter_norm_by_hand():
+    tree: Any = {
+        "w": jnp.array([[3.0, 4.0], [0.0, 2.0]]),
+        "b": jnp.array([[1.0], [5.0]]),
+    }
+    # Batch of 5 samples of 2 agents.
+    got = parameter_norm(tree, jnp.zeros((5, 2, 3)), jnp.ones((5, 2), bool))
+    assert float(got) == pytest.approx((5 + 2 + 1 + 5) / 10, rel=1e-5)
 
 
 def test_correlation_is_numpys(key):
@@ -223,8 +245,8 @@ def state():
     return jax.jit(smpe().init)(jax.random.key(3))
 
 
-def test_errors_are_about_the_agent_and_not_its_own(state, key):
-    """By loops over judges and their teammates, in index order."""
+def test_prediction_errors_are_about_the_agent_by_its_teammates(state, key):
+    """Against loops over observers and their teammates, in index order."""
     obs = jax.random.normal(key, (7, 3, TASK.obs_dim))
     settings, beliefs = smpe().beliefs, state.beliefs
     got = teammate_prediction_error(settings, beliefs, obs, jnp.ones((7, 3), bool))
@@ -246,9 +268,9 @@ def test_errors_are_about_the_agent_and_not_its_own(state, key):
     np.testing.assert_allclose(got[:, 1:], 2 * alone[:, 1:], rtol=1e-4)
 
 
-def test_all_switches_together_learn_finite_numbers():
-    team = smpe(*SWITCHES, norm_of="parameters", filter_floor=0.3)
-    assert team.official_quirks == OfficialQuirks(**dict.fromkeys(SWITCHES, True))
+def test_all_switches_together_train_with_finite_numbers():
+    team = smpe(*SWITCHES, min_filter_weight=0.3)
+    assert team.quirks == OfficialQuirks(**dict.fromkeys(SWITCHES, True))
     state = jax.jit(team.init)(jax.random.key(0))
     after, metrics = jax.jit(team.step)(state)
     assert all(bool(jnp.isfinite(m)) for m in metrics.values())

@@ -1,7 +1,7 @@
-"""Codes that do not learn: what a learned link is measured against.
+"""Classical codes, to compare learned codebooks with: QPSK, Hamming, E8, pilots.
 
-Each has mean energy 1 a complex use, as a link's own codebook. The detectors are those
-of `equations/detection.py`.
+Each has mean energy 1 per complex channel use, as the codebook of a link has. Their
+detectors are in `equations/detection.py`.
 """
 
 import functools
@@ -17,25 +17,25 @@ LatticePoints = Float[np.ndarray, "K 8"]
 
 
 class Code(NamedTuple):
-    """A codebook, and which bits each of its messages carries."""
+    """Codebook of M messages over C channel uses, and the bits of each message."""
 
     name: str
     codebook: Complex[np.ndarray, "M C"]
     labels: Int[np.ndarray, "M K"]
-    """Bits, most significant first."""
+    """K bits of each message, most significant first."""
     num_pilots: int = 0
-    """How many uses, the first, are alike in all codewords."""
+    """First channel uses that are the same in all codewords."""
 
 
 def classical_codes(messages: int, uses: int, fading: bool) -> list[Code]:
-    """Returns the codes that carry as many messages in as many complex uses.
+    """Classical codes with this number of messages and channel uses.
 
     Args:
         messages: M.
-        uses: N.
-        fading: whether the channel turns and scales each block by a gain that nobody
-            knows. Then all codes but random ones need a pilot: without it a rotation
-            of the QPSK codebook, say, is that codebook again.
+        uses: C complex channel uses.
+        fading: whether the channel multiplies each block by an unknown complex gain.
+            Then all codes but random ones need a pilot: the codebook of QPSK, e.g., is
+            invariant to rotations by 90°.
     """
     bits = bits_per_message(messages)
     codes = []
@@ -53,9 +53,12 @@ def classical_codes(messages: int, uses: int, fading: bool) -> list[Code]:
 
 
 def qpsk(uses: int) -> Code:
-    """Returns uncoded QPSK, Gray labelled: 4^N messages, d²min = 2.
+    """Uncoded QPSK with Gray labels: 4^C messages, d²min = 2.
 
-    A use carries two bits, (±1 ± i)/√2; a 0 is sent as +.
+    A channel use carries two bits, (±1 ± i)/√2; a 0 is sent as +.
+
+    Args:
+        uses: C, 1 to 8.
     """
     if not 1 <= uses <= 8:
         raise InvalidInputError(
@@ -65,75 +68,92 @@ def qpsk(uses: int) -> Code:
 
 
 def uncoded(messages: int, uses: int, num_pilots: int = 0) -> Code:
-    """Returns bits spread over the uses as evenly as they go, after the pilots.
+    """Uncoded bits, distributed over the channel uses as evenly as possible.
 
-    Of BPSK, QPSK, 8PSK, 16QAM, 64QAM, each Gray labelled and of mean energy 1, those
-    of more bits first; a pilot is 1. With 256 messages in 4 uses, 1 of them a pilot:
-    8PSK, 8PSK, QPSK.
+    The constellations are BPSK, QPSK, 8PSK, 16QAM and 64QAM, each with Gray labels and
+    mean energy 1, those of more bits first. Pilots are 1, and come before them. For 256
+    messages in 4 uses, 1 of them a pilot: 8PSK, 8PSK, QPSK.
+
+    Args:
+        messages: M.
+        uses: C, pilots included.
+        num_pilots: pilots among the uses.
 
     Raises:
-        BadInput: the bits cannot be spread: `messages` is no power of 2, or a use would
-            carry none, 5, or more than 6.
+        InvalidInputError: the bits cannot be distributed: `messages` is no power of 2,
+            or a use would carry 0, 5, or more than 6 bits.
     """
     bits = messages.bit_length() - 1
     if messages != 2**bits or not _can_allocate_bits(bits, uses - num_pilots):
         raise InvalidInputError(
-            f"{messages} messages cannot be spread over {uses - num_pilots} uses; expected "
-            f"2 to the power of 1 to 4, or 6, bits a use, up to {MAX_MESSAGES}, e.g. 256 over 4"
+            f"{messages} messages cannot be distributed over {uses - num_pilots} uses; "
+            "expected 2 to the power of 1 to 4, or 6, bits per use, up to "
+            f"{MAX_MESSAGES}, e.g. 256 over 4"
         )
-    share, more = divmod(bits, uses - num_pilots)
-    alphabets = [_constellation(share + (i < more)) for i in range(uses - num_pilots)]
+    bits_per_use, extra_bits = divmod(bits, uses - num_pilots)
+    constellations = [
+        _constellation(bits_per_use + (i < extra_bits))
+        for i in range(uses - num_pilots)
+    ]
     labels = binary_labels(bits)
     columns, start = [np.ones(messages)] * num_pilots, 0
-    for alphabet in alphabets:
-        end = start + len(alphabet).bit_length() - 1
-        columns.append(alphabet[_bits_to_index(labels[:, start:end])])
+    for constellation in constellations:
+        end = start + len(constellation).bit_length() - 1
+        columns.append(constellation[_bits_to_index(labels[:, start:end])])
         start = end
-    # One name for all uses if it is one.
-    names = [_CONSTELLATION_NAMES[len(alphabet)] for alphabet in alphabets][
-        : None if more else 1
-    ]
-    name = ("pilot + " if num_pilots else "") + ", ".join(names)
+    names = [_CONSTELLATION_NAMES[len(points)] for points in constellations]
+    # Without extra bits all uses have the same constellation.
+    name = ", ".join(names if extra_bits else names[:1])
+    name = ("pilot + " if num_pilots else "") + name
     return Code(name, np.stack(columns, axis=1).astype(complex), labels, num_pilots)
 
 
 def hamming() -> Code:
-    """Returns the (7, 4) Hamming code, a bit a use as ±1: 16 messages in 7 uses.
+    """The (7, 4) Hamming code over BPSK: 16 messages in 7 channel uses.
 
-    Eb/N0 = Es/N0 · 7/4. Distances: d² = 4w for the weights w, of which 7 are 3, 7 are
-    4 and 1 is 7.
+    Eb/N0 = Es/N0 · 7/4. Distances: d² = 4 w for the weights w of codewords; 7 have
+    w = 3, 7 have w = 4 and 1 has w = 7.
 
     Source: Hamming, "Error detecting and error correcting codes" (1950).
     """
     labels = binary_labels(4)
     parity = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
-    word = np.concatenate([labels, labels @ parity % 2], axis=1)
-    return Code("Hamming (7,4), BPSK", (1.0 - 2.0 * word).astype(complex), labels)
+    codewords = np.concatenate([labels, labels @ parity % 2], axis=1)
+    return Code("Hamming (7,4), BPSK", (1.0 - 2.0 * codewords).astype(complex), labels)
 
 
 def random_sphere(messages: int, uses: int, seed: int = 0) -> Code:
-    """Returns codewords of equal energy drawn evenly, by NumPy's generator of `seed`.
+    """Random codewords, uniform on the sphere of energy 1 per channel use.
 
-    Its mean rate over all seeds is `limits.random_sphere`.
+    Their mean block error rate over all seeds is
+    `limits.random_spherical_code_bound`.
+
+    Args:
+        messages: M.
+        uses: C.
+        seed: of NumPy's generator.
     """
     if not (2 <= messages <= MAX_MESSAGES and uses >= 1):
         raise InvalidInputError(
-            f"{messages} messages in {uses} uses; expected 2 to {MAX_MESSAGES} messages in 1 "
-            "use or more, e.g. 256 in 4"
+            f"{messages} messages in {uses} uses; expected 2 to {MAX_MESSAGES} "
+            "messages in at least 1 use, e.g. 256 in 4"
         )
-    draw = np.random.default_rng(seed).normal(size=(2, messages, uses))
-    word = draw[0] + 1j * draw[1]
-    word /= np.sqrt(np.mean(np.abs(word) ** 2, axis=1, keepdims=True))
-    return Code("random sphere", word, _natural_binary_labels(messages))
+    real, imaginary = np.random.default_rng(seed).normal(size=(2, messages, uses))
+    codebook = real + 1j * imaginary
+    codebook /= np.sqrt(np.mean(np.abs(codebook) ** 2, axis=1, keepdims=True))
+    return Code("random sphere", codebook, _natural_binary_labels(messages))
 
 
 @functools.cache
 def e8(messages: int = 256) -> Code:
-    """Returns those points of the lattice E8, in 4 uses, that cost the least energy.
+    """Points of the lattice E8 with the least energy, in 4 channel uses.
 
-    The points nearest to a centre, less their mean: of many centres the best. With 256
-    messages d²min = 3.80996 at mean energy 4, 2.80 dB above QPSK; no centre is known
-    to give more.
+    They are the points nearest to a center, minus their mean; the best of 24 centers.
+    With 256 messages d²min = 3.80996 at mean energy 4, 2.80 dB above QPSK; no center is
+    known to give more.
+
+    Args:
+        messages: M, 2 to 1,024.
 
     Source: Conway and Sloane, "Sphere Packings, Lattices and Groups", chapter 4 (E8).
     """
@@ -141,89 +161,89 @@ def e8(messages: int = 256) -> Code:
         raise InvalidInputError(
             f"messages is {messages}; expected 2 to {MAX_E8_MESSAGES}, e.g. 256"
         )
-    # About that many points lie in a ball of this radius, wherever its centre; centres
-    # are within 1 of the origin, and a fifth is to spare.
+    # A ball of this radius holds about `messages` points, whatever its center. Centers
+    # are within 1 of the origin; a margin of 0.2 is added.
     radius = (24.0 * messages / math.pi**4) ** 0.125
     lattice = e8_lattice((radius + 1.2) ** 2)
-    draw = np.random.default_rng(0)
-    starts = draw.normal(size=(NUM_E8_CENTERS, 8))
-    starts *= np.sqrt(draw.uniform(size=(NUM_E8_CENTERS, 1))) / np.linalg.norm(
-        starts, axis=1, keepdims=True
+    generator = np.random.default_rng(0)
+    centers = generator.normal(size=(NUM_E8_CENTERS, 8))
+    centers *= np.sqrt(generator.uniform(size=(NUM_E8_CENTERS, 1))) / np.linalg.norm(
+        centers, axis=1, keepdims=True
     )
-    found = [e8_subset(lattice, centre, messages) for centre in starts]
-    best = min(found, key=lambda points: round(centered_energy(points), 9))
+    subsets = [e8_subset(lattice, center, messages) for center in centers]
+    best = min(subsets, key=lambda points: round(centered_energy(points), 9))
     points = (best - best.mean(axis=0)) * np.sqrt(4.0 / centered_energy(best))
-    word = points[:, 0::2] + 1j * points[:, 1::2]
-    # It is kept for the next caller.
-    word.flags.writeable = False
-    return Code("E8", word, _natural_binary_labels(messages))
+    codebook = points[:, 0::2] + 1j * points[:, 1::2]
+    # All callers share the cached array.
+    codebook.flags.writeable = False
+    return Code("E8", codebook, _natural_binary_labels(messages))
 
 
 def e8_lattice(max_squared_norm: float) -> LatticePoints:
-    """Returns the points x of E8 with ‖x‖² ≤ `most`; the nearest neighbours have 2.
+    """Points x of E8 with ‖x‖² ≤ `max_squared_norm`; d²min = 2.
 
-    All coordinates whole, or all half a unit off; their sum even.
+    Their coordinates are all integers, or all integers plus ½, with an even sum.
     """
-    found = []
-    for off in (0.0, 0.5):
-        axis = (
-            np.arange(
-                -math.ceil(max_squared_norm**0.5), math.ceil(max_squared_norm**0.5) + 1
-            )
-            + off
-        )
-        points, norm = np.zeros((1, 0)), np.zeros(1)
+    limit = math.ceil(max_squared_norm**0.5)
+    cosets = []
+    for offset in (0.0, 0.5):
+        values = np.arange(-limit, limit + 1) + offset
+        points, squared_norm = np.zeros((1, 0)), np.zeros(1)
         for _ in range(8):
-            longer = norm[:, None] + axis**2
-            old, new = np.nonzero(longer <= max_squared_norm)
-            points = np.concatenate([points[old], axis[new, None]], axis=1)
-            norm = longer[old, new]
-        found.append(points[points.sum(axis=1) % 2 == 0])
-    return np.concatenate(found)
+            extended = squared_norm[:, None] + values**2
+            row, column = np.nonzero(extended <= max_squared_norm)
+            points = np.concatenate([points[row], values[column, None]], axis=1)
+            squared_norm = extended[row, column]
+        cosets.append(points[points.sum(axis=1) % 2 == 0])
+    return np.concatenate(cosets)
 
 
 def e8_subset(
     lattice: LatticePoints, center: Float[np.ndarray, " 8"], messages: int
 ) -> Float[np.ndarray, "M 8"]:
-    """Returns the points nearest to their own mean, sought from `centre` on.
+    """Points nearest to their own mean, in a search that starts at `center`.
 
-    Each round takes those nearest to the mean of the last: their energy about their
-    own mean cannot rise, and it stops when it does not fall.
+    Each iteration takes the points nearest to the previous points' mean, by which their
+    energy about their own mean cannot increase; it ends when the energy is constant.
     """
-    norm = np.sum(lattice**2, axis=1)
+    squared_norm = np.sum(lattice**2, axis=1)
     energy = np.inf
     while True:
-        far = norm - 2.0 * lattice @ center
-        near = np.sort(np.argpartition(far, messages - 1)[:messages])
-        points = lattice[near]
+        # The squared distance to the center, less the center's squared norm.
+        distance = squared_norm - 2.0 * lattice @ center
+        nearest = np.sort(np.argpartition(distance, messages - 1)[:messages])
+        points = lattice[nearest]
         if centered_energy(points) > energy - 1e-9:
             return points
         energy, center = centered_energy(points), points.mean(axis=0)
 
 
 def centered_energy(points: LatticePoints) -> float:
-    """Returns the mean of ‖x − x̄‖²."""
+    """Mean of ‖x − x̄‖² over all points."""
     return float(np.mean(np.sum((points - points.mean(axis=0)) ** 2, axis=1)))
 
 
 MAX_MESSAGES = 2**16
-"""Messages of the largest codebook."""
+"""Messages of a codebook, at most."""
 
 MAX_E8_MESSAGES = 1024
+"""Messages of an E8 codebook, at most."""
+
 NUM_E8_CENTERS = 24
+"""Random centers, of which an E8 codebook takes the best."""
 
 _CONSTELLATION_NAMES = {2: "BPSK", 4: "QPSK", 8: "8PSK", 16: "16QAM", 64: "64QAM"}
 
 
 def _can_allocate_bits(bits: int, uses: int) -> bool:
-    """Says whether `uncoded` can spread the bits over the uses."""
+    """Whether `uncoded` can distribute the bits over the channel uses."""
     if uses < 1 or not uses <= bits <= MAX_MESSAGES.bit_length() - 1:
         return False
     return {2 ** (bits // uses), 2 ** -(-bits // uses)} <= _CONSTELLATION_NAMES.keys()
 
 
 def _constellation(bits: int) -> Complex[np.ndarray, " K"]:
-    """Returns the points of 2^bits, Gray labelled, at mean energy 1."""
+    """Constellation of 2^bits points with mean energy 1, indexed by Gray labels."""
     if bits in (1, 3):
         return np.exp(2j * np.pi * _gray_rank(bits) / 2**bits)
     levels = 2.0 ** (bits // 2) - 1 - 2.0 * _gray_rank(bits // 2)
@@ -232,24 +252,24 @@ def _constellation(bits: int) -> Complex[np.ndarray, " K"]:
 
 
 def _gray_rank(bits: int) -> Int[np.ndarray, " K"]:
-    """Returns each label's place in an order whose neighbours differ in one bit."""
+    """Position of each label in an order in which neighbors differ in one bit."""
     rank = np.arange(2**bits)
     return np.argsort(rank ^ (rank >> 1))
 
 
 def bits_per_message(messages: int) -> int | None:
-    """Returns how many bits label each message, if all labels are in use."""
+    """Bits of a message, log2 M; None if M is no power of 2."""
     bits = messages.bit_length() - 1
     return bits if messages == 2**bits else None
 
 
 def binary_labels(bits: int) -> Int[np.ndarray, "M K"]:
-    """Returns the numbers of 2^bits messages, most significant bit first."""
+    """Binary numbers of 2^bits messages, most significant bit first."""
     return np.arange(2**bits)[:, None] >> np.arange(bits)[::-1] & 1
 
 
 def _natural_binary_labels(messages: int) -> Int[np.ndarray, "M K"]:
-    """Returns the messages' numbers in binary, where nothing suggests other labels."""
+    """Binary numbers of any number of messages, most significant bit first."""
     return binary_labels(max(1, (messages - 1).bit_length()))[:messages]
 
 

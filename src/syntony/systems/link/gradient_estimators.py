@@ -1,18 +1,19 @@
-"""How a transmitter learns: estimates of a loss's gradient in the codebook.
+"""Gradient estimators: the loss of a batch, and its gradient in the codebook.
 
-What lies between codebook and losses is crossed, never differentiated, except by
-`backprop`, the reference that only a channel in JAX allows.
+The codebook's gradient is estimated from losses alone. Neither the channel nor the
+receiver is differentiated, except by `backprop_loss_and_grad`, the reference, which
+needs a differentiable channel.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.channels.feedback import Feedback
-from syntony.config import check_literals, pytree_dataclass
+from syntony.config import above, between, field, pytree_dataclass, validate
 from syntony.equations.score import (
     antithetic_pairs,
     clip_at_quantile,
@@ -23,66 +24,57 @@ from syntony.equations.score import (
     spsa_gradient_estimate,
 )
 from syntony.equations.signal import complex_noise, explore_log_prob, perturb
-from syntony.errors import InvalidInputError
 
 BlockLossFn = Callable[
     [Key[Array, ""], Float[Array, "B C 2"], Int[Array, " B"]], Float[Array, " B"]
 ]
-"""What the receiver says of blocks that were sent: one loss each, in nats."""
+"""Transmitted blocks and their messages to one loss for each block, in nats."""
+
+GRADIENT_SAMPLES = 16
+"""Batches of which gradients are compared with each other by default."""
 
 
 @pytree_dataclass
 class PerturbationConfig:
-    """How the transmitter tries what it does not know."""
+    """Perturbations of the transmitter, and what its gradient is estimated from."""
 
-    perturbation_variance: float = 0.05
-    """σ_π², the variance of the exploration a complex use, when training starts."""
-    final_perturbation_variance: float = 0.02
-    """σ_π² at the end of the schedule; in between it falls geometrically."""
-    baseline: Literal["none", "batch", "message"] = "batch"
-    """Subtracted from the losses: nothing, the batch's mean, or the mean of the other
-    draws of the same message."""
-    antithetic: bool = True
-    """Draw the exploration in pairs w, −w."""
-    perturbation_directions: Literal["iid", "orthogonal"] = "iid"
-    """How the draws of a message lie: as chance has it, or as long as they are on
-    average, and at right angles to one another. What is linear in w is then right,
-    whatever is drawn."""
-    loss_clip_quantile: float = 1.0
-    """Quantile at which the transmitter cuts off the losses that came back."""
-    temperature: float = 2.0
-    """τ, by which the receiver divides its logits before it feeds back a loss. At 1
-    the loss is what the receiver learns from, and only rare blocks say anything. At 2
-    its mean follows Bhattacharyya's bound, to which all neighbours contribute."""
-    feedback_loss: Literal["nll", "odds"] = "nll"
-    """What the receiver feeds back of a message whose tempered probability is p: its
-    surprise −ln p, or the odds (1 − p) / p against it, in which neighbours add up."""
-    spsa_perturbation_size: float = 0.1
-    """c, how far SPSA moves every real part of the codebook."""
+    perturbation_variance: float = field(
+        0.05, limits=between(0, 1, open_low=True, open_high=True)
+    )
+    """σ_π², variance of the perturbation per channel use at the start of training."""
+    final_perturbation_variance: float = field(
+        0.02, limits=between(0, 1, open_low=True, open_high=True)
+    )
+    """σ_π² at the end of the schedule; in between it decreases geometrically."""
+    baseline: Literal["none", "batch", "message"] = field("batch", static=True)
+    """Baseline that is subtracted from the losses: none, the batch's mean, or the mean
+    of the other samples of the same message."""
+    antithetic: bool = field(True, static=True)
+    """Draw the perturbations in antithetic pairs w, −w."""
+    perturbation_directions: Literal["iid", "orthogonal"] = field("iid", static=True)
+    """Directions of a message's perturbations: independent Gaussian vectors, or
+    orthogonal vectors of equal length, with which the linear part of a gradient
+    estimate has no sampling error."""
+    loss_clip_quantile: float = field(1.0, limits=between(0, 1, open_low=True))
+    """Quantile at which the transmitter clips the losses that it received; 1: none."""
+    temperature: float = field(2.0, limits=above(0))
+    """τ, by which the receiver divides its logits before it computes the loss that it
+    feeds back. At 1 the loss is the receiver's training loss, and depends on rare
+    blocks alone. At 2 its mean follows the Bhattacharyya bound, to which all neighbors
+    contribute."""
+    feedback_loss: Literal["nll", "odds"] = field("nll", static=True)
+    """Loss that the receiver feeds back for a message of tempered probability p: the
+    negative log-likelihood −ln p, or the inverse odds (1 − p) / p, a sum over all
+    other messages."""
+    spsa_perturbation_size: float = field(0.1, limits=above(0))
+    """c, by which SPSA perturbs every real part of the codebook."""
 
     def check(self) -> None:
-        """Raises BadInput where a constant makes no sense."""
-        check_literals(self)
-        for name in ("perturbation_variance", "final_perturbation_variance"):
-            if not 0.0 < getattr(self, name) < 1.0:
-                raise InvalidInputError(
-                    f"{name} is {getattr(self, name)}; expected between 0 and 1"
-                )
-        if not 0.0 < self.loss_clip_quantile <= 1.0:
-            raise InvalidInputError(
-                f"loss_clip_quantile is {self.loss_clip_quantile}; expected above 0, at most 1"
-            )
-        if not self.temperature > 0.0:
-            raise InvalidInputError(
-                f"temperature is {self.temperature}; expected above 0"
-            )
-        if not self.spsa_perturbation_size > 0.0:
-            raise InvalidInputError(
-                f"spsa_perturbation_size is {self.spsa_perturbation_size}; expected above 0"
-            )
+        """Raises InvalidInputError if a value is invalid."""
+        validate(self)
 
     def variance_at(self, progress: Float[Array, ""]) -> Float[Array, ""]:
-        """Returns σ_π² when `progress`, 0 to 1, of the schedule has passed."""
+        """Perturbation variance σ_π² at `progress`, 0 to 1, of the schedule."""
         start, end = (
             jnp.log(self.perturbation_variance),
             jnp.log(self.final_perturbation_variance),
@@ -91,45 +83,85 @@ class PerturbationConfig:
 
 
 class PerturbedBatch(NamedTuple):
-    """What the transmitter keeps of a batch until its losses have come back."""
+    """Perturbed blocks, kept by the transmitter until it has received their losses."""
 
-    message: Int[Array, " B"]
-    noise: Float[Array, "B C 2"]
-    loss: Float[Array, " B"]
-    received_mask: Bool[Array, " B"]
+    message: Int[Array, "*delay B"]
+    noise: Float[Array, "*delay B C 2"]
+    """w, the perturbation of each block."""
+    loss: Float[Array, "*delay B"]
+    """Losses as received, in nats; 0 where erased."""
+    received_mask: Bool[Array, "*delay B"]
+
+    @classmethod
+    def zeros(cls, delay: int, batch_size: int, uses: int) -> "PerturbedBatch":
+        """Queue of `delay` batches that sent nothing, and received nothing."""
+        return cls(
+            message=jnp.zeros((delay, batch_size), jnp.int32),
+            noise=jnp.zeros((delay, batch_size, uses, 2)),
+            loss=jnp.zeros((delay, batch_size)),
+            received_mask=jnp.zeros((delay, batch_size), bool),
+        )
 
 
-def sample_messages(
-    key: Key[Array, ""], batch_size: int, messages: int
-) -> Int[Array, " B"]:
-    """Returns messages in turn from a random one on: as balanced as they can be."""
-    start = jax.random.randint(key, (), 0, messages)
-    return (start + jnp.arange(batch_size)) % messages
+class GradientEstimate(NamedTuple):
+    """Loss of one batch, and its estimated gradient."""
+
+    pending: PerturbedBatch
+    """Batches whose losses are delayed, oldest first."""
+    loss: Float[Array, ""]
+    """Mean loss, in nats."""
+    grad: Float[Array, "M C 2"]
 
 
-def sample_perturbations(
+class GradientEstimator(Protocol):
+    """Estimator of the mean loss and its gradient in the codebook, from one batch."""
+
+    def __call__(
+        self,
+        config: PerturbationConfig,
+        loss_fn: BlockLossFn,
+        feedback: Feedback,
+        codebook: Float[Array, "M C 2"],
+        variance: Float[Array, ""],
+        pending: PerturbedBatch,
+        key: Key[Array, ""],
+        *,
+        batch_size: int,
+    ) -> GradientEstimate:
+        """Transmits one batch.
+
+        Args:
+            config: settings of the perturbations and of the estimator.
+            loss_fn: losses of transmitted blocks at the receiver, over the channel.
+            feedback: feedback link, from those losses to the ones received.
+            codebook: codewords x of all M messages.
+            variance: σ_π², the present perturbation variance per channel use.
+            pending: batches whose losses are delayed, oldest first.
+            key: consumed.
+            batch_size: B blocks.
+        """
+        ...
+
+
+def policy_loss_and_grad(
     config: PerturbationConfig,
+    loss_fn: BlockLossFn,
+    feedback: Feedback,
     codebook: Float[Array, "M C 2"],
     variance: Float[Array, ""],
-    keys: tuple[Key[Array, ""], Key[Array, ""]],
+    pending: PerturbedBatch,
+    key: Key[Array, ""],
     *,
     batch_size: int,
-) -> tuple[Int[Array, " B"], Float[Array, "B C 2"]]:
-    """Returns messages, and the noise w by which each is tried."""
-    message_key, noise_key = keys
-    _, uses, _ = codebook.shape
-    pairs = batch_size // 2 if config.antithetic else batch_size
-    if config.perturbation_directions == "orthogonal":
-        frames = pairs // (2 * uses)
-        message = sample_messages(message_key, frames, len(codebook))
-        message = jnp.repeat(message, 2 * uses)
-        noise = orthogonal_noise(noise_key, frames, uses, variance)
-    else:
-        message = sample_messages(message_key, pairs, len(codebook))
-        noise = complex_noise(noise_key, (pairs, uses), variance)
-    if config.antithetic:
-        message, noise = jnp.tile(message, 2), antithetic_pairs(noise)
-    return message, noise
+) -> GradientEstimate:
+    """Policy gradient of the batch whose losses arrive now; see `GradientEstimator`."""
+    sent = collect_perturbed_losses(
+        config, loss_fn, feedback, codebook, variance, key, batch_size=batch_size
+    )
+    batch, pending = pop_delayed(sent, pending)
+    grad = policy_gradient(config, batch, codebook, variance)
+    loss = mean_baseline(batch.loss, batch.received_mask)
+    return GradientEstimate(pending, loss, grad)
 
 
 def collect_perturbed_losses(
@@ -142,25 +174,75 @@ def collect_perturbed_losses(
     *,
     batch_size: int,
 ) -> PerturbedBatch:
-    """Sends perturbed codewords; returns what was drawn, and the losses that came."""
-    keys = jax.random.split(key, 4)
+    """Transmits perturbed codewords, and receives their losses over the feedback link.
+
+    The arguments are those of `GradientEstimator`.
+    """
+    message_key, noise_key, channel_key, feedback_key = jax.random.split(key, 4)
     message, noise = sample_perturbations(
-        config, codebook, variance, (keys[0], keys[1]), batch_size=batch_size
+        config, codebook, variance, (message_key, noise_key), batch_size=batch_size
     )
-    loss = loss_fn(keys[2], perturb(codebook[message], noise, variance), message)
-    loss, arrived = feedback(keys[3], loss)
-    return PerturbedBatch(message, noise, loss, arrived)
+    loss = loss_fn(channel_key, perturb(codebook[message], noise, variance), message)
+    loss, received = feedback(feedback_key, loss)
+    return PerturbedBatch(message, noise, loss, received)
+
+
+def sample_perturbations(
+    config: PerturbationConfig,
+    codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+    keys: tuple[Key[Array, ""], Key[Array, ""]],
+    *,
+    batch_size: int,
+) -> tuple[Int[Array, " B"], Float[Array, "B C 2"]]:
+    """Messages of a batch, and the perturbation w of each block.
+
+    Args:
+        config: antithetic or not, and the directions.
+        codebook: its shape gives M and C.
+        variance: σ_π² per channel use.
+        keys: of the messages and of the perturbations; consumed.
+        batch_size: B blocks.
+    """
+    message_key, noise_key = keys
+    _, uses, _ = codebook.shape
+    num_draws = batch_size // 2 if config.antithetic else batch_size
+    if config.perturbation_directions == "orthogonal":
+        frames = num_draws // (2 * uses)
+        message = sample_messages(message_key, frames, len(codebook))
+        message = jnp.repeat(message, 2 * uses)
+        noise = orthogonal_noise(noise_key, frames, uses, variance)
+    else:
+        message = sample_messages(message_key, num_draws, len(codebook))
+        noise = complex_noise(noise_key, (num_draws, uses), variance)
+    if config.antithetic:
+        message, noise = jnp.tile(message, 2), antithetic_pairs(noise)
+    return message, noise
+
+
+def sample_messages(
+    key: Key[Array, ""], batch_size: int, messages: int
+) -> Int[Array, " B"]:
+    """Consecutive messages from a random one: each equally often, or once more."""
+    start = jax.random.randint(key, (), 0, messages)
+    return (start + jnp.arange(batch_size)) % messages
 
 
 def orthogonal_noise(
     key: Key[Array, ""], num_matrices: int, uses: int, variance: Float[Array, ""]
 ) -> Float[Array, "B C 2"]:
-    """Returns frames of 2 C blocks w, orthogonal, each with energy σ_π² a use.
+    """Frames of 2 C orthogonal perturbations w, each with energy σ_π² per channel use.
 
         (2 / σ_π²) E[l(x + w) w] = ∇ E_v[l(x + v)],  v uniform in the ball ‖v‖ ≤ ‖w‖
 
-    so that the mean of l ∇ ln π is a gradient, as it is of Gaussian draws, by Stokes'
-    theorem in place of Stein's identity.
+    The mean of l ∇ ln π is thus a gradient, as it is with Gaussian perturbations, by
+    Stokes' theorem instead of Stein's identity.
+
+    Args:
+        key: consumed.
+        num_matrices: frames; B = 2 C num_matrices.
+        uses: C.
+        variance: σ_π².
 
     Source: Flaxman, Kalai & McMahan (2005), one point on a sphere; Choromanski et al.,
         "Structured evolution with compact architectures" (2018), orthogonal ones.
@@ -169,36 +251,51 @@ def orthogonal_noise(
     return jnp.sqrt(uses * variance) * directions.reshape(-1, uses, 2)
 
 
+def pop_delayed(
+    new: PerturbedBatch, pending: PerturbedBatch
+) -> tuple[PerturbedBatch, PerturbedBatch]:
+    """Batch whose losses arrive now, and the batches that are still pending."""
+    queue = jax.tree.map(lambda old, x: jnp.concatenate([old, x[None]]), pending, new)
+    return jax.tree.map(lambda x: x[0], queue), jax.tree.map(lambda x: x[1:], queue)
+
+
 def policy_gradient(
     config: PerturbationConfig,
     batch: PerturbedBatch,
     codebook: Float[Array, "M C 2"],
     variance: Float[Array, ""],
 ) -> Float[Array, "M C 2"]:
-    """Returns the gradient of the mean of l ln π(x_p | x), l what came back less b.
+    """Policy gradient ∇ (1/B) Σ (l − b) ln π(x_p | x) over the received losses l.
+
+    Args:
+        config: baseline b, and the quantile at which losses are clipped.
+        batch: perturbed blocks and their losses.
+        codebook: x of all messages, in which the gradient is taken.
+        variance: σ_π² per channel use.
 
     Source: Aoudia & Hoydis (2018), the transmitter's estimator.
     """
-    message, noise, loss, arrived = batch
-    payoff = -clip_at_quantile(loss, arrived, config.loss_clip_quantile)
+    message, noise, loss, received = batch
+    payoff = -clip_at_quantile(loss, received, config.loss_clip_quantile)
     if config.baseline == "batch":
-        payoff = payoff - mean_baseline(payoff, arrived)
+        payoff = payoff - mean_baseline(payoff, received)
     if config.baseline == "message":
         payoff = payoff - leave_one_out_baseline(
             payoff,
-            arrived,
+            received,
             message,
             num_contexts=len(codebook),
             antithetic=config.antithetic,
         )
-    payoff = jnp.where(arrived, payoff, 0.0)
-    # By the noise, not the signal: late losses meet a codebook that has moved on.
+    payoff = jnp.where(received, payoff, 0.0)
+    # From the noise, not from the transmitted signal: since delayed losses were
+    # caused, the codebook has changed.
     sent = jax.lax.stop_gradient(perturb(codebook[message], noise, variance))
 
     def surrogate(codebook: Float[Array, "M C 2"]) -> Float[Array, ""]:
         log_prob = explore_log_prob(sent, codebook[message], variance)
-        heard = jnp.maximum(jnp.sum(arrived), 1)
-        return jnp.sum(score_surrogate(log_prob, payoff)) / heard
+        num_received = jnp.maximum(jnp.sum(received), 1)
+        return jnp.sum(score_surrogate(log_prob, payoff)) / num_received
 
     return jax.grad(surrogate)(codebook)
 
@@ -208,42 +305,89 @@ def spsa_loss_and_grad(
     loss_fn: BlockLossFn,
     feedback: Feedback,
     codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+    pending: PerturbedBatch,
     key: Key[Array, ""],
     *,
     batch_size: int,
-) -> tuple[Float[Array, ""], Float[Array, "M C 2"]]:
-    """Returns the loss and SPSA's gradient: two batches go out, two numbers return."""
+) -> GradientEstimate:
+    """SPSA's gradient, from the mean losses of two codebooks; see `GradientEstimator`.
+
+    Each codebook transmits half of the batch.
+    """
+    del variance
     keys = jax.random.split(key, 6)
     message = sample_messages(keys[0], batch_size // 2, len(codebook))
     direction = jax.random.rademacher(keys[1], codebook.shape, codebook.dtype)
 
     def mean_loss(
-        side: float, channel_key: Key[Array, ""], feedback_key: Key[Array, ""]
+        sign: float, channel_key: Key[Array, ""], feedback_key: Key[Array, ""]
     ) -> Float[Array, ""]:
-        moved = codebook + side * config.spsa_perturbation_size * direction
-        loss = loss_fn(channel_key, moved[message], message)
-        loss, arrived = feedback(feedback_key, loss)
-        return mean_baseline(loss, arrived)
+        perturbed = codebook + sign * config.spsa_perturbation_size * direction
+        loss = loss_fn(channel_key, perturbed[message], message)
+        return mean_baseline(*feedback(feedback_key, loss))
 
     plus, minus = mean_loss(1.0, keys[2], keys[3]), mean_loss(-1.0, keys[4], keys[5])
-    gradient = spsa_gradient_estimate(
-        plus, minus, direction, config.spsa_perturbation_size
-    )
-    return (plus + minus) / 2.0, gradient
+    grad = spsa_gradient_estimate(plus, minus, direction, config.spsa_perturbation_size)
+    return GradientEstimate(pending, (plus + minus) / 2.0, grad)
 
 
 def backprop_loss_and_grad(
+    config: PerturbationConfig,
     loss_fn: BlockLossFn,
+    feedback: Feedback,
     codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+    pending: PerturbedBatch,
     key: Key[Array, ""],
     *,
     batch_size: int,
-) -> tuple[Float[Array, ""], Float[Array, "M C 2"]]:
-    """Returns the mean loss and its gradient through receiver and channel."""
+) -> GradientEstimate:
+    """Gradient by backpropagation through the channel; see `GradientEstimator`.
+
+    No feedback link is needed: `feedback` is ignored.
+    """
+    del config, feedback, variance
     message_key, channel_key = jax.random.split(key)
     message = sample_messages(message_key, batch_size, len(codebook))
 
     def mean_loss(codebook: Float[Array, "M C 2"]) -> Float[Array, ""]:
         return jnp.mean(loss_fn(channel_key, codebook[message], message))
 
-    return jax.value_and_grad(mean_loss)(codebook)
+    return GradientEstimate(pending, *jax.value_and_grad(mean_loss)(codebook))
+
+
+GRADIENT_ESTIMATORS: dict[str, GradientEstimator] = {
+    "policy": policy_loss_and_grad,
+    "spsa": spsa_loss_and_grad,
+    "backprop": backprop_loss_and_grad,
+}
+"""By the value of `Link.gradient`."""
+
+
+def gradient_cosine_similarity(
+    gradient_fn: Callable[[Key[Array, ""]], Float[Array, "M C 2"]],
+    key: Key[Array, ""],
+    num_batches: int = GRADIENT_SAMPLES,
+) -> Float[Array, " S"]:
+    """Mean cosine similarity of each batch's gradient with those of the others.
+
+        E cos(g, g') ≈ s / (1 + s),  s = ‖E g‖² / E‖g − E g‖²
+
+    It measures the signal-to-noise ratio s of a gradient without knowing E g.
+
+    Args:
+        gradient_fn: gradient of an independent batch, for each key.
+        key: consumed.
+        num_batches: S ≥ 2.
+    """
+
+    def direction(key: Key[Array, ""]) -> Float[Array, " D"]:
+        gradient = gradient_fn(key).reshape(-1)
+        norm = jnp.linalg.norm(gradient)
+        # Losses that are all equal give a gradient of zero, which has no direction.
+        return gradient / jnp.where(norm > 0.0, norm, 1.0)
+
+    directions = jax.lax.map(direction, jax.random.split(key, num_batches))
+    others = jnp.sum(directions, axis=0) - directions
+    return jnp.sum(directions * others, axis=-1) / (num_batches - 1)

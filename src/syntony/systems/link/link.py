@@ -1,179 +1,174 @@
-"""A link that learns: transmitter and receiver, and an unknown channel between them.
+"""End-to-end learned link: transmitter and receiver, with a black-box channel between.
 
-One iteration of learning:
+One iteration of training:
 
-    n_R times, the receiver: messages m are sent as x = f_T(m) and come as y;
-        descend −ln f_R(y)_m in the receiver's weights
+    n_R times, the receiver: messages m are sent as x = f_T(m) and received as y;
+        gradient step on −ln f_R(y)_m in the receiver's weights
     n_T times, the transmitter: messages m are sent as x_p = √(1 − σ_π²) x + w;
-        the receiver, as it is, feeds back its losses l = −ln f_R(y)_m;
-        descend the mean of (l − b) ln π(x_p | x) in the transmitter's weights
+        the receiver, which stays fixed, feeds back its losses l = −ln f_R(y)_m;
+        gradient step on the mean of (l − b) ln π(x_p | x) in the transmitter's weights
 
-Nobody differentiates the channel: all that crosses it are signals, and losses back.
+The channel is not differentiated: only signals cross it, and losses return.
 
 Source: Aoudia & Hoydis, "End-to-End Learning of Communications Systems Without a
     Channel Model", Asilomar 2018, the alternating algorithm.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from syntony.channels import registry as channels
 from syntony.channels.awgn import AWGN
 from syntony.channels.channel import Channel
 from syntony.channels.feedback import Feedback
 from syntony.channels.rayleigh import Rayleigh
-from syntony.channels.registry import as_channel
-from syntony.config import check_literals, pytree_dataclass
+from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import signal
-from syntony.equations.score import mean_baseline
 from syntony.errors import InvalidInputError
-from syntony.networks.modems import (
-    EqualizingReceiver,
-    GaussianReceiver,
-    Receiver,
-    Transmitter,
-)
-from syntony.systems.link.agreement import gradient_cosine_similarity
-from syntony.systems.link.compatible import check_compatibility
+from syntony.networks.modems import Transmitter
 from syntony.systems.link.gradient_estimators import (
+    GRADIENT_ESTIMATORS,
+    GRADIENT_SAMPLES,
+    GradientEstimate,
     PerturbationConfig,
     PerturbedBatch,
-    backprop_loss_and_grad,
-    collect_perturbed_losses,
-    policy_gradient,
+    gradient_cosine_similarity,
     sample_messages,
     sample_perturbations,
-    spsa_loss_and_grad,
 )
 from syntony.systems.link.receiver import (
     AnyReceiver,
+    ReceiverName,
     block_errors,
     block_nll,
+    make_receiver,
     receiver_loss_and_grad,
-    tree_add,
-    tree_div,
 )
 from syntony.systems.link.schedule import EarlyStoppingState, TrainingSchedule
+from syntony.systems.optimizers import apply_gradients, init_opt_state
 from syntony.systems.system import EvalSamples, Metrics
 
+Codebook = Float[Array, "M C 2"]
+LoopIndex = Int[Array, ""] | int
 Carry = TypeVar("Carry")
+Grad = TypeVar("Grad")
+
+MAX_SIZE = 2**16
+"""Messages, channel uses and hidden units, at most."""
 
 
 class LinkState(NamedTuple):
-    """All that training changes."""
+    """State of a link's training."""
 
     transmitter: Transmitter
-    transmitter_opt_state: PyTree
+    transmitter_opt_state: optax.OptState
     receiver: AnyReceiver
-    receiver_opt_state: PyTree
+    receiver_opt_state: optax.OptState
     pending_feedback: PerturbedBatch
-    """Batches whose losses are still on their way, oldest first."""
+    """Batches whose losses are delayed, oldest first."""
     early_stopping: EarlyStoppingState
     key: Key[Array, ""]
     iterations: Int[Array, ""]
 
 
+BatchGradientFn = Callable[
+    [LinkState, Codebook, Key[Array, ""]],
+    tuple[PerturbedBatch, Float[Array, ""], Grad],
+]
+"""Pending feedback, mean loss and gradient of one batch."""
+
+
 @pytree_dataclass
 class Link:
-    """Settings of a link, and what it can do: start, learn, be measured."""
+    """Learned link of M messages over C channel uses.
+
+        link = Link(messages=16, uses=2, channel="awgn?snr_db=10.0")
+        state = link.init(jax.random.key(0))
+        state, metrics = link.step(state)
+
+    `channel` is a channel, its id, or a function of complex64[B, C].
+    """
 
     channel: Channel = AWGN()
-    """What lies between transmitter and receiver; see: syntony list channels."""
+    """Channel between transmitter and receiver; see: syntony list channels."""
     feedback: Feedback = Feedback()
-    """How the receiver's losses come back to the transmitter."""
-    messages: int = 256
-    """M, how many messages there are."""
-    uses: int = 4
-    """C, complex channel uses of a block."""
-    hidden: int = 256
-    """Width of transmitter and receiver (the paper's is M)."""
-    receiver: Literal["auto", "mlp", "gaussian", "equalizing"] = "auto"
-    """One hidden layer (plain), one behind a network that estimates the fading and
-    divides by it (equalising), or a learned centre for each message, with white noise
-    around it (gaussian); auto: equalising where the channel fades, else plain."""
-    channel_estimator_hidden: int = 20
-    """Width of the network that estimates the fading."""
-    power_constraint: Literal["average", "codeword", "symbol", "clipped"] = "average"
-    """What has energy 1 a use: the codebook on average, each codeword, each symbol; or
-    the codebook on average before its symbols are clipped at `peak`."""
-    max_amplitude: float = 1.5
-    """Largest amplitude of a clipped symbol, where 1 is the root of the mean energy."""
-    gradient: Literal["policy", "spsa", "backprop"] = "policy"
-    """How the transmitter learns: by policy gradient, by two-sided perturbation, or
-    through the channel, which must be differentiable (the reference)."""
-    perturb_receiver_batches: bool = False
+    """Feedback link of the losses, from receiver to transmitter."""
+    messages: int = field(256, static=True, limits=between(2, MAX_SIZE))
+    """M, the number of messages."""
+    uses: int = field(4, static=True, limits=between(1, MAX_SIZE))
+    """C, complex channel uses per block."""
+    hidden: int = field(256, static=True, limits=between(1, MAX_SIZE))
+    """Hidden units of transmitter and receiver (the paper's: M)."""
+    receiver: Literal["auto", "mlp", "gaussian", "equalizing"] = field(
+        "auto", static=True
+    )
+    """Receiver: one hidden layer (mlp); one behind a network that estimates the fading
+    gain and divides by it (equalizing); a learned mean for each message, with white
+    noise (gaussian). auto: equalizing over a channel with an unknown gain, else mlp."""
+    channel_estimator_hidden: int = field(20, static=True, limits=at_least(1))
+    """Hidden units of the equalizing receiver's channel estimator."""
+    power_constraint: Literal["average", "codeword", "symbol", "clipped"] = field(
+        "average", static=True
+    )
+    """What has energy 1 per channel use: the codebook on average, each codeword, each
+    symbol; or the codebook on average, before its amplitudes are clipped (clipped)."""
+    max_amplitude: float = field(1.5, limits=above(0))
+    """Amplitude at which symbols are clipped, in units of the root mean energy."""
+    gradient: Literal["policy", "spsa", "backprop"] = field("policy", static=True)
+    """Gradient of the transmitter: policy gradient, two-sided perturbation of the
+    codebook (spsa), or through a differentiable channel (backprop, the reference)."""
+    perturb_receiver_batches: bool = field(False, static=True)
     """Train the receiver on perturbed symbols as well."""
     training_snr_offset_db: float = 0.0
-    """How much quieter than where it is measured the channel is while both sides learn,
-    as if their first meeting were nearer."""
+    """Training SNR minus evaluation SNR, in dB."""
     perturbation: PerturbationConfig = PerturbationConfig()
     schedule: TrainingSchedule = TrainingSchedule()
 
     def __post_init__(self):
-        # An id, or a function of NumPy arrays, stands for its channel.
-        given = self.channel
-        if isinstance(given, str) or (
-            callable(given) and not hasattr(given, "is_black_box")
-        ):
-            object.__setattr__(self, "channel", as_channel(self.channel))
-
-    def check(self) -> None:
-        """Raises BadInput where a setting makes no sense."""
-        check_literals(self)
-        for name, least in (("messages", 2), ("uses", 1), ("hidden", 1)):
-            if not least <= (value := getattr(self, name)) <= 2**16:
-                raise InvalidInputError(
-                    f"{name} is {value}; expected {least} to {2**16:,}"
-                )
-        if self.channel_estimator_hidden < 1:
-            raise InvalidInputError(
-                f"channel_estimator_hidden is {self.channel_estimator_hidden}; expected at least 1"
-            )
-        if not self.max_amplitude > 0.0:
-            raise InvalidInputError(
-                f"max_amplitude is {self.max_amplitude}; expected above 0"
-            )
-        self.channel.check()
-        self.feedback.check()
-        self.perturbation.check()
-        self.schedule.check()
-        check_compatibility(self)
-
-    def as_jittable(self) -> "Link":
-        """Returns a link of the same shapes whose channel is no black box."""
-        if not self.channel.is_black_box:
-            return self
-        channel = Rayleigh() if self.channel.has_unknown_gain else AWGN()
-        return dataclasses.replace(self, channel=channel)
+        channel = self.channel
+        is_function = callable(channel) and not hasattr(channel, "is_black_box")
+        if isinstance(channel, str) or is_function:
+            object.__setattr__(self, "channel", channels.channel(channel))
 
     def init(self, key: Key[Array, ""]) -> LinkState:
-        keys = jax.random.split(key, 3)
-        transmitter = Transmitter(self.messages, self.hidden, self.uses, key=keys[0])
-        receiver = self.init_receiver(keys[1])
-        optimiser = self.schedule.optimizer_at(jnp.zeros((), jnp.int32))
-        batch, delay = self.schedule.batch_size, self.feedback.delay_iterations
+        """State before the first iteration; the key is consumed."""
+        transmitter_key, receiver_key, key = jax.random.split(key, 3)
+        transmitter = Transmitter(
+            self.messages, self.hidden, self.uses, key=transmitter_key
+        )
+        receiver = make_receiver(
+            self.receiver_name,
+            self.uses,
+            self.hidden,
+            self.messages,
+            estimator_dim=self.channel_estimator_hidden,
+            key=receiver_key,
+        )
+        optimizer = self.schedule.optimizer_at(jnp.zeros((), jnp.int32))
+        # Optax's annotations do not know Equinox's modules.
         return LinkState(
             transmitter=transmitter,
-            transmitter_opt_state=optimiser.init(transmitter),
+            transmitter_opt_state=init_opt_state(optimizer, transmitter),
             receiver=receiver,
-            receiver_opt_state=optimiser.init(receiver),
-            pending_feedback=PerturbedBatch(
-                message=jnp.zeros((delay, batch), jnp.int32),
-                noise=jnp.zeros((delay, batch, self.uses, 2)),
-                loss=jnp.zeros((delay, batch)),
-                received_mask=jnp.zeros((delay, batch), bool),
+            receiver_opt_state=init_opt_state(optimizer, receiver),
+            pending_feedback=PerturbedBatch.zeros(
+                self.feedback.delay_iterations, self.schedule.batch_size, self.uses
             ),
             early_stopping=EarlyStoppingState.init(),
-            key=keys[2],
+            key=key,
             iterations=jnp.zeros((), jnp.int32),
         )
 
     def step(self, state: LinkState) -> tuple[LinkState, Metrics]:
+        """One iteration: trains the receiver, then the transmitter."""
         key, receiver_key, transmitter_key = jax.random.split(state.key, 3)
         state, receiver_loss = self.train_receiver(state, receiver_key)
         state, transmitter_loss = self.train_transmitter(state, transmitter_key)
@@ -181,130 +176,117 @@ class Link:
             "train/receiver_loss": receiver_loss,
             "train/transmitter_loss": transmitter_loss,
         }
-        stall = state.early_stopping.update(self.schedule, receiver_loss)
+        early_stopping = state.early_stopping.update(self.schedule, receiver_loss)
         iterations = state.iterations + 1
         return state._replace(
-            early_stopping=stall, key=key, iterations=iterations
+            early_stopping=early_stopping, key=key, iterations=iterations
         ), metrics
 
     def train_receiver(
         self, state: LinkState, key: Key[Array, ""]
     ) -> tuple[LinkState, Float[Array, ""]]:
-        """Returns a wiser receiver: it descends −ln f_R(y)_m of what it hears."""
+        """n_R optimizer steps of the receiver, and the mean loss of the last one."""
         codebook = self.codebook(state.transmitter)
-        batches = self.schedule.batch_multiplier_at(state.iterations)
+        num_batches = self.schedule.batch_multiplier_at(state.iterations)
 
-        def step(i: Any, carry: tuple[LinkState, Array]) -> tuple[LinkState, Array]:
+        def update(
+            i: LoopIndex, carry: tuple[LinkState, Float[Array, ""]]
+        ) -> tuple[LinkState, Float[Array, ""]]:
             state, _ = carry
-            loss, grad = self.receiver_gradient(
-                state, codebook, batches, jax.random.fold_in(key, i)
+            state, loss, grad = self.mean_over_batches(
+                self.receiver_gradient,
+                num_batches,
+                state,
+                codebook,
+                jax.tree.map(jnp.zeros_like, state.receiver),
+                jax.random.fold_in(key, i),
             )
-            return update_receiver(self.schedule, state, grad), loss
+            return self.update_receiver(state, grad), loss
 
-        steps = self.schedule.receiver_steps
-        return self.fori_loop(steps, step, (state, jnp.zeros(())))
+        start = state, jnp.zeros(())
+        return self.fori_loop(self.schedule.receiver_steps, update, start)
 
     def receiver_gradient(
-        self,
-        state: LinkState,
-        codebook: Float[Array, "M C 2"],
-        batches: Int[Array, ""],
-        key: Key[Array, ""],
-    ) -> tuple[Float[Array, ""], AnyReceiver]:
-        """Returns the mean loss over some batches, and its gradient."""
-
-        def more(i: Any, sums: tuple[Array, AnyReceiver]) -> tuple[Array, AnyReceiver]:
-            message, y = self.transmit_batch(
-                state, codebook, jax.random.fold_in(key, i)
-            )
-            return tree_add(sums, receiver_loss_and_grad(state.receiver, y, message))
-
-        nothing = jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.receiver)
-        return tree_div(self.fori_loop(batches, more, nothing), batches)
+        self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
+    ) -> tuple[PerturbedBatch, Float[Array, ""], AnyReceiver]:
+        """Mean loss of a batch, and its gradient in the receiver's weights."""
+        message, y = self.transmit_batch(state, codebook, key)
+        # Supervised: the receiver knows the messages, and needs no feedback.
+        return state.pending_feedback, *receiver_loss_and_grad(
+            state.receiver, y, message
+        )
 
     def transmit_batch(
-        self, state: LinkState, codebook: Float[Array, "M C 2"], key: Key[Array, ""]
+        self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
     ) -> tuple[Int[Array, " B"], Float[Array, "B C 2"]]:
-        """Returns messages, and the blocks that the receiver hears of them."""
-        message_key, explore_key, channel_key = jax.random.split(key, 3)
-        batch = self.schedule.batch_size
+        """Messages of a training batch of the receiver, and the received blocks."""
+        message_key, noise_key, channel_key = jax.random.split(key, 3)
+        batch_size = self.schedule.batch_size
         if not self.perturb_receiver_batches:
-            message = sample_messages(message_key, batch, self.messages)
+            message = sample_messages(message_key, batch_size, self.messages)
             return message, self.training_channel(channel_key, codebook[message])
-        keys, variance = (message_key, explore_key), self.perturbation_variance(state)
+        keys, variance = (message_key, noise_key), self.perturbation_variance(state)
         message, noise = sample_perturbations(
-            self.perturbation, codebook, variance, keys, batch_size=batch
+            self.perturbation, codebook, variance, keys, batch_size=batch_size
         )
         sent = signal.perturb(codebook[message], noise, variance)
         return message, self.training_channel(channel_key, sent)
 
+    @jax.jit
+    def update_receiver(self, state: LinkState, grad: AnyReceiver) -> LinkState:
+        """Applies one optimizer step to the receiver's weights."""
+        optimizer = self.schedule.optimizer_at(
+            state.iterations, self.schedule.receiver_lr_multiplier
+        )
+        receiver, opt_state = apply_gradients(
+            optimizer, grad, state.receiver_opt_state, state.receiver
+        )
+        return state._replace(receiver=receiver, receiver_opt_state=opt_state)
+
     def train_transmitter(
         self, state: LinkState, key: Key[Array, ""]
     ) -> tuple[LinkState, Float[Array, ""]]:
-        """Returns a wiser transmitter, by the losses that the receiver feeds back."""
-        batches = self.schedule.batch_multiplier_at(state.iterations)
+        """n_T optimizer steps of the transmitter, and the mean loss of the last one.
 
-        def step(i: Any, carry: tuple[LinkState, Array]) -> tuple[LinkState, Array]:
+        There are none during the first iterations, in which only the receiver is
+        trained: the losses of an untrained receiver carry no information.
+        """
+        num_batches = self.schedule.batch_multiplier_at(state.iterations)
+
+        def update(
+            i: LoopIndex, carry: tuple[LinkState, Float[Array, ""]]
+        ) -> tuple[LinkState, Float[Array, ""]]:
             state, _ = carry
-            late, loss, grad = self.transmitter_gradient(
-                state, batches, jax.random.fold_in(key, i)
+            codebook = self.codebook(state.transmitter)
+            state, loss, grad = self.mean_over_batches(
+                self.estimate_gradient,
+                num_batches,
+                state,
+                codebook,
+                jnp.zeros_like(codebook),
+                jax.random.fold_in(key, i),
             )
-            state = update_transmitter(
-                self, state._replace(pending_feedback=late), grad
-            )
-            return state, loss
+            return self.update_transmitter(state, grad), loss
 
         warm = state.iterations >= self.schedule.receiver_warmup_iterations
         steps = self.schedule.transmitter_steps * warm.astype(jnp.int32)
-        return self.fori_loop(steps, step, (state, jnp.zeros(())))
-
-    def transmitter_gradient(
-        self, state: LinkState, batches: Int[Array, ""], key: Key[Array, ""]
-    ) -> tuple[PerturbedBatch, Float[Array, ""], Float[Array, "M C 2"]]:
-        """Returns what is still late, the mean loss, and its gradient's estimate."""
-        codebook = self.codebook(state.transmitter)
-
-        def more(
-            i: Any, carry: tuple[PerturbedBatch, Any]
-        ) -> tuple[PerturbedBatch, Any]:
-            late, sums = carry
-            late, *found = self.estimate_gradient(
-                state._replace(pending_feedback=late),
-                codebook,
-                jax.random.fold_in(key, i),
-            )
-            return late, tree_add(sums, tuple(found))
-
-        nothing = jnp.zeros(()), jnp.zeros_like(codebook)
-        late, sums = self.fori_loop(batches, more, (state.pending_feedback, nothing))
-        return late, *tree_div(sums, batches)
+        return self.fori_loop(steps, update, (state, jnp.zeros(())))
 
     def estimate_gradient(
-        self, state: LinkState, codebook: Float[Array, "M C 2"], key: Key[Array, ""]
-    ) -> tuple[PerturbedBatch, Float[Array, ""], Float[Array, "M C 2"]]:
-        """Returns what is late, the loss, and the gradient, of a single batch."""
-        batch, variance = self.schedule.batch_size, self.perturbation_variance(state)
-        judge = partial(self.block_losses, state.receiver)
-        if self.gradient == "backprop":
-            loss, grad = backprop_loss_and_grad(judge, codebook, key, batch_size=batch)
-            return state.pending_feedback, loss, grad
-        if self.gradient == "spsa":
-            loss, grad = spsa_loss_and_grad(
-                self.perturbation, judge, self.feedback, codebook, key, batch_size=batch
-            )
-            return state.pending_feedback, loss, grad
-        experience = collect_perturbed_losses(
+        self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
+    ) -> GradientEstimate:
+        """Mean loss of a batch, and the estimate of its gradient in the codebook."""
+        estimator = GRADIENT_ESTIMATORS[self.gradient]
+        return estimator(
             self.perturbation,
-            judge,
+            partial(self.block_losses, state.receiver),
             self.feedback,
             codebook,
-            variance,
+            self.perturbation_variance(state),
+            state.pending_feedback,
             key,
-            batch_size=batch,
+            batch_size=self.schedule.batch_size,
         )
-        experience, late = pop_delayed(experience, state.pending_feedback)
-        grad = policy_gradient(self.perturbation, experience, codebook, variance)
-        return late, mean_baseline(experience.loss, experience.received_mask), grad
 
     def block_losses(
         self,
@@ -313,24 +295,32 @@ class Link:
         sent: Float[Array, "B C 2"],
         message: Int[Array, " B"],
     ) -> Float[Array, " B"]:
-        """Returns what the receiver feeds back of each block, after the channel."""
+        """Loss that the receiver feeds back for each transmitted block, in nats."""
         y = self.training_channel(key, sent)
         loss = block_nll(receiver, y, message, self.perturbation.temperature)
         if self.perturbation.feedback_loss == "odds":
             return signal.inverse_odds(loss)
         return loss
 
-    @property
-    def training_channel(self) -> Channel:
-        """Returns the channel as it is while both sides learn."""
-        snr_db = self.channel.snr_db
-        if snr_db is None:
-            return self.channel
-        return self.channel.with_snr(snr_db + self.training_snr_offset_db)
+    @jax.jit
+    def update_transmitter(self, state: LinkState, grad: Codebook) -> LinkState:
+        """Applies one optimizer step to the transmitter's weights.
+
+        Args:
+            state: before the step.
+            grad: gradient in the codebook.
+        """
+        _, codebook_vjp = jax.vjp(self.codebook, state.transmitter)
+        (weight_grad,) = codebook_vjp(grad)
+        optimizer = self.schedule.optimizer_at(state.iterations)
+        transmitter, opt_state = apply_gradients(
+            optimizer, weight_grad, state.transmitter_opt_state, state.transmitter
+        )
+        return state._replace(transmitter=transmitter, transmitter_opt_state=opt_state)
 
     @jax.jit
-    def codebook(self, transmitter: Transmitter) -> Float[Array, "M C 2"]:
-        """Returns f_T of all messages, with energy 1 a use."""
+    def codebook(self, transmitter: Transmitter) -> Codebook:
+        """Codewords f_T of all messages, with energy 1 per channel use."""
         if self.power_constraint == "codeword":
             return signal.normalize_codeword_power(transmitter())
         if self.power_constraint == "symbol":
@@ -340,88 +330,182 @@ class Link:
             return signal.clip_amplitude(codebook, self.max_amplitude)
         return codebook
 
+    @property
+    def training_channel(self) -> Channel:
+        """Channel at the training SNR."""
+        snr_db = self.channel.snr_db
+        if snr_db is None:
+            return self.channel
+        return self.channel.with_snr(snr_db + self.training_snr_offset_db)
+
     def perturbation_variance(self, state: LinkState) -> Float[Array, ""]:
-        """Returns σ_π² of this iteration."""
+        """Perturbation variance σ_π² of the present iteration."""
         return self.perturbation.variance_at(
             self.schedule.progress_fraction(state.iterations)
         )
 
+    def mean_over_batches(
+        self,
+        gradient_fn: BatchGradientFn[Grad],
+        num_batches: LoopIndex,
+        state: LinkState,
+        codebook: Codebook,
+        zero_grad: Grad,
+        key: Key[Array, ""],
+    ) -> tuple[LinkState, Float[Array, ""], Grad]:
+        """State with new pending feedback, and mean loss and gradient over batches."""
+
+        def add_batch(
+            i: LoopIndex, carry: tuple[PerturbedBatch, tuple[Float[Array, ""], Grad]]
+        ) -> tuple[PerturbedBatch, tuple[Float[Array, ""], Grad]]:
+            pending, sums = carry
+            pending, loss, grad = gradient_fn(
+                state._replace(pending_feedback=pending),
+                codebook,
+                jax.random.fold_in(key, i),
+            )
+            return pending, optax.tree.add(sums, (loss, grad))
+
+        start = state.pending_feedback, (jnp.zeros(()), zero_grad)
+        pending, sums = self.fori_loop(num_batches, add_batch, start)
+        loss, grad = jax.tree.map(lambda total: total / num_batches, sums)
+        return state._replace(pending_feedback=pending), loss, grad
+
     def fori_loop(
-        self, num_iterations: Any, body: Callable[[Any, Carry], Carry], carry: Carry
+        self,
+        num_iterations: LoopIndex,
+        body: Callable[[LoopIndex, Carry], Carry],
+        carry: Carry,
     ) -> Carry:
-        """Returns body(… body(0, carry)), compiled unless it crosses a black box."""
+        """`jax.lax.fori_loop` from 0; in Python where the channel is a black box."""
         if not self.channel.is_black_box:
             return jax.lax.fori_loop(0, num_iterations, body, carry)
         for i in range(int(num_iterations)):
             carry = body(i, carry)
         return carry
 
-    def init_receiver(self, key: Key[Array, ""]) -> AnyReceiver:
-        sizes = self.uses, self.hidden, self.messages
-        fades = self.channel.has_unknown_gain if self.receiver == "auto" else None
-        if fades or self.receiver == "equalizing":
-            return EqualizingReceiver(
-                *sizes, estimator_dim=self.channel_estimator_hidden, key=key
-            )
-        if self.receiver == "gaussian":
-            return GaussianReceiver(self.uses, self.messages, key=key)
-        return Receiver(*sizes, key=key)
-
     def num_steps(self, state: LinkState) -> Int[Array, ""]:
+        """Iterations so far."""
         return state.iterations
 
     def is_done(self, state: LinkState) -> Bool[Array, ""]:
+        """Whether early stopping ends the training."""
         return state.early_stopping.should_stop(self.schedule)
 
     def evaluate(
         self, state: LinkState, key: Key[Array, ""], episodes: int
     ) -> EvalSamples:
+        """Errors of `episodes` blocks without perturbation, at the evaluation SNR."""
         message_key, channel_key, gradient_key = jax.random.split(key, 3)
         message = sample_messages(message_key, episodes, self.messages)
         y = self.channel(channel_key, self.codebook(state.transmitter)[message])
         samples: EvalSamples = {"eval/bler": block_errors(state.receiver, y, message)}
-        # A black box may be a radio: what it costs to cross goes into learning.
+        # A black box may be a slow radio: its channel uses are spent on training.
         if not self.channel.is_black_box:
-            cosines = gradient_cosine_similarity(self, state, gradient_key)
-            samples["eval/gradient_cosine"] = cosines
+            cosines = self.gradient_cosine_similarity(state, gradient_key)
+            samples["eval/gradient_cosine_similarity"] = cosines
         return samples
 
+    def gradient_cosine_similarity(
+        self, state: LinkState, key: Key[Array, ""], num_batches: int = GRADIENT_SAMPLES
+    ) -> Float[Array, " S"]:
+        """Mean cosine similarity of each batch's gradient with the others' gradients.
+
+        See `gradient_estimators.gradient_cosine_similarity`.
+        """
+        codebook = self.codebook(state.transmitter)
+        # All estimates would share the batches whose losses are delayed.
+        state = state._replace(
+            pending_feedback=jax.tree.map(lambda x: x[:0], state.pending_feedback)
+        )
+
+        def gradient(key: Key[Array, ""]) -> Codebook:
+            return self.estimate_gradient(state, codebook, key).grad
+
+        return gradient_cosine_similarity(gradient, key, num_batches)
+
     def params(self, state: LinkState) -> PyTree[Float[Array, "..."]]:
+        """Weights of both sides, and the codebook."""
         return {
             "transmitter": state.transmitter,
             "receiver": state.receiver,
             "codebook": self.codebook(state.transmitter),
         }
 
+    @property
+    def receiver_name(self) -> ReceiverName:
+        """Type of the receiver; `auto` is resolved by the channel."""
+        if self.receiver == "auto":
+            return "equalizing" if self.channel.has_unknown_gain else "mlp"
+        return self.receiver
 
-@jax.jit
-def update_receiver(
-    schedule: TrainingSchedule, state: LinkState, grad: AnyReceiver
-) -> LinkState:
-    """Returns the receiver one step wiser."""
-    optimiser = schedule.optimizer_at(state.iterations, schedule.receiver_lr_multiplier)
-    receiver, memory = optimiser.apply_gradients(
-        grad, state.receiver_opt_state, state.receiver
-    )
-    return state._replace(receiver=receiver, receiver_opt_state=memory)
+    def as_jittable(self) -> "Link":
+        """Link of the same shapes whose channel is no black box."""
+        if not self.channel.is_black_box:
+            return self
+        channel = Rayleigh() if self.channel.has_unknown_gain else AWGN()
+        return dataclasses.replace(self, channel=channel)
 
+    def check(self) -> None:
+        """Raises InvalidInputError if a setting is invalid, or excludes another one."""
+        validate(self)
+        self.channel.check()
+        self.feedback.check()
+        self.perturbation.check()
+        self.schedule.check()
+        self._check_gradient()
+        self._check_training_snr()
+        self._check_batch_size()
 
-@jax.jit
-def update_transmitter(
-    link: Link, state: LinkState, grad: Float[Array, "M C 2"]
-) -> LinkState:
-    """Returns the transmitter one step wiser, by a gradient in its codebook."""
-    _, pull_back = jax.vjp(link.codebook, state.transmitter)
-    (weight_grad,) = pull_back(grad)
-    transmitter, memory = link.schedule.optimizer_at(state.iterations).apply_gradients(
-        weight_grad, state.transmitter_opt_state, state.transmitter
-    )
-    return state._replace(transmitter=transmitter, transmitter_opt_state=memory)
+    def _check_gradient(self) -> None:
+        if self.gradient == "backprop" and not self.channel.differentiable:
+            raise InvalidInputError(
+                f"gradient is 'backprop', but {self.channel.id} has no gradient; "
+                "expected 'policy' or 'spsa'"
+            )
+        if not self.feedback.delay_iterations:
+            return
+        if self.gradient != "policy":
+            raise InvalidInputError(
+                f"feedback is delayed, and gradient is {self.gradient!r}; "
+                "expected 'policy', which keeps pending batches"
+            )
+        schedule = self.schedule
+        if max(schedule.transmitter_steps, schedule.final_batch_multiplier) > 1:
+            raise InvalidInputError(
+                "feedback is delayed, and an iteration sends more than one batch; "
+                "expected transmitter_steps and final_batch_multiplier of 1"
+            )
 
+    def _check_training_snr(self) -> None:
+        offset, noiseless = self.training_snr_offset_db, self.channel.snr_db is None
+        if not math.isfinite(offset) or (noiseless and offset):
+            expected = "0, as its SNR cannot be set" if noiseless else "a number of dB"
+            raise InvalidInputError(
+                f"training_snr_offset_db is {offset} over {self.channel.id}; "
+                f"expected {expected}"
+            )
+        try:
+            self.training_channel.check()
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"training_snr_offset_db is {offset}, so that {error}"
+            ) from error
 
-def pop_delayed(
-    new: PerturbedBatch, pending: PerturbedBatch
-) -> tuple[PerturbedBatch, PerturbedBatch]:
-    """Returns the batch whose losses come back now, and those still on their way."""
-    queue = jax.tree.map(lambda old, x: jnp.concatenate([old, x[None]]), pending, new)
-    return jax.tree.map(lambda x: x[0], queue), jax.tree.map(lambda x: x[1:], queue)
+    def _check_batch_size(self) -> None:
+        batch_size, perturbation = self.schedule.batch_size, self.perturbation
+        perturbs = self.gradient == "policy" or self.perturb_receiver_batches
+        in_pairs = perturbs and perturbation.antithetic
+        if (self.gradient == "spsa" or in_pairs) and batch_size % 2:
+            raise InvalidInputError(
+                f"batch_size is {batch_size}; expected an even number, as blocks are "
+                "sent in pairs"
+            )
+        frame = 2 * self.uses * (2 if perturbation.antithetic else 1)
+        orthogonal = perturbation.perturbation_directions == "orthogonal"
+        if perturbs and orthogonal and batch_size % frame:
+            nearest = max(frame, round(batch_size / frame) * frame)
+            raise InvalidInputError(
+                f"batch_size is {batch_size}; expected a multiple of {frame}, as "
+                f"orthogonal directions come {frame} at a time, e.g. {nearest}"
+            )

@@ -1,25 +1,100 @@
-"""What a receiver makes of the blocks it hears: losses, their gradient, decisions.
+"""Receivers: construction, losses and their gradients, decisions.
 
-Rows go through it a part at a time: what a large batch would write to memory and read
-again then stays in a cache.
+Batches are processed in chunks of rows: the activations of a chunk stay in the cache,
+those of a large batch would be written to memory and read again.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from syntony.equations import signal
 from syntony.networks.modems import EqualizingReceiver, GaussianReceiver, Receiver
 
 AnyReceiver = Receiver | GaussianReceiver | EqualizingReceiver
-Tree = TypeVar("Tree")
+ReceiverName = Literal["mlp", "gaussian", "equalizing"]
 LossAndGrad = tuple[Float[Array, ""], AnyReceiver]
 
 MAX_CHUNK_ROWS = 1000
-"""Rows of a part, at most: half of this to twice are as fast, 10,000 a fifth slower."""
+"""Rows of a chunk, at most: 500 to 2,000 are equally fast, 10,000 are 20 % slower."""
+
+
+def make_receiver(
+    name: ReceiverName,
+    uses: int,
+    hidden: int,
+    messages: int,
+    *,
+    estimator_dim: int,
+    key: Key[Array, ""],
+) -> AnyReceiver:
+    """Receiver with new weights.
+
+    Args:
+        name: its type.
+        uses: C symbols per received block.
+        hidden: units of the hidden layer, for all but the Gaussian receiver.
+        messages: M.
+        estimator_dim: hidden units of the equalizing receiver's channel estimator.
+        key: consumed.
+    """
+    if name == "equalizing":
+        return EqualizingReceiver(
+            uses, hidden, messages, estimator_dim=estimator_dim, key=key
+        )
+    if name == "gaussian":
+        return GaussianReceiver(uses, messages, key=key)
+    return Receiver(uses, hidden, messages, key=key)
+
+
+@jax.jit
+def receiver_loss_and_grad(
+    receiver: AnyReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
+) -> LossAndGrad:
+    """Mean cross-entropy −ln p(m | y) in nats, and the gradient of the training loss.
+
+    The training loss is the cross-entropy as well, unless `TRAINING_LOSSES` has another
+    one for the receiver's type.
+    """
+    count = num_chunks(len(message))
+    training_loss = TRAINING_LOSSES.get(type(receiver), cross_entropy_loss)
+
+    def add_chunk(
+        sums: LossAndGrad, chunk: tuple[Array, Array]
+    ) -> tuple[LossAndGrad, None]:
+        grad, loss = jax.grad(training_loss, has_aux=True)(receiver, *chunk)
+        return optax.tree.add(sums, (loss, grad)), None
+
+    zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, receiver)
+    sums, _ = jax.lax.scan(add_chunk, zeros, _split_chunks(count, (y, message)))
+    return jax.tree.map(lambda total: total / count, sums)
+
+
+def cross_entropy_loss(
+    receiver: AnyReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Training loss and cross-entropy of a discriminative receiver: −ln p(m | y)."""
+    loss = jnp.mean(signal.cross_entropy(receiver(y), message))
+    return loss, loss
+
+
+def gaussian_nll_loss(
+    receiver: GaussianReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Training loss −ln p(y | m) of a generative receiver, and its cross-entropy."""
+    mean, variance = receiver.centroids[message], jnp.exp(receiver.log_var)
+    training_loss = jnp.mean(signal.gaussian_nll(y, mean, variance))
+    return training_loss, jnp.mean(signal.cross_entropy(receiver(y), message))
+
+
+TrainingLoss = Callable[..., tuple[Float[Array, ""], Float[Array, ""]]]
+
+TRAINING_LOSSES: dict[type, TrainingLoss] = {GaussianReceiver: gaussian_nll_loss}
+"""Training losses by type of receiver, where they are not the cross-entropy."""
 
 
 @jax.jit
@@ -29,79 +104,48 @@ def block_nll(
     message: Int[Array, " B"],
     temperature: Float[Array, ""] | float = 1.0,
 ) -> Float[Array, " B"]:
-    """Returns −ln f_R(y)_m, the receiver's loss of each block, tempered."""
+    """Negative log-likelihood −ln f_R(y)_m of each block, in nats.
 
-    def loss(y: Float[Array, "B C 2"], message: Int[Array, " B"]) -> Array:
+    Args:
+        receiver: f_R, gives the logits.
+        y: received blocks.
+        message: m of each block.
+        temperature: τ > 0, by which the logits are divided.
+    """
+
+    def nll(y: Float[Array, "B C 2"], message: Int[Array, " B"]) -> Array:
         return signal.cross_entropy(receiver(y) / temperature, message)
 
-    return _map_chunks(loss, y, message)
-
-
-@jax.jit
-def receiver_loss_and_grad(
-    receiver: AnyReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
-) -> tuple[Float[Array, ""], AnyReceiver]:
-    """Returns the mean of −ln p(m | y), and the gradient of what the receiver descends.
-
-    That is the same; but of a Gaussian receiver −ln p(y | m).
-    """
-    count = num_chunks(len(message))
-
-    def means(
-        receiver: AnyReceiver, y: Array, message: Array
-    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        loss = jnp.mean(signal.cross_entropy(receiver(y), message))
-        if not isinstance(receiver, GaussianReceiver):
-            return loss, loss
-        centre, variance = receiver.centroids[message], jnp.exp(receiver.log_var)
-        return jnp.mean(signal.gaussian_nll(y, centre, variance)), loss
-
-    def more(sums: LossAndGrad, part: tuple[Array, Array]) -> tuple[LossAndGrad, None]:
-        grad, loss = jax.grad(means, has_aux=True)(receiver, *part)
-        return tree_add(sums, (loss, grad)), None
-
-    nothing = jnp.zeros(()), jax.tree.map(jnp.zeros_like, receiver)
-    sums, _ = jax.lax.scan(more, nothing, _split_chunks(count, (y, message)))
-    return tree_div(sums, count)
+    return _map_chunks(nll, y, message)
 
 
 @jax.jit
 def block_errors(
     receiver: AnyReceiver, y: Float[Array, "B C 2"], message: Int[Array, " B"]
 ) -> Bool[Array, " B"]:
-    """Returns which blocks are decided wrongly."""
+    """Blocks whose most likely message is not the transmitted one."""
 
-    def wrong(y: Float[Array, "B C 2"], message: Int[Array, " B"]) -> Array:
+    def is_error(y: Float[Array, "B C 2"], message: Int[Array, " B"]) -> Array:
         return jnp.argmax(receiver(y), axis=-1) != message
 
-    return _map_chunks(wrong, y, message)
+    return _map_chunks(is_error, y, message)
 
 
 def num_chunks(rows: int) -> int:
-    """Returns into how many equal parts rows are split: as few as `ROWS` allows.
+    """Number of equal chunks, the smallest that `MAX_CHUNK_ROWS` allows.
 
-    One, where they can only be split into parts that are much smaller.
+    One, where the rows could only be split into much smaller chunks.
     """
     least = -(-rows // MAX_CHUNK_ROWS)
-    found = (n for n in range(least, 4 * least) if rows % n == 0)
-    return next(found, 1)
-
-
-def tree_add(a: Tree, b: Tree) -> Tree:
-    """Returns the sums of all leaves."""
-    return jax.tree.map(jnp.add, a, b)
-
-
-def tree_div(sums: Tree, count: Int[Array, ""] | int) -> Tree:
-    """Returns the means of all leaves."""
-    return jax.tree.map(lambda total: total / count, sums)
+    divisors = (n for n in range(least, 4 * least) if rows % n == 0)
+    return next(divisors, 1)
 
 
 def _map_chunks(
     f: Callable[..., Array], *rows: Shaped[Array, "B ..."]
 ) -> Shaped[Array, " B"]:
-    split = _split_chunks(num_chunks(len(rows[0])), rows)
-    return jax.lax.map(lambda part: f(*part), split).reshape(-1)
+    chunks = _split_chunks(num_chunks(len(rows[0])), rows)
+    return jax.lax.map(lambda chunk: f(*chunk), chunks).reshape(-1)
 
 
 def _split_chunks(count: int, rows: PyTree[Array]) -> PyTree[Array]:

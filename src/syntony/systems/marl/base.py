@@ -1,7 +1,7 @@
-"""What all teams share: they live through episodes, learn from them, are measured.
+"""Base of the multi-agent systems: rollouts, evaluation, step counter.
 
-Where the task is in JAX all of it is pure. Where it is another library's, episodes are
-lived on the host, between compiled pieces: what the team does, and the lesson.
+A task in JAX is stepped inside compiled code. An environment of another library is
+stepped on the host, between two compiled functions: the policy and the update.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +23,12 @@ from syntony.tasks.last_action import LastAction
 from syntony.tasks.rollout import Policy, Trajectory, rollout, sample_actions
 from syntony.tasks.task import Task
 
+SystemT = TypeVar("SystemT", bound="MultiAgentSystem")
+
 
 @runtime_checkable
 class MultiAgentState(Protocol):
-    """What a team's state holds, whatever else: its chance, and its clock."""
+    """State of a multi-agent system: at least a random key and a step counter."""
 
     @property
     def key(self) -> Key[Array, ""]: ...
@@ -36,54 +38,56 @@ class MultiAgentState(Protocol):
 
 
 class MultiAgentSystem(ABC):
-    """A system of agents that learns in rounds: whole episodes first, then a lesson.
+    """A team of agents that alternates rollouts of whole episodes and updates.
 
-    A learner says how it acts and what it learns; the rest is here.
+    Subclasses say how the agents act (`policy`) and how they learn (`step`, `update`).
     """
 
     task: Task
 
     @property
-    def wrapped_task(self) -> Task:
-        """The task as the team sees it."""
-        return self.task
+    @abstractmethod
+    def observed_task(self) -> Task:
+        """The task with the observations that the networks see."""
 
     @property
     @abstractmethod
     def num_envs(self) -> int:
-        """Episodes lived side by side before each lesson."""
+        """Number of environments side by side; each update uses an episode of each."""
 
     @abstractmethod
-    def policy(self, state: Any) -> Policy:
-        """Returns how the team acts."""
+    def check(self) -> None:
+        """Raises InvalidInputError where a setting is invalid."""
 
     @abstractmethod
-    def initial_hidden(self, episodes: int) -> PyTree[Array]:
-        """Returns what the policy starts every episode with."""
+    def init(self, key: Key[Array, ""]) -> Any:
+        """Initial state; the key is consumed."""
+
+    @abstractmethod
+    def step(self, state: Any) -> tuple[Any, Metrics]:
+        """State after a rollout and an update, and the metrics of both."""
 
     @abstractmethod
     def update(
         self, state: Any, trajectory: Trajectory, key: Key[Array, ""]
     ) -> tuple[Any, Metrics]:
-        """Returns the state after a lesson; `env_steps` still is that before it."""
+        """State after the updates on a batch of episodes; counters do not change."""
 
-    def step(self, state: Any) -> tuple[Any, Metrics]:
-        key, rollout_key, lesson_key = jax.random.split(state.key, 3)
-        episodes = self.collect_episodes(state, rollout_key, self.num_envs)
-        learn = jitted_update if self.has_external_env else type(self).update
-        state, metrics = learn(self, state, episodes, lesson_key)
-        env_steps = state.env_steps + episodes.num_steps
-        metrics |= {"train/return": jnp.mean(episodes.returns)}
-        return state._replace(key=key, env_steps=env_steps), metrics
+    @abstractmethod
+    def policy(self, state: Any) -> Policy:
+        """Policy of all agents."""
 
-    def diagnose(self, state: Any) -> str:
-        """Returns what the task does wrong in the next `step`, in words; '' if nothing.
+    @abstractmethod
+    def initial_hidden(self, episodes: int) -> PyTree[Array]:
+        """Hidden state of the policy at the start of so many episodes."""
 
-        For a task in JAX, whose numbers nobody looks at while it is lived in.
-        """
-        _, rollout_key, _ = jax.random.split(state.key, 3)
-        episodes = self.collect_episodes(state, rollout_key, self.num_envs)
-        return find_nonfinite(self.task, episodes)
+    @abstractmethod
+    def evaluation_state(self, state: Any) -> Any:
+        """State whose policy is evaluated: that of training, or with less noise."""
+
+    @abstractmethod
+    def params(self, state: Any) -> PyTree[Float[Array, "..."]]:
+        """Learned parameters by name."""
 
     def collect_episodes(
         self,
@@ -92,56 +96,90 @@ class MultiAgentSystem(ABC):
         episodes: int,
         greedy: Bool[Array, ""] | bool = False,
     ) -> Trajectory:
-        """Returns whole episodes of the team as it is."""
+        """Whole episodes of the present policy.
+
+        Args:
+            state: state of the system.
+            key: random key; it is consumed.
+            episodes: E, number of episodes.
+            greedy: take the most likely actions instead of sampled ones.
+        """
+        task, last_action = self.observed_task, False
+        if isinstance(task, LastAction):
+            last_action = True
         if isinstance(self.task, ExternalEnv):
-            abreast = min(episodes, self.num_envs)
+            num_envs = min(episodes, self.num_envs)
             return rollout_external(
                 self.task,
                 partial(jitted_act, self, state),
-                self.initial_hidden(abreast),
+                self.initial_hidden(num_envs),
                 key,
                 episodes=episodes,
-                num_envs=abreast,
+                num_envs=num_envs,
                 greedy=greedy,
-                last_action=isinstance(self.wrapped_task, LastAction),
+                last_action=last_action,
             )
-        return rollout(
-            self.wrapped_task,
+        trajectory = rollout(
+            task,
             self.policy(state),
             self.initial_hidden(episodes),
             key,
             episodes=episodes,
             greedy=greedy,
         )
+        # Readers of a trajectory know the states of the task alone.
+        states = trajectory.state.task_state if last_action else trajectory.state
+        return trajectory._replace(state=states)
+
+    def apply_update(
+        self, state: Any, trajectory: Trajectory, key: Key[Array, ""]
+    ) -> tuple[Any, Metrics]:
+        """`update`, compiled by itself where `step` as a whole cannot be."""
+        if self.has_external_env:
+            return jitted_update(self, state, trajectory, key)
+        return self.update(state, trajectory, key)
 
     def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> EvalSamples:
-        """Returns the returns of episodes with sampled and with most likely actions."""
+        """Episode returns and lengths, with sampled and with greedy actions."""
+        state = self.evaluation_state(state)
 
-        def lived(chance: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, ...]:
-            key, greedy = chance
-            found = self.collect_episodes(state, key, episodes, greedy)
-            return found.returns, jnp.sum(found.valid, axis=0, dtype=jnp.float32)
+        def score(mode: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, ...]:
+            key, greedy = mode
+            trajectory = self.collect_episodes(state, key, episodes, greedy)
+            lengths = jnp.sum(trajectory.valid, axis=0, dtype=jnp.float32)
+            return trajectory.returns, lengths
 
-        chances = jax.random.split(key), jnp.array([False, True])
+        modes = jax.random.split(key), jnp.array([False, True])
         if self.has_external_env:
-            both = map(lived, zip(*chances, strict=True))
+            both = map(score, zip(*modes, strict=True))
             returns, lengths = map(jnp.stack, zip(*both, strict=True))
         else:
             # A loop of two, so that the rollout is compiled once.
-            returns, lengths = jax.lax.map(lived, chances)
-        scores = {
+            returns, lengths = jax.lax.map(score, modes)
+        samples = {
             "eval/return_mean": returns[0],
             "eval/return_mean_greedy": returns[1],
             "eval/length_mean": lengths[0],
         }
         if self.task.shared_reward:
-            scores["eval/return_mean_per_agent"] = returns[0] / self.task.num_agents
-        return scores
+            samples["eval/return_mean_per_agent"] = returns[0] / self.task.num_agents
+        return samples
+
+    def diagnose(self, state: Any) -> str:
+        """Error of the task in the next `step`, in words; empty if there is none.
+
+        For tasks in JAX, whose numbers are not looked at during a rollout.
+        """
+        _, rollout_key, _ = split_step_key(state)
+        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
+        return find_nonfinite(self.task, trajectory)
 
     def num_steps(self, state: MultiAgentState) -> Int[Array, ""]:
+        """Environment steps so far."""
         return state.env_steps
 
     def is_done(self, state: MultiAgentState) -> Bool[Array, ""]:
+        """Always false: training ends at `--steps`."""
         return jnp.zeros_like(state.env_steps, bool)
 
     @property
@@ -149,40 +187,58 @@ class MultiAgentSystem(ABC):
         """Whether the task is another library's, so that `step` cannot be compiled."""
         return isinstance(self.task, ExternalEnv)
 
-    def as_jittable(self) -> Any:
+    def as_jittable(self: SystemT) -> SystemT:
+        """System of the same shapes whose `step` can be compiled."""
         if not isinstance(self.task, ExternalEnv):
             return self
-        team: Any = self
-        return dataclasses.replace(team, task=self.task.shape_only_task())
+        system: Any = self
+        return dataclasses.replace(system, task=self.task.shape_only_task())
+
+
+def split_step_key(
+    state: MultiAgentState,
+) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]:
+    """Keys of the next state, of a step's rollout and of its update."""
+    next_key, rollout_key, update_key = jax.random.split(state.key, 3)
+    return next_key, rollout_key, update_key
+
+
+def finish_step(
+    state: Any, next_key: Key[Array, ""], trajectory: Trajectory, metrics: Metrics
+) -> tuple[Any, Metrics]:
+    """State with its key and step counter advanced, and the metrics of the rollout."""
+    env_steps = state.env_steps + trajectory.num_steps
+    metrics = metrics | {"train/return_mean": jnp.mean(trajectory.returns)}
+    return state._replace(key=next_key, env_steps=env_steps), metrics
 
 
 def find_nonfinite(task: Task, trajectory: Trajectory) -> str:
-    """Returns where episodes first hold what is no finite number, in words, or ''."""
-    obs, reward, mask = map(
+    """Place of the first non-finite number, in words; empty if there is none."""
+    obs, reward, valid = map(
         np.asarray, (trajectory.obs, trajectory.reward, trajectory.valid)
     )
-    # At time t stands what step t has led to; at 0, the reset.
-    lived = np.concatenate([np.ones_like(mask[:1]), mask])
-    wrong = {
+    # Index t holds what step t has led to, index 0 what the reset has.
+    valid = np.concatenate([np.ones_like(valid[:1]), valid])
+    values = {
         "observation": obs,
         "reward": np.concatenate([np.zeros_like(reward[:1]), reward]),
     }
-    wrong = {
-        name: ~np.isfinite(x).reshape(*lived.shape, -1).all(-1) & lived
-        for name, x in wrong.items()
+    nonfinite = {
+        name: ~np.isfinite(x).reshape(*valid.shape, -1).all(-1) & valid
+        for name, x in values.items()
     }
-    found = np.argwhere(wrong["observation"] | wrong["reward"])
-    if not len(found):
+    places = np.argwhere(nonfinite["observation"] | nonfinite["reward"])
+    if not len(places):
         return ""
-    t, e = found[0]
-    what = "reward" if wrong["reward"][t, e] else "observation"
+    t, e = places[0]
+    what = "reward" if nonfinite["reward"][t, e] else "observation"
     when = f"step {t}" if t else "reset"
     return f"environment {task.id}, copy {e}, {when}: {what} is not finite"
 
 
 @contextmanager
 def closing_envs(system: Any) -> Iterator[None]:
-    """Lets go, in the end, of what the task of a team has opened."""
+    """Context that closes the environments of a system's task at its end."""
     try:
         yield
     finally:
@@ -201,14 +257,17 @@ def jitted_act(
     noise: Float[Array, "E N A"],
     hidden: PyTree,
 ) -> tuple[Int[Array, "E N"], Float[Array, "E N"], PyTree]:
-    """Returns the team's actions, ln π of them, and its memory."""
+    """Actions of all agents, ln π of them, and the next hidden state."""
     logits, hidden = system.policy(state)(obs, hidden)
     return *sample_actions(logits, action_mask, noise), hidden
 
 
 @jax.jit
 def jitted_update(
-    system: MultiAgentSystem, state: Any, trajectory: Trajectory, key: Key[Array, ""]
+    system: MultiAgentSystem,
+    state: Any,
+    trajectory: Trajectory,
+    key: Key[Array, ""],
 ) -> tuple[Any, Metrics]:
-    """Returns what `team.learn` does, compiled: it crosses no host."""
+    """`system.update`, compiled; it steps no environment."""
     return system.update(state, trajectory, key)

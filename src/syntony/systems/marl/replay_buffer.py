@@ -1,114 +1,96 @@
-"""A memory of whole episodes, newest over oldest, to learn from again and again."""
+"""Replay buffer: the newest whole episodes, in a ring, of any pytree of arrays."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
-
-from syntony.tasks.rollout import Trajectory
-from syntony.tasks.task import Task
-
-ObsDtype = Literal["float32", "float16"]
+from jaxtyping import Array, Bool, Int, Key, PyTree, Shaped
 
 
 class ReplayBuffer(NamedTuple):
-    """The newest R episodes, in a ring."""
+    """The newest R episodes."""
 
-    obs: Float[Array, "R T1 N O"]
-    action_mask: Bool[Array, "R T N A"]
-    action: Int[Array, "R T N"]
-    alive: Bool[Array, "R T N"]
-    reward: Float[Array, "R T"]
-    """The team's: the sum over agents."""
-    terminated: Bool[Array, "R T"]
+    episodes: PyTree[Shaped[Array, "R ..."]]
+    """What is kept of each time step; undefined after the end of an episode."""
     episode_lengths: Int[Array, " R"]
-    """Steps lived."""
+    """Environment steps of each episode; zero where none is stored yet."""
     insert_pos: Int[Array, ""]
     """Where the next episode goes."""
-    size: Int[Array, ""]
-    """How many episodes are remembered."""
+
+    @property
+    def num_episodes(self) -> Int[Array, ""]:
+        """Number of stored episodes."""
+        return jnp.sum(self.episode_lengths > 0, dtype=jnp.int32)
 
 
-class EpisodeBatch(NamedTuple):
-    """Episodes of a replay, time first. Where `mask` is false nothing counts."""
-
-    obs: Float[Array, "T1 B N O"]
-    action_mask: Bool[Array, "T B N A"]
-    action: Int[Array, "T B N"]
-    alive: Bool[Array, "T B N"]
-    """Who had not finished."""
-    reward: Float[Array, "T B"]
-    terminated: Bool[Array, "T B"]
-    valid: Bool[Array, "T B"]
-
-
-def init_buffer(task: Task, capacity: int, obs_dtype: ObsDtype) -> ReplayBuffer:
-    """Returns a replay that remembers nothing yet.
+def init_buffer(
+    episode: PyTree[jax.ShapeDtypeStruct], *, capacity: int
+) -> ReplayBuffer:
+    """Empty buffer.
 
     Args:
-        task: as the team sees it.
-        episodes: how many fit in.
-        precision: of the observations, which take nearly all of the memory. Half
-            precision is exact for whole numbers up to 2,048.
+        episode: shapes and dtypes of what is kept of one episode, time first.
+        capacity: R, number of episodes that it holds.
     """
-    steps, agents = (capacity, task.time_limit), task.num_agents
-    seen = (capacity, task.time_limit + 1, agents, task.obs_dim)
-    kind = jnp.float16 if obs_dtype == "float16" else jnp.float32
     return ReplayBuffer(
-        obs=jnp.zeros(seen, kind),
-        action_mask=jnp.zeros((*steps, agents, task.num_actions), bool),
-        action=jnp.zeros((*steps, agents), jnp.int32),
-        alive=jnp.zeros((*steps, agents), bool),
-        reward=jnp.zeros(steps),
-        terminated=jnp.zeros(steps, bool),
+        episodes=jax.tree.map(
+            lambda x: jnp.zeros((capacity, *x.shape), x.dtype), episode
+        ),
         episode_lengths=jnp.zeros(capacity, jnp.int32),
         insert_pos=jnp.zeros((), jnp.int32),
-        size=jnp.zeros((), jnp.int32),
     )
 
 
-def add_episodes(buffer: ReplayBuffer, trajectory: Trajectory) -> ReplayBuffer:
-    """Returns the replay with new episodes in the place of the oldest."""
-    capacity, newest = len(buffer.episode_lengths), trajectory.valid.shape[1]
-    rows = (buffer.insert_pos + jnp.arange(newest)) % capacity
+def add_episodes(
+    buffer: ReplayBuffer,
+    episodes: PyTree[Shaped[Array, "_ E ..."]],
+    valid: Bool[Array, "T E"],
+) -> ReplayBuffer:
+    """Buffer in which new episodes have replaced the oldest ones.
+
+    Args:
+        buffer: the buffer before.
+        episodes: what is kept of E episodes, E ≤ R; cast to the buffer's dtypes.
+        valid: steps before and at the end of each episode.
+    """
+    capacity, num_new = len(buffer.episode_lengths), valid.shape[1]
+    rows = (buffer.insert_pos + jnp.arange(num_new)) % capacity
 
     def put(old: Array, new: Array) -> Array:
         return old.at[rows].set(jnp.moveaxis(new, 0, 1).astype(old.dtype))
 
     return ReplayBuffer(
-        obs=put(buffer.obs, trajectory.obs),
-        action_mask=put(buffer.action_mask, trajectory.action_mask),
-        action=put(buffer.action, trajectory.action),
-        alive=put(buffer.alive, trajectory.alive),
-        reward=put(buffer.reward, jnp.sum(trajectory.reward, axis=-1)),
-        terminated=put(buffer.terminated, trajectory.terminated),
-        episode_lengths=buffer.episode_lengths.at[rows].set(
-            jnp.sum(trajectory.valid, axis=0)
-        ),
-        insert_pos=(buffer.insert_pos + newest) % capacity,
-        size=jnp.minimum(buffer.size + newest, capacity),
+        episodes=jax.tree.map(put, buffer.episodes, episodes),
+        episode_lengths=buffer.episode_lengths.at[rows].set(jnp.sum(valid, axis=0)),
+        insert_pos=(buffer.insert_pos + num_new) % capacity,
     )
+
+
+def sample_steps(
+    buffer: ReplayBuffer, key: Key[Array, ""], shape: tuple[int, ...]
+) -> PyTree[Shaped[Array, "..."]]:
+    """Time steps drawn uniformly from all stored ones, with replacement."""
+    ends = jnp.cumsum(buffer.episode_lengths)
+    step = jax.random.randint(key, shape, 0, ends[-1])
+    episode = jnp.searchsorted(ends, step, side="right")
+    time = step - (ends[episode] - buffer.episode_lengths[episode])
+    return jax.tree.map(lambda x: x[episode, time], buffer.episodes)
 
 
 def sample_episodes(
     buffer: ReplayBuffer, key: Key[Array, ""], batch_size: int
-) -> EpisodeBatch:
-    """Returns episodes drawn alike, none twice; at least `size` must be remembered."""
-    luck = jax.random.uniform(key, buffer.episode_lengths.shape)
-    known = jnp.arange(len(luck)) < buffer.size
-    _, rows = jax.lax.top_k(jnp.where(known, luck, -1.0), batch_size)
+) -> tuple[PyTree[Shaped[Array, "_ B ..."]], Bool[Array, "T B"]]:
+    """Episodes drawn uniformly without replacement, time first, and their valid steps.
 
-    def take(remembered: Array) -> Array:
-        return jnp.moveaxis(remembered[rows], 0, 1)
-
-    time = jnp.arange(buffer.reward.shape[1])
-    return EpisodeBatch(
-        obs=take(buffer.obs).astype(jnp.float32),
-        action_mask=take(buffer.action_mask),
-        action=take(buffer.action),
-        alive=take(buffer.alive),
-        reward=take(buffer.reward),
-        terminated=take(buffer.terminated),
-        valid=time[:, None] < buffer.episode_lengths[rows],
-    )
+    Args:
+        buffer: a buffer that holds `batch_size` episodes or more.
+        key: random key; it is consumed.
+        batch_size: B, number of episodes.
+    """
+    stored = buffer.episode_lengths > 0
+    priority = jax.random.uniform(key, stored.shape)
+    _, rows = jax.lax.top_k(jnp.where(stored, priority, -1.0), batch_size)
+    episodes = jax.tree.map(lambda x: jnp.moveaxis(x[rows], 0, 1), buffer.episodes)
+    num_steps = min(len(x) for x in jax.tree.leaves(episodes))
+    time = jnp.arange(num_steps)
+    return episodes, time[:, None] < buffer.episode_lengths[rows]

@@ -1,27 +1,32 @@
-"""SMPE²: agents that infer what their teammates see, and seek what is new to them.
+"""SMPE²: agents that model their teammates' observations and explore by novelty.
 
-One step of learning:
+One step (Algorithm 1 of the paper):
 
-    live whole episodes; each agent acts on (o_i, μ_i), μ_i the mean of q_ω(z | o_i)
-    r̃_i ← r + β / √n_i(SimHash(μ_i)), standardised
-    critic V_ξ(s, i): descend (G_i − V_ξ)²; its slow copy follows
-    filtered critic V_k(ŝ_i, i): descend (G^w_i − V_k)² in k and in the filter φ^w_i
-    actors: descend −ln π(a | h, μ) (G − V_ξ) − β_H H(π), beliefs held constant
-    every 2,000 environment steps, over the replay: descend
-        λ_rec ‖w̃ ⊙ o_-i − w ⊙ ô_-i‖² − λ_norm ‖w‖² + λ_KL KL(q_ω ‖ N(0, I))
-    every 100,000 environment steps: w̃ ← w
+    collect whole episodes; agent i acts on (o_i, μ_i), μ_i the mean of q_ω(z | o_i)
+    r̃_i ← r + β / √n_i(SimHash(μ_i)), normalized
+    filtered critic V_k(ŝ_i, i): a gradient step on (G^w_i − V_k)², of k and of the
+        filter φ^w_i
+    critic V_ξ(s, i): a gradient step on (G_i − V_ξ)²
+    actors: a gradient step on −ln π(a | h, μ) (G − V_ξ) − β_H H(π), with constant μ
+    target critics: follow by Polyak averaging
+    every 2,000 environment steps, over the replay buffer: gradient steps on
+        λ_rec ‖w̃ ⊙ o_-i − w ⊙ ô_-i‖² + λ_norm (−‖w‖²) + λ_KL KL(q_ω ‖ N(0, I))
+    every 100,000 environment steps: target filters w̃ ← w
+
+What the authors' released code does differently is in `smpe_official.py`.
 
 Source: Kontogiannis et al., "Enhancing Cooperative Multi-Agent Reinforcement Learning
-    with State Modelling and Adversarial Exploration", ICML 2025, Algorithm 1.
+    with State Modelling and Adversarial Exploration", ICML 2025.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from syntony.config import check_literals, pytree_dataclass
+from syntony.config import at_least, between, field, pytree_dataclass, validate
 from syntony.equations import distributions, novelty
 from syntony.equations.belief import filtered_state
 from syntony.equations.running_stats import (
@@ -36,57 +41,66 @@ from syntony.networks.agents import Actor, Critic, Filter, other_agents_obs
 from syntony.systems.marl.actor_critic import (
     ActorCriticConfig,
     CriticState,
+    PPOConfig,
+    apply_critic_gradients,
+    init_actors,
+    init_critic,
     joint_state,
     masked_mean,
     recurrent_policy,
     run_update_epochs,
     update_actor,
+    update_critic,
+    update_target_critic,
     value_loss,
     zero_hidden_state,
 )
-from syntony.systems.marl.base import MultiAgentSystem
+from syntony.systems.marl.base import MultiAgentSystem, finish_step, split_step_key
 from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     BeliefState,
+    FilterNorm,
     encode,
     filter_weights,
+    init_beliefs,
     normalize_obs,
+    output_norm,
     store_episodes,
     teammate_prediction_error,
     train_beliefs,
+    update_target_filter,
 )
-from syntony.systems.marl.smpe_official import (
-    OfficialQuirks,
-    bootstrap_at_last_step,
-    unmask_padding,
-)
+from syntony.systems.optimizers import apply_gradients, init_opt_state
 from syntony.systems.system import Metrics
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
 CORRELATION_STRIDE = 10
-"""Time steps from one to the next that teammates are asked about, for the correlation
-of bonus and error. All of them would take a thirteenth of a warehouse's training."""
+"""Every so many time steps enter the correlation of bonus and prediction error. All of
+them would take a thirteenth of the training time in a warehouse."""
+
+CellFn = Callable[[Int[Array, "T E N"]], Int[Array, "T E N c"]]
+"""Cells of the count table that a SimHash code is counted in."""
 
 
 @pytree_dataclass
 class ExplorationConfig:
-    """Constants of the exploration."""
+    """Constants of the exploration bonus."""
 
-    intrinsic_reward: bool = True
-    """Earn a bonus for new beliefs; without, the reward is the task's (ablation)."""
-    bonus_coef: float = 0.1
-    """β, the weight of the bonus against the task's reward."""
-    hash_input: Literal["mean", "sample", "observation"] = "mean"
-    """What is counted: the belief's mean, a sample z of it, or the normalised own
-    observation (ablation). A sample's code is mostly its noise: see the theory page."""
-    hash_bits: int = 10
-    """Bits of a SimHash code; each agent counts 2^bits codes exactly. The authors' 16
-    are so fine that beliefs, which drift, stay new for ever: see the theory page."""
+    intrinsic_reward: bool = field(True, static=True)
+    """Add the bonus to the reward; without, rewards are the task's (ablation)."""
+    bonus_coef: float = field(0.1, limits=at_least(0))
+    """β, weight of the bonus relative to the task's reward."""
+    hash_input: Literal["mean", "sample", "observation"] = field("mean", static=True)
+    """What is hashed: the mean of the belief, a sample z of it, or the normalized own
+    observation (ablation). Hashes of samples are mostly noise: see the theory page."""
+    hash_bits: int = field(10, static=True, limits=between(1, 24))
+    """Bits of a SimHash code; each agent counts its 2^bits codes exactly. With the
+    authors' 16 bits beliefs, which change slowly, stay novel: see the theory page."""
 
 
 class SMPEState(NamedTuple):
-    """All that training changes."""
+    """State of a run."""
 
     actor: Actor
     actor_opt_state: PyTree
@@ -97,41 +111,43 @@ class SMPEState(NamedTuple):
     beliefs: BeliefState
     reward_stats: RunningMeanStd
     projection: Float[Array, "N Z K"]
-    counts: Int[Array, "N codes"]
+    """Random projection of SimHash."""
+    counts: Int[Array, "N cells"]
     key: Key[Array, ""]
     env_steps: Int[Array, ""]
     schedule_steps: Int[Array, ""]
-    """Steps by which the schedules of beliefs go."""
+    """Environment steps as the schedules of the beliefs count them."""
 
 
 @pytree_dataclass
 class SMPE(MultiAgentSystem):
-    """Settings of SMPE², and what it can do: start, learn, be measured."""
+    """SMPE² on a MAA2C policy.
+
+    system = syntony.SMPE(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+    run = syntony.train(system, steps=100_000)
+    """
 
     task: Task
-    """The world to learn in; see: syntony list tasks."""
+    """The task to train on; see: syntony list tasks."""
     actor_critic: ActorCriticConfig = ActorCriticConfig()
+    objective: Literal["a2c", "ppo"] = field("a2c", static=True)
+    """Actor loss: the paper's, or PPO's clipped one over several epochs."""
+    ppo: PPOConfig = PPOConfig()
     beliefs: BeliefConfig = BeliefConfig()
     exploration: ExplorationConfig = ExplorationConfig()
-    standard_critic: bool = True
+    standard_critic: bool = field(True, static=True)
     """Take advantages from V_ξ; without, from the filtered critic (ablation)."""
-    filtered_critic: bool = True
-    """Let a critic of the filtered state shape the filters (else an ablation)."""
-    official_quirks: OfficialQuirks = OfficialQuirks()
+    filtered_critic: bool = field(True, static=True)
+    """Train the filters by the loss of a critic of the filtered state, too; without, is
+    an ablation."""
 
     def check(self) -> None:
-        """Raises BadInput where a setting makes no sense."""
+        """Raises InvalidInputError where a setting is invalid."""
+        validate(self)
         self.actor_critic.check()
+        validate(self.ppo)
         self.beliefs.check()
-        check_literals(self.exploration)
-        if not 1 <= self.exploration.hash_bits <= 24:
-            raise InvalidInputError(
-                f"hash_bits is {self.exploration.hash_bits}; expected 1 to 24"
-            )
-        if not self.exploration.bonus_coef >= 0.0:
-            raise InvalidInputError(
-                f"bonus_coef is {self.exploration.bonus_coef}; expected 0 or more"
-            )
+        validate(self.exploration)
         if not (self.standard_critic or self.filtered_critic):
             raise InvalidInputError(
                 "no critic is left; keep the standard or the filtered one"
@@ -146,48 +162,55 @@ class SMPE(MultiAgentSystem):
         return self.actor_critic.num_envs
 
     @property
-    def table_size(self) -> int:
-        """Cells that each agent counts in."""
-        return (
-            novelty.SKETCH_SIZE
-            if self.official_quirks.count_sketch
-            else 2**self.exploration.hash_bits
-        )
+    def observed_task(self) -> Task:
+        return self.task
 
     def init(self, key: Key[Array, ""]) -> SMPEState:
+        """Initial state; the key is consumed."""
         keys = jax.random.split(key, 6)
-        task, backbone = self.task, self.actor_critic
-        actor = backbone.init_actors(
-            task, task.obs_dim + self.beliefs.latent_dim, keys[0]
-        )
-        hashed = (
-            task.obs_dim
-            if self.exploration.hash_input == "observation"
-            else self.beliefs.latent_dim
-        )
-        shape = (task.num_agents, hashed, self.exploration.hash_bits)
-        judge, filtered_judge = (backbone.init_critic(task, key) for key in keys[1:3])
-        if self.official_quirks.frozen_filtered_critic:
-            slow = jax.tree.map(jnp.copy, judge.critic)
-            filtered_judge = filtered_judge._replace(target_critic=slow)
+        task, config = self.task, self.actor_critic
+        num_agents, latent_dim = task.num_agents, self.beliefs.latent_dim
+        actor = init_actors(config, task, task.obs_dim + latent_dim, keys[0])
+        critic_states = [
+            init_critic(config, task, num_agents * task.obs_dim, key)
+            for key in keys[1:3]
+        ]
+        hash_input = self.exploration.hash_input
+        hash_dim = task.obs_dim if hash_input == "observation" else latent_dim
+        hash_bits = self.exploration.hash_bits
         return SMPEState(
             actor=actor,
-            actor_opt_state=backbone.actor_optimizer.init(actor),
-            critic_state=judge,
-            filtered_critic_state=filtered_judge,
-            beliefs=self.beliefs.init(task, keys[3]),
-            reward_stats=init_running_mean_std((task.num_agents,)),
-            projection=jax.random.normal(keys[4], shape),
-            counts=jnp.zeros((task.num_agents, self.table_size), jnp.int32),
+            actor_opt_state=init_opt_state(config.actor_optimizer, actor),
+            critic_state=critic_states[0],
+            filtered_critic_state=critic_states[1],
+            beliefs=init_beliefs(self.beliefs, task, keys[3]),
+            reward_stats=init_running_mean_std((num_agents,)),
+            projection=jax.random.normal(keys[4], (num_agents, hash_dim, hash_bits)),
+            counts=jnp.zeros((num_agents, 2**hash_bits), jnp.int32),
             key=keys[5],
             env_steps=jnp.zeros((), jnp.int32),
             schedule_steps=jnp.zeros((), jnp.int32),
         )
 
+    def step(self, state: SMPEState) -> tuple[SMPEState, Metrics]:
+        """One iteration of Algorithm 1: a rollout of whole episodes, then `update`."""
+        next_key, rollout_key, update_key = split_step_key(state)
+        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
+        state, metrics = self.apply_update(state, trajectory, update_key)
+        return finish_step(state, next_key, trajectory, metrics)
+
     def policy(self, state: SMPEState) -> Policy:
+        """Recurrent policy π(a | h, μ) of all agents."""
         return recurrent_policy(
-            self.actor_critic, state.actor, lambda obs: self.features(state, obs)
+            self.actor_critic, state.actor, lambda obs: self.actor_inputs(state, obs)
         )
+
+    def actor_inputs(
+        self, state: SMPEState, obs: Float[Array, "*batch N O"]
+    ) -> Float[Array, "*batch N OZ"]:
+        """(o_i, μ_i), the inputs of the actors; constant in the actor's loss."""
+        mean, _ = encode(self.beliefs, state.beliefs, obs)
+        return jax.lax.stop_gradient(jnp.concatenate([obs, mean], axis=-1))
 
     def initial_hidden(self, episodes: int) -> Float[Array, "E N H"]:
         return zero_hidden_state(self.actor_critic, self.task, episodes)
@@ -195,110 +218,72 @@ class SMPE(MultiAgentSystem):
     def update(
         self, state: SMPEState, trajectory: Trajectory, key: Key[Array, ""]
     ) -> tuple[SMPEState, Metrics]:
-        bonus_key, burst_key = jax.random.split(key)
-        released = self.official_quirks
-        if released.last_step_bootstrap:
-            trajectory = bootstrap_at_last_step(trajectory)
-        seen = unmask_padding(trajectory) if released.include_padding else trajectory
-        clock = state.schedule_steps + (
-            trajectory.valid.size
-            if released.count_padded_steps
-            else trajectory.num_steps
+        """State after all updates on a batch of episodes, in the order of the paper."""
+        bonus_key, belief_key = jax.random.split(key)
+        schedule_steps = state.schedule_steps + trajectory.num_steps
+        state, reward, reward_metrics = self.augmented_reward(
+            state, trajectory, bonus_key
         )
-        if released.beliefs_first:
-            state = self.update_beliefs(state, seen, clock, burst_key)
-        state, reward, curiosity = self.augmented_reward(state, seen, bonus_key)
         state, metrics = run_update_epochs(
-            self.actor_critic,
-            lambda state: self.update_actor_critic(state, trajectory, reward),
+            self.ppo_config,
+            lambda state: self.update_networks(state, trajectory, reward),
             state,
         )
-        if not released.beliefs_first:
-            state = self.update_beliefs(state, seen, clock, burst_key)
-        losses = state.beliefs.losses
-        return state, metrics | curiosity | {
-            "train/reconstruction_loss": losses.reconstruction,
-            "train/norm_loss": losses.norm,
-            "train/kl_loss": losses.kl,
-            "train/filter_weight": losses.mean_filter_weight,
-        }
-
-    def update_actor_critic(
-        self, state: SMPEState, trajectory: Trajectory, reward: Float[Array, "T E N"]
-    ) -> tuple[SMPEState, Metrics]:
-        """Returns wiser critics and filters and, by the advantages, wiser actors."""
-        state, advantage, critic_metrics = self.update_critics(
-            state, trajectory, reward
-        )
-        actor, memory, actor_metrics = update_actor(
-            self.actor_critic,
-            state.actor,
-            state.actor_opt_state,
-            self.features(state, trajectory.obs[:-1]),
-            advantage,
-            trajectory,
-        )
-        state = state._replace(actor=actor, actor_opt_state=memory)
-        return state, critic_metrics | actor_metrics
-
-    def features(
-        self, state: SMPEState, obs: Float[Array, "*batch N O"]
-    ) -> Float[Array, "*batch N OZ"]:
-        """Returns (o_i, μ_i), what the actors see; constant in the actor's loss."""
-        mean, _ = encode(self.beliefs, state.beliefs, obs)
-        return jax.lax.stop_gradient(jnp.concatenate([obs, mean], axis=-1))
+        state = self.update_target_critics(state)
+        state = self.update_beliefs(state, trajectory, schedule_steps, belief_key)
+        return state, metrics | reward_metrics | belief_metrics(state)
 
     def augmented_reward(
-        self, state: SMPEState, trajectory: Trajectory, key: Key[Array, ""]
+        self,
+        state: SMPEState,
+        trajectory: Trajectory,
+        key: Key[Array, ""],
+        cell_fn: CellFn = lambda codes: codes[..., None],
     ) -> tuple[SMPEState, Float[Array, "T E N"], Metrics]:
-        """Counts the new beliefs; returns r̃ of each agent, and what the bonus was."""
+        """r̃ of each agent, normalized; counts and statistics include the episodes.
+
+        Args:
+            state: state before.
+            trajectory: the episodes.
+            key: random key of the sampled beliefs; it is consumed.
+            cell_fn: cells that a code is counted in; its count is their minimum.
+        """
         reward = jnp.sum(trajectory.reward, axis=-1, keepdims=True)
         reward = jnp.broadcast_to(reward, trajectory.reward.shape)
         metrics: Metrics = {}
         if self.exploration.intrinsic_reward:
-            counts, bonus = self.exploration_bonus(state, trajectory, key)
+            counts, bonus = self.exploration_bonus(state, trajectory, key, cell_fn)
             state = state._replace(counts=counts)
             reward = reward + bonus
-            asked = slice(None, None, CORRELATION_STRIDE)
-            surprise = teammate_prediction_error(
-                self.beliefs,
-                state.beliefs,
-                trajectory.obs[:-1][asked],
-                trajectory.alive[asked],
-            )
-            metrics = {
-                "train/bonus": masked_mean(bonus, trajectory.alive),
-                "train/bonus_error_correlation": pearson_correlation(
-                    bonus[asked], surprise, trajectory.alive[asked]
-                ),
-            }
-        rewards = update_running_mean_std(state.reward_stats, reward, trajectory.valid)
+            metrics = self.bonus_metrics(state, trajectory, bonus)
+        stats = update_running_mean_std(state.reward_stats, reward, trajectory.valid)
         if self.actor_critic.normalize_rewards:
-            reward = normalize(rewards, reward)
-        return state._replace(reward_stats=rewards), reward, metrics
+            reward = normalize(stats, reward)
+        return state._replace(reward_stats=stats), reward, metrics
 
     def exploration_bonus(
-        self, state: SMPEState, trajectory: Trajectory, key: Key[Array, ""]
+        self,
+        state: SMPEState,
+        trajectory: Trajectory,
+        key: Key[Array, ""],
+        cell_fn: CellFn,
     ) -> tuple[Int[Array, "N cells"], Float[Array, "T E N"]]:
-        """Returns the counts with these episodes, and each step's bonus β / √n."""
-        hashed = self.hash_features(state, trajectory.obs[:-1], key)
-        codes = jax.vmap(novelty.simhash, (-2, 0), -1)(hashed, state.projection)
-        cells = codes[..., None]
-        if self.official_quirks.count_sketch:
-            cells = novelty.count_min_sketch_cells(codes, self.exploration.hash_bits)
-        playing = trajectory.alive
-        lived = jnp.broadcast_to(playing[..., None], cells.shape)
+        """Counts n with these episodes, and the bonus β / √n of each time step."""
+        z = self.hash_inputs(state, trajectory.obs[:-1], key)
+        codes = jax.vmap(novelty.simhash, (-2, 0), -1)(z, state.projection)
+        cells = cell_fn(codes)
+        alive = jnp.broadcast_to(trajectory.alive[..., None], cells.shape)
         counts = jax.vmap(novelty.update_counts, (0, -2, -2))(
-            state.counts, cells, lived
+            state.counts, cells, alive
         )
-        seen = jax.vmap(lambda n, cell: n[cell], (0, -2), -2)(counts, cells)
-        bonus = self.exploration.bonus_coef * novelty.bonus(jnp.min(seen, axis=-1))
-        return counts, jnp.where(playing, bonus, 0.0)
+        n = jax.vmap(lambda counts, cell: counts[cell], (0, -2), -2)(counts, cells)
+        bonus = self.exploration.bonus_coef * novelty.bonus(jnp.min(n, axis=-1))
+        return counts, jnp.where(trajectory.alive, bonus, 0.0)
 
-    def hash_features(
+    def hash_inputs(
         self, state: SMPEState, obs: Float[Array, "T E N O"], key: Key[Array, ""]
     ) -> Float[Array, "T E N Z"]:
-        """Returns what the novelty of a time step is judged by."""
+        """Vectors that SimHash maps to codes, one for each time step and agent."""
         if self.exploration.hash_input == "observation":
             return normalize_obs(self.beliefs, state.beliefs.shared_stats, obs)
         mean, log_var = encode(self.beliefs, state.beliefs, obs)
@@ -307,44 +292,81 @@ class SMPE(MultiAgentSystem):
         noise = jax.random.normal(key, mean.shape)
         return distributions.gaussian_sample(noise, mean, log_var)
 
-    def update_critics(
+    def bonus_metrics(
+        self, state: SMPEState, trajectory: Trajectory, bonus: Float[Array, "T E N"]
+    ) -> Metrics:
+        """Mean bonus, and its correlation with the teammates' prediction error."""
+        some = slice(None, None, CORRELATION_STRIDE)
+        error = teammate_prediction_error(
+            self.beliefs,
+            state.beliefs,
+            trajectory.obs[:-1][some],
+            trajectory.alive[some],
+        )
+        return {
+            "train/exploration_bonus": masked_mean(bonus, trajectory.alive),
+            "train/bonus_error_correlation": pearson_correlation(
+                bonus[some], error, trajectory.alive[some]
+            ),
+        }
+
+    @property
+    def ppo_config(self) -> PPOConfig | None:
+        """Constants of PPO, if the actor loss is PPO's."""
+        return self.ppo if self.objective == "ppo" else None
+
+    def update_networks(
         self, state: SMPEState, trajectory: Trajectory, reward: Float[Array, "T E N"]
-    ) -> tuple[SMPEState, Float[Array, "T E N"], Metrics]:
-        """Returns wiser critics (and filters), the advantages, and the losses."""
-        metrics: Metrics = {}
-        advantage = reward
+    ) -> tuple[SMPEState, Metrics]:
+        """State after one gradient step of critics, filters and actors."""
+        advantage, metrics = reward, {}
         if self.filtered_critic:
-            judge, beliefs = state.filtered_critic_state, state.beliefs
-            (loss, advantage), (grad, filter_grad) = jax.value_and_grad(
-                self.filtered_value_loss, argnums=(0, 1), has_aux=True
-            )(judge.critic, beliefs.filter, state, trajectory, reward)
-            shared = self.official_quirks.shared_filter_optimizer
-            memory = "filter_opt_state" if shared else "filter_critic_opt_state"
-            filters, remembered = self.beliefs.filter_critic_optimizer.apply_gradients(
-                filter_grad, getattr(beliefs, memory), beliefs.filter
+            state, advantage, loss = self.update_filtered_critic(
+                state, trajectory, reward
             )
-            beliefs = beliefs._replace(filter=filters, **{memory: remembered})
-            if not self.official_quirks.frozen_filtered_critic:
-                judge = judge.apply_gradients(self.actor_critic, grad)
-            state = state._replace(filtered_critic_state=judge, beliefs=beliefs)
             metrics["train/filtered_critic_loss"] = loss
         if self.standard_critic:
-            judge, joint = state.critic_state, joint_state(trajectory.obs)
-            (loss, advantage), grad = jax.value_and_grad(
-                value_loss, argnums=1, has_aux=True
-            )(
+            critic_state, advantage, loss = update_critic(
                 self.actor_critic,
-                judge.critic,
-                judge.target_critic,
-                joint,
+                state.critic_state,
+                joint_state(trajectory.obs),
                 reward,
                 trajectory,
             )
-            state = state._replace(
-                critic_state=judge.apply_gradients(self.actor_critic, grad)
-            )
+            state = state._replace(critic_state=critic_state)
             metrics["train/critic_loss"] = loss
-        return state, advantage, metrics
+        actor, opt_state, actor_metrics = update_actor(
+            self.actor_critic,
+            self.ppo_config,
+            state.actor,
+            state.actor_opt_state,
+            self.actor_inputs(state, trajectory.obs[:-1]),
+            advantage,
+            trajectory,
+        )
+        state = state._replace(actor=actor, actor_opt_state=opt_state)
+        return state, metrics | actor_metrics
+
+    def update_filtered_critic(
+        self, state: SMPEState, trajectory: Trajectory, reward: Float[Array, "T E N"]
+    ) -> tuple[SMPEState, Float[Array, "T E N"], Float[Array, ""]]:
+        """State after a gradient step of V_k and the filters; advantages and loss."""
+        critic_state, beliefs = state.filtered_critic_state, state.beliefs
+        (loss, advantage), (critic_grads, filter_grads) = jax.value_and_grad(
+            self.filtered_value_loss, argnums=(0, 1), has_aux=True
+        )(critic_state.critic, beliefs.filter, state, trajectory, reward)
+        critic_state = apply_critic_gradients(
+            self.actor_critic, critic_state, critic_grads
+        )
+        filters, opt_state = apply_gradients(
+            self.beliefs.filter_critic_optimizer,
+            filter_grads,
+            beliefs.filter_critic_opt_state,
+            beliefs.filter,
+        )
+        beliefs = beliefs._replace(filter=filters, filter_critic_opt_state=opt_state)
+        state = state._replace(filtered_critic_state=critic_state, beliefs=beliefs)
+        return state, advantage, loss
 
     def filtered_value_loss(
         self,
@@ -354,12 +376,26 @@ class SMPE(MultiAgentSystem):
         trajectory: Trajectory,
         reward: Float[Array, "T E N"],
     ) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
-        """Returns L^w_critic (eq. 6), which reaches the filters too, and G − V_k."""
-        own = normalize_obs(self.beliefs, state.beliefs.shared_stats, trajectory.obs)
+        """Loss of the filtered critic (eq. 6), also of the filters, and G − V_k."""
+        obs = trajectory.obs
+        own = normalize_obs(self.beliefs, state.beliefs.shared_stats, obs)
         w = filter_weights(self.beliefs, filters, own)
-        filtered = filtered_state(trajectory.obs, other_agents_obs(trajectory.obs), w)
-        slow = state.filtered_critic_state.target_critic
-        return value_loss(self.actor_critic, critic, slow, filtered, reward, trajectory)
+        filtered = filtered_state(obs, other_agents_obs(obs), w)
+        target_critic = state.filtered_critic_state.target_critic
+        return value_loss(
+            self.actor_critic, critic, target_critic, filtered, reward, trajectory
+        )
+
+    def update_target_critics(self, state: SMPEState) -> SMPEState:
+        """State whose target critics have followed those critics that are trained."""
+        config = self.actor_critic
+        if self.filtered_critic:
+            critic_state = update_target_critic(config, state.filtered_critic_state)
+            state = state._replace(filtered_critic_state=critic_state)
+        if self.standard_critic:
+            critic_state = update_target_critic(config, state.critic_state)
+            state = state._replace(critic_state=critic_state)
+        return state
 
     def update_beliefs(
         self,
@@ -367,44 +403,51 @@ class SMPE(MultiAgentSystem):
         trajectory: Trajectory,
         schedule_steps: Int[Array, ""],
         key: Key[Array, ""],
+        filter_norm: FilterNorm = output_norm,
     ) -> SMPEState:
-        """Remembers the episodes; copies the filters and learns, where it is time."""
-        settings = self.beliefs
-        beliefs = store_episodes(state.beliefs, trajectory)
+        """State after storing the episodes, and the training phases that are due.
 
-        def due(every: int) -> Int[Array, ""]:
-            return schedule_steps // every - state.schedule_steps // every
+        Args:
+            state: state before.
+            trajectory: the episodes.
+            schedule_steps: the new value of the counter of the schedules.
+            key: random key; it is consumed.
+            filter_norm: norm loss of the filters.
+        """
+        config = self.beliefs
 
-        def learn(i: Int[Array, ""] | int, beliefs: BeliefState) -> BeliefState:
-            number = state.schedule_steps // settings.belief_update_interval + 1 + i
-            filters_too = self.is_filter_update_due(number)
+        def num_due(interval: int) -> Int[Array, ""]:
+            return schedule_steps // interval - state.schedule_steps // interval
+
+        def training_phase(
+            i: Int[Array, ""] | int, beliefs: BeliefState
+        ) -> BeliefState:
+            phase = state.schedule_steps // config.belief_update_interval + 1 + i
+            phase_key = jax.random.fold_in(key, i)
+            update_filters = self.is_filter_update_due(phase)
             return train_beliefs(
-                settings, beliefs, jax.random.fold_in(key, i), filters_too
+                config, beliefs, phase_key, update_filters, filter_norm
             )
 
-        slow_filter = jax.tree.map(
-            lambda new, old: jnp.where(
-                due(settings.target_filter_interval) > 0, new, old
-            ),
-            beliefs.filter,
-            beliefs.target_filter,
+        beliefs = store_episodes(state.beliefs, trajectory)
+        beliefs = update_target_filter(
+            beliefs, num_due(config.target_filter_interval) > 0
         )
-        # An iteration of long episodes may span several bursts.
+        # One iteration of long episodes may contain several training phases.
         beliefs = jax.lax.fori_loop(
-            0,
-            due(settings.belief_update_interval),
-            learn,
-            beliefs._replace(target_filter=slow_filter),
+            0, num_due(config.belief_update_interval), training_phase, beliefs
         )
         return state._replace(beliefs=beliefs, schedule_steps=schedule_steps)
 
-    def is_filter_update_due(
-        self, update_index: Int[Array, ""]
-    ) -> Bool[Array, ""] | bool:
-        """Returns whether the burst of this number, from 1 on, trains the filters."""
-        every = self.beliefs.filter_update_interval
-        # What is always so is known when compiling: bursts are bound by small steps.
-        return every == 1 or (every > 0 and update_index % every == 0)
+    def is_filter_update_due(self, phase: Int[Array, ""]) -> Bool[Array, ""] | bool:
+        """Whether the training phase of this number, from 1 on, trains the filters."""
+        interval = self.beliefs.filter_update_interval
+        # Known when compiling where it is always so: the phases are bound by their
+        # small gradient steps.
+        return interval == 1 or (interval > 0 and phase % interval == 0)
+
+    def evaluation_state(self, state: SMPEState) -> SMPEState:
+        return state
 
     def params(self, state: SMPEState) -> PyTree[Float[Array, "..."]]:
         beliefs = state.beliefs
@@ -418,3 +461,14 @@ class SMPE(MultiAgentSystem):
             "shared_stats": beliefs.shared_stats,
             "per_agent_stats": beliefs.per_agent_stats,
         }
+
+
+def belief_metrics(state: SMPEState) -> Metrics:
+    """Losses of the latest training phase of the beliefs."""
+    losses = state.beliefs.losses
+    return {
+        "train/reconstruction_loss": losses.reconstruction,
+        "train/norm_loss": losses.norm,
+        "train/kl_loss": losses.kl,
+        "train/filter_weight_mean": losses.mean_filter_weight,
+    }

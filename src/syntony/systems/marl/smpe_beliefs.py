@@ -1,17 +1,22 @@
-"""What a team believes: encoders, decoders and filters, and how they learn.
+"""Agent modeling of SMPE²: encoders, decoders and filters, and their training.
 
-Beliefs learn off-policy, in bursts over a replay of whole episodes, and stand still
-in between. One network of each kind for each agent, stacked: no agent is looped over.
+Each agent's encoder infers from its own observation what its teammates observe; its
+decoder predicts their observations from that belief; its filter weighs their features.
+They are trained off-policy, in phases over a replay buffer of whole episodes, and do
+not change in between (but for the filters, which the filtered critic's loss trains as
+well). One network of each kind for each agent, stacked along an agent axis.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from syntony.config import check_literals, pytree_dataclass
+from syntony.config import at_least, between, field, pytree_dataclass, validate
 from syntony.equations.belief import (
     encodings_loss,
     kl_loss,
@@ -26,7 +31,6 @@ from syntony.equations.running_stats import (
     normalize,
     update_running_mean_std,
 )
-from syntony.errors import InvalidInputError
 from syntony.networks.agents import (
     Decoder,
     Encoder,
@@ -35,154 +39,102 @@ from syntony.networks.agents import (
     init_per_agent,
     other_agents_obs,
 )
-from syntony.optim import RMSProp
-from syntony.systems.marl.recollection import (
-    ObservationBuffer,
+from syntony.systems.marl.replay_buffer import (
+    ReplayBuffer,
     add_episodes,
     init_buffer,
     sample_steps,
 )
+from syntony.systems.optimizers import (
+    apply_gradients,
+    init_opt_state,
+    make_optimizer,
+    update_target,
+    validate_optimizer,
+)
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import Task
+
+FilterNorm = Callable[
+    [Filter, Float[Array, "B N F"], Bool[Array, "B N"]], Float[Array, ""]
+]
+"""Norm loss of filters, of their outputs w, and of who is alive."""
 
 
 @pytree_dataclass
 class BeliefConfig:
-    """Constants of the belief learning."""
+    """Constants of the agent modeling."""
 
-    latent_dim: int = 32
-    """Size Z of a belief, and width of encoder and decoder."""
-    filters: bool = True
+    latent_dim: int = field(32, static=True, limits=at_least(1))
+    """Z, size of a belief, and width of encoder and decoder."""
+    filters: bool = field(True, static=True)
     """Weigh the teammates' features; without, every weight is one (ablation)."""
-    filter_layers: int = 3
+    filter_layers: int = field(3, static=True, limits=at_least(1))
     """Linear layers of a filter."""
-    filter_hidden: int = 0
-    """Width of a filter's inner layers; 0: as many as it gives weights."""
-    min_filter_weight: float = 0.0
-    """Weights are cut off below this value."""
-    lambda_rec: float = 0.5
-    """Weight of the reconstruction loss."""
-    filter_regularizer: Literal["outputs", "parameters"] = "outputs"
-    """What the norm loss is of: the filters' weights, or, as in the released code and
-    with the other sign, their networks' parameters."""
-    lambda_norm: float = 1.0
-    """Weight of the filter's norm loss; 0 leaves it out (ablation)."""
-    lambda_kl: float = 0.1
-    """Weight of the KL divergence; 0 leaves it out (ablation)."""
-    belief_lr: float = 5e-4
-    """Learning rate of encoders and decoders (RMSprop)."""
-    filter_lr: float = 5e-4
-    """Learning rate of the filters in the bursts (RMSprop)."""
-    filter_critic_lr: float = 5e-5
-    """Learning rate of the filters under the critic's loss (RMSprop)."""
-    belief_update_interval: int = 2_000
-    """Environment steps from burst to burst."""
-    belief_minibatches: int = 225
-    """Steps of descent in a burst."""
-    belief_minibatch_size: int = 32
+    filter_hidden: int = field(0, static=True, limits=at_least(0))
+    """Width of a filter's hidden layers; 0: as many units as it has outputs."""
+    min_filter_weight: float = field(0.0, limits=between(0, 1, open_high=True))
+    """Lower bound at which filter weights are clipped."""
+    lambda_rec: float = field(0.5, limits=at_least(0))
+    """λ_rec, weight of the reconstruction loss."""
+    lambda_norm: float = field(1.0, limits=at_least(0))
+    """λ_norm, weight of the filters' norm loss; 0 leaves it out (ablation)."""
+    lambda_kl: float = field(0.1, limits=at_least(0))
+    """λ_KL, weight of the KL divergence; 0 leaves it out (ablation)."""
+    belief_optimizer: str = field("rmsprop", static=True)
+    """Optimizer of encoders, decoders and filters: rmsprop, adam, sgd or
+    python:MODULE:FUNCTION."""
+    belief_lr: float = field(5e-4, limits=at_least(0))
+    """Learning rate of encoders and decoders."""
+    filter_lr: float = field(5e-4, limits=at_least(0))
+    """Learning rate of the filters under the reconstruction and the norm loss."""
+    filter_critic_lr: float = field(5e-5, limits=at_least(0))
+    """Learning rate of the filters under the filtered critic's loss."""
+    belief_update_interval: int = field(2_000, static=True, limits=at_least(1))
+    """Environment steps from one training phase of the beliefs to the next."""
+    belief_minibatches: int = field(225, static=True, limits=at_least(1))
+    """Gradient steps of a training phase."""
+    belief_minibatch_size: int = field(32, static=True, limits=at_least(1))
     """Time steps in a minibatch, drawn with replacement."""
-    target_filter_interval: int = 100_000
-    """Environment steps from copy to copy of the filters into the slow ones."""
-    buffer_size: int = 500
-    """Episodes that are remembered."""
-    filter_update_interval: int = 1
-    """Bursts from one that trains the filters to the next; 0: none does."""
-    obs_clip: float = 5.0
-    """Standard deviations at which observations are cut off before beliefs are formed
-    of them; 0: nowhere."""
-    soft_clip_log_var: bool = True
-    """Slow a belief's log-variance down above 2, so that it stays finite."""
+    target_filter_interval: int = field(100_000, static=True, limits=at_least(1))
+    """Environment steps from one copy of the filters into the target filters to the
+    next."""
+    buffer_size: int = field(500, static=True, limits=at_least(1))
+    """Capacity of the replay buffer, in episodes."""
+    filter_update_interval: int = field(1, static=True, limits=at_least(0))
+    """Training phases from one that trains the filters to the next; 0: none does."""
+    obs_clip: float = field(5.0, limits=at_least(0))
+    """Normalized observations are clipped to ± this value; 0: they are not."""
+    soft_clip_log_var: bool = field(True, static=True)
+    """Bound the growth of a belief's log-variance above 2, so that it stays finite."""
 
     def check(self) -> None:
-        """Raises BadInput where a constant makes no sense."""
-        check_literals(self)
-        counts = (
-            "latent_dim",
-            "filter_layers",
-            "belief_update_interval",
-            "belief_minibatches",
-            "belief_minibatch_size",
-        )
-        for name in (*counts, "target_filter_interval", "buffer_size"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(
-                    f"{name} is {getattr(self, name)}; expected at least 1"
-                )
-        rates = ("belief_lr", "filter_lr", "filter_critic_lr")
-        counts = ("filter_hidden", "filter_update_interval")
-        for name in (
-            *counts,
-            *rates,
-            "lambda_rec",
-            "lambda_norm",
-            "lambda_kl",
-            "obs_clip",
-        ):
-            if not getattr(self, name) >= 0.0:
-                raise InvalidInputError(
-                    f"{name} is {getattr(self, name)}; expected 0 or more"
-                )
-        if not 0.0 <= self.min_filter_weight < 1.0:
-            raise InvalidInputError(
-                f"min_filter_weight is {self.min_filter_weight}; expected 0 to below 1"
-            )
-
-    def init(self, task: Task, key: Key[Array, ""]) -> "BeliefState":
-        """Returns beliefs that know nothing yet."""
-        encoder_key, decoder_key, filter_key = jax.random.split(key, 3)
-        others_size = (task.num_agents - 1) * task.obs_dim
-        encoder = init_per_agent(
-            lambda key: Encoder(task.obs_dim, self.latent_dim, key=key),
-            task.num_agents,
-            encoder_key,
-        )
-        decoder = init_per_agent(
-            lambda key: Decoder(self.latent_dim, others_size, key=key),
-            task.num_agents,
-            decoder_key,
-        )
-        sizes = self.filter_layer_sizes(task)
-        filters = init_per_agent(
-            lambda key: Filter(*sizes, key=key), task.num_agents, filter_key
-        )
-        return BeliefState(
-            encoder=encoder,
-            decoder=decoder,
-            filter=filters,
-            target_filter=jax.tree.map(jnp.copy, filters),
-            vae_opt_state=self.vae_optimizer.init((encoder, decoder)),
-            filter_opt_state=self.filter_optimizer.init(filters),
-            filter_critic_opt_state=self.filter_critic_optimizer.init(filters),
-            shared_stats=init_running_mean_std((task.obs_dim,)),
-            per_agent_stats=jax.tree.map(
-                lambda x: jnp.stack([x] * task.num_agents),
-                init_running_mean_std((task.obs_dim,)),
-            ),
-            replay_buffer=init_buffer(task, self.buffer_size),
-            losses=BeliefLosses(*jnp.zeros(4)),
-        )
-
-    def filter_layer_sizes(self, task: Task) -> tuple[int, ...]:
-        """Returns the widths of a filter, from what it sees to what it weighs."""
-        others_size = (task.num_agents - 1) * task.obs_dim
-        hidden = self.filter_hidden or others_size
-        return task.obs_dim, *[hidden] * (self.filter_layers - 1), others_size
+        """Raises InvalidInputError where a constant is invalid."""
+        validate(self)
+        validate_optimizer(self.belief_optimizer)
 
     @property
-    def vae_optimizer(self) -> RMSProp:
-        return RMSProp(learning_rate=self.belief_lr)
+    def vae_optimizer(self) -> optax.GradientTransformation:
+        return make_optimizer(self.belief_optimizer, self.belief_lr)
 
     @property
-    def filter_optimizer(self) -> RMSProp:
-        return RMSProp(learning_rate=self.filter_lr)
+    def filter_optimizer(self) -> optax.GradientTransformation:
+        return make_optimizer(self.belief_optimizer, self.filter_lr)
 
     @property
-    def filter_critic_optimizer(self) -> RMSProp:
-        return RMSProp(learning_rate=self.filter_critic_lr)
+    def filter_critic_optimizer(self) -> optax.GradientTransformation:
+        return make_optimizer(self.belief_optimizer, self.filter_critic_lr)
+
+
+class ObsHistory(NamedTuple):
+    """Content of the replay buffer for each time step."""
+
+    obs: Float[Array, "*batch N O"]
+    alive: Bool[Array, "*batch N"]
 
 
 class BeliefLosses(NamedTuple):
-    """Mean losses of the latest burst's last minibatch, and the mean weight."""
+    """Losses of the last minibatch of the latest training phase, and mean weight."""
 
     reconstruction: Float[Array, ""]
     norm: Float[Array, ""]
@@ -191,7 +143,7 @@ class BeliefLosses(NamedTuple):
 
 
 class BeliefState(NamedTuple):
-    """All of the beliefs that training changes."""
+    """State of the agent modeling."""
 
     encoder: Encoder
     decoder: Decoder
@@ -201,30 +153,87 @@ class BeliefState(NamedTuple):
     filter_opt_state: PyTree
     filter_critic_opt_state: PyTree
     shared_stats: RunningMeanStd
-    """Of one agent's observation, all agents pooled: what goes into the networks."""
+    """Statistics of one agent's observation over all agents: they normalize inputs."""
     per_agent_stats: RunningMeanStd
-    """Of every agent's observation by itself: what the decoders aim at."""
-    replay_buffer: ObservationBuffer
+    """Statistics of each agent's observation: they normalize the decoders' targets."""
+    replay_buffer: ReplayBuffer
     losses: BeliefLosses
+
+
+@runtime_checkable
+class HasBeliefs(Protocol):
+    """A system whose agents model their teammates; `state.beliefs` is a BeliefState."""
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def beliefs(self) -> BeliefConfig: ...
+
+
+def init_beliefs(config: BeliefConfig, task: Task, key: Key[Array, ""]) -> BeliefState:
+    """Initial state of the agent modeling; the key is consumed."""
+    encoder_key, decoder_key, filter_key = jax.random.split(key, 3)
+    num_agents, others_dim = task.num_agents, (task.num_agents - 1) * task.obs_dim
+    encoder = init_per_agent(
+        lambda key: Encoder(task.obs_dim, config.latent_dim, key=key),
+        num_agents,
+        encoder_key,
+    )
+    decoder = init_per_agent(
+        lambda key: Decoder(config.latent_dim, others_dim, key=key),
+        num_agents,
+        decoder_key,
+    )
+    sizes = filter_layer_sizes(config, task)
+    filters = init_per_agent(
+        lambda key: Filter(*sizes, key=key), num_agents, filter_key
+    )
+    stats = init_running_mean_std((task.obs_dim,))
+    shaped: Any = jax.ShapeDtypeStruct
+    history = ObsHistory(
+        obs=shaped((task.time_limit, num_agents, task.obs_dim), jnp.float32),
+        alive=shaped((task.time_limit, num_agents), jnp.bool_),
+    )
+    return BeliefState(
+        encoder=encoder,
+        decoder=decoder,
+        filter=filters,
+        target_filter=jax.tree.map(jnp.copy, filters),
+        vae_opt_state=init_opt_state(config.vae_optimizer, (encoder, decoder)),
+        filter_opt_state=init_opt_state(config.filter_optimizer, filters),
+        filter_critic_opt_state=init_opt_state(config.filter_critic_optimizer, filters),
+        shared_stats=stats,
+        per_agent_stats=jax.tree.map(lambda x: jnp.stack([x] * num_agents), stats),
+        replay_buffer=init_buffer(history, capacity=config.buffer_size),
+        losses=BeliefLosses(*jnp.zeros(4)),
+    )
+
+
+def filter_layer_sizes(config: BeliefConfig, task: Task) -> tuple[int, ...]:
+    """Widths of a filter's layers, from its input to its output."""
+    others_dim = (task.num_agents - 1) * task.obs_dim
+    hidden = config.filter_hidden or others_dim
+    return task.obs_dim, *[hidden] * (config.filter_layers - 1), others_dim
 
 
 def normalize_obs(
     config: BeliefConfig, stats: RunningMeanStd, obs: Float[Array, "*batch N O"]
 ) -> Float[Array, "*batch N O"]:
-    """Returns standardised observations, cut off at so many standard deviations.
+    """Normalized observations, clipped to ± `obs_clip` standard deviations.
 
-    Foraging and the particle worlds hardly have any beyond five. In a warehouse what is
-    almost never there is 24 of them: encoders then learn little else, and what they
-    believe grows worse from ten million steps on.
+    Foraging and the particle environments hardly have any beyond five. In a warehouse,
+    features that are nearly always zero reach 24: without clipping encoders learn
+    little else, and predictions get worse from ten million steps on.
     """
-    cut = jnp.where(config.obs_clip > 0.0, config.obs_clip, jnp.inf)
-    return jnp.clip(normalize(stats, obs), -cut, cut)
+    clip = jnp.where(config.obs_clip > 0.0, config.obs_clip, jnp.inf)
+    return jnp.clip(normalize(stats, obs), -clip, clip)
 
 
 def encode(
     config: BeliefConfig, state: BeliefState, obs: Float[Array, "*batch N O"]
 ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
-    """Returns mean and log-variance of each agent's belief."""
+    """Mean and log-variance of each agent's belief q_ω(z | o_i)."""
     own = normalize_obs(config, state.shared_stats, obs)
     return encode_normalized(config, state.encoder, own)
 
@@ -232,7 +241,7 @@ def encode(
 def encode_normalized(
     config: BeliefConfig, encoder: Encoder, own: Float[Array, "*batch N O"]
 ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
-    """Returns mean and log-variance of beliefs, of normalised observations."""
+    """Mean and log-variance of beliefs, from normalized observations."""
     mean, log_var = apply_per_agent(encoder, own)
     return mean, soft_clip_log_var(log_var) if config.soft_clip_log_var else log_var
 
@@ -240,24 +249,44 @@ def encode_normalized(
 def filter_weights(
     config: BeliefConfig, filters: Filter, own: Float[Array, "*batch N O"]
 ) -> Float[Array, "*batch N F"]:
-    """Returns w_i of each agent from its own normalised observation."""
+    """Filter weights w_i of each agent, from its own normalized observation."""
     if not config.filters:
-        agents, size = own.shape[-2:]
-        return jnp.ones((*own.shape[:-1], (agents - 1) * size))
-    # No gradient passes where a weight is cut off.
+        num_agents, obs_dim = own.shape[-2:]
+        return jnp.ones((*own.shape[:-1], (num_agents - 1) * obs_dim))
+    # No gradient passes where a weight is clipped.
     return jnp.maximum(apply_per_agent(filters, own), config.min_filter_weight)
 
 
 def store_episodes(state: BeliefState, trajectory: Trajectory) -> BeliefState:
-    """Returns the beliefs with the episodes in their replay and their statistics."""
-    obs, playing = trajectory.obs[:-1], trajectory.alive
+    """State with the episodes in its replay buffer and in its statistics."""
+    obs, alive = trajectory.obs[:-1], trajectory.alive
     return state._replace(
-        shared_stats=update_running_mean_std(state.shared_stats, obs, playing),
+        shared_stats=update_running_mean_std(state.shared_stats, obs, alive),
         per_agent_stats=jax.vmap(update_running_mean_std, (0, -2, -1))(
-            state.per_agent_stats, obs, playing
+            state.per_agent_stats, obs, alive
         ),
-        replay_buffer=add_episodes(state.replay_buffer, trajectory),
+        replay_buffer=add_episodes(
+            state.replay_buffer, ObsHistory(obs, alive), trajectory.valid
+        ),
     )
+
+
+def update_target_filter(
+    state: BeliefState, due: Bool[Array, ""] | bool
+) -> BeliefState:
+    """State whose target filters are copies of the filters, if that is due."""
+    target_filter = update_target(
+        state.filter, state.target_filter, jnp.where(due, 1.0, 0.0)
+    )
+    return state._replace(target_filter=target_filter)
+
+
+def output_norm(
+    filters: Filter, w: Float[Array, "B N F"], alive: Bool[Array, "B N"]
+) -> Float[Array, ""]:
+    """Norm loss of the filters' outputs, −‖w‖² (eq. 4)."""
+    del filters
+    return per_agent_mean(norm_loss(w), alive)
 
 
 def train_beliefs(
@@ -265,57 +294,63 @@ def train_beliefs(
     state: BeliefState,
     key: Key[Array, ""],
     update_filters: Bool[Array, ""] | bool = True,
+    filter_norm: FilterNorm = output_norm,
 ) -> BeliefState:
-    """Returns the beliefs after one burst of learning over the replay.
+    """State after one training phase over the replay buffer.
 
     Args:
-        filters_too: train the filters, beside encoders and decoders.
+        config: constants.
+        state: state before; at least one episode is stored.
+        key: random key; it is consumed.
+        update_filters: train the filters, beside encoders and decoders.
+        filter_norm: norm loss of the filters.
     """
+    loss_fn = partial(belief_loss, config, filter_norm=filter_norm)
 
-    def descend(learners: tuple[PyTree, ...], minibatch: tuple[Array, ...]):
-        coders, filters, coder_memory, filter_memory = learners
-        (coder_grad, filter_grad), _ = jax.grad(
-            belief_loss, argnums=(1, 2), has_aux=True
-        )(config, coders, filters, *belief_loss_inputs(config, state, *minibatch))
-        coders, coder_memory = config.vae_optimizer.apply_gradients(
-            coder_grad, coder_memory, coders
+    def gradient_step(learned: tuple[PyTree, ...], minibatch: tuple[Array, ...]):
+        vae, filters, vae_opt_state, filter_opt_state = learned
+        (vae_grads, filter_grads), _ = jax.grad(loss_fn, argnums=(0, 1), has_aux=True)(
+            vae, filters, *belief_loss_inputs(config, state, *minibatch)
         )
-        taught = config.filter_optimizer.apply_gradients(
-            filter_grad, filter_memory, filters
+        vae, vae_opt_state = apply_gradients(
+            config.vae_optimizer, vae_grads, vae_opt_state, vae
         )
-        filters, filter_memory = jax.tree.map(
-            partial(jnp.where, update_filters), taught, (filters, filter_memory)
+        updated = apply_gradients(
+            config.filter_optimizer, filter_grads, filter_opt_state, filters
         )
-        return (coders, filters, coder_memory, filter_memory), None
+        filters, filter_opt_state = jax.tree.map(
+            partial(jnp.where, update_filters), updated, (filters, filter_opt_state)
+        )
+        return (vae, filters, vae_opt_state, filter_opt_state), None
 
-    coders = (state.encoder, state.decoder)
-    learners = (coders, state.filter, state.vae_opt_state, state.filter_opt_state)
+    vae = (state.encoder, state.decoder)
+    learned = (vae, state.filter, state.vae_opt_state, state.filter_opt_state)
     minibatches = sample_minibatches(config, state, key)
-    learners, _ = jax.lax.scan(descend, learners, minibatches)
-    coders, filters, coder_memory, filter_memory = learners
+    learned, _ = jax.lax.scan(gradient_step, learned, minibatches)
+    vae, filters, vae_opt_state, filter_opt_state = learned
     # Measured once, on the last minibatch: at every step it would cost a tenth more.
     last = belief_loss_inputs(config, state, *(x[-1] for x in minibatches))
-    _, losses = belief_loss(config, coders, filters, *last)
+    _, losses = loss_fn(vae, filters, *last)
     return state._replace(
-        encoder=coders[0],
-        decoder=coders[1],
+        encoder=vae[0],
+        decoder=vae[1],
         filter=filters,
-        vae_opt_state=coder_memory,
-        filter_opt_state=filter_memory,
+        vae_opt_state=vae_opt_state,
+        filter_opt_state=filter_opt_state,
         losses=losses,
     )
 
 
 def sample_minibatches(
     config: BeliefConfig, state: BeliefState, key: Key[Array, ""]
-) -> tuple[Float[Array, "M B N O"], Bool[Array, "M B N"], Float[Array, "M B 1 Z"]]:
-    """Returns a burst's observations, who played, and the noise of its samples."""
-    draw_key, noise_key = jax.random.split(key)
+) -> tuple[Float[Array, "U B N O"], Bool[Array, "U B N"], Float[Array, "U B 1 Z"]]:
+    """Observations, who is alive, and noise of the samples z, for U gradient steps."""
+    step_key, noise_key = jax.random.split(key)
     shape = (config.belief_minibatches, config.belief_minibatch_size)
-    obs, playing = sample_steps(state.replay_buffer, draw_key, shape)
-    # One draw serves all agents: no loss ever joins two of them.
+    history = sample_steps(state.replay_buffer, step_key, shape)
+    # The same noise for all agents: no loss joins two of them.
     noise = jax.random.normal(noise_key, (*shape, 1, config.latent_dim))
-    return obs, playing, noise
+    return history.obs, history.alive, noise
 
 
 def belief_loss_inputs(
@@ -325,14 +360,14 @@ def belief_loss_inputs(
     alive: Bool[Array, "B N"],
     noise: Float[Array, "B 1 Z"],
 ) -> tuple[Array, ...]:
-    """Returns what `belief_loss` takes, but for the networks, of a minibatch."""
+    """Arguments of `belief_loss` after the networks, for one minibatch."""
     own = normalize_obs(config, state.shared_stats, obs)
     others = other_agents_obs(normalize_obs(config, state.per_agent_stats, obs))
-    # The slow filter stands still during the burst; its weights are still found
-    # minibatch by minibatch, where they stay in the cache.
-    w_slow = filter_weights(config, state.target_filter, own)
+    # The target filters do not change during the phase; their weights are computed
+    # minibatch by minibatch all the same, where they stay in the cache.
+    w_target = filter_weights(config, state.target_filter, own)
     noise = jnp.broadcast_to(noise, (*own.shape[:-1], config.latent_dim))
-    return own, others, w_slow, noise, alive
+    return own, others, w_target, noise, alive
 
 
 def belief_loss(
@@ -344,20 +379,19 @@ def belief_loss(
     w_target: Float[Array, "B N F"],
     noise: Float[Array, "B N Z"],
     alive: Bool[Array, "B N"],
+    *,
+    filter_norm: FilterNorm = output_norm,
 ) -> tuple[Float[Array, ""], BeliefLosses]:
-    """Returns the off-policy part of eq. 7: mean over samples, sum over agents.
+    """Off-policy part of eq. 7: mean over samples, sum over agents.
 
-    An agent learns of the samples in which it plays. That a teammate has finished is
-    there to be inferred: its features are those of zeros.
+    An agent learns from samples in which it is alive. That a teammate has finished is
+    left to infer: its features are those of an observation of zeros.
     """
     encoder, decoder = vae
     mean, log_var = encode_normalized(config, encoder, own)
     prediction = apply_per_agent(decoder, gaussian_sample(noise, mean, log_var))
     w = filter_weights(config, filters, own)
-    norm = per_agent_mean(norm_loss(w), alive)
-    if config.filter_regularizer == "parameters":
-        # The other losses are means, where the released code's are sums.
-        norm = parameter_norms(filters) / (own.shape[0] * own.shape[1])
+    norm = filter_norm(filters, w, alive)
     reconstruction = reconstruction_loss(w_target, others, w, prediction)
     losses = BeliefLosses(
         reconstruction=per_agent_mean(reconstruction, alive),
@@ -374,27 +408,16 @@ def belief_loss(
         lambda_norm=config.lambda_norm,
         lambda_kl=config.lambda_kl,
     )
-    # Each agent's own networks descend that agent's own mean loss.
+    # Each agent's networks follow the gradient of that agent's own mean loss.
     return own.shape[1] * loss, losses
 
 
 def per_agent_mean(
     x: Float[Array, "B N"], alive: Bool[Array, "B N"]
 ) -> Float[Array, ""]:
-    """Returns the mean over agents of each one's mean over the samples it plays in."""
-    share = alive / jnp.maximum(jnp.sum(alive, axis=0), 1)
-    return jnp.sum(share * x) / x.shape[1]
-
-
-def parameter_norms(filters: PyTree[Float[Array, "N ..."]]) -> Float[Array, ""]:
-    """Returns Σ ‖θ‖ over the filters' weights and biases, of all agents."""
-
-    def norms(leaf: Float[Array, "N *shape"]) -> Float[Array, ""]:
-        squares = jnp.sum(leaf.reshape(leaf.shape[0], -1) ** 2, axis=-1)
-        # A norm has no gradient at zero.
-        return jnp.sum(jnp.sqrt(squares + 1e-12))
-
-    return sum((norms(leaf) for leaf in jax.tree.leaves(filters)), jnp.zeros(()))
+    """Mean over agents of each one's mean over the samples in which it is alive."""
+    weight = alive / jnp.maximum(jnp.sum(alive, axis=0), 1)
+    return jnp.sum(weight * x) / x.shape[1]
 
 
 def teammate_prediction_error(
@@ -403,20 +426,19 @@ def teammate_prediction_error(
     obs: Float[Array, "*batch N O"],
     alive: Bool[Array, "*batch N"],
 ) -> Float[Array, "*batch N"]:
-    """Returns how wrong, on average, the teammates are about what each agent sees.
+    """Mean error of the teammates' predictions of each agent's observation.
 
-    Of agent i: the mean over j ≠ i who play of ‖o_i − ô_i^j‖², normalised, ô^j decoded
-    from the mean of j's belief.
+    For agent i: the mean over alive j ≠ i of ‖o_i − ô_i^j‖², in normalized units, with
+    ô^j decoded from the mean of j's belief.
     """
-    agents, size = obs.shape[-2:]
+    num_agents, obs_dim = obs.shape[-2:]
     mean, _ = encode(config, state, obs)
     others = other_agents_obs(normalize_obs(config, state.per_agent_stats, obs))
-    wrong = (others - apply_per_agent(state.decoder, mean)) ** 2
-    # Of judge j about its k-th teammate, who has the number k, or k + 1 from j on.
-    by_mate = jnp.sum(wrong.reshape(*obs.shape[:-1], agents - 1, size), axis=-1)
-    judge, mate = jnp.indices((agents, agents - 1))
-    about = (mate + (mate >= judge)).ravel()
-    flat = by_mate.reshape(*obs.shape[:-2], -1)
-    judges = jnp.repeat(alive, agents - 1, axis=-1)
-    of_each = jax.nn.one_hot(about, agents)
-    return (judges * flat) @ of_each / jnp.maximum(judges @ of_each, 1.0)
+    squared = (others - apply_per_agent(state.decoder, mean)) ** 2
+    # Error of observer j on its k-th teammate, whose index is k, or k + 1 from j on.
+    errors = jnp.sum(squared.reshape(*obs.shape[:-1], num_agents - 1, obs_dim), axis=-1)
+    observer, teammate = jnp.indices((num_agents, num_agents - 1))
+    observed = jax.nn.one_hot((teammate + (teammate >= observer)).ravel(), num_agents)
+    errors = errors.reshape(*obs.shape[:-2], -1)
+    weight = jnp.repeat(alive, num_agents - 1, axis=-1)
+    return (weight * errors) @ observed / jnp.maximum(weight @ observed, 1.0)

@@ -1,51 +1,248 @@
-"""What the authors' released code does that their paper does not say.
+"""SMPE² as the authors' released code has it, where that differs from their paper.
 
-All of it is off by default. Switched on, one by one or together by the preset
-`official_compat`, it tells which difference changes what.
+`SMPEOfficial` is composed of the pieces of `smpe.SMPE`; each difference is a switch of
+`OfficialQuirks`. All of them together, with the released constants, are the preset
+`official_compat`; one by one they tell which difference changes what.
 
-Two more need no switch. The standard critic takes two steps of Adam with each gradient,
-by two optimisers with the same history: that is one step at twice the rate. And the
-filters' step under the critic's loss ignores its own rate: it takes that of the bursts,
-as `filter_critic_lr` may.
+Two more differences need no switch. The standard critic takes two Adam steps with each
+gradient, by two optimizers with the same history: that is one step at twice the
+learning rate. And the filters' step under the critic's loss ignores its own learning
+rate and takes that of the training phases, as `filter_critic_lr` may.
 """
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from functools import partial
+from typing import Literal
 
-from syntony.config import pytree_dataclass
-from syntony.tasks.rollout import Trajectory
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from syntony.config import field, pytree_dataclass
+from syntony.equations import novelty
+from syntony.systems.marl.actor_critic import (
+    ActorCriticConfig,
+    PPOConfig,
+    run_update_epochs,
+)
+from syntony.systems.marl.base import MultiAgentSystem, finish_step, split_step_key
+from syntony.systems.marl.smpe import (
+    SMPE,
+    ExplorationConfig,
+    SMPEState,
+    belief_metrics,
+)
+from syntony.systems.marl.smpe_beliefs import BeliefConfig, output_norm
+from syntony.systems.system import Metrics
+from syntony.tasks.rollout import Policy, Trajectory
+from syntony.tasks.task import Task
 
 
 @pytree_dataclass
 class OfficialQuirks:
-    """Ways of the released code, each a switch."""
+    """Differences of the released code from the paper, each a switch."""
 
-    frozen_filtered_critic: bool = False
-    """The filtered critic never learns: its optimiser and its slow copy are the
-    standard critic's by mistake, as that was drawn. Filters are trained to fit a random
-    function."""
-    shared_filter_optimizer: bool = False
-    """The filters' steps in the bursts and under the critic's loss share the memory of
-    one RMSprop."""
-    last_step_bootstrap: bool = False
-    """Targets bootstrap where a batch's longest episode has its last step, terminal or
-    not, and nowhere else; from the value of padding if an episode has ended before."""
-    count_padded_steps: bool = False
-    """The schedules of beliefs count every episode as if it had gone on to the time
+    frozen_filtered_critic: bool = field(False, static=True)
+    """The filtered critic is never trained: its optimizer is the standard critic's by
+    mistake, and its target network is that of the standard critic at the start. The
+    filters are trained to fit a random function."""
+    shared_filter_optimizer: bool = field(False, static=True)
+    """The filters' steps in the training phases and under the critic's loss share one
+    optimizer state."""
+    last_step_bootstrap: bool = field(False, static=True)
+    """Targets bootstrap at the last step of a batch's longest episode, terminal or not,
+    and nowhere else; from the value of padding if an episode has ended before."""
+    count_padded_steps: bool = field(False, static=True)
+    """The schedules of the beliefs count every episode as if it had reached the time
     limit."""
-    include_padding: bool = False
-    """What lies behind an episode's end is counted, learned from and averaged in, as
-    observations of zero."""
-    count_sketch: bool = False
-    """Novelty counts in six tables of about ten thousand cells, where codes collide;
-    the fullest estimate that is not too high counts."""
-    beliefs_first: bool = False
-    """Statistics and beliefs learn before bonus and policy do: the policy is improved
+    include_padding: bool = field(False, static=True)
+    """Padding after the end of an episode is counted, trained on and averaged in, as
+    observations of zeros."""
+    count_sketch: bool = field(False, static=True)
+    """Codes are counted in a sketch of six tables of about ten thousand cells, in which
+    codes collide; the smallest of the six counts is used."""
+    beliefs_first: bool = field(False, static=True)
+    """Statistics and beliefs are updated before bonus and policy: the policy is trained
     on beliefs that it has not acted on."""
+    parameter_norm: bool = field(False, static=True)
+    """The filters' norm loss is the sum of the norms of their networks' parameters,
+    with the opposite sign, in place of the outputs'."""
+
+
+@pytree_dataclass
+class SMPEOfficial(MultiAgentSystem):
+    """SMPE² with switches for what the released code does differently.
+
+    task = syntony.task("Foraging-2s-8x8-3p-2f-coop")
+    system = syntony.preset("smpe", "official_compat", task)
+    """
+
+    task: Task
+    """The task to train on; see: syntony list tasks."""
+    actor_critic: ActorCriticConfig = ActorCriticConfig()
+    objective: Literal["a2c", "ppo"] = field("a2c", static=True)
+    """Actor loss: the paper's, or PPO's clipped one over several epochs."""
+    ppo: PPOConfig = PPOConfig()
+    beliefs: BeliefConfig = BeliefConfig()
+    exploration: ExplorationConfig = ExplorationConfig()
+    standard_critic: bool = field(True, static=True)
+    """Take advantages from V_ξ; without, from the filtered critic (ablation)."""
+    filtered_critic: bool = field(True, static=True)
+    """Train the filters by the loss of a critic of the filtered state, too; without, is
+    an ablation."""
+    quirks: OfficialQuirks = OfficialQuirks()
+
+    @property
+    def smpe(self) -> SMPE:
+        """The system without its quirks."""
+        return SMPE(
+            task=self.task,
+            actor_critic=self.actor_critic,
+            objective=self.objective,
+            ppo=self.ppo,
+            beliefs=self.beliefs,
+            exploration=self.exploration,
+            standard_critic=self.standard_critic,
+            filtered_critic=self.filtered_critic,
+        )
+
+    def check(self) -> None:
+        """Raises InvalidInputError where a setting is invalid."""
+        self.smpe.check()
+
+    @property
+    def num_envs(self) -> int:
+        return self.actor_critic.num_envs
+
+    @property
+    def observed_task(self) -> Task:
+        return self.task
+
+    def init(self, key: Key[Array, ""]) -> SMPEState:
+        """Initial state; the key is consumed."""
+        state = self.smpe.init(key)
+        if self.quirks.frozen_filtered_critic:
+            target_critic = jax.tree.map(jnp.copy, state.critic_state.critic)
+            critic_state = state.filtered_critic_state._replace(
+                target_critic=target_critic
+            )
+            state = state._replace(filtered_critic_state=critic_state)
+        if self.quirks.count_sketch:
+            shape = (self.task.num_agents, novelty.SKETCH_SIZE)
+            state = state._replace(counts=jnp.zeros(shape, jnp.int32))
+        return state
+
+    def step(self, state: SMPEState) -> tuple[SMPEState, Metrics]:
+        """State after a rollout of whole episodes and `update`."""
+        next_key, rollout_key, update_key = split_step_key(state)
+        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
+        state, metrics = self.apply_update(state, trajectory, update_key)
+        return finish_step(state, next_key, trajectory, metrics)
+
+    def policy(self, state: SMPEState) -> Policy:
+        return self.smpe.policy(state)
+
+    def initial_hidden(self, episodes: int) -> Float[Array, "E N H"]:
+        return self.smpe.initial_hidden(episodes)
+
+    def update(
+        self, state: SMPEState, trajectory: Trajectory, key: Key[Array, ""]
+    ) -> tuple[SMPEState, Metrics]:
+        """State after all updates on a batch of episodes."""
+        bonus_key, belief_key = jax.random.split(key)
+        quirks, smpe = self.quirks, self.smpe
+        if quirks.last_step_bootstrap:
+            trajectory = bootstrap_at_last_step(trajectory)
+        padded = unmask_padding(trajectory) if quirks.include_padding else trajectory
+        num_steps = trajectory.num_steps
+        if quirks.count_padded_steps:
+            num_steps = trajectory.valid.size
+        update_beliefs = partial(
+            smpe.update_beliefs,
+            trajectory=padded,
+            schedule_steps=state.schedule_steps + num_steps,
+            key=belief_key,
+            filter_norm=parameter_norm if quirks.parameter_norm else output_norm,
+        )
+        if quirks.beliefs_first:
+            state = update_beliefs(state)
+        state, reward, reward_metrics = self.augmented_reward(state, padded, bonus_key)
+        state, metrics = self.update_policy(state, trajectory, reward)
+        if not quirks.beliefs_first:
+            state = update_beliefs(state)
+        return state, metrics | reward_metrics | belief_metrics(state)
+
+    def augmented_reward(
+        self, state: SMPEState, trajectory: Trajectory, key: Key[Array, ""]
+    ) -> tuple[SMPEState, Float[Array, "T E N"], Metrics]:
+        """r̃ of each agent, with counts in the table or in the sketch."""
+        if not self.quirks.count_sketch:
+            return self.smpe.augmented_reward(state, trajectory, key)
+        cell_fn = partial(
+            novelty.count_min_sketch_cells, num_bits=self.exploration.hash_bits
+        )
+        return self.smpe.augmented_reward(state, trajectory, key, cell_fn)
+
+    def update_policy(
+        self, state: SMPEState, trajectory: Trajectory, reward: Float[Array, "T E N"]
+    ) -> tuple[SMPEState, Metrics]:
+        """State after the updates of critics, filters, actors and target critics."""
+        smpe, frozen = self.smpe, self.quirks.frozen_filtered_critic
+        before = state.filtered_critic_state
+
+        def update_networks(state: SMPEState) -> tuple[SMPEState, Metrics]:
+            shared = self.quirks.shared_filter_optimizer
+            state = swap_filter_optimizers(state) if shared else state
+            state, metrics = smpe.update_networks(state, trajectory, reward)
+            state = swap_filter_optimizers(state) if shared else state
+            if frozen:
+                state = state._replace(filtered_critic_state=before)
+            return state, metrics
+
+        state, metrics = run_update_epochs(smpe.ppo_config, update_networks, state)
+        state = smpe.update_target_critics(state)
+        if frozen:
+            state = state._replace(filtered_critic_state=before)
+        return state, metrics
+
+    def evaluation_state(self, state: SMPEState) -> SMPEState:
+        return state
+
+    def params(self, state: SMPEState) -> PyTree[Float[Array, "..."]]:
+        return self.smpe.params(state)
+
+
+def swap_filter_optimizers(state: SMPEState) -> SMPEState:
+    """State in which the two optimizer states of the filters have changed places."""
+    beliefs = state.beliefs
+    beliefs = beliefs._replace(
+        filter_opt_state=beliefs.filter_critic_opt_state,
+        filter_critic_opt_state=beliefs.filter_opt_state,
+    )
+    return state._replace(beliefs=beliefs)
+
+
+def parameter_norm(
+    filters: PyTree[Float[Array, "N ..."]],
+    w: Float[Array, "B N F"],
+    alive: Bool[Array, "B N"],
+) -> Float[Array, ""]:
+    """Norm loss of the filters' parameters, Σ ‖θ‖ over weights and biases.
+
+    Divided by B N: the other losses are means here, and sums in the released code.
+    """
+    del alive
+
+    def norms(leaf: Float[Array, "N *shape"]) -> Float[Array, ""]:
+        squares = jnp.sum(leaf.reshape(leaf.shape[0], -1) ** 2, axis=-1)
+        # A norm has no gradient at zero.
+        return jnp.sum(jnp.sqrt(squares + 1e-12))
+
+    total = sum((norms(leaf) for leaf in jax.tree.leaves(filters)), jnp.zeros(()))
+    return total / (w.shape[0] * w.shape[1])
 
 
 def bootstrap_at_last_step(trajectory: Trajectory) -> Trajectory:
-    """Returns the episodes with one end: that of the batch's longest, as a time-out."""
+    """Episodes with one end: that of the batch's longest, as a truncation."""
     longest = jnp.max(jnp.sum(trajectory.valid, axis=0))
     last = jnp.arange(len(trajectory.valid))[:, None] == longest - 1
     return trajectory._replace(
@@ -56,7 +253,7 @@ def bootstrap_at_last_step(trajectory: Trajectory) -> Trajectory:
 
 
 def unmask_padding(trajectory: Trajectory) -> Trajectory:
-    """Returns the episodes at full length: behind each end, agents see zeros."""
+    """Episodes of full length: agents observe zeros after each end."""
     return trajectory._replace(
         obs=zero_after_done(trajectory),
         valid=jnp.ones_like(trajectory.valid),
@@ -65,6 +262,6 @@ def unmask_padding(trajectory: Trajectory) -> Trajectory:
 
 
 def zero_after_done(trajectory: Trajectory) -> Float[Array, "T1 E N O"]:
-    """Returns what agents saw; behind an episode's final observation, zeros."""
+    """Observations, with zeros after each episode's final one."""
     known = jnp.concatenate([jnp.ones_like(trajectory.valid[:1]), trajectory.valid])
     return jnp.where(known[..., None, None], trajectory.obs, 0.0)

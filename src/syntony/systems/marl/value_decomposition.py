@@ -1,24 +1,31 @@
-"""Value mixing: agents that value their actions, and a mixer that makes them a team's.
+"""Value decomposition: VDN and QMIX.
 
-VDN and QMIX are this record with one mixer or the other. One step of learning:
+The Q-values of the agents are mixed into one of the team. One step of both:
 
-    live whole episodes; each agent takes its best action, or any with probability ε
-    remember them; then, once for each episode lived, with 32 episodes of the replay:
+    collect whole episodes; agents act greedily, or at random with probability ε
+    add them to the replay buffer; then, for each new episode, with 32 stored ones:
         y ← r + γ Q'_tot(s', a'), a'_i = argmax_a Q_i(h'_i, a); r alone at a terminal
-        descend (y − Q_tot(s, a))² in the agents and in the mixer
-    every 200 descents: Q' ← Q
+        a gradient step on (y − Q_tot(s, a))² of the agents and the mixer
+    every 200 gradient steps: target networks Q' ← Q
 
-Source: Sunehag et al., AAMAS 2018; Rashid et al., ICML 2018; as benchmarked by
+VDN adds the agents' Q-values; QMIX mixes them by a network that is monotonic in each,
+whose weights depend on the joint state.
+
+Sources: Sunehag et al., "Value-Decomposition Networks for Cooperative Multi-Agent
+    Learning", AAMAS 2018; Rashid et al., "QMIX: Monotonic Value Function Factorisation
+    for Deep Multi-Agent Reinforcement Learning", ICML 2018; as benchmarked by
     Papoudakis et al., NeurIPS 2021. Constants: EPyMARL's `vdn.yaml` and `qmix.yaml`.
 """
 
-from typing import Literal, NamedTuple
+from abc import abstractmethod
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from syntony.config import check_literals, pytree_dataclass
+from syntony.config import at_least, between, field, pytree_dataclass, validate
 from syntony.equations import values
 from syntony.equations.distributions import take_along_action
 from syntony.equations.returns import critic_loss
@@ -31,105 +38,82 @@ from syntony.equations.running_stats import (
 from syntony.errors import InvalidInputError
 from syntony.networks.agents import Actor, init_per_agent
 from syntony.networks.mixers import Mixer, QMIXMixer, VDNMixer
-from syntony.optim import Adam
 from syntony.systems.marl.actor_critic import act, masked_mean, unroll
-from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.marl.recalling import LastActionSystem
+from syntony.systems.marl.base import MultiAgentSystem, finish_step, split_step_key
 from syntony.systems.marl.replay_buffer import (
-    EpisodeBatch,
-    ObsDtype,
     ReplayBuffer,
     add_episodes,
     init_buffer,
     sample_episodes,
 )
-from syntony.systems.system import EvalSamples, Metrics
+from syntony.systems.optimizers import (
+    apply_gradients,
+    init_opt_state,
+    make_optimizer,
+    update_target,
+    validate_optimizer,
+)
+from syntony.systems.system import Metrics
+from syntony.tasks.last_action import LastAction
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
 Networks = tuple[Actor, Mixer]
-"""The agents, whose numbers are values here, and the mixer."""
+"""The agents, whose outputs are Q-values here, and the mixer."""
 RecurrentState = tuple[Float[Array, "E N H"], Int[Array, ""]]
-"""The agents' hidden state, and the time."""
+"""The agents' hidden state, and the time step."""
+ObsDtype = Literal["float32", "float16"]
 
 
 @pytree_dataclass
 class QLearningConfig:
-    """Constants of the value learner."""
+    """Constants of the Q-learning."""
 
-    num_envs: int = 10
-    """Episodes lived side by side before each lesson."""
-    hidden: int = 64
+    num_envs: int = field(10, static=True, limits=at_least(1))
+    """Environments side by side; each step collects one episode of each."""
+    hidden: int = field(64, static=True, limits=at_least(1))
     """Width of the agents' networks."""
-    shared_actor: bool = True
-    """One network for all agents, told apart by a one-hot id; or one for each."""
-    gamma: float = 0.99
-    """Discount of a step."""
-    learning_rate: float = 5e-4
-    """Learning rate of the agents and the mixer (Adam)."""
-    max_grad_norm: float = 10.0
-    """Largest gradient norm of the agents and the mixer."""
-    normalize_rewards: bool = True
-    """Learn from rewards of zero mean and unit variance."""
-    epsilon_start: float = 1.0
-    """Chance of a random action at the start."""
-    epsilon_end: float = 0.05
-    """Chance of a random action once annealed."""
-    epsilon_anneal_steps: int = 50_000
-    """Environment steps from the one to the other."""
-    evaluation_epsilon: float = 0.0
-    """Chance of a random action while the team is measured."""
-    buffer_size: int = 5_000
-    """Episodes that are remembered."""
-    obs_dtype: ObsDtype = "float32"
-    """Of the remembered observations; half takes half the memory."""
-    batch_size: int = 32
-    """Episodes in a step of descent; none before so many are remembered."""
-    episodes_per_update: int = 1
-    """Episodes lived for each step of descent."""
-    target_update: Literal["hard", "soft"] = "hard"
-    """Let the slow copy jump after the networks, or follow them."""
-    target_update_interval: int = 200
-    """Descents from copy to copy, if hard."""
-    target_tau: float = 0.01
-    """Share of the networks that the slow copy takes over after each one, if soft."""
-    mixing_embed_dim: int = 32
-    """Hidden units of a monotonic mixer."""
-    hypernet_embed_dim: int = 64
-    """Hidden units of its hypernetworks."""
+    shared_actor: bool = field(True, static=True)
+    """One network for all agents, with a one-hot agent id; or one for each."""
+    gamma: float = field(0.99, limits=between(0, 1))
+    """Discount factor per step."""
+    optimizer: str = field("adam", static=True)
+    """Optimizer: adam, rmsprop, sgd or python:MODULE:FUNCTION."""
+    learning_rate: float = field(5e-4, limits=at_least(0))
+    """Learning rate of the agents and the mixer."""
+    max_grad_norm: float = field(10.0, limits=at_least(0))
+    """Global norm to which gradients are clipped."""
+    normalize_rewards: bool = field(True, static=True)
+    """Normalize rewards to zero mean and unit variance."""
+    epsilon_start: float = field(1.0, limits=between(0, 1))
+    """Probability of a random action at the start."""
+    epsilon_end: float = field(0.05, limits=between(0, 1))
+    """Probability of a random action after annealing."""
+    epsilon_anneal_steps: int = field(50_000, static=True, limits=at_least(1))
+    """Environment steps of the linear annealing."""
+    evaluation_epsilon: float = field(0.0, limits=between(0, 1))
+    """Probability of a random action in evaluations."""
+    buffer_size: int = field(5_000, static=True, limits=at_least(1))
+    """Capacity of the replay buffer, in episodes."""
+    obs_dtype: ObsDtype = field("float32", static=True)
+    """Type of the stored observations; float16 takes half the memory and is exact for
+    whole numbers up to 2,048."""
+    batch_size: int = field(32, static=True, limits=at_least(1))
+    """Episodes in a gradient step; there is none before so many are stored."""
+    episodes_per_update: int = field(1, static=True, limits=at_least(1))
+    """New episodes for each gradient step."""
+    target_update: Literal["hard", "soft"] = field("hard", static=True)
+    """Copy the networks into the target networks at intervals (hard), or move those by
+    Polyak averaging (soft)."""
+    target_update_interval: int = field(200, static=True, limits=at_least(1))
+    """Gradient steps from copy to copy, if hard."""
+    target_tau: float = field(0.01, limits=between(0, 1))
+    """Step size τ of the target networks after each gradient step, if soft."""
 
     def check(self) -> None:
-        """Raises BadInput where a constant makes no sense."""
-        check_literals(self)
-        counts = (
-            "num_envs",
-            "hidden",
-            "epsilon_anneal_steps",
-            "buffer_size",
-            "batch_size",
-        )
-        widths = (
-            "episodes_per_update",
-            "target_update_interval",
-            "mixing_embed_dim",
-            "hypernet_embed_dim",
-        )
-        for name in (*counts, *widths):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(
-                    f"{name} is {getattr(self, name)}; expected at least 1"
-                )
-        chances = ("epsilon_start", "epsilon_end", "evaluation_epsilon")
-        for name in (*chances, "gamma", "target_tau"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InvalidInputError(
-                    f"{name} is {getattr(self, name)}; expected 0 to 1"
-                )
-        for name in ("learning_rate", "max_grad_norm"):
-            if not getattr(self, name) >= 0.0:
-                raise InvalidInputError(
-                    f"{name} is {getattr(self, name)}; expected 0 or more"
-                )
+        """Raises InvalidInputError where a constant is invalid."""
+        validate(self)
+        validate_optimizer(self.optimizer)
         if self.num_envs % self.episodes_per_update:
             raise InvalidInputError(
                 f"episodes_per_update is {self.episodes_per_update}; expected a "
@@ -137,134 +121,152 @@ class QLearningConfig:
             )
         if self.buffer_size < max(self.batch_size, self.num_envs):
             raise InvalidInputError(
-                f"buffer_size is {self.buffer_size}; expected at least batch_size and num_envs, "
-                f"{max(self.batch_size, self.num_envs)}"
+                f"buffer_size is {self.buffer_size}; expected at least batch_size and "
+                f"num_envs, {max(self.batch_size, self.num_envs)}"
             )
 
     @property
     def updates_per_step(self) -> int:
-        """Steps of descent in a lesson."""
+        """Gradient steps after each collection of episodes."""
         return self.num_envs // self.episodes_per_update
 
-    @property
-    def optimizer(self) -> Adam:
-        return Adam(learning_rate=self.learning_rate, max_grad_norm=self.max_grad_norm)
+    def make_optimizer(self) -> optax.GradientTransformation:
+        return make_optimizer(
+            self.optimizer, self.learning_rate, max_grad_norm=self.max_grad_norm
+        )
+
+
+@pytree_dataclass
+class MixerConfig:
+    """Sizes of QMIX's mixer."""
+
+    mixing_embed_dim: int = field(32, static=True, limits=at_least(1))
+    """Hidden units of the mixer."""
+    hypernet_embed_dim: int = field(64, static=True, limits=at_least(1))
+    """Hidden units of its hypernetworks."""
+
+
+class EpisodeBatch(NamedTuple):
+    """Episodes in the replay buffer, or a batch of them with time first."""
+
+    obs: Float[Array, "T1 B N O"]
+    action_mask: Bool[Array, "T B N A"]
+    action: Int[Array, "T B N"]
+    alive: Bool[Array, "T B N"]
+    """Agents that have not finished."""
+    reward: Float[Array, "T B"]
+    """Team reward: the sum over agents."""
+    terminated: Bool[Array, "T B"]
 
 
 class LearnerState(NamedTuple):
-    """What a step of descent changes."""
+    """Networks, target networks and optimizer state."""
 
     networks: Networks
     target_networks: Networks
-    """The copy that targets are made of."""
     opt_state: PyTree
-    """Adam's."""
     num_updates: Int[Array, ""]
     loss: Float[Array, ""]
-    """The newest; zero before the first."""
+    """Loss of the latest gradient step; zero before the first."""
 
 
 class ValueDecompositionState(NamedTuple):
-    """All that training changes."""
+    """State of a run."""
 
     learner: LearnerState
     replay_buffer: ReplayBuffer
     reward_stats: RunningMeanStd
     epsilon: Float[Array, ""]
-    """Chance of a random action in the next episodes."""
+    """Probability of a random action in the next episodes."""
     explore_key: Key[Array, ""]
-    """Says where in the next episodes actions are random."""
+    """Random key of the random actions in the next episodes."""
     key: Key[Array, ""]
     env_steps: Int[Array, ""]
 
 
-@pytree_dataclass
-class ValueDecomposition(LastActionSystem):
-    """Settings of a team that mixes values, and what it can do."""
+class ValueDecomposition(MultiAgentSystem):
+    """The algorithm; its two final classes are below."""
 
     task: Task
-    """The world to learn in; see: syntony list tasks."""
-    q_learning: QLearningConfig = QLearningConfig()
-    mixing: Literal["sum", "monotonic"] = "monotonic"
-    """How the agents' values become the team's: VDN's way, or QMIX's."""
-    last_action: bool = False
-    """Show each agent, beside what it observes, what it did last."""
+    q_learning: QLearningConfig
+    last_action: bool
 
-    def check(self) -> None:
-        """Raises BadInput where a setting makes no sense."""
-        self.q_learning.check()
-        check_literals(self)
+    @abstractmethod
+    def init_mixer(self, key: Key[Array, ""]) -> Mixer:
+        """Initial mixer of the agents' Q-values."""
 
     @property
     def num_envs(self) -> int:
         return self.q_learning.num_envs
 
+    @property
+    def observed_task(self) -> Task:
+        return LastAction(task=self.task) if self.last_action else self.task
+
     def init(self, key: Key[Array, ""]) -> ValueDecompositionState:
-        agents_key, mixer_key, coins_key, run_key = jax.random.split(key, 4)
+        """Initial state; the key is consumed."""
+        agents_key, mixer_key, explore_key, run_key = jax.random.split(key, 4)
+        config = self.q_learning
         networks = self.init_agents(agents_key), self.init_mixer(mixer_key)
-        settings = self.q_learning
+        learner = LearnerState(
+            networks=networks,
+            # A copy, so that no buffer of a donated state appears twice.
+            target_networks=jax.tree.map(jnp.copy, networks),
+            opt_state=init_opt_state(config.make_optimizer(), networks),
+            num_updates=jnp.zeros((), jnp.int32),
+            loss=jnp.zeros(()),
+        )
+        episode = stored_episode(self.observed_task, config.obs_dtype)
         return ValueDecompositionState(
-            learner=LearnerState(
-                networks=networks,
-                # A copy, so that no buffer of a donated state appears twice.
-                target_networks=jax.tree.map(jnp.copy, networks),
-                opt_state=settings.optimizer.init(networks),
-                num_updates=jnp.zeros((), jnp.int32),
-                loss=jnp.zeros(()),
-            ),
-            replay_buffer=init_buffer(
-                self.wrapped_task, settings.buffer_size, settings.obs_dtype
-            ),
+            learner=learner,
+            replay_buffer=init_buffer(episode, capacity=config.buffer_size),
             reward_stats=init_running_mean_std(()),
-            epsilon=jnp.zeros(()) + settings.epsilon_start,
-            explore_key=coins_key,
+            epsilon=jnp.zeros(()) + config.epsilon_start,
+            explore_key=explore_key,
             key=run_key,
             env_steps=jnp.zeros((), jnp.int32),
         )
 
     def init_agents(self, key: Key[Array, ""]) -> Actor:
-        """Returns new agents: one network, or one for each."""
-        world, settings = self.wrapped_task, self.q_learning
+        """Initial agents: one network for all, or one for each."""
+        task, config = self.observed_task, self.q_learning
 
-        def make(key: Key[Array, ""]) -> Actor:
-            features = world.obs_dim + world.num_agents
-            return Actor(features, settings.hidden, world.num_actions, key=key)
+        def init_agent(key: Key[Array, ""]) -> Actor:
+            in_size = task.obs_dim + task.num_agents
+            return Actor(in_size, config.hidden, task.num_actions, key=key)
 
-        return (
-            make(key)
-            if settings.shared_actor
-            else init_per_agent(make, world.num_agents, key)
-        )
+        if config.shared_actor:
+            return init_agent(key)
+        return init_per_agent(init_agent, task.num_agents, key)
 
-    def init_mixer(self, key: Key[Array, ""]) -> Mixer:
-        """Returns a new mixer of joint states."""
-        if self.mixing == "sum":
-            return VDNMixer()
-        agents, settings = self.wrapped_task.num_agents, self.q_learning
-        size = agents * self.wrapped_task.obs_dim
-        widths = settings.mixing_embed_dim, settings.hypernet_embed_dim
-        return QMIXMixer(agents, size, *widths, key=key)
+    def step(
+        self, state: ValueDecompositionState
+    ) -> tuple[ValueDecompositionState, Metrics]:
+        """State after one rollout and the updates that follow, and their metrics."""
+        next_key, rollout_key, update_key = split_step_key(state)
+        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
+        state, metrics = self.apply_update(state, trajectory, update_key)
+        return finish_step(state, next_key, trajectory, metrics)
 
     def policy(self, state: ValueDecompositionState) -> Policy:
+        """ε-greedy policy of all agents."""
         agents, _ = state.learner.networks
         shared = self.q_learning.shared_actor
 
         def policy(
-            obs: Float[Array, "E N O"], memory: RecurrentState
+            obs: Float[Array, "E N O"], hidden: RecurrentState
         ) -> tuple[Float[Array, "E N A"], RecurrentState]:
-            hidden, time = memory
-            worth, hidden = act(agents, obs, hidden, shared=shared)
-            luck = jax.random.fold_in(state.explore_key, time)
-            explore = jax.random.bernoulli(luck, state.epsilon, worth.shape[:-1])
-            return values.epsilon_greedy_logits(worth, explore), (hidden, time + 1)
+            h, time = hidden
+            q_values, h = act(agents, obs, h, shared=shared)
+            key = jax.random.fold_in(state.explore_key, time)
+            explore = jax.random.bernoulli(key, state.epsilon, q_values.shape[:-1])
+            return values.epsilon_greedy_logits(q_values, explore), (h, time + 1)
 
         return policy
 
     def initial_hidden(self, episodes: int) -> RecurrentState:
-        hidden = jnp.zeros(
-            (episodes, self.wrapped_task.num_agents, self.q_learning.hidden)
-        )
-        return hidden, jnp.zeros((), jnp.int32)
+        num_agents, hidden = self.observed_task.num_agents, self.q_learning.hidden
+        return jnp.zeros((episodes, num_agents, hidden)), jnp.zeros((), jnp.int32)
 
     def update(
         self,
@@ -272,104 +274,187 @@ class ValueDecomposition(LastActionSystem):
         trajectory: Trajectory,
         key: Key[Array, ""],
     ) -> tuple[ValueDecompositionState, Metrics]:
-        coins_key, lesson_key = jax.random.split(key)
-        settings, replay = (
-            self.q_learning,
-            add_episodes(state.replay_buffer, trajectory),
-        )
+        """State after storing the episodes and the gradient steps."""
+        explore_key, batch_key = jax.random.split(key)
+        config = self.q_learning
         reward = jnp.sum(trajectory.reward, axis=-1)
-        rewards = update_running_mean_std(state.reward_stats, reward, trajectory.valid)
+        stats = update_running_mean_std(state.reward_stats, reward, trajectory.valid)
+        buffer = add_episodes(
+            state.replay_buffer, to_batch(trajectory, reward), trajectory.valid
+        )
 
-        def descend(i: Int[Array, ""], learner: LearnerState) -> LearnerState:
-            batch = sample_episodes(
-                replay, jax.random.fold_in(lesson_key, i), settings.batch_size
+        def update(i: Int[Array, ""], learner: LearnerState) -> LearnerState:
+            batch, valid = sample_episodes(
+                buffer, jax.random.fold_in(batch_key, i), config.batch_size
             )
-            if settings.normalize_rewards:
-                batch = batch._replace(reward=normalize(rewards, batch.reward))
-            return self.gradient_step(learner, batch)
+            batch = batch._replace(obs=batch.obs.astype(jnp.float32))
+            if config.normalize_rewards:
+                batch = batch._replace(reward=normalize(stats, batch.reward))
+            return self.gradient_step(learner, batch, valid)
 
-        enough = replay.size >= settings.batch_size
-        descents = jnp.where(enough, settings.updates_per_step, 0)
-        learner = jax.lax.fori_loop(0, descents, descend, state.learner)
+        enough = buffer.num_episodes >= config.batch_size
+        num_updates = jnp.where(enough, config.updates_per_step, 0)
+        learner = jax.lax.fori_loop(0, num_updates, update, state.learner)
         epsilon = values.linear_epsilon(
             state.env_steps + trajectory.num_steps,
-            start=settings.epsilon_start,
-            end=settings.epsilon_end,
-            anneal_steps=settings.epsilon_anneal_steps,
+            start=config.epsilon_start,
+            end=config.epsilon_end,
+            anneal_steps=config.epsilon_anneal_steps,
         )
         metrics = {"train/td_loss": learner.loss, "train/epsilon": state.epsilon}
         return state._replace(
             learner=learner,
-            replay_buffer=replay,
-            reward_stats=rewards,
+            replay_buffer=buffer,
+            reward_stats=stats,
             epsilon=epsilon,
-            explore_key=coins_key,
+            explore_key=explore_key,
         ), metrics
 
-    def gradient_step(self, learner: LearnerState, batch: EpisodeBatch) -> LearnerState:
-        """Returns wiser agents and mixer, and the slow copy where it should be."""
-        settings = self.q_learning
-        loss, grad = jax.value_and_grad(self.td_loss)(
-            learner.networks, learner.target_networks, batch
+    def gradient_step(
+        self, learner: LearnerState, batch: EpisodeBatch, valid: Bool[Array, "T B"]
+    ) -> LearnerState:
+        """Networks, optimizer state and target networks after one gradient step."""
+        config = self.q_learning
+        loss, grads = jax.value_and_grad(self.td_loss)(
+            learner.networks, learner.target_networks, batch, valid
         )
-        networks, memory = settings.optimizer.apply_gradients(
-            grad, learner.opt_state, learner.networks
+        networks, opt_state = apply_gradients(
+            config.make_optimizer(), grads, learner.opt_state, learner.networks
         )
-        descents = learner.num_updates + 1
-        share = settings.target_tau
-        if settings.target_update == "hard":
-            share = jnp.where(descents % settings.target_update_interval == 0, 1.0, 0.0)
-        slow = jax.tree.map(
-            lambda s, n: (1.0 - share) * s + share * n,
-            learner.target_networks,
-            networks,
-        )
-        return LearnerState(networks, slow, memory, descents, loss)
+        num_updates = learner.num_updates + 1
+        step_size = config.target_tau
+        if config.target_update == "hard":
+            is_due = num_updates % config.target_update_interval == 0
+            step_size = jnp.where(is_due, 1.0, 0.0)
+        target_networks = update_target(networks, learner.target_networks, step_size)
+        return LearnerState(networks, target_networks, opt_state, num_updates, loss)
 
     def td_loss(
-        self, networks: Networks, target_networks: Networks, batch: EpisodeBatch
+        self,
+        networks: Networks,
+        target_networks: Networks,
+        batch: EpisodeBatch,
+        valid: Bool[Array, "T B"],
     ) -> Float[Array, ""]:
-        """Returns the mean (y − Q_tot)² over all lived steps.
+        """Mean of (y − Q_tot)² over all valid steps.
 
-        Who has finished early adds nothing to Q_tot.
+        Agents that have finished early add nothing to Q_tot.
         """
-        (agents, mixer), (slow_agents, slow_mixer) = networks, target_networks
+        (agents, mixer), (target_agents, target_mixer) = networks, target_networks
         shared = self.q_learning.shared_actor
-        worth = unroll(agents, batch.obs, shared=shared)
-        slow_worth = unroll(slow_agents, batch.obs, shared=shared)
+        q_values = unroll(agents, batch.obs, shared=shared)
+        target_q_values = unroll(target_agents, batch.obs, shared=shared)
         joint = batch.obs.reshape(*batch.obs.shape[:2], -1)
-        taken = jnp.where(batch.alive, take_along_action(worth[:-1], batch.action), 0.0)
-        total = mixer(taken, joint[:-1])
+        taken = take_along_action(q_values[:-1], batch.action)
+        q_total = mixer(jnp.where(batch.alive, taken, 0.0), joint[:-1])
 
-        # What is available after the last step was never asked: take what was last.
-        available = jnp.concatenate([batch.action_mask[1:], batch.action_mask[-1:]])
-        best = values.double_q_value(worth[1:], slow_worth[1:], available)
+        # No action mask is known after the last step: the one before it stands in.
+        action_mask = jnp.concatenate([batch.action_mask[1:], batch.action_mask[-1:]])
+        best = values.double_q_value(q_values[1:], target_q_values[1:], action_mask)
+        best = jnp.where(next_alive(batch, valid), best, 0.0)
         target = values.td_target(
             batch.reward,
-            slow_mixer(jnp.where(next_alive(batch), best, 0.0), joint[1:]),
+            target_mixer(best, joint[1:]),
             batch.terminated,
             gamma=self.q_learning.gamma,
         )
-        return masked_mean(
-            critic_loss(target, total)[..., None], batch.valid[..., None]
-        )
+        return masked_mean(critic_loss(target, q_total)[..., None], valid[..., None])
 
-    def evaluate(
-        self, state: ValueDecompositionState, key: Key[Array, ""], episodes: int
-    ) -> EvalSamples:
-        chance = jnp.zeros_like(state.epsilon) + self.q_learning.evaluation_epsilon
-        return MultiAgentSystem.evaluate(
-            self, state._replace(epsilon=chance), key, episodes
-        )
+    def evaluation_state(
+        self, state: ValueDecompositionState
+    ) -> ValueDecompositionState:
+        epsilon = jnp.zeros_like(state.epsilon) + self.q_learning.evaluation_epsilon
+        return state._replace(epsilon=epsilon)
 
     def params(self, state: ValueDecompositionState) -> PyTree[Float[Array, "..."]]:
         agents, mixer = state.learner.networks
         return {"agents": agents, "mixer": mixer}
 
 
-def next_alive(batch: EpisodeBatch) -> Bool[Array, "T B N"]:
-    """Returns who plays in the step that follows each; after the last, as in that."""
-    none = jnp.zeros_like(batch.valid[:1])
-    follows = jnp.concatenate([batch.valid[1:], none])[..., None]
+@pytree_dataclass
+class VDN(ValueDecomposition):
+    """Q-learning whose team value is the sum of the agents' Q-values.
+
+        system = syntony.VDN(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        run = syntony.train(system, steps=100_000)
+
+    Source: Sunehag et al., AAMAS 2018.
+    """
+
+    task: Task
+    """The task to train on; see: syntony list tasks."""
+    q_learning: QLearningConfig = QLearningConfig()
+    last_action: bool = field(False, static=True)
+    """Append each agent's last action to its observation."""
+
+    def check(self) -> None:
+        """Raises InvalidInputError where a setting is invalid."""
+        self.q_learning.check()
+
+    def init_mixer(self, key: Key[Array, ""]) -> Mixer:
+        del key
+        return VDNMixer()
+
+
+@pytree_dataclass
+class QMIX(ValueDecomposition):
+    """Q-learning whose team value is a monotonic network of the agents' Q-values.
+
+        system = syntony.QMIX(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        run = syntony.train(system, steps=100_000)
+
+    Source: Rashid et al., ICML 2018.
+    """
+
+    task: Task
+    """The task to train on; see: syntony list tasks."""
+    q_learning: QLearningConfig = QLearningConfig()
+    mixer: MixerConfig = MixerConfig()
+    last_action: bool = field(False, static=True)
+    """Append each agent's last action to its observation."""
+
+    def check(self) -> None:
+        """Raises InvalidInputError where a setting is invalid."""
+        self.q_learning.check()
+        validate(self.mixer)
+
+    def init_mixer(self, key: Key[Array, ""]) -> Mixer:
+        num_agents = self.observed_task.num_agents
+        state_dim = num_agents * self.observed_task.obs_dim
+        sizes = self.mixer.mixing_embed_dim, self.mixer.hypernet_embed_dim
+        return QMIXMixer(num_agents, state_dim, *sizes, key=key)
+
+
+def stored_episode(task: Task, obs_dtype: ObsDtype) -> EpisodeBatch:
+    """Shapes and dtypes of one stored episode, time first."""
+    steps, agents = (task.time_limit,), (task.time_limit, task.num_agents)
+    obs_shape = (task.time_limit + 1, task.num_agents, task.obs_dim)
+    shaped: Any = jax.ShapeDtypeStruct
+    return EpisodeBatch(
+        obs=shaped(obs_shape, jnp.dtype(obs_dtype)),
+        action_mask=shaped((*agents, task.num_actions), jnp.bool_),
+        action=shaped(agents, jnp.int32),
+        alive=shaped(agents, jnp.bool_),
+        reward=shaped(steps, jnp.float32),
+        terminated=shaped(steps, jnp.bool_),
+    )
+
+
+def to_batch(trajectory: Trajectory, reward: Float[Array, "T E"]) -> EpisodeBatch:
+    """Content of a trajectory that the replay buffer stores."""
+    return EpisodeBatch(
+        obs=trajectory.obs,
+        action_mask=trajectory.action_mask,
+        action=trajectory.action,
+        alive=trajectory.alive,
+        reward=reward,
+        terminated=trajectory.terminated,
+    )
+
+
+def next_alive(batch: EpisodeBatch, valid: Bool[Array, "T B"]) -> Bool[Array, "T B N"]:
+    """Agents that are alive in the step after each; after the last one, as in it."""
+    none = jnp.zeros_like(valid[:1])
+    has_next = jnp.concatenate([valid[1:], none])[..., None]
     later = jnp.concatenate([batch.alive[1:], batch.alive[-1:]])
-    return jnp.where(follows, later, batch.alive)
+    return jnp.where(has_next, later, batch.alive)

@@ -1,0 +1,140 @@
+"""Optimizers by name: Optax's rules, or a user's own function.
+
+optimizer = make_optimizer("adam", 1e-3, max_grad_norm=10.0)
+opt_state = optimizer.init(params)
+updates, opt_state = optimizer.update(grads, opt_state, params)
+params = optax.apply_updates(params, updates)
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import equinox as eqx
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from syntony.errors import (
+    USER_CODE_EXCEPTIONS,
+    InvalidInputError,
+    summarize_exception,
+    unknown_name_error,
+)
+from syntony.plugins import import_user_module
+
+Params = TypeVar("Params", bound=PyTree)
+LearningRate = float | Float[Array, ""]
+OptimizerRule = Callable[[LearningRate], optax.GradientTransformation]
+
+OPTIMIZERS: dict[str, OptimizerRule] = {
+    "adam": optax.adam,
+    "sgd": optax.sgd,
+    # PyTorch's form and constants: g / (√v + 10⁻⁸).
+    "rmsprop": partial(optax.rmsprop, decay=0.99, eps=1e-8, eps_in_sqrt=False),
+}
+
+USER_PREFIX = "python:"
+USER_FORM = f"{USER_PREFIX}MODULE:FUNCTION"
+
+
+def make_optimizer(
+    name: str, learning_rate: LearningRate, *, max_grad_norm: LearningRate | None = None
+) -> optax.GradientTransformation:
+    """Optimizer with this rule and learning rate.
+
+    Args:
+        name: "adam", "sgd", "rmsprop" (PyTorch's form), or `python:MODULE:FUNCTION`, a
+            user's function of the learning rate that returns an
+            `optax.GradientTransformation`.
+        learning_rate: step size; it may be traced.
+        max_grad_norm: gradients are first scaled down to this global norm; None: they
+            are not.
+
+    Raises:
+        InvalidInputError: there is no such rule, or the user's function fails.
+    """
+    optimizer = _user_optimizer if name.startswith(USER_PREFIX) else _optax_optimizer
+    rule = optimizer(name, learning_rate)
+    if max_grad_norm is None:
+        return rule
+    # Optax's annotation is float; a traced array works as well.
+    clip = optax.clip_by_global_norm(max_grad_norm)  # type: ignore[arg-type]
+    return optax.chain(clip, rule)
+
+
+def validate_optimizer(name: str) -> None:
+    """Checks that `make_optimizer` knows a name; a user's function is called once.
+
+    Raises:
+        InvalidInputError: it does not; the message has the nearest valid name.
+    """
+    make_optimizer(name, 1e-3)
+
+
+def _optax_optimizer(
+    name: str, learning_rate: LearningRate
+) -> optax.GradientTransformation:
+    if name not in OPTIMIZERS:
+        raise unknown_name_error("optimizer", name, [*OPTIMIZERS, USER_FORM])
+    return OPTIMIZERS[name](learning_rate)
+
+
+def _user_optimizer(
+    name: str, learning_rate: LearningRate
+) -> optax.GradientTransformation:
+    """Result of a user's `python:MODULE:FUNCTION`."""
+    module_name, _, function_name = name.removeprefix(USER_PREFIX).partition(":")
+    if not (module_name and function_name):
+        raise InvalidInputError(
+            f"optimizer {name!r} is incomplete; expected {USER_FORM}"
+        )
+    module = import_user_module(module_name)
+    functions = {n: x for n, x in vars(module).items() if callable(x)}
+    if function_name not in functions:
+        known = functions or ["(it has none)"]
+        raise unknown_name_error(f"function of {module_name}", function_name, known)
+    try:
+        optimizer = functions[function_name](learning_rate)
+    except USER_CODE_EXCEPTIONS as error:
+        raise InvalidInputError(
+            f"optimizer {name} raised {summarize_exception(error)}; expected a "
+            "function of the learning rate"
+        ) from error
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise InvalidInputError(
+            f"optimizer {name} returned {type(optimizer).__name__}; expected an "
+            "optax.GradientTransformation"
+        )
+    return optimizer
+
+
+def init_opt_state(
+    optimizer: optax.GradientTransformation, params: PyTree
+) -> optax.OptState:
+    """Optimizer state of new parameters."""
+    return optimizer.init(params)
+
+
+def apply_gradients(
+    optimizer: optax.GradientTransformation,
+    grads: Params,
+    opt_state: optax.OptState,
+    params: Params,
+) -> tuple[Params, optax.OptState]:
+    """Parameters and optimizer state after one optimizer step."""
+    updates, opt_state = optimizer.update(grads, opt_state, params)
+    return eqx.apply_updates(params, updates), opt_state
+
+
+def update_target(
+    params: Params, target_params: Params, step_size: LearningRate
+) -> Params:
+    """Parameters of a target network: step_size · params + (1 − step_size) · target.
+
+    Args:
+        params: parameters of the network.
+        target_params: parameters of its target network before the update.
+        step_size: τ of Polyak averaging; 1 copies the network, 0 changes nothing.
+    """
+    new: Any = params
+    return optax.incremental_update(new, target_params, step_size)  # type: ignore[arg-type]
