@@ -1,4 +1,4 @@
-"""What goes wrong by the user's hand, said in one line."""
+"""Exceptions of invalid input and of user code."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,21 +9,27 @@ class InvalidInputError(ValueError):
 
 
 class EnvironmentStepError(RuntimeError):
-    """A world of the user's own failed, or answered what cannot be used."""
+    """Failure of a user's environment, or a value from it that cannot be used."""
 
 
 USER_CODE_EXCEPTIONS = (Exception, SystemExit)
-"""All that code of the user's own may raise: also where it thinks it may exit."""
+"""Everything that user code may raise, `sys.exit()` included."""
 
 
 def summarize_exception(error: BaseException) -> str:
-    """Returns an exception's type and message, in one line."""
+    """Type and message of an exception, in one line."""
     message = " ".join(str(error).split())
     return type(error).__name__ + (f": {message}" if message else "")
 
 
 def unknown_name_error(kind: str, name: str, valid: Iterable[str]) -> InvalidInputError:
-    """Returns the error for a name that is none of `valid`, with the nearest one."""
+    """Error for a name that is not in `valid`, with the nearest valid name.
+
+    Args:
+        kind: what the name stands for, e.g. "preset".
+        name: the unknown name.
+        valid: all known names; listed in the message if none is near.
+    """
     valid = sorted(valid)
     near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(valid)}"

@@ -1,7 +1,6 @@
-"""How records are named: `NAME?a=1&b=2`, a name and the parameters that differ."""
+"""Ids of configs: `NAME?a=1&b=2`, a name and the parameters that are not default."""
 
 import dataclasses
-import numbers
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,22 +9,21 @@ from syntony.errors import InvalidInputError, unknown_name_error
 
 FieldValues = dict[str, Any]
 
-Limits = dict[str, Callable[[FieldValues], tuple[float, float]]]
-"""The least and the most that each field may be; each may depend on those above it."""
-
 
 def parse_id(
     id: str, config_class: type, kind: str = "parameter"
 ) -> tuple[str, FieldValues]:
-    """Splits `NAME?a=1&b=2` into the name and the parameters' values.
+    """Splits `NAME?a=1&b=2` into the name and the values of its parameters.
 
     Args:
-        id: what the user typed.
-        record: what is named. Its fields with a default are its parameters.
-        kind: what errors call a parameter.
+        id: the id that the user typed.
+        config_class: the dataclass of the config. Its fields with a default are the
+            parameters.
+        kind: name for a parameter in error messages.
 
     Raises:
-        BadInput: a parameter is unknown, given twice, or not a value of its kind.
+        InvalidInputError: a parameter is unknown, given twice, or not a value of the
+            type of its default.
     """
     name, mark, query = id.partition("?")
     values = {}
@@ -40,7 +38,7 @@ def parse_id(
 
 
 def format_id(name: str, config: Any) -> str:
-    """Returns `name` with those parameters of the record that are not the default."""
+    """Id of a config: `name` and the parameters that differ from their defaults."""
     changed = [
         f"{field}={format_value(getattr(config, field), default)}"
         for field, default in _default_values(type(config)).items()
@@ -48,30 +46,6 @@ def format_id(name: str, config: Any) -> str:
         != format_value(default, default)
     ]
     return name + ("?" + "&".join(changed) if changed else "")
-
-
-def check_limits(config: Any, limits: Limits) -> None:
-    """Raises `BadInput` if a field is beyond its limits, with the nearest valid id."""
-    # JAX may rebuild a record around a tracer. What has no value yet is let pass.
-    given = {k: v for k, v in vars(config).items() if isinstance(v, numbers.Real)}
-    valid = clip_to_limits(given, limits)
-    for field in limits:
-        if field in given and given[field] != valid[field]:
-            low, high = limits[field](valid)
-            raise InvalidInputError(
-                f"{field} is {given[field]}; expected {low} to {high}, "
-                f"e.g. {type(config)(**valid).id}"
-            )
-
-
-def clip_to_limits(values: FieldValues, limits: Limits) -> FieldValues:
-    """Returns the fields, each moved within its limits."""
-    valid = dict(values)
-    for field in filter(values.__contains__, limits):
-        low, high = limits[field](valid)
-        # In this order, not a number becomes the lowest.
-        valid[field] = min(max(low, values[field]), high)
-    return valid
 
 
 def _default_values(config_class: type) -> FieldValues:
@@ -95,21 +69,26 @@ def _parse_assignment(
         )
     if field not in defaults:
         raise unknown_name_error(kind, field, defaults)
-    read, pattern, words = _VALUE_PARSERS[type(defaults[field])]
+    parse, pattern, expected = _VALUE_PARSERS[type(defaults[field])]
     if not re.fullmatch(pattern, text):
         raise InvalidInputError(
-            f"{field} is {text!r}; expected {words}, "
+            f"{field} is {text!r}; expected {expected}, "
             f"e.g. {field}={format_value(defaults[field], defaults[field])}"
         )
-    return field, read(text)
+    return field, parse(text)
 
 
 def format_value(value: Any, default: Any) -> str:
-    """Returns a parameter's value as it is typed, if it is of its default's kind."""
+    """Text of a parameter's value, as it is typed in an id.
+
+    Args:
+        value: the value; a float may be an array of one number.
+        default: the parameter's default, which gives the type.
+    """
     if isinstance(default, int):
         return str(value).lower()
     try:
-        # A parameter that went through JAX comes back as an array.
+        # JAX turns floats into arrays.
         return repr(float(value))
     except TypeError:
         return "traced"
@@ -120,4 +99,4 @@ _VALUE_PARSERS: dict[type, tuple[Callable[[str], Any], str, str]] = {
     int: (int, "-?[0-9]{1,9}", "a whole number"),
     float: (float, r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", "a number"),
 }
-"""For the type of a default: how to read it, what it looks like, and what it is."""
+"""By type of the default: parser, regular expression, and name in error messages."""

@@ -1,4 +1,4 @@
-"""Modules of the user's own, found as Python finds them, then in the current folder."""
+"""Imports of user modules, from Python's path and then from the current folder."""
 
 import importlib
 import os
@@ -15,20 +15,23 @@ from syntony.errors import (
 
 
 def import_user_module(name: str) -> Any:
-    """Returns the module of that name.
+    """Imports a user's module.
+
+    Args:
+        name: dotted name, e.g. "package.module".
 
     Raises:
-        BadInput: it is not installed, or it cannot be imported.
+        InvalidInputError: it is not installed, or importing it fails.
     """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         missing = str(error.name)
-        home, _, last = missing.rpartition(".")
-        if home in sys.modules:
-            paths = getattr(sys.modules[home], "__path__", [])
-            siblings = [found.name for found in pkgutil.iter_modules(paths)]
-            raise unknown_name_error(f"module of {home}", last, siblings) from error
+        parent, _, last = missing.rpartition(".")
+        if parent in sys.modules:
+            paths = getattr(sys.modules[parent], "__path__", [])
+            siblings = [module.name for module in pkgutil.iter_modules(paths)]
+            raise unknown_name_error(f"module of {parent}", last, siblings) from error
         if not all(map(str.isidentifier, missing.split("."))):
             raise InvalidInputError(
                 f"there is no module {missing!r}; expected a name like package.module"
@@ -45,9 +48,9 @@ def import_user_module(name: str) -> Any:
 
 
 def import_module(name: str) -> Any:
-    """Returns the module of that name, or raises whatever importing it raises."""
+    """Imports a module, also from the current folder; raises what importing raises."""
     if os.getcwd() not in sys.path:
-        # Last, so that no file of the user's takes the place of a library.
+        # Last, so that a file in the current folder never shadows a library.
         sys.path.append(os.getcwd())
     importlib.invalidate_caches()
     return importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""What the paper reports, and what it calls our systems."""
+"""Reported results, and the paper's names of our systems."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from syntony.comparison import reported_results
 from syntony.comparison.reported_results import ReportedCurve
 
 
-def test_the_paper_between_its_readings():
+def test_interpolation_between_points():
     curve = ReportedCurve({1.0: 2.0, 3.0: 4.0}, 0.1)
     assert [
         reported_results.interpolate(curve, step) for step in (0.5, 1.0, 2.0, 3.0, 4.0)
@@ -20,33 +20,31 @@ def test_the_paper_between_its_readings():
     ("system", "settings", "expected"),
     [
         ("smpe", {}, "SMPE²"),
-        ("smpe", {"intrinsic": False}, "SMPE², no intrinsic reward"),
-        ("smpe", {"intrinsic": False, "filters": False}, ""),
-        ("smpe", {"hashed": "observation"}, "SMPE², hashes observations"),
+        ("smpe", {"intrinsic_reward": False}, "SMPE², no intrinsic reward"),
+        ("smpe", {"intrinsic_reward": False, "filters": False}, ""),
+        ("smpe", {"hash_input": "observation"}, "SMPE², hashes observations"),
         ("smpe", {"gamma": 0.5}, ""),
         ("maa2c", {}, "MAA2C"),
         ("maa2c", {"hidden": 64}, ""),
         ("mappo", {}, "MAPPO"),
         ("maa2c", {"objective": "ppo"}, "MAPPO"),
-        ("maa2c", {"critic_sees": "own"}, ""),
+        ("maa2c", {"critic_input": "local"}, ""),
         ("link", {}, ""),
     ],
 )
-def test_what_the_paper_calls_our_systems(
-    system: str, settings: dict[str, Any], expected: str
-):
+def test_method_names(system: str, settings: dict[str, Any], expected: str):
     assert reported_results.method_name(system, settings) == expected
 
 
-def test_every_method_of_the_paper_is_one_of_ours():
-    known = {
+def test_all_reported_methods_have_a_name_of_ours():
+    names = {
         reported_results.SMPE_NAME,
         reported_results.MAA2C_NAME,
         reported_results.MAPPO_NAME,
         *reported_results.ABLATION_NAMES.values(),
     }
     for methods in reported_results.REPORTED_CURVES.values():
-        assert methods.keys() <= known
+        assert methods.keys() <= names
         for curve in methods.values():
             assert all(0 < step <= 40e6 for step in curve.points)
             assert all(map(math.isfinite, curve.points.values()))

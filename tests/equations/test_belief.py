@@ -1,4 +1,4 @@
-"""Equations 2-5 and 7 of SMPE² against NumPy, and what their gradients reach."""
+"""Equations 2-5 and 7 of SMPE² against NumPy, and their gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def test_reconstruction_loss_is_a_squared_distance(arrays):
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
-def test_reconstruction_loss_moves_the_filter_on_the_predicted_side_only(arrays):
+def test_reconstruction_loss_has_no_gradient_in_the_target_filter(arrays):
     args = [jnp.asarray(arrays[k]) for k in ("w_target", "others", "w", "prediction")]
     grads = jax.grad(
         lambda *a: jnp.sum(belief.reconstruction_loss(*a)), argnums=(0, 2, 3)
@@ -40,8 +40,8 @@ def test_reconstruction_loss_moves_the_filter_on_the_predicted_side_only(arrays)
     np.testing.assert_allclose(grads[2], -2 * error * w, rtol=1e-4, atol=1e-5)
 
 
-def test_zero_filters_would_be_a_solution_without_the_norm_loss():
-    """H.2 (4): w = w̃ = 0 has no loss; for small w the norm's gradient raises w."""
+def test_norm_loss_prevents_zero_filters():
+    """w = w̃ = 0 has no reconstruction loss; the norm loss increases small w."""
     zero, ones = jnp.zeros(5), jnp.ones(5)
     assert belief.reconstruction_loss(zero, ones, zero, ones) == 0.0
     small = jnp.full(5, 1e-3)
@@ -49,7 +49,7 @@ def test_zero_filters_would_be_a_solution_without_the_norm_loss():
     np.testing.assert_array_equal(jax.grad(belief.norm_loss)(zero), 0.0)
 
 
-def test_norm_loss_has_the_papers_sign(arrays):
+def test_norm_loss_has_the_sign_of_the_paper(arrays):
     got = belief.norm_loss(jnp.asarray(arrays["w"]))
     np.testing.assert_allclose(got, -((arrays["w"] ** 2).sum(-1)), rtol=1e-6)
 
@@ -60,7 +60,7 @@ def test_kl_loss_by_hand():
     assert got == pytest.approx(0.5 + 0.5 * (np.e**2 - 3.0), rel=1e-6)
 
 
-def test_kl_loss_is_the_integral_it_claims_to_be():
+def test_kl_loss_against_its_integral():
     mean, log_var = 0.7, -0.9
     x = np.linspace(-12, 12, 200_001)
     std = np.exp(0.5 * log_var)
@@ -75,13 +75,13 @@ def test_elbo():
     assert belief.elbo(jnp.float32(-3.0), jnp.float32(0.5)) == -3.5
 
 
-def test_filtered_state_keeps_what_is_own():
+def test_filtered_state_concatenates_own_and_weighted_observations():
     own, others = jnp.array([1.0, 2.0]), jnp.array([4.0, 8.0, 16.0])
     got = belief.filtered_state(own, others, jnp.array([0.5, 0.25, 0.0]))
     np.testing.assert_array_equal(got, [1, 2, 2, 2, 0])
 
 
-def test_encodings_loss_weighs_all_but_the_critic():
+def test_encodings_loss_weights_all_terms_but_the_critic():
     got = belief.encodings_loss(
         jnp.float32(1.0),
         jnp.float32(10.0),
@@ -94,10 +94,10 @@ def test_encodings_loss_weighs_all_but_the_critic():
     assert got == pytest.approx(1 + 5 - 10 + 10)
 
 
-def test_log_variances_are_bounded_and_their_slope_never_vanishes():
+def test_soft_clip_log_var_and_its_gradient():
     x = np.concatenate([np.linspace(-50.0, 2.0, 27), np.linspace(2.0, 300.0, 99)])
     want = np.where(x <= 2.0, x, 2.0 + np.log(np.maximum(x - 1.0, 1.0)))
     got = belief.soft_clip_log_var(jnp.asarray(x))
     np.testing.assert_allclose(got, want, rtol=1e-6)
-    slope = jax.grad(lambda x: jnp.sum(belief.soft_clip_log_var(x)))(jnp.asarray(x))
-    np.testing.assert_allclose(slope, 1.0 / np.maximum(x - 1.0, 1.0), rtol=1e-5)
+    gradient = jax.grad(lambda x: jnp.sum(belief.soft_clip_log_var(x)))(jnp.asarray(x))
+    np.testing.assert_allclose(gradient, 1.0 / np.maximum(x - 1.0, 1.0), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Log-probabilities and entropies against SciPy; draws against their probabilities."""
+"""Log-probabilities and entropies against SciPy; samples against probabilities."""
 
 import jax
 import jax.numpy as jnp
@@ -20,26 +20,30 @@ def test_log_prob_and_entropy():
     )
 
 
-def test_draws_follow_the_softmax(key):
+def test_samples_follow_the_softmax(key):
     noise = jax.random.gumbel(key, (50_000, 4))
     rows = jnp.broadcast_to(LOGITS[0], noise.shape)
-    draws = distributions.categorical_sample(noise, rows)
-    counts = np.bincount(draws, minlength=4)
+    samples = distributions.categorical_sample(noise, rows)
+    counts = np.bincount(samples, minlength=4)
     expected = 50_000 * np.asarray(jax.nn.softmax(LOGITS[0]), np.float64)
     assert stats.chisquare(counts, expected * 50_000 / expected.sum()).pvalue > 1e-4
 
 
-def test_without_noise_the_most_likely_action_is_taken():
-    draws = distributions.categorical_sample(jnp.zeros_like(LOGITS), LOGITS)
-    np.testing.assert_array_equal(draws, [2, 0])
+def test_samples_without_noise_are_greedy():
+    samples = distributions.categorical_sample(jnp.zeros_like(LOGITS), LOGITS)
+    np.testing.assert_array_equal(samples, [2, 0])
 
 
-def test_unavailable_actions_are_never_drawn_nor_scored(key):
-    available = jnp.array([True, False, True, False])
+def test_masked_actions_are_never_sampled_and_have_no_entropy(key):
+    action_mask = jnp.array([True, False, True, False])
     rows = jnp.broadcast_to(LOGITS[0], (9_999, 4))
-    logits = distributions.masked_logits(rows, jnp.broadcast_to(available, rows.shape))
-    draws = distributions.categorical_sample(jax.random.gumbel(key, rows.shape), logits)
-    assert set(np.unique(draws)) == {0, 2}
+    logits = distributions.masked_logits(
+        rows, jnp.broadcast_to(action_mask, rows.shape)
+    )
+    samples = distributions.categorical_sample(
+        jax.random.gumbel(key, rows.shape), logits
+    )
+    assert set(np.unique(samples)) == {0, 2}
     p = np.exp(np.asarray(LOGITS[0])[[0, 2]])
     want = stats.entropy(p / p.sum())
     np.testing.assert_allclose(
@@ -47,13 +51,13 @@ def test_unavailable_actions_are_never_drawn_nor_scored(key):
     )
     grads = jax.grad(
         lambda x: distributions.categorical_entropy(
-            distributions.masked_logits(x, available)
+            distributions.masked_logits(x, action_mask)
         )
     )(LOGITS[0])
     assert np.all(np.isfinite(grads))
 
 
-def test_gaussian_sample_has_the_moments_it_is_given(key):
+def test_gaussian_sample_has_the_given_mean_and_variance(key):
     noise = jax.random.normal(key, (200_000, 2))
     mean = jnp.broadcast_to(jnp.array([1.0, -2.0]), noise.shape)
     log_var = jnp.broadcast_to(jnp.log(jnp.array([0.25, 4.0])), noise.shape)

@@ -1,4 +1,4 @@
-"""Bounds against stored tables, closed forms, other quadratures, and each other."""
+"""Bounds against stored tables, closed forms, other quadratures and each other."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ BOUNDS = {
     "normal_approx": limits.normal_approximation,
     "qpsk": limits.qpsk_bler,
 }
-# What is a probability, falls with the SNR, and takes any M and N.
+# Error rates that decrease with the SNR and accept any M and N.
 RATES = [
     limits.shannon59,
     limits.shannon59_peak,
@@ -52,7 +52,7 @@ def test_awgn_table(name):
     np.testing.assert_allclose(got, column(rows, name), rtol=1e-6)
 
 
-def test_union_bound_of_the_stored_packing():
+def test_union_bound_of_the_stored_codebook():
     rows = AWGN["rows"]
     got = limits.union_bound(E8, column(rows, "snr_db"))
     np.testing.assert_allclose(got, column(rows, "e8_union"), rtol=1e-6)
@@ -78,13 +78,13 @@ def test_fading_table(bound, name, uses):
     np.testing.assert_allclose(got, column(FADING, name), rtol=5e-5)
 
 
-def test_random_sphere_table():
+def test_random_spherical_code_table():
     """As for fading: this column's own error is 5e-5."""
     got = limits.random_spherical_code_bound(column(AWGN["rows"], "snr_db"), 256, 4)
     np.testing.assert_allclose(got, column(AWGN["rows"], "random_sphere"), rtol=5e-5)
 
 
-def test_info_of_the_stored_packing():
+def test_properties_of_the_stored_codebook():
     info = AWGN["info"]
     assert np.degrees(cap_angle(1 / 256, 8)) == pytest.approx(info["cone_angle_deg"])
     assert limits.min_distance(E8) ** 2 == pytest.approx(info["e8_dmin2"], rel=1e-9)
@@ -95,7 +95,7 @@ def test_info_of_the_stored_packing():
 
 
 @pytest.mark.parametrize(("messages", "uses"), [(2, 1), (2, 4), (2, 30)])
-def test_two_opposite_words_err_by_the_tail(messages, uses):
+def test_two_antipodal_codewords(messages, uses):
     """M = 2: the cone is a half-space, P = Q(√(nγ)), and no code does better."""
     snr_db = np.array([-20.0, 0.0, 5.0, 10.0])
     want = stats.norm.sf(np.sqrt(2 * uses * 10 ** (snr_db / 10)))
@@ -104,8 +104,8 @@ def test_two_opposite_words_err_by_the_tail(messages, uses):
     np.testing.assert_allclose(limits.union_bound(pair, snr_db), want, rtol=1e-12)
 
 
-def test_three_words_in_the_plane_meet_the_bound():
-    """M = 3, N = 1: 3PSK's decision regions are the cones, so its rate is the bound."""
+def test_3psk_meets_the_bound():
+    """M = 3, N = 1: the decision regions of 3PSK are the cones of the bound."""
     gamma = 10.0
     inside = integrate.dblquad(
         lambda q, i: np.exp(-((i - np.sqrt(gamma)) ** 2) - q**2) / np.pi,
@@ -115,12 +115,12 @@ def test_three_words_in_the_plane_meet_the_bound():
         lambda i: np.tan(np.pi / 3) * i,
         epsabs=1e-13,
     )
-    # The cone's half-angle is 60°, wholly in i > 0.
+    # The cone's half-angle is 60°: it lies in i > 0.
     assert limits.shannon59(10.0, 3, 1) == pytest.approx(1 - inside[0], rel=1e-8)
 
 
 def panels(low, high, count):
-    """Nodes and weights of a fine rule that adapts to nothing."""
+    """Nodes and weights of a fine composite rule."""
     x, w = np.polynomial.legendre.leggauss(24)
     edges = np.linspace(low, high, count + 1)
     half = (high - low) / count / 2
@@ -129,8 +129,8 @@ def panels(low, high, count):
 
 @pytest.mark.parametrize("dimensions", [2, 3, 8, 15, 60])
 @pytest.mark.parametrize("angle", [0.05, 0.6, 0.78, 0.79, 1.2, 1.7, 2.5])
-def test_outside_cone_against_a_fine_quadrature(dimensions, angle):
-    """Given r = |rest| ~ χ_{n−1}: outside if y < r cot θ, y ~ N(μ, 1)."""
+def test_cone_escape_probability_against_a_fine_quadrature(dimensions, angle):
+    """Given r ~ χ_{n−1}, the point is outside if y < r cot θ, y ~ N(μ, 1)."""
     r, weight = panels(0.0, np.sqrt(dimensions) + 18.0, 400)
     density = stats.chi.pdf(r, dimensions - 1)
     for offset in (0.0, 1.0, 4.0, 9.0):
@@ -141,19 +141,19 @@ def test_outside_cone_against_a_fine_quadrature(dimensions, angle):
 
 @given(st.floats(1e-12, 1 - 1e-9), st.integers(2, 300), st.integers(1, 200).map(float))
 def test_cap_angle_inverts_cap_fraction(fraction, dimensions, bits):
-    for share in (fraction, 2.0**-bits):
-        angle = cap_angle(share, dimensions)
-        assert cap_fraction(angle, dimensions) == pytest.approx(share, rel=1e-7)
+    for value in (fraction, 2.0**-bits):
+        angle = cap_angle(value, dimensions)
+        assert cap_fraction(angle, dimensions) == pytest.approx(value, rel=1e-7)
 
 
 def test_caps_of_the_circle_and_the_sphere():
-    """In the plane Ω = θ/π; in space the cap's height over the diameter."""
+    """In the plane Ω = θ/π; in space, the cap's height over the diameter."""
     angle = np.linspace(0.01, 3.1, 30)
     np.testing.assert_allclose(cap_fraction(angle, 2), angle / np.pi, rtol=1e-10)
     np.testing.assert_allclose(cap_fraction(angle, 3), np.sin(angle / 2) ** 2, 1e-9)
 
 
-def test_hamming_row_of_the_literature():
+def test_published_values_of_the_hamming_code():
     """n = 7 real uses, M = 16: energy 1 per real use is γ = 2 R Eb/N0, R = 4/7."""
     want = {0: 0.1588, 2: 0.04994, 4: 0.007075, 6: 2.674e-4, 8: 1.166e-6}
     angle = cap_angle(1 / 16, 7)
@@ -163,34 +163,34 @@ def test_hamming_row_of_the_literature():
         assert got == pytest.approx(bound, rel=1e-3)
 
 
-def test_metaconverse_is_the_best_test_between_two_noises():
-    """P is the miss rate of ‖y‖² ≤ t, whose false alarms under white noise are 1/M."""
+def test_metaconverse_against_a_simulated_test():
+    """P is the miss rate at a false alarm rate of 1/M under white noise."""
     rng = np.random.default_rng(0)
     n, gamma, blocks = 8, 10**0.4, 400_000
-    code = rng.normal(size=(blocks, n)) + np.sqrt(gamma)
-    white = np.sqrt(1 + gamma) * rng.normal(size=(blocks, n))
+    y_code = rng.normal(size=(blocks, n)) + np.sqrt(gamma)
+    y_noise = np.sqrt(1 + gamma) * rng.normal(size=(blocks, n))
     # The likelihood ratio of N(c, I) to N(0, (1 + γ) I).
-    centre = np.sqrt(gamma) * (1 + gamma) / gamma
-    statistic = np.sum((white - centre) ** 2, axis=1)
-    missed = np.sum((code - centre) ** 2, axis=1) > np.quantile(statistic, 1 / 256)
+    center = np.sqrt(gamma) * (1 + gamma) / gamma
+    statistic = np.sum((y_noise - center) ** 2, axis=1)
+    missed = np.sum((y_code - center) ** 2, axis=1) > np.quantile(statistic, 1 / 256)
     assert limits.metaconverse(4.0, 256, 4) == pytest.approx(missed.mean(), abs=0.012)
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 6.0, 12.0])
-def test_random_sphere_against_the_plane_of_sent_and_received(snr_db):
+def test_random_spherical_code_against_a_planar_quadrature(snr_db):
     n, mu = 8, np.sqrt(8 * 10 ** (snr_db / 10))
     x, w = np.polynomial.legendre.leggauss(400)
     y, r = mu + 9 * x[:, None], 4.5 * (1 + x[None])
     weight = 9 * w[:, None] * stats.norm.pdf(y - mu) * 4.5 * w * stats.chi.pdf(r, n - 1)
-    share = cap_fraction(np.arctan2(r, y), n)
-    want = np.sum(weight * (1 - (1 - share) ** 255))
+    fraction = cap_fraction(np.arctan2(r, y), n)
+    want = np.sum(weight * (1 - (1 - fraction) ** 255))
     assert limits.random_spherical_code_bound(snr_db, 256, 4) == pytest.approx(
         want, rel=1e-9
     )
 
 
-def test_random_sphere_of_two_words():
-    """M = 2: E[Q(√γ d/√2)] over the distance of two random points of the sphere."""
+def test_random_spherical_code_of_two_codewords():
+    """M = 2: E[Q(√γ d/√2)] over the distance d of two random points of the sphere."""
     n, gamma = 4, 10**0.3
 
     def pair(angle):
@@ -205,8 +205,8 @@ def test_random_sphere_of_two_words():
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 10.0, 40.0])
-def test_faded_qpsk_of_one_use_has_a_closed_form(snr_db):
-    """N = 1, 1 − (1 − Q)²: E[Q] and E[Q²] over Rayleigh fades are known.
+def test_rayleigh_qpsk_of_one_use_against_a_closed_form(snr_db):
+    """N = 1, 1 − (1 − Q)²: closed forms of E[Q] and E[Q²] over Rayleigh fading.
 
     Source: Simon and Alouini, "Digital Communication over Fading Channels", chapter 5.
     """
@@ -218,7 +218,7 @@ def test_faded_qpsk_of_one_use_has_a_closed_form(snr_db):
     assert limits.rayleigh_qpsk_bler(snr_db, 4, 1) == pytest.approx(want, rel=1e-9)
 
 
-def test_fading_bound_against_a_fine_quadrature():
+def test_rayleigh_csi_bound_against_a_fine_quadrature():
     snr_db, gamma = 20.0, 100.0
 
     amplitude, weight = panels(0.0, 1.2, 60)
@@ -228,8 +228,8 @@ def test_fading_bound_against_a_fine_quadrature():
     assert got == pytest.approx(want, rel=1e-9)
 
 
-def test_normal_approximation_meets_the_bounds_at_length():
-    """What it is for: at N = 500 it lies close to what bounds the best code."""
+def test_normal_approximation_is_near_the_bounds_for_long_blocks():
+    """At N = 500 it is near the lower and the upper bound."""
     snr_db = np.array([-1.0, -0.5, 0.0])
     low = limits.shannon59(snr_db, 2**400, 500)
     high = limits.random_spherical_code_bound(snr_db, 2**400, 500)
@@ -247,10 +247,12 @@ def test_normal_approximation_meets_the_bounds_at_length():
     st.integers(2, 5000),
     st.integers(1, 12),
 )
-def test_rates_fall_with_snr_and_rise_with_messages(rate, snr_db, step, messages, uses):
-    here = rate(snr_db, messages, uses)
-    assert 0 <= rate(snr_db + step, messages, uses) <= here * (1 + 1e-9)
-    assert here * (1 - 1e-9) <= rate(snr_db, messages + 1, uses) <= 1
+def test_rates_decrease_with_snr_and_increase_with_messages(
+    rate, snr_db, step, messages, uses
+):
+    value = rate(snr_db, messages, uses)
+    assert 0 <= rate(snr_db + step, messages, uses) <= value * (1 + 1e-9)
+    assert value * (1 - 1e-9) <= rate(snr_db, messages + 1, uses) <= 1
 
 
 @settings(max_examples=25)
@@ -268,31 +270,33 @@ def test_order_of_the_bounds(snr_db, messages, uses):
 @given(st.integers(0, 2**32), st.integers(2, 40), st.integers(1, 5), st.floats(-5, 15))
 def test_any_codebook_lies_between_its_bounds(seed, messages, uses, snr_db):
     rng = np.random.default_rng(seed)
-    words = rng.normal(size=(messages, uses)) + 1j * rng.normal(size=(messages, uses))
-    above = limits.union_bound(words, snr_db) * (1 + 1e-9)
-    assert limits.codebook_lower_bound(words, snr_db) <= above
-    words /= np.sqrt(np.mean(np.abs(words) ** 2, axis=1, keepdims=True))
-    above = limits.union_bound(words, snr_db) * (1 + 1e-9)
-    assert limits.shannon59(snr_db, messages, uses) <= above
+    codebook = rng.normal(size=(messages, uses)) + 1j * rng.normal(
+        size=(messages, uses)
+    )
+    upper = limits.union_bound(codebook, snr_db) * (1 + 1e-9)
+    assert limits.codebook_lower_bound(codebook, snr_db) <= upper
+    codebook /= np.sqrt(np.mean(np.abs(codebook) ** 2, axis=1, keepdims=True))
+    upper = limits.union_bound(codebook, snr_db) * (1 + 1e-9)
+    assert limits.shannon59(snr_db, messages, uses) <= upper
 
 
-def test_codebook_bound_counts_the_loudest_word():
-    """Equal energy 2 instead of 1 is 3.01 dB more."""
-    words = np.exp(2j * np.pi * np.arange(8) / 8)[:, None]
-    louder = limits.codebook_lower_bound(np.sqrt(2) * words, 5.0)
+def test_codebook_lower_bound_uses_the_maximum_energy():
+    """Energy 2 instead of 1 is 3.01 dB more."""
+    codebook = np.exp(2j * np.pi * np.arange(8) / 8)[:, None]
+    got = limits.codebook_lower_bound(np.sqrt(2) * codebook, 5.0)
     want = limits.shannon59_peak(5.0 + 10 * np.log10(2), 8, 1)
-    assert louder == pytest.approx(want, rel=1e-9)
+    assert got == pytest.approx(want, rel=1e-9)
 
 
-def test_limits_of_no_and_of_all_signal():
+def test_limits_of_low_and_high_snr():
     for rate in RATES:
         assert rate(-100.0, 256, 4) == pytest.approx(1 - 1 / 256, rel=1e-4)
     assert limits.shannon59(100.0, 256, 4) == 0.0
     assert limits.qpsk_bler(-100.0, 256, 4) == pytest.approx(1 - 1 / 256, rel=1e-4)
 
 
-def test_the_smallest_rates_stay_exact():
-    """At high SNR QPSK errs by 2N tails, down to 10^-100 and beyond."""
+def test_relative_error_of_small_rates():
+    """At high SNR the rate of QPSK is 2N Q(√γ), down to 10^-100 and less."""
     for snr_db in (20.0, 26.0):
         tail = stats.norm.sf(np.sqrt(10 ** (snr_db / 10)))
         assert limits.qpsk_bler(snr_db, 256, 4) == pytest.approx(8 * tail, rel=1e-9)
@@ -302,17 +306,17 @@ def test_the_smallest_rates_stay_exact():
     assert slope == pytest.approx(-4 * np.sin(cap_angle(1 / 256, 8)) ** 2, rel=0.05)
 
 
-def test_numbers_give_numbers_and_arrays_arrays():
+def test_results_have_the_shape_of_the_snr():
     for bound in (
         *BOUNDS.values(),
         limits.random_spherical_code_bound,
         limits.rayleigh_qpsk_bler,
     ):
-        one = bound(7, 256, 4)
-        assert type(one) is float
-        many = bound(np.array([[7, 3, 0]]), 256, 4)
-        assert many.shape == (1, 3)
-        assert many[0, 0] == pytest.approx(one, rel=1e-12)
+        scalar = bound(7, 256, 4)
+        assert type(scalar) is float
+        array = bound(np.array([[7, 3, 0]]), 256, 4)
+        assert array.shape == (1, 3)
+        assert array[0, 0] == pytest.approx(scalar, rel=1e-12)
     assert type(limits.union_bound(E8, 7.0)) is float
     assert limits.union_bound(E8, np.array([[7.0, 8.0]])).shape == (1, 2)
     assert type(limits.rayleigh_outage(7.0, 2)) is float
@@ -334,7 +338,7 @@ def test_numbers_give_numbers_and_arrays_arrays():
         (lambda: limits.rayleigh_outage(3.0, 0.0), "rate is 0.0"),
     ],
 )
-def test_bad_input_is_said_in_one_line(call, message):
+def test_invalid_input_raises_a_message_of_one_line(call, message):
     with (
         np.errstate(invalid="ignore"),
         pytest.raises(InvalidInputError, match=message) as error,

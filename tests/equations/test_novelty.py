@@ -1,4 +1,4 @@
-"""SimHash codes bit by bit, exact counts, and the bonus they earn."""
+"""SimHash codes, exact counts and the exploration bonus."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def test_codes_are_sign_bits(key):
     assert got.max() < 2**16
 
 
-def test_codes_ignore_length_but_not_direction(key):
+def test_codes_depend_on_the_direction_only(key):
     z_key, projection_key = jax.random.split(key)
     z = jax.random.normal(z_key, (8,))
     projection = jax.random.normal(projection_key, (8, 16))
@@ -27,18 +27,17 @@ def test_codes_ignore_length_but_not_direction(key):
     assert novelty.simhash(z, projection) + flipped == 2**16 - 1
 
 
-def test_near_beliefs_share_more_bits_than_far_ones(key):
+def test_near_beliefs_share_more_bits(key):
     """P(a bit differs) = angle / π (Charikar, 2002)."""
     projection = jax.random.normal(key, (2, 20_000))
     for angle in (0.3, 1.2, 2.8):
         z = jnp.array([[1.0, 0.0], [jnp.cos(angle), jnp.sin(angle)]])
         bits = np.asarray(z @ projection > 0)
-        differ = np.mean(bits[0] != bits[1])
-        assert abs(differ - angle / np.pi) < 0.015
+        fraction = np.mean(bits[0] != bits[1])
+        assert abs(fraction - angle / np.pi) < 0.015
 
 
-def test_k_equal_beliefs_count_k_and_padding_counts_nothing():
-    """H.2 (5)."""
+def test_counts_of_valid_codes_only():
     codes = jnp.array([[7, 7, 7], [7, 2, 2]])
     mask = jnp.array([[True, True, False], [True, True, False]])
     counts = novelty.update_counts(jnp.zeros(8, jnp.int32), codes, mask)

@@ -1,4 +1,4 @@
-"""n-step targets by hand, and against a loop that follows the definition."""
+"""n-step targets by hand, and against a loop over their definition."""
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +52,8 @@ def test_against_the_definition(seed, steps, n, gamma):
 
 
 @pytest.mark.parametrize("ends", ["terminated", "truncated"])
-def test_time_limits_bootstrap_and_terminals_do_not(ends):
-    """H.2 (6): success is worth exactly r at the last step, a time-out r + γ V'."""
+def test_targets_bootstrap_after_truncation_only(ends):
+    """The last target is r after termination, and r + γ V' after truncation."""
     ended = jnp.array([False, False, True])
     never = jnp.zeros(3, bool)
     got = n_step_targets(
@@ -69,28 +69,28 @@ def test_time_limits_bootstrap_and_terminals_do_not(ends):
     np.testing.assert_allclose(got, [last / 4, last / 2, last])
 
 
-def test_an_episode_is_deaf_to_what_comes_after_its_end():
+def test_targets_ignore_rewards_after_the_end():
     ended = jnp.array([False, True, False, False])
     args = jnp.zeros(4), jnp.ones(4), jnp.ones(4), ended, jnp.zeros(4, bool)
-    quiet = n_step_targets(*args, gamma=0.9, n=3)
-    loud = n_step_targets(jnp.array([0, 0, 9.0, 9.0]), *args[1:], gamma=0.9, n=3)
-    np.testing.assert_array_equal(quiet[:2], loud[:2])
+    without = n_step_targets(*args, gamma=0.9, n=3)
+    with_later = n_step_targets(jnp.array([0, 0, 9.0, 9.0]), *args[1:], gamma=0.9, n=3)
+    np.testing.assert_array_equal(without[:2], with_later[:2])
 
 
-def test_agents_targets_are_their_own():
-    """H.2 (7): a bonus of agent 0 does not reach agent 1's target."""
-    still = jnp.zeros((6, 2, 3), bool)
+def test_targets_of_agents_are_independent():
+    """A bonus of agent 0 does not change the targets of the others."""
+    never = jnp.zeros((6, 2, 3), bool)
     value = jnp.ones((6, 2, 3))
     reward = jnp.zeros((6, 2, 3))
     got = [
-        n_step_targets(r, value, value, still, still, gamma=0.9, n=5)
+        n_step_targets(r, value, value, never, never, gamma=0.9, n=5)
         for r in (reward, reward.at[..., 0].add(1.0))
     ]
     np.testing.assert_array_equal(got[0][..., 1:], got[1][..., 1:])
     assert np.all(got[0][..., 0] < got[1][..., 0])
 
 
-def test_critic_loss_holds_the_target_still():
+def test_critic_loss_has_no_gradient_in_the_target():
     target, value = jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0])
     np.testing.assert_array_equal(critic_loss(target, value), [1.0, 4.0])
     grads = jax.grad(lambda t, v: jnp.sum(critic_loss(t, v)), argnums=(0, 1))(

@@ -1,4 +1,4 @@
-"""Running moments against NumPy over the whole stream."""
+"""Running mean and variance against NumPy over all samples."""
 
 import jax
 import jax.numpy as jnp
@@ -11,33 +11,33 @@ from syntony.equations.running_stats import (
 )
 
 
-def test_batches_add_up_to_the_whole_stream(key):
+def test_batches_equal_all_samples_at_once(key):
     x = 3.0 + 2.0 * jax.random.normal(key, (5, 10, 4, 3))
     mask = jax.random.bernoulli(jax.random.fold_in(key, 1), 0.6, (5, 10, 4))
-    moments = init_running_mean_std((3,))
-    for batch, lived in zip(x, mask, strict=True):
-        moments = update_running_mean_std(moments, batch, lived)
-    rows = np.asarray(x)[np.asarray(mask)]
-    np.testing.assert_allclose(moments.mean, rows.mean(0), rtol=1e-4)
-    np.testing.assert_allclose(moments.var, rows.var(0), rtol=1e-3)
-    standard = normalize(moments, jnp.asarray(rows))
-    np.testing.assert_allclose(standard.mean(0), 0.0, atol=1e-3)
-    np.testing.assert_allclose(standard.std(0), 1.0, rtol=1e-3)
+    running_stats = init_running_mean_std((3,))
+    for batch, valid in zip(x, mask, strict=True):
+        running_stats = update_running_mean_std(running_stats, batch, valid)
+    samples = np.asarray(x)[np.asarray(mask)]
+    np.testing.assert_allclose(running_stats.mean, samples.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(running_stats.var, samples.var(0), rtol=1e-3)
+    normalized = normalize(running_stats, jnp.asarray(samples))
+    np.testing.assert_allclose(normalized.mean(0), 0.0, atol=1e-3)
+    np.testing.assert_allclose(normalized.std(0), 1.0, rtol=1e-3)
 
 
-def test_masked_rows_change_nothing(key):
+def test_masked_samples_are_ignored(key):
     x = jax.random.normal(key, (6, 2))
     mask = jnp.array([True, True, False, True, False, True])
-    loud = jnp.where(mask[:, None], x, 1e6)
+    with_outliers = jnp.where(mask[:, None], x, 1e6)
     for got, want in zip(
-        update_running_mean_std(init_running_mean_std((2,)), loud, mask),
+        update_running_mean_std(init_running_mean_std((2,)), with_outliers, mask),
         update_running_mean_std(init_running_mean_std((2,)), x, mask),
         strict=True,
     ):
         np.testing.assert_array_equal(got, want)
 
 
-def test_a_batch_of_nothing_changes_nothing():
+def test_fully_masked_batch_changes_nothing():
     before = update_running_mean_std(
         init_running_mean_std(()), jnp.arange(4.0), jnp.ones(4, bool)
     )

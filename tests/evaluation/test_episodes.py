@@ -1,3 +1,5 @@
+"""Episodes of a trained team, and decoded beliefs."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,20 +22,20 @@ SYSTEM = SMPE(
 
 
 @pytest.mark.slow
-def test_an_episode_is_seen_from_above_as_from_inside(key: Key[Array, ""]):
+def test_states_and_observations_of_an_episode(key: Key[Array, ""]):
     init_key, key = jax.random.split(key)
     episode = collect_median_episode(SYSTEM, SYSTEM.init(init_key), key, episodes=3)
-    moments = episode.length + 1
-    assert 1 < moments <= TASK.time_limit + 1
-    assert episode.states.time.tolist() == list(range(moments))
+    num_states = episode.length + 1
+    assert 1 < num_states <= TASK.time_limit + 1
+    assert episode.states.time.tolist() == list(range(num_states))
     np.testing.assert_array_equal(jax.vmap(TASK.observe)(episode.states), episode.obs)
-    # All food is worth 1, and only one is there: it is earned at the end or never.
-    gone = episode.states.food_level[:, 0] == 0
-    np.testing.assert_allclose(episode.cumulative_rewards, gone, atol=1e-6)
+    # The only food is worth 1: the return is 1 once it is eaten.
+    eaten = episode.states.food_level[:, 0] == 0
+    np.testing.assert_allclose(episode.cumulative_rewards, eaten, atol=1e-6)
 
 
-def test_who_knows_nothing_believes_the_average(key: Key[Array, ""]):
-    """A decoder of zeros answers 0 in normalised units: the mean in raw ones."""
+def test_a_decoder_of_zeros_predicts_the_mean(key: Key[Array, ""]):
+    """Zero in normalized units is the mean in those of the observations."""
     state = SYSTEM.init(key)
     beliefs = state.beliefs
     mean = jnp.arange(2.0 * TASK.obs_dim).reshape(2, TASK.obs_dim)

@@ -1,3 +1,5 @@
+"""Mean over seeds by hand, against SciPy, and by coverage."""
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,24 +16,30 @@ def test_two_seeds_by_hand():
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
-def test_agrees_with_scipy(level: float):
+def test_interval_against_scipy(level: float):
     scores = np.random.default_rng(0).normal(size=(6, 4))
     interval = stats.ttest_1samp(scores, 0.0).confidence_interval(level)
     band = mean_over_seeds(scores, level=level)
-    np.testing.assert_allclose(band.low, interval.low)
-    np.testing.assert_allclose(band.high, interval.high)
+    np.testing.assert_allclose(band.low, interval.low, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(band.high, interval.high, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 6])
-def test_covers_the_mean_as_often_as_it_says(seeds: int):
-    """4,000 intervals: within 4 standard errors, √(0.95 · 0.05 / 4000) each."""
+def test_coverage_of_the_interval(seeds: int):
+    """4,000 intervals: within 4 standard errors of √(0.95 · 0.05 / 4000)."""
     band = mean_over_seeds(np.random.default_rng(1).normal(size=(seeds, 4000)))
     covered = np.mean((band.low <= 0) & (band.high >= 0))
     assert covered == pytest.approx(0.95, abs=4 * 0.00345)
 
 
-def test_one_seed_says_nothing_of_others():
+def test_one_seed_has_no_interval():
     band = mean_over_seeds(np.array([[1.0, 2.0]]))
     assert band.mean == pytest.approx([1.0, 2.0])
     assert np.isnan(band.low).all()
     assert np.isnan(band.high).all()
+
+
+def test_equal_seeds_have_a_point_interval():
+    band = mean_over_seeds(np.full((3, 2), 2.5))
+    np.testing.assert_array_equal(band.low, band.mean)
+    np.testing.assert_array_equal(band.high, band.mean)

@@ -1,4 +1,4 @@
-"""Pictures of a comparison for print: curves of each task, and performance profiles."""
+"""Figures of a comparison: learning curves of each task, and performance profiles."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,101 +19,111 @@ from syntony.equations.statistics import (
     performance_profile,
     wilson_interval,
 )
+from syntony.evaluation import learning_curves
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.training.progress import ERROR_RATE_METRICS, metric_label
 from syntony.visualization import figures, link_figures
 from syntony.visualization.figures import LINE_COLORS, STYLE_SHEET
 
 NUM_THRESHOLDS = 201
-"""Thresholds at which a profile is drawn."""
+"""Number of thresholds of a performance profile."""
 LINE_STYLES = ("-", "--", ":", "-.")
-"""More groups than colours are told apart by these."""
+"""Line styles that distinguish more groups than there are colors."""
 
 
 def draw_comparison(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draws the curves and the profile of each task, and that of all; returns files."""
-    contests, found = comparison
+    """Draws learning curves and a performance profile per task, and a profile over all.
+
+    Args:
+        comparison: the result of `compare`.
+        folder: folder of the figures; it is made if needed.
+
+    Returns:
+        The files.
+    """
+    tasks, results = comparison
     drawn = {}
-    for contest, task in zip(contests, found["tasks"], strict=True):
-        name = slugify(contest.task)
-        drawn |= {f"curves-{name}{n}": f for n, f in _learning_curve_figures(contest)}
+    for task_runs, task in zip(tasks, results["tasks"], strict=True):
+        name = slugify(task_runs.task)
+        drawn |= {f"curves-{name}{n}": f for n, f in _learning_curve_figures(task_runs)}
         scores = {g["label"]: [_seed_scores(g)] for g in task["groups"]}
         drawn[f"profile-{name}"] = plot_performance_profiles(
-            scores, metric=contest.metric, title=contest.task
+            scores, metric=task_runs.metric, title=task_runs.task
         )
-    overall = found["overall"]
+    overall = results["overall"]
     if overall["groups"]:
         drawn["profile"] = plot_performance_profiles(
-            _scores_per_group(found), title=f"{len(overall['tasks'])} tasks"
+            _scores_per_group(results), title=f"{len(overall['tasks'])} tasks"
         )
     return [
         path
-        for name, f in drawn.items()
-        for path in figures.save_figure(f, folder / name)
+        for name, figure in drawn.items()
+        for path in figures.save_figure(figure, folder / name)
     ]
 
 
 def slugify(text: str) -> str:
-    """Returns a text as part of a file's name."""
+    """Text for a part of a file name: letters, digits, dots and hyphens."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-") or "task"
 
 
 def align_curves(seed_curves: Iterable[SeedCurve]) -> LearningCurve:
-    """Returns the curves of seeds on the steps of all, as far as all of them go."""
-    every = list(seed_curves)
-    steps = np.unique(np.concatenate([seed.steps for seed in every]))
-    first = max(seed.steps[0] for seed in every)
-    last = min(seed.steps[-1] for seed in every)
-    steps = steps[(first <= steps) & (steps <= last)]
-    scores = [np.interp(steps, seed.steps, seed.scores) for seed in every]
-    return LearningCurve(steps, np.stack(scores))
+    """Curves of several seeds at common steps, as far as all of them go."""
+    return learning_curves.align_curves([(c.steps, c.scores) for c in seed_curves])
 
 
 def _learning_curve_figures(task_runs: TaskRuns) -> Iterable[tuple[str, Figure]]:
-    """Yields pictures of all groups, as many in each as there are colours."""
+    """Yields figures with a suffix of their names; each has one group per color."""
     for start in range(0, len(task_runs.groups), len(LINE_COLORS)):
         groups = task_runs.groups[start : start + len(LINE_COLORS)]
         curves = {group.label: align_curves(group.seed_curves) for group in groups}
-        number = f"-{start // len(LINE_COLORS) + 1}" if start else ""
+        suffix = f"-{start // len(LINE_COLORS) + 1}" if start else ""
         if task_runs.metric in ERROR_RATE_METRICS:
-            drawn = link_figures.plot_bler_over_training(curves, title=task_runs.task)
+            figure = link_figures.plot_bler_over_training(curves, title=task_runs.task)
         else:
             ylabel = f"{metric_label(task_runs.metric)} of an episode"
             paper = reported_points(task_runs, groups, curves)
-            drawn = figures.plot_learning_curves(
+            figure = figures.plot_learning_curves(
                 curves, title=task_runs.task, ylabel=ylabel, paper=paper
             )
-        yield number, figures.move_legend_outside(drawn)
+        yield suffix, figures.move_legend_outside(figure)
 
 
 def reported_points(
     task_runs: TaskRuns, groups: Sequence[RunGroup], curves: Mapping[str, LearningCurve]
 ) -> dict[str, figures.ReportedPoints]:
-    """Returns the paper's points as far as ours go, in a colour of ours if it is one's.
+    """Reported points up to the last step of our curves, by label.
 
-    Of several groups that the paper does not tell apart, none has its colour.
+    A label of ours gives the points the color of that group. If several groups have the
+    same reported curve, its label is the paper's.
+
+    Args:
+        task_runs: the groups of a task.
+        groups: groups of the figure.
+        curves: our curves, by label.
     """
     last = max(curve.steps[-1] for curve in curves.values())
-    known = [(group, reported_curve(task_runs, group)) for group in groups]
+    reported = [(group, reported_curve(task_runs, group)) for group in groups]
     points: dict[str, figures.ReportedPoints] = {}
-    for group, curve in known:
-        near = (
+    for group, curve in reported:
+        in_range = (
             [(x / 1e6, y) for x, y in curve.points.items() if x <= last]
             if curve
             else []
         )
-        alike = sum(curve is other for _, other in known)
-        if near:
-            points[group.label if alike == 1 else group_method_name(group)] = near
+        num_equal = sum(curve is other for _, other in reported)
+        if in_range:
+            label = group.label if num_equal == 1 else group_method_name(group)
+            points[label] = in_range
     return points
 
 
 def _seed_scores(group: Mapping[str, Any]) -> Float[np.ndarray, " S"]:
-    return np.array([line["score"] for line in group["scores"]])
+    return np.array([seed["score"] for seed in group["scores"]])
 
 
 def _scores_per_group(results: Mapping[str, Any]) -> dict[str, list[np.ndarray]]:
-    """Returns the scores of each group on the tasks that all have run."""
+    """Scores of each group on the tasks that all groups have run."""
     tasks = results["overall"]["tasks"]
     scores: dict[str, list[np.ndarray]] = {}
     for task in results["tasks"]:
@@ -129,48 +139,49 @@ def plot_performance_profiles(
     metric: str = "eval/return_mean",
     title: str = "",
 ) -> Figure:
-    """Draws the share of runs that do better than each score, with its 95 % interval.
+    """Draws performance profiles: the fraction of seeds better than each threshold.
 
-    The share is the mean over tasks; intervals are Wilson's, of each task.
+    The fraction is the mean over tasks; the bands combine the tasks' Wilson intervals,
+    of 95 %.
 
     Args:
-        scores: those of each group, a sample for each task.
-        score: what they are; of error rates, better is lower.
-        title: what was learned.
+        scores: scores of each group, one sample per task.
+        metric: name of the metric; lower is better for error rates.
+        title: title of the figure.
     """
     figure = Figure(figsize=(4.2, 2.6), layout="constrained")
     axes = figure.subplots()
-    lower = metric in ERROR_RATE_METRICS
-    every = np.concatenate([x for strata in scores.values() for x in strata])
-    thresholds = _profile_thresholds(every, lower)
-    for number, (name, strata) in enumerate(scores.items()):
-        look = {
+    lower_is_better = metric in ERROR_RATE_METRICS
+    all_scores = np.concatenate([x for samples in scores.values() for x in samples])
+    thresholds = _profile_thresholds(all_scores, lower_is_better)
+    for number, (name, samples) in enumerate(scores.items()):
+        line_style = {
             "color": LINE_COLORS[number % len(LINE_COLORS)],
             "ls": LINE_STYLES[number // len(LINE_COLORS)],
         }
-        _plot_profile(axes, name, strata, thresholds, lower, look)
-    if lower:
+        _plot_profile(axes, name, samples, thresholds, lower_is_better, line_style)
+    if lower_is_better:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0e}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.invert_xaxis()
-    what = "block error rate" if lower else "return of an episode"
-    share = "below" if lower else "above"
-    axes.set(title=title, xlabel=f"τ, {what}", ylabel=f"share of seeds {share} τ")
+    quantity = "block error rate" if lower_is_better else "return of an episode"
+    side = "below" if lower_is_better else "above"
+    axes.set(title=title, xlabel=f"τ, {quantity}", ylabel=f"fraction of seeds {side} τ")
     axes.set_ylim(-0.02, 1.02)
-    axes.legend(title="share, its 95 % interval")
+    axes.legend(title="fraction, 95 % interval")
     return figures.move_legend_outside(figure)
 
 
 def _profile_thresholds(
     all_scores: Float[np.ndarray, " S"], lower_is_better: bool
-) -> Float[np.ndarray, " τ"]:
-    """Returns scores from below the worst to above the best."""
+) -> Float[np.ndarray, " K"]:
+    """Thresholds from below the worst score to above the best."""
     low, high = float(all_scores.min()), float(all_scores.max())
     if lower_is_better:
-        seen = max(low, link_figures.MIN_PLOTTED_RATE)
-        return np.geomspace(seen / 1.3, max(high, seen) * 1.3, NUM_THRESHOLDS)
+        low = max(low, link_figures.MIN_PLOTTED_RATE)
+        return np.geomspace(low / 1.3, max(high, low) * 1.3, NUM_THRESHOLDS)
     margin = 0.05 * (high - low) or 0.5
     return np.linspace(low - margin, high + margin, NUM_THRESHOLDS)
 
@@ -178,35 +189,33 @@ def _profile_thresholds(
 def _plot_profile(
     axes: Axes,
     name: str,
-    strata: Sequence[Float[np.ndarray, " S"]],
-    thresholds: Float[np.ndarray, " τ"],
+    samples: Sequence[Float[np.ndarray, " S"]],
+    thresholds: Float[np.ndarray, " K"],
     lower_is_better: bool,
     line_style: Mapping[str, Any],
 ) -> None:
-    """Draws the mean share over tasks as a line, and its interval as a band."""
+    """Draws the mean fraction over tasks as a line, and its interval as a band."""
     sign = -1.0 if lower_is_better else 1.0
-    shares = [
-        performance_profile(sign * sample, sign * thresholds) for sample in strata
+    fractions = [performance_profile(sign * x, sign * thresholds) for x in samples]
+    intervals = [
+        _wilson_intervals(fraction, len(x))
+        for fraction, x in zip(fractions, samples, strict=True)
     ]
-    known = [
-        _wilson_intervals(share, len(x))
-        for share, x in zip(shares, strata, strict=True)
+    combined = [
+        combined_interval([f[k] for f in fractions], [i[k] for i in intervals])
+        for k in range(len(thresholds))
     ]
-    ends = [
-        combined_interval([share[n] for share in shares], [of[n] for of in known])
-        for n in range(len(thresholds))
-    ]
-    low, high = np.clip(np.transpose(ends), 0.0, 1.0)
-    seeds = sum(map(len, strata))
+    low, high = np.clip(np.transpose(combined), 0.0, 1.0)
+    seeds = sum(map(len, samples))
     label = f"{name} ({seeds} seed{'s' if seeds > 1 else ''})"
-    mean, shade = np.mean(shares, axis=0), {"color": line_style["color"], "alpha": 0.12}
+    mean, color = np.mean(fractions, axis=0), line_style["color"]
     axes.plot(thresholds, mean, label=label, ds="steps-mid", zorder=3, **line_style)
-    axes.fill_between(thresholds, low, high, step="mid", lw=0, **shade)
+    axes.fill_between(thresholds, low, high, step="mid", lw=0, color=color, alpha=0.12)
 
 
 def _wilson_intervals(
-    fractions: Float[np.ndarray, " τ"], seeds: int
+    fractions: Float[np.ndarray, " K"], seeds: int
 ) -> list[tuple[float, float]]:
-    """Returns Wilson's interval of each share."""
-    known = [wilson_interval(count, seeds) for count in range(seeds + 1)]
-    return [known[round(share * seeds)] for share in fractions]
+    """Wilson's interval of each fraction of seeds."""
+    by_count = [wilson_interval(count, seeds) for count in range(seeds + 1)]
+    return [by_count[round(fraction * seeds)] for fraction in fractions]

@@ -1,8 +1,8 @@
-"""What papers report, to stand beside our numbers.
+"""Results that papers report, for comparison.
 
-The paper of SMPE² prints no table of returns: its values are read off its figures 2 to
-5, 8, 13, 15 to 18 and 22. The last point of each curve is the mean of the last 7 % of
-the training; a zero is a curve that lies on the axis.
+The paper of SMPE² has no table of returns: the values are digitized from its figures 2
+to 5, 8, 13, 15 to 18 and 22. The last point of each curve is the mean over the last 7 %
+of the training; a zero is a curve on the axis.
 
 Source: Kontogiannis et al., "Enhancing Cooperative Multi-Agent Reinforcement Learning
     with State Modelling and Adversarial Exploration", ICML 2025.
@@ -24,16 +24,16 @@ ABLATION_NAMES: dict[tuple[str, Any], str] = {
     ("standard_critic", False): "SMPE², no standard critic",
     ("objective", "ppo"): "SMPE², on PPO",
 }
-"""The paper's names for what one setting of ours makes of SMPE²."""
+"""The paper's names of ablations, by the setting and value of ours."""
 
 
 class ReportedCurve(NamedTuple):
-    """A method's returns on a task, along training, read off a figure."""
+    """Learning curve of a method on a task, digitized from a figure."""
 
     points: dict[float, float]
-    """Environment steps, and the mean return of an episode there."""
+    """Mean return of an episode, by environment steps."""
     reading_error: float
-    """How far the reading may be off: two hundredths of the figure's axis."""
+    """Maximum error of the digitized values: two hundredths of the figure's axis."""
 
 
 def _digitized_curve(
@@ -144,20 +144,20 @@ REPORTED_CURVES: dict[str, dict[str, ReportedCurve]] = {
         "SMPE², on PPO": _digitized_curve(0.2, {40: 9.4}),
     },
 }
-"""Returns as the paper counts them: summed over the team."""
+"""Reported returns, summed over the team, by task and method."""
 
 
 def find_reported_curve(task: str, method: str) -> ReportedCurve | None:
-    """Returns what the paper reports of a method on a task; nothing if it does not."""
+    """Curve that the paper reports for a method on a task; None without one."""
     return REPORTED_CURVES.get(task, {}).get(method)
 
 
 def method_name(system: str, overrides: Mapping[str, Any]) -> str:
-    """Returns the paper's name for a system; nothing if it has none.
+    """Name of a system in the paper; empty if the paper has none.
 
     Args:
-        system: its name among ours.
-        changes: those of its settings that are not its preset's, by their own names.
+        system: our name of the system.
+        overrides: settings that differ from the preset's, by their last name.
     """
     names = {"smpe": SMPE_NAME, "maa2c": MAA2C_NAME, "mappo": MAPPO_NAME}
     variants = {
@@ -167,17 +167,19 @@ def method_name(system: str, overrides: Mapping[str, Any]) -> str:
     match list(overrides.items()):
         case []:
             return names.get(system, "")
-        case [change]:
-            return variants.get(system, {}).get(change, "")
+        case [override]:
+            return variants.get(system, {}).get(override, "")
     return ""
 
 
 def interpolate(curve: ReportedCurve, step: float) -> float | None:
-    """Returns the paper's value at a step, between readings on a straight line.
+    """Reported value at a step, interpolated linearly; None outside the points.
 
-    Beyond the readings nothing is known.
+    Args:
+        curve: a reported curve.
+        step: environment steps.
     """
     steps = sorted(curve.points)
     if not steps[0] <= step <= steps[-1]:
         return None
-    return float(np.interp(step, steps, [curve.points[each] for each in steps]))
+    return float(np.interp(step, steps, [curve.points[x] for x in steps]))

@@ -1,4 +1,4 @@
-"""A comparison as tables: rows of text, and the files that hold them."""
+"""Tables of a comparison, as text, Markdown, LaTeX, CSV and JSON."""
 
 import csv
 import io
@@ -25,11 +25,11 @@ LATEX_ESCAPES = {
     ">": "$>$",
     "=": "$=$",
 }
-"""What some characters are in LaTeX."""
+"""LaTeX code of special characters."""
 
 
 class TextTable(NamedTuple):
-    """Rows of text under their heads; the first column names the row."""
+    """Table of text; the first column holds the names of the rows."""
 
     title: str
     header: list[str]
@@ -37,35 +37,37 @@ class TextTable(NamedTuple):
 
 
 def comparison_tables(results: Results) -> list[TextTable]:
-    """Returns what `compare` found: of each task, and then over all."""
-    every = [table for task in results["tasks"] for table in _task_tables(task)]
+    """Tables of the results of `compare`: of each task, then over all tasks."""
+    tables = [table for task in results["tasks"] for table in _task_tables(task)]
     overall = results["overall"]
     if rows := [_score_row(group, "") for group in overall["groups"]]:
         title = f"Over {len(overall['tasks'])} tasks: {', '.join(overall['tasks'])}"
-        heads = ["", "seeds", "IQM", "mean", "median", "optimality gap"]
-        every.append(TextTable(title, heads, rows))
-    if pairs := overall["improvement"]:
-        every.append(_improvement_table("Over the tasks that both have run", pairs))
-    return every
+        header = ["", "seeds", "IQM", "mean", "median", "optimality gap"]
+        tables.append(TextTable(title, header, rows))
+    if pairs := overall["probability_of_improvement"]:
+        tables.append(_improvement_table("Over the tasks that both have run", pairs))
+    return tables
 
 
 def write_comparison(results: Results, folder: Path) -> list[Path]:
     """Writes a comparison as Markdown, LaTeX, CSV and JSON; returns the files.
 
+    Args:
+        results: the results of `compare`.
+        folder: folder of the files; it is made if needed.
+
     Raises:
-        BadInput: there can be no such folder.
+        InvalidInputError: the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as failure:
-        raise InvalidInputError(
-            f"cannot write to {folder}: {failure.strerror}"
-        ) from None
+    except OSError as error:
+        raise InvalidInputError(f"cannot write to {folder}: {error.strerror}") from None
     texts = {
         "comparison.md": to_markdown(results),
         "comparison.tex": to_latex(results),
         "comparison.csv": groups_to_csv(results),
-        "improvement.csv": pairs_to_csv(results),
+        "probability_of_improvement.csv": pairs_to_csv(results),
         "comparison.json": json.dumps(results, indent=1, allow_nan=False) + "\n",
     }
     for name, text in texts.items():
@@ -75,12 +77,12 @@ def write_comparison(results: Results, folder: Path) -> list[Path]:
 
 
 def to_markdown(results: Results) -> str:
-    """Returns all tables, and the notes, in Markdown."""
+    """All tables and notes in Markdown."""
     lines = ["# Comparison"]
     for table in comparison_tables(results):
-        rule = ["---"] + ["---:"] * (len(table.header) - 1)
+        alignment = ["---"] + ["---:"] * (len(table.header) - 1)
         lines += ["", f"## {table.title}", ""]
-        rows = [table.header, rule, *table.rows]
+        rows = [table.header, alignment, *table.rows]
         lines += [
             f"| {' | '.join(_escape_markdown(cell) for cell in row)} |" for row in rows
         ]
@@ -89,18 +91,18 @@ def to_markdown(results: Results) -> str:
 
 
 def to_latex(results: Results) -> str:
-    """Returns all tables in LaTeX, for the package booktabs."""
+    """All tables in LaTeX, for the package booktabs; notes are comments."""
     parts = [_to_latex_table(table) for table in comparison_tables(results)]
     notes = [f"% {' '.join(note.split())}" for note in results["notes"]]
     return "\n".join(["% needs \\usepackage{booktabs}", *notes, "", *parts])
 
 
 def groups_to_csv(results: Results) -> str:
-    """Returns a row for each group on each task."""
+    """CSV with a row for each group on each task."""
     rows = [
-        {"task": task["task"], "score": task["score"], "step": task["step"]}
+        {"task": task["task"], "metric": task["metric"], "step": task["step"]}
         | {name: value for name, value in group.items() if name != "scores"}
-        | {"reach": task["reach"]}
+        | {"threshold": task["threshold"]}
         for task in results["tasks"]
         for group in task["groups"]
     ]
@@ -108,16 +110,16 @@ def groups_to_csv(results: Results) -> str:
 
 
 def pairs_to_csv(results: Results) -> str:
-    """Returns a row for each pair of groups on each task, and for each pair overall."""
-    heads = ["task", "x", "y", "probability", "low", "high"]
-    heads += ["difference", "difference_low", "difference_high"]
+    """CSV with a row for each pair of groups, on each task and over all tasks."""
+    header = ["task", "x", "y", "probability", "low", "high"]
+    header += ["difference", "difference_low", "difference_high"]
     rows = [
         {"task": task["task"], **pair}
         for task in results["tasks"]
-        for pair in task["improvement"]
+        for pair in task["probability_of_improvement"]
     ]
-    every = [{"task": "", **pair} for pair in results["overall"]["improvement"]]
-    return _to_csv(heads, rows + every)
+    overall = results["overall"]["probability_of_improvement"]
+    return _to_csv(header, rows + [{"task": "", **pair} for pair in overall])
 
 
 def _to_csv(header: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -129,29 +131,29 @@ def _to_csv(header: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _task_tables(task: Results) -> list[TextTable]:
-    """Returns how good groups are, how fast they became so, and who beats whom."""
-    groups, score = task["groups"], task["score"]
-    ended = "the last that all seeds reached"
-    if task["step"] < task["slowest"]["step"]:
-        ended = f"as asked; all reached {task['slowest']['step']:,}"
-    if task["window"]:
-        ended += f"; means over the last {task['window']:,}"
-    where = f"{task['task']}, step {task['step']:,} ({ended})"
-    title = f"{where}: {score}, {task['better']} is better"
-    heads = ["", "seeds", "IQM", "mean", "median"]
-    rows = [_score_row(group, score) for group in groups]
-    heads += ["optimality gap"] if task["scale"] else []
-    if any(group["paper"] is not None for group in groups):
-        heads.append("paper at the same steps")
+    """Tables of a task: scores, learning speed and, for several groups, improvement."""
+    groups, metric = task["groups"], task["metric"]
+    step_note = "the last that all seeds reached"
+    if task["step"] < task["shortest_run"]["step"]:
+        step_note = f"as requested; all reached {task['shortest_run']['step']:,}"
+    if task["eval_window"]:
+        step_note += f"; means over the last {task['eval_window']:,}"
+    better = "lower" if task["lower_is_better"] else "higher"
+    subject = f"{task['task']}, step {task['step']:,} ({step_note})"
+    header = ["", "seeds", "IQM", "mean", "median"]
+    rows = [_score_row(group, metric) for group in groups]
+    header += ["optimality gap"] if task["score_range"] else []
+    if any(group["reported"] is not None for group in groups):
+        header.append("paper at the same steps")
         rows = [
-            [*r, _format_reported(g, score)] for r, g in zip(rows, groups, strict=True)
+            [*r, _format_reported(g, metric)] for r, g in zip(rows, groups, strict=True)
         ]
-    found = [TextTable(title, heads, rows), _learning_speed_table(task)]
-    return found + (
-        [_improvement_table(task["task"], task["improvement"], score)]
-        if groups[1:]
-        else []
-    )
+    title = f"{subject}: {metric}, {better} is better"
+    tables = [TextTable(title, header, rows), _learning_speed_table(task)]
+    if len(groups) > 1:
+        pairs = task["probability_of_improvement"]
+        tables.append(_improvement_table(task["task"], pairs, metric))
+    return tables
 
 
 def _score_row(group: Results, metric: str) -> list[str]:
@@ -167,74 +169,74 @@ def _score_row(group: Results, metric: str) -> list[str]:
 
 
 def _learning_speed_table(task: Results) -> TextTable:
-    """Returns how fast groups of a task learn."""
-    score, goal = task["score"], task["reach"]
-    name = (
-        "geometric mean on the way"
-        if score in ERROR_RATE_METRICS
-        else "mean on the way (area)"
-    )
-    steps = "" if goal is None else f"median steps to {_format_number(goal, score)}"
+    """Area under the curve, and steps to the threshold, of the groups of a task."""
+    metric, threshold = task["metric"], task["threshold"]
+    area = "mean over training (area under the curve)"
+    if metric in ERROR_RATE_METRICS:
+        area = "geometric mean over training"
+    steps = ""
+    if threshold is not None:
+        steps = f"median steps to {_format_number(threshold, metric)}"
     rows = [
         [
-            g["label"],
-            _format_interval(g, "area", score),
-            "" if goal is None else _format_steps(g),
+            group["label"],
+            _format_interval(group, "area_under_curve", metric),
+            "" if threshold is None else _format_steps(group),
         ]
-        for g in task["groups"]
+        for group in task["groups"]
     ]
-    return TextTable(f"{task['task']}: how fast", ["", name, steps], rows)
+    return TextTable(f"{task['task']}: learning speed", ["", area, steps], rows)
 
 
 def _format_steps(group: Results) -> str:
-    """Returns the median over seeds, of which some may never arrive."""
-    count = f"{group['reached']} of {group['seeds']}"
-    if group["reached"] == 0:
-        return f"none arrived ({count})"
-    steps = group["steps_to_reach"]
-    return f"half never ({count})" if steps is None else f"{steps:,.0f} ({count})"
+    """Median steps to the threshold, and how many seeds reached it."""
+    count = f"{group['seeds_reached']} of {group['seeds']}"
+    if group["seeds_reached"] == 0:
+        return f"not reached ({count})"
+    steps = group["steps_to_threshold"]
+    return f"no median ({count})" if steps is None else f"{steps:,.0f} ({count})"
 
 
 def _improvement_table(
     title_prefix: str, pairs: Sequence[Results], metric: str = ""
 ) -> TextTable:
-    """Returns how likely a run of one group is better than a run of another.
+    """Probability that a run of X is better than one of Y, and their mean difference.
 
-    And by how much, where the difference of two scores means something.
+    Differences are left out where they are None: over tasks, and for error rates.
     """
     cell = "{probability:.2f} [{low:.2f}, {high:.2f}]"
-    heads = ["X", "than Y", "P"]
+    header = ["X", "than Y", "P"]
     rows = [[pair["x"], pair["y"], cell.format(**pair)] for pair in pairs]
     if all(pair.get("difference") is not None for pair in pairs):
-        heads.append("mean X − mean Y")
+        header.append("mean X − mean Y")
         for row, pair in zip(rows, pairs, strict=True):
             row.append(_format_interval(pair, "difference", metric))
-    return TextTable(f"{title_prefix}: probability that X does better", heads, rows)
+    return TextTable(f"{title_prefix}: probability that X is better", header, rows)
 
 
 def _format_reported(group: Results, metric: str) -> str:
-    if group["paper"] is None:
+    if group["reported"] is None:
         return ""
-    return f"{_format_number(group['paper'], metric)} ± {group['paper_error']:g}"
+    return f"{_format_number(group['reported'], metric)} ± {group['reported_error']:g}"
 
 
 def _format_interval(group: Results, name: str, metric: str) -> str:
-    value, low, high = (group[f"{name}{end}"] for end in ("", "_low", "_high"))
+    value, low, high = (group[f"{name}{suffix}"] for suffix in ("", "_low", "_high"))
     if low is None:
         return _format_number(value, metric)
-    ends = f"[{_format_number(low, metric)}, {_format_number(high, metric)}]"
-    return f"{_format_number(value, metric)} {ends}"
+    interval = f"[{_format_number(low, metric)}, {_format_number(high, metric)}]"
+    return f"{_format_number(value, metric)} {interval}"
 
 
 def _format_number(value: float, metric: str) -> str:
     if metric in ERROR_RATE_METRICS:
         return f"{value:.2e}"
-    # Three digits say enough of a return, whatever its unit.
+    # Three decimals are enough for returns near 1, one for larger ones.
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def _escape_markdown(cell: str) -> str:
-    """Returns a cell that Markdown does not take for two."""
+    """Text of a cell, with column separators escaped."""
     return cell.replace("|", "\\|")
 
 

@@ -1,7 +1,7 @@
-"""What an agent believes of its teammates: SMPE² equations 2-5 and 7.
+"""Belief losses of SMPE²: equations 2-5 and 7.
 
-Throughout, `others` is o_-i, all other agents' observations in agent-index order,
-normalised; `w` is w_i ∈ (0, 1), agent i's filter of them, one weight a feature.
+`others` is o_-i, the normalized observations of all other agents in agent-index order.
+`w` is w_i ∈ (0, 1), the weights of agent i's filter, one per feature of o_-i.
 
 Source: Kontogiannis et al., "Enhancing Cooperative Multi-Agent Reinforcement Learning
     with State Modelling and Adversarial Exploration", ICML 2025, arXiv 2505.05262.
@@ -18,16 +18,16 @@ def reconstruction_loss(
     w: Float[Array, "*batch F"],
     prediction: Float[Array, "*batch F"],
 ) -> Float[Array, "*batch"]:
-    """Returns how far the belief is from what the teammates see, where it matters.
+    """Filtered reconstruction loss of the teammates' observations.
 
         L_rec = ‖w̃ ⊙ o_-i − w ⊙ ô_-i‖²
 
     Args:
-        w_target: w̃, weights of the slow target filter; no gradient passes.
-        others: o_-i, what the teammates see.
-        w: weights of the filter that learns.
-        prediction: ô_-i = p_φ(z), decoded from a *sampled* z: it is the sampling
-            noise that shrinks the weights of what cannot be predicted.
+        w_target: w̃, weights of the target filter; no gradient passes.
+        others: o_-i, observations of the teammates.
+        w: weights of the trained filter.
+        prediction: ô_-i = p_φ(z), decoded from a *sampled* z: the sampling noise
+            shrinks the weights of features that cannot be predicted.
 
     Source: eq. 3.
     """
@@ -36,7 +36,7 @@ def reconstruction_loss(
 
 
 def norm_loss(w: Float[Array, "*batch F"]) -> Float[Array, "*batch"]:
-    """Returns L_norm = −‖w‖², which keeps w = w̃ = 0 from being a solution.
+    """Norm loss L_norm = −‖w‖², without which w = w̃ = 0 minimizes L_rec.
 
     Source: eq. 4.
     """
@@ -46,7 +46,7 @@ def norm_loss(w: Float[Array, "*batch F"]) -> Float[Array, "*batch"]:
 def kl_loss(
     mean: Float[Array, "*batch Z"], log_var: Float[Array, "*batch Z"]
 ) -> Float[Array, "*batch"]:
-    """Returns the divergence of q_ω(z | o_i) from the standard normal, in nats.
+    """KL divergence of q_ω(z | o_i) from the standard normal, in nats.
 
         L_KL = KL(N(μ, σ²) ‖ N(0, I)) = ½ Σ (μ² + σ² − ln σ² − 1)
 
@@ -58,10 +58,10 @@ def kl_loss(
 def elbo(
     log_likelihood: Float[Array, "*batch"], kl: Float[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """Returns the evidence lower bound E_z[ln p_φ(w ⊙ o_-i | z)] − KL, in nats.
+    """Evidence lower bound E_z[ln p_φ(w ⊙ o_-i | z)] − KL, in nats.
 
     Source: eq. 2. Its first term is −L_rec for a Gaussian of fixed variance, up to
-        scale and constant; training minimises `encodings_loss`.
+        scale and constant; training minimizes `encodings_loss`.
     """
     return log_likelihood - kl
 
@@ -71,7 +71,7 @@ def filtered_state(
     others: Float[Array, "*batch F"],
     w: Float[Array, "*batch F"],
 ) -> Float[Array, "*batch OF"]:
-    """Returns ŝ_i = o_i ⊕ (w_i ⊙ o_-i), what the filtered critic judges.
+    """Filtered state ŝ_i = o_i ⊕ (w_i ⊙ o_-i), the input of the filtered critic.
 
     Source: section 3.1.
     """
@@ -88,10 +88,10 @@ def encodings_loss(
     lambda_norm: Float[Array, ""] | float,
     lambda_kl: Float[Array, ""] | float,
 ) -> Float[Array, "*batch"]:
-    """Returns L_encodings = L^w_critic + λ_rec L_rec + λ_norm L_norm + λ_KL L_KL.
+    """Total loss L_encodings = L^w_critic + λ_rec L_rec + λ_norm L_norm + λ_KL L_KL.
 
-    It is never one backward pass: the first term is descended on-policy, after each
-    rollout; the others off-policy, from the replay.
+    Training never differentiates the sum: it minimizes the first term on-policy, after
+    each rollout, and the others off-policy, from the replay buffer.
 
     Source: eq. 7.
     """
@@ -100,18 +100,18 @@ def encodings_loss(
 
 
 LOG_VAR_KNEE = 2.0
-"""ln σ² above which a belief's variance grows slowly; the prior's is 0."""
+"""Log-variance above which `soft_clip_log_var` is logarithmic; the prior's is 0."""
 
 
 def soft_clip_log_var(log_var: Float[Array, "*batch Z"]) -> Float[Array, "*batch Z"]:
-    """Returns ln σ², slowed down where it is far above the prior's.
+    """Log-variance ln σ², with logarithmic growth above `LOG_VAR_KNEE`.
 
         x ↦ x for x ≤ 2,   2 + ln(x − 1) above
 
-    It is continuous with its slope, and the slope never vanishes, so the KL term can
-    always lead back. An exponential of what a network answers to inputs that it has
-    hardly ever met does not fit into float32: a warehouse asked for ln σ² = 115 after
-    ten million steps. On Foraging and the particle worlds it stays below 1.
+    The function and its derivative are continuous, and the derivative is never zero, so
+    the KL loss can always reduce x. Without it, exp(ln σ²) of a network's output for
+    rare inputs overflows float32: in a warehouse ln σ² reached 115 after ten million
+    steps. On Foraging and the particle tasks it stays below 1.
 
     Source: ours.
     """

@@ -1,26 +1,30 @@
-"""Distributions that are drawn from and scored: log-probabilities in nats."""
+"""Categorical and Gaussian distributions; log-probabilities are in nats."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 MASKED_LOGIT = -1e10
-"""Logit of an action that may not be taken: its probability underflows to zero."""
+"""Logit of a masked action: its probability underflows to zero."""
 
 
 def masked_logits(
     logits: Float[Array, "*batch A"], action_mask: Bool[Array, "*batch A"]
 ) -> Float[Array, "*batch A"]:
-    """Returns logits under which unavailable actions are never drawn."""
+    """Logits with those of unavailable actions set to `MASKED_LOGIT`."""
     return jnp.where(action_mask, logits, MASKED_LOGIT)
 
 
 def categorical_sample(
     noise: Float[Array, "*batch A"], logits: Float[Array, "*batch A"]
 ) -> Int[Array, "*batch"]:
-    """Returns argmax(logits + g), a draw from softmax(logits) if g ~ Gumbel(0, 1).
+    """Sample argmax(logits + g) of softmax(logits), for g ~ Gumbel(0, 1).
 
     Without noise (g = 0) it is the most likely action.
+
+    Args:
+        noise: g.
+        logits: unnormalized log-probabilities.
     """
     return jnp.argmax(logits + noise, axis=-1)
 
@@ -28,21 +32,21 @@ def categorical_sample(
 def categorical_log_prob(
     logits: Float[Array, "*batch A"], action: Int[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """Returns ln softmax(logits)[action]."""
+    """Log-probability ln softmax(logits)[action]."""
     return take_along_action(jax.nn.log_softmax(logits), action)
 
 
 def take_along_action(
     values: Float[Array, "*batch A"], action: Int[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """Returns the action's value: ln π(a), or Q(a)."""
+    """Entry of the action along the last axis: ln π(a) or Q(a)."""
     # A one-hot product: the gradient of an index is a scatter, slow on a CPU.
     one_hot = jax.nn.one_hot(action, values.shape[-1], dtype=values.dtype)
     return jnp.sum(values * one_hot, axis=-1)
 
 
 def categorical_entropy(logits: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
-    """Returns H = −Σ p ln p."""
+    """Entropy H = −Σ p ln p of softmax(logits), in nats."""
     log_p = jax.nn.log_softmax(logits)
     return -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
 
@@ -52,5 +56,5 @@ def gaussian_sample(
     mean: Float[Array, "*batch Z"],
     log_var: Float[Array, "*batch Z"],
 ) -> Float[Array, "*batch Z"]:
-    """Returns z = μ + σ ε for ε ~ N(0, I), differentiable in μ and ln σ²."""
+    """Reparameterized sample z = μ + σ ε for ε ~ N(0, I)."""
     return mean + jnp.exp(0.5 * log_var) * noise

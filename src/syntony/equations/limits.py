@@ -1,24 +1,27 @@
-"""How good a code can be: block error rates that bound, or stand beside, a link's.
+"""Capacity, and bounds and exact values of block error rates (BLER).
 
-A block is one of `messages` = M, equally likely, in `uses` = N complex channel uses:
-n = 2N real dimensions. `snr_db` is Es/N0 = γ per complex use in dB, for codewords of
-mean energy N; give a number and get a number, or an array and get one of its shape.
-Host side, in double precision: the smallest rates are as exact as the largest.
+A block carries one of `messages` = M equally likely messages in `uses` = N complex
+channel uses, n = 2N real dimensions. `snr_db` is Es/N0 = γ per complex use in dB, for
+codewords of mean energy N; the result is a float for a number, and an array of the same
+shape for an array. Host side, in double precision; the relative error does not grow for
+small rates.
 
-All but `capacity` (bits a block) are block error rates with the best detection. Their
-names do not say which are bounds; the first word of each explanation does.
+All functions but `capacity` return block error rates with optimal detection. The first
+word of each docstring says whether it is a bound, an approximation or exact.
 """
 
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 from jaxtyping import Array, Complex, Float
-from scipy import special, stats
+from scipy import special
 from scipy.spatial.distance import pdist
 
+from syntony.equations.quadrature import gauss_legendre
+from syntony.equations.signal import FloatOrArray, db_to_linear
 from syntony.equations.spherical_caps import (
     cap_angle,
     cap_fraction,
@@ -27,22 +30,22 @@ from syntony.equations.spherical_caps import (
 from syntony.errors import InvalidInputError
 
 Numeric = float | int | np.number | np.ndarray | Array
-FloatOrArray = Any
-"""A float for a number, an array of its shape for an array."""
+Integer = SupportsIndex
 Codebook = np.ndarray | Array
-"""Complex [M, C], codewords by channel uses; checked where it comes in."""
+"""Complex [M, C], codewords by channel uses; checked by each function."""
 CodebookArray = Complex[np.ndarray, "M C"]
 FloatVector = Float[np.ndarray, " S"]
 QuadratureGrid = Float[np.ndarray, "S K"]
 
+_NUM_NODES = 160
+"""Nodes of a quadrature."""
 
-def capacity(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
-) -> FloatOrArray:
-    """Returns N log₂(1 + γ), in bits a block.
 
-    Asymptotic: of longer and longer blocks, those with log₂ M below it can be made
-    free of errors. A short block errs on either side of it.
+def capacity(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+    """Capacity N log₂(1 + γ), in bits per block.
+
+    Asymptotic: as blocks become longer, any log₂ M below it allows an error rate that
+    tends to zero. Short blocks have errors on either side of it.
 
     Source: Shannon, "A mathematical theory of communication" (1948).
     """
@@ -50,15 +53,13 @@ def capacity(
     return _match_shape(snr_db, uses * np.log1p(gamma) / np.log(2.0))
 
 
-def shannon59(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
-) -> FloatOrArray:
-    """Lower bound for codewords of equal energy: the sphere cut in M equal cones.
+def shannon59(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+    """Lower bound for codewords of equal energy: the sphere divided in M equal cones.
 
         P ≥ P(noise carries √(nγ) e out of the cone around e with Ω(θ) = 1/M)
 
     It does not hold for codes whose energy is N only on average: see
-    `shannon59_peak` and `codebook_bound`.
+    `shannon59_peak` and `codebook_lower_bound`.
 
     Source: Shannon, "Probability of error for optimal codes in a Gaussian channel",
         Bell System Technical Journal 38 (1959): his Q(θ).
@@ -67,13 +68,11 @@ def shannon59(
     return _match_shape(snr_db, _shannon59(gamma, messages, 2 * uses))
 
 
-def shannon59_peak(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
-) -> FloatOrArray:
+def shannon59_peak(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
     """Lower bound for codewords of energy N at most: `shannon59` in n + 1 dimensions.
 
-    One more real dimension fills each codeword up to energy N, and helps the receiver
-    if anything: γ' = γ n / (n + 1).
+    One more real dimension raises each codeword to energy N, which cannot increase the
+    error rate: γ' = γ n / (n + 1).
 
     Source: Shannon (1959), on codes within the sphere.
     """
@@ -82,7 +81,7 @@ def shannon59_peak(
 
 
 def codebook_lower_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
-    """Lower bound for this size of codebook and its highest energy, of any detector.
+    """Lower bound for a codebook's size and maximum energy, with any detector.
 
         `shannon59_peak` at γ maxᵢ ‖cᵢ‖² / N
 
@@ -90,24 +89,23 @@ def codebook_lower_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
     """
     points, gamma = _check_codebook(codebook), _snr_linear(snr_db)
     peak = np.max(_codeword_energies(points))
-    return _match_shape(
-        snr_db, _shannon59_peak(gamma * peak, len(points), points.shape[1])
-    )
+    return _match_shape(snr_db, _shannon59_peak(gamma * peak, *points.shape))
 
 
-def metaconverse(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
-) -> FloatOrArray:
-    """Lower bound for codewords of equal energy, a little below `shannon59`.
+def metaconverse(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+    """Lower bound for codewords of equal energy, slightly below `shannon59`.
 
         P ≥ P(χ'²ₙ(n/γ) > t),   t = (1 + γ) F⁻¹(1/M),   F of χ'²ₙ(n(1 + γ)/γ)
 
-    The best test of the code's output against white noise of power 1 + γ. Below
-    −60 dB it is given as at −60 dB, which bounds as well.
+    The optimal test of the channel output against white noise of power 1 + γ. Below
+    −60 dB the value at −60 dB is returned, which is a bound as well.
 
     Source: Polyanskiy, Poor and Verdú, "Channel coding rate in the finite blocklength
         regime", IEEE Trans. Inf. Theory 56 (2010), on the AWGN channel.
     """
+    # Importing SciPy's distributions takes half a second; other commands need none.
+    from scipy import stats
+
     gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     n = 2 * uses
     gamma = np.maximum(gamma, 1e-6)  # SciPy's χ'² fails for n/γ far above.
@@ -116,9 +114,9 @@ def metaconverse(
 
 
 def normal_approximation(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+    snr_db: Numeric, messages: Integer, uses: Integer
 ) -> FloatOrArray:
-    """Approximation, no bound: good for hundreds of uses, pessimistic for a few.
+    """Approximation, not a bound: good for hundreds of uses, pessimistic for a few.
 
         P ≈ Q((nC − log₂M + ½ log₂n) / √(nV))
         C = ½ log₂(1 + γ),   V = γ(γ + 2) / (2(γ + 1)²) log₂²e   per real dimension
@@ -128,19 +126,19 @@ def normal_approximation(
     gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     n = 2 * uses
     # In nats: the ratio is the same.
-    spare = 0.5 * n * np.log1p(gamma) - math.log(messages) + 0.5 * np.log(n)
+    margin = 0.5 * n * np.log1p(gamma) - math.log(messages) + 0.5 * np.log(n)
     dispersion = 0.5 * gamma * (gamma + 2.0) / (gamma + 1.0) ** 2
-    return _match_shape(snr_db, special.ndtr(-spare / np.sqrt(n * dispersion)))
+    return _match_shape(snr_db, special.ndtr(-margin / np.sqrt(n * dispersion)))
 
 
 def random_spherical_code_bound(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+    snr_db: Numeric, messages: Integer, uses: Integer
 ) -> FloatOrArray:
-    """Upper bound on the best code: the mean over codes drawn evenly on the sphere.
+    """Upper bound on the best code: the mean over codes drawn uniformly on the sphere.
 
-        1 − E[(1 − Ω(Θ))^{M−1}],   Θ the angle between what was sent and received
+        1 − E[(1 − Ω(Θ))^{M−1}],   Θ the angle between transmitted and received block
 
-    Exact for that mean; some code is at least as good.
+    Exact for that mean; at least one code has no higher rate.
 
     Source: Shannon (1959), on random codes.
     """
@@ -148,22 +146,19 @@ def random_spherical_code_bound(
     n = 2 * uses
     offset = np.sqrt(n * gamma)
     angle, weight = _nearest_angle_quadrature(offset, messages, n)
-    # By parts: the nearest of the M − 1 others is at θ, the received vector beyond.
-    beyond = cone_escape_probability(offset[:, None], angle, n)
-    return _match_shape(
-        snr_db, np.sum(weight * _nearest_angle_density(angle, messages, n) * beyond, -1)
-    )
+    # By parts: the nearest of the M − 1 others is at θ, the received block beyond it.
+    escape = cone_escape_probability(offset[:, None], angle, n)
+    density = _nearest_angle_density(angle, messages, n)
+    return _match_shape(snr_db, np.sum(weight * density * escape, -1))
 
 
-def qpsk_bler(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
-) -> FloatOrArray:
-    """Exact rate of uncoded QPSK, M = 4^N: any of 2N bits wrong is a block wrong.
+def qpsk_bler(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+    """Exact rate of uncoded QPSK, M = 4^N: a block errs if any of its 2N bits does.
 
         P = 1 − (1 − Q(√γ))^{2N}
 
     Raises:
-        BadInput: `messages` is not 4 to the power of `uses`, or as for all.
+        InvalidInputError: `messages` is not 4 to the power of `uses`.
     """
     gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     _check_qpsk(messages, uses)
@@ -171,86 +166,89 @@ def qpsk_bler(
 
 
 def union_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
-    """Upper bound for this codebook, detected with maximum likelihood; it may exceed 1.
+    """Upper bound for a codebook with maximum-likelihood detection; it may exceed 1.
 
         P ≤ (1/M) Σ_{i≠j} Q(√(γ d²ᵢⱼ / 2))
 
-    The codebook is taken as it is, against noise of power 1/γ a use. Tight where the
-    rate is below some 10⁻³.
+    The codebook is not normalized; the noise has power 1/γ per use. Tight for rates
+    below about 10⁻³.
     """
     points, gamma = _check_codebook(codebook), _snr_linear(snr_db)
     distance = pdist(_to_real(points))
-    # Each pair errs both ways.
-    sums = [2.0 * np.sum(special.ndtr(-distance * np.sqrt(0.5 * one))) for one in gamma]
+    # Each pair counts for both of its messages.
+    sums = [2.0 * np.sum(special.ndtr(-distance * np.sqrt(0.5 * snr))) for snr in gamma]
     return _match_shape(snr_db, np.array(sums) / len(points))
 
 
 def rayleigh_outage(snr_db: Numeric, rate: float | int) -> FloatOrArray:
-    """Approximation, no bound for short blocks: P(log₂(1 + γ|h|²) < R), |h|² ~ Exp(1).
+    """Approximation: outage probability P(log₂(1 + γ|h|²) < R), |h|² ~ Exp(1).
 
         P = 1 − exp(−(2^R − 1) / γ)
 
+    It is no bound for short blocks.
+
     Args:
-        snr_db: γ, as above, the mean over fades.
-        rate: R > 0, bits a use.
+        snr_db: γ, the mean over fades.
+        rate: R > 0, in bits per use.
+
+    Raises:
+        InvalidInputError: the rate is not a finite number above 0 and below 1000.
     """
     if not (np.isfinite(rate) and 0 < rate < 1000):
         raise InvalidInputError(
-            f"rate is {rate}; expected bits a use, above 0, e.g. 2.0"
+            f"rate is {rate}; expected bits per use, above 0, e.g. 2.0"
         )
     return _match_shape(snr_db, -np.expm1(-(2.0**rate - 1.0) / _snr_linear(snr_db)))
 
 
 def rayleigh_csi_bound(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+    snr_db: Numeric, messages: Integer, uses: Integer
 ) -> FloatOrArray:
-    """Lower bound for equal energy and Rayleigh block fading, known or not.
+    """Lower bound for equal energy and Rayleigh block fading, known or unknown.
 
-        P ≥ E[shannon59(γ|h|²)],   |h|² ~ Exp(1), one h a block
+        P ≥ E[shannon59(γ|h|²)],   |h|² ~ Exp(1), one h per block
 
-    A receiver that is told h can do no worse than one that is not.
+    Knowledge of h cannot increase the error rate of the optimal receiver.
 
     Source: Shannon (1959) given h.
     """
     gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     n = 2 * uses
     sine = np.sin(cap_angle(1.0 / messages, n))
-    # At this offset the edge of the cone is √n + 9 deviations away.
-    reach = (np.sqrt(n) + 9.0) / (sine * np.sqrt(n))
-    return _match_shape(
-        snr_db, _rayleigh_average(lambda g: _shannon59(g, messages, n), gamma, reach)
-    )
+    # At this amplitude the edge of the cone is √n + 9 standard deviations away.
+    end = (np.sqrt(n) + 9.0) / (sine * np.sqrt(n))
+    bound = _rayleigh_average(lambda g: _shannon59(g, messages, n), gamma, end)
+    return _match_shape(snr_db, bound)
 
 
 def rayleigh_qpsk_bler(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+    snr_db: Numeric, messages: Integer, uses: Integer
 ) -> FloatOrArray:
-    """Exact rate of uncoded QPSK in Rayleigh block fading, if the receiver is told h.
+    """Exact rate of uncoded QPSK in Rayleigh block fading, with h known.
 
-        P = E[1 − (1 − Q(√γ|h|))^{2N}],   |h|² ~ Exp(1), one h a block
+        P = E[1 − (1 − Q(√γ|h|))^{2N}],   |h|² ~ Exp(1), one h per block
 
     Raises:
-        BadInput: `messages` is not 4 to the power of `uses`, or as for all.
+        InvalidInputError: `messages` is not 4 to the power of `uses`.
     """
     gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     _check_qpsk(messages, uses)
-    return _match_shape(
-        snr_db, _rayleigh_average(lambda g: _qpsk_bler(g, uses), gamma, 10.0)
-    )
+    bler = _rayleigh_average(lambda g: _qpsk_bler(g, uses), gamma, 10.0)
+    return _match_shape(snr_db, bler)
 
 
 def min_distance(codebook: Codebook) -> float:
-    """Returns minᵢ≠ⱼ ‖cᵢ − cⱼ‖; twice as far is worth 6 dB at high SNR."""
+    """Minimum distance minᵢ≠ⱼ ‖cᵢ − cⱼ‖; doubling it gains 6 dB at high SNR."""
     return float(np.min(pdist(_to_real(_check_codebook(codebook)))))
 
 
 def mean_energy(codebook: Codebook) -> float:
-    """Returns the mean of ‖c‖² / N over the codewords: 1 for a codebook in use."""
+    """Mean of ‖c‖² / N over the codewords; 1 for a normalized codebook."""
     return float(np.mean(_codeword_energies(_check_codebook(codebook))))
 
 
 def energy_range(codebook: Codebook) -> tuple[float, float]:
-    """Returns the lowest and the highest ‖c‖² / N: alike if `shannon59` holds."""
+    """Lowest and highest ‖c‖² / N; `shannon59` holds if they are equal."""
     energies = _codeword_energies(_check_codebook(codebook))
     return float(np.min(energies)), float(np.max(energies))
 
@@ -269,32 +267,21 @@ def _qpsk_bler(gamma: np.ndarray, uses: int) -> np.ndarray:
     return -np.expm1(2 * uses * np.log1p(-special.ndtr(-np.sqrt(gamma))))
 
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
-
-
-def _quadrature(
-    low: FloatVector, high: FloatVector
-) -> tuple[QuadratureGrid, QuadratureGrid]:
-    """Returns nodes and weights of an integral, on a new last axis."""
-    half = 0.5 * (high - low)
-    return low[:, None] + half[:, None] * (1 + _NODES), half[:, None] * _WEIGHTS
-
-
 def _rayleigh_average(
     bler: Callable[[QuadratureGrid], QuadratureGrid],
     gamma: FloatVector,
     max_amplitude: float,
 ) -> FloatVector:
-    """Returns E[bler(γ a²)] over a fade's amplitude a, of density 2a e^{−a²}.
+    """Mean E[bler(γ a²)] over the fading amplitude a, of density 2a e^{−a²}.
 
     Args:
-        bler: of the SNR; smooth in its root, and nothing where that exceeds `reach`.
+        bler: error rate as a function of the SNR; smooth in its square root.
         gamma: mean SNR.
-        reach: of √(γ a²).
+        max_amplitude: value of √(γ a²) beyond which the error rate is negligible.
     """
-    # e^{−7²} is nothing either.
+    # e^{−7²} is negligible too.
     end = np.minimum(max_amplitude / np.sqrt(gamma), 7.0)
-    a, weight = _quadrature(np.zeros_like(end), end)
+    a, weight = gauss_legendre(np.zeros_like(end), end, _NUM_NODES)
     density = 2.0 * a * np.exp(-(a**2))
     return np.sum(weight * density * bler(gamma[:, None] * a**2), axis=-1)
 
@@ -302,15 +289,15 @@ def _rayleigh_average(
 def _nearest_angle_quadrature(
     offset: FloatVector, messages: int, n: int
 ) -> tuple[QuadratureGrid, QuadratureGrid]:
-    """Returns nodes and weights over the angles at which the nearest other may be."""
-    # P(none of the others within θ) is e^{−45} at the far end, e^{−0.001} at the knee:
-    # between them it falls, and the larger n the more steeply.
+    """Nodes and weights over the angle of the nearest other codeword."""
+    # P(no other codeword within θ) is e^{−0.001} at the knee and e^{−45} at the far
+    # end; between them it falls, the more steeply the larger n.
     far = cap_angle(-np.expm1(-45.0 / max(messages - 1, 1)), n)
     knee = cap_angle(-np.expm1(-0.001 / max(messages - 1, 1)), n)
     noise = np.arcsin(np.minimum((np.sqrt(n) + 14.0) / offset, 1.0))
     end = np.where(noise < np.pi / 2, np.minimum(noise, far), far)
-    near = _quadrature(np.zeros_like(end), np.minimum(knee, end))
-    steep = _quadrature(np.minimum(knee, end), end)
+    near = gauss_legendre(np.zeros_like(end), np.minimum(knee, end), _NUM_NODES)
+    steep = gauss_legendre(np.minimum(knee, end), end, _NUM_NODES)
     angle, weight = (np.concatenate(pair, -1) for pair in zip(near, steep, strict=True))
     return angle, weight
 
@@ -318,11 +305,11 @@ def _nearest_angle_quadrature(
 def _nearest_angle_density(
     angle: QuadratureGrid, messages: int, n: int
 ) -> QuadratureGrid:
-    """Returns (M − 1)(1 − Ω)^{M−2} Ω', the density of the nearest other's angle."""
+    """Density (M − 1)(1 − Ω)^{M−2} Ω' of the angle of the nearest other codeword."""
     near, rest = cap_fraction(angle, n), cap_fraction(np.pi - angle, n)
     log_rest = np.where(near < 0.5, np.log1p(-np.minimum(near, 0.5)), np.log(rest))
-    log_slope = (n - 2) * np.log(np.sin(angle)) - special.betaln((n - 1) / 2, 0.5)
-    return (messages - 1) * np.exp((messages - 2) * log_rest + log_slope)
+    log_derivative = (n - 2) * np.log(np.sin(angle)) - special.betaln((n - 1) / 2, 0.5)
+    return (messages - 1) * np.exp((messages - 2) * log_rest + log_derivative)
 
 
 def _to_real(codebook: CodebookArray) -> Float[np.ndarray, "M 2*C"]:
@@ -334,21 +321,21 @@ def _codeword_energies(codebook: CodebookArray) -> Float[np.ndarray, " M"]:
 
 
 def _match_shape(snr_db: Numeric, values: FloatVector) -> FloatOrArray:
-    """Returns one value for each SNR, in the shape in which these were given."""
+    """One value per SNR, in the shape of `snr_db`."""
     return (
         float(values[0]) if np.ndim(snr_db) == 0 else values.reshape(np.shape(snr_db))
     )
 
 
-# Beyond any use; SciPy's χ'² does not reach tails of 2^−700.
+# Far beyond practical values; SciPy's χ'² does not reach tails of 2^−700.
 _MAX_ABS_SNR_DB = 100.0
 _MAX_MESSAGE_BITS = 400
 
 
 def _check_arguments(
-    snr_db: Numeric, messages: SupportsIndex, uses: SupportsIndex
+    snr_db: Numeric, messages: Integer, uses: Integer
 ) -> tuple[FloatVector, int, int]:
-    """Returns γ, M, N, or raises `BadInput`."""
+    """Checked γ, M and N."""
     messages = _as_int("messages", messages, 2, "256")
     if messages > 2**_MAX_MESSAGE_BITS:
         raise InvalidInputError(
@@ -357,16 +344,17 @@ def _check_arguments(
     return _snr_linear(snr_db), messages, _as_int("uses", uses, 1, "4")
 
 
-def _as_int(name: str, value: SupportsIndex, minimum: int, example: str) -> int:
+def _as_int(name: str, value: Integer, minimum: int, example: str) -> int:
     try:
-        whole = operator.index(value)
+        integer = operator.index(value)
     except TypeError:
-        whole = minimum - 1
-    if whole < minimum:
+        integer = minimum - 1
+    if integer < minimum:
         raise InvalidInputError(
-            f"{name} is {value!r}; expected a whole number from {minimum}, e.g. {example}"
+            f"{name} is {value!r}; expected a whole number from {minimum}, "
+            f"e.g. {example}"
         )
-    return whole
+    return integer
 
 
 def _snr_linear(snr_db: Numeric) -> FloatVector:
@@ -376,9 +364,10 @@ def _snr_linear(snr_db: Numeric) -> FloatVector:
         values = np.asarray(np.nan)
     if not np.all(np.abs(values) <= _MAX_ABS_SNR_DB):
         raise InvalidInputError(
-            f"snr_db is {snr_db!r}; expected finite dB, within ±{_MAX_ABS_SNR_DB:g}, e.g. 10.0"
+            f"snr_db is {snr_db!r}; expected finite dB, within ±{_MAX_ABS_SNR_DB:g}, "
+            "e.g. 10.0"
         )
-    return 10.0 ** (values.ravel() / 10.0)
+    return db_to_linear(values.ravel())
 
 
 def _check_codebook(codebook: Codebook) -> CodebookArray:

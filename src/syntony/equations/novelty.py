@@ -1,4 +1,4 @@
-"""How new a belief is: SimHash codes, exact counts, and the bonus they earn.
+"""Count-based exploration: SimHash codes, visit counts and the exploration bonus.
 
 Source: SMPE² section 3.2, after Tang et al., "#Exploration", NeurIPS 2017.
 """
@@ -8,18 +8,18 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 SKETCH_TABLE_SIZES = (9931, 9953, 9959, 9961, 9979, 9983)
-"""Sizes of the sketch's tables. (9961 = 7 · 1423 is none, but it is the authors'.)"""
+"""Sizes of the sketch's tables, of the released code. (9961 = 7 · 1423 is no prime.)"""
 SKETCH_SIZE = sum(SKETCH_TABLE_SIZES)
-"""Cells of the sketch, its tables side by side."""
+"""Number of cells of the sketch, over all its tables."""
 
 
 def simhash(
     z: Float[Array, "*batch Z"], projection: Float[Array, "Z K"]
 ) -> Int[Array, "*batch"]:
-    """Returns codes 0 … 2ᴷ − 1 whose bit b says whether (z A)_b > 0.
+    """SimHash codes 0 … 2ᴷ − 1; bit b is (z A)_b > 0.
 
     Args:
-        z: what is hashed; near vectors share most bits.
+        z: vectors to hash; near vectors share most bits.
         projection: A, entries N(0, 1), fixed for a run.
     """
     bits = (z @ projection > 0).astype(jnp.int32)
@@ -31,10 +31,10 @@ def update_counts(
     codes: Int[Array, "*batch"],
     mask: Bool[Array, "*batch"],
 ) -> Int[Array, " codes"]:
-    """Returns the table n(·) with every masked-in occurrence added.
+    """Table n(·) after adding one for each code with a true mask.
 
-    The table is exact, one cell a code. (The authors' six-table sketch counts codes
-    that collide together.)
+    The table is exact, with one cell per code. (In the sketch of the released code,
+    codes that collide share cells.)
     """
     return table.at[codes.ravel()].add(mask.ravel().astype(table.dtype))
 
@@ -42,12 +42,15 @@ def update_counts(
 def count_min_sketch_cells(
     codes: Int[Array, "*batch"], num_bits: int
 ) -> Int[Array, "*batch 6"]:
-    """Returns the cell of each code in each of six tables; n is the least of the six.
+    """Cells of each code in the six tables of a count-min sketch.
 
         cell_j = Σ_b s_b (2ᵇ mod p_j) mod p_j,  s_b = ±1 the sign bits
 
+    The count n of a code is the minimum over its six cells.
+
     Args:
-        bits: K of the codes.
+        codes: SimHash codes.
+        num_bits: K, number of bits of a code.
 
     Source: Tang et al. (2017), appendix, with the primes of SMPE²'s released code.
     """
@@ -58,8 +61,5 @@ def count_min_sketch_cells(
 
 
 def bonus(counts: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """Returns 1/√n, the reward of having met a code for the n-th time.
-
-    A code never counted (n = 0) earns as much as one met once.
-    """
+    """Exploration bonus 1/√n of codes with count n; n = 0 counts as 1."""
     return 1.0 / jnp.sqrt(jnp.maximum(counts, 1).astype(jnp.float32))

@@ -1,4 +1,4 @@
-"""What an action is worth: Q-learning's targets, and how it explores."""
+"""Q-learning: targets and epsilon-greedy exploration."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -6,9 +6,9 @@ from jaxtyping import Array, Bool, Float, Int
 from syntony.equations.distributions import masked_logits, take_along_action
 
 GREEDY_LOGIT_SCALE = 1e4
-"""Logits this far apart leave nothing to chance: Gumbel noise spans about 30."""
+"""Difference of logits at which sampling is greedy: Gumbel noise spans about 30."""
 EXPLORE_LOGIT_SCALE = 1e-6
-"""Logits this close together are, but for ties, all the same to chance."""
+"""Difference of logits at which sampling is uniform, except for ties of the noise."""
 
 
 def double_q_value(
@@ -16,14 +16,14 @@ def double_q_value(
     target_q_values: Float[Array, "*batch A"],
     action_mask: Bool[Array, "*batch A"],
 ) -> Float[Array, "*batch"]:
-    """Returns Q'(argmax_a Q(a)): the fast values choose, the slow ones judge.
+    """Double-Q value Q'(argmax_a Q(a)) of the next state.
 
-    What errs upwards in one of the two is rarely also the best of the other.
+    Selecting and evaluating the action by two networks reduces overestimation.
 
     Args:
-        values: Q of the state that followed.
-        slow_values: Q' of the same, from the slow copy.
-        available: actions that may be chosen there.
+        q_values: Q of the next state.
+        target_q_values: Q' of the next state, by the target network.
+        action_mask: available actions there.
 
     Source: van Hasselt, Guez & Silver, "Deep Reinforcement Learning with Double
         Q-learning", AAAI 2016, eq. 4.
@@ -39,14 +39,13 @@ def td_target(
     *,
     gamma: Float[Array, ""] | float,
 ) -> Float[Array, "*batch"]:
-    """Returns y = r + γ Q'(s'), or r where the episode ended by itself.
+    """One-step target y = r + γ Q'(s'), or r where the episode terminated.
 
     Args:
-        reward: r, the team's.
-        next_value: Q' of the state that followed, before any reset. After a time-out
-            it counts: more could have been earned.
-        terminated: whether the episode ended by itself at this step.
-        gamma: discount of a step, in [0, 1].
+        reward: r, of the team.
+        next_value: Q' of the next state, before any reset; also used after truncation.
+        terminated: whether the episode terminated at this step.
+        gamma: discount factor per step, in [0, 1].
 
     Source: Mnih et al., "Human-level control through deep reinforcement learning",
         Nature 2015.
@@ -61,9 +60,13 @@ def linear_epsilon(
     end: Float[Array, ""] | float,
     anneal_steps: int,
 ) -> Float[Array, ""]:
-    """Returns ε = start + (end − start) min(1, steps / anneal).
+    """Exploration probability ε = start + (end − start) min(1, steps / anneal_steps).
 
-    It is the chance of a random action, from start to end in so many steps.
+    Args:
+        steps: environment steps so far.
+        start: ε at step 0.
+        end: ε from step `anneal_steps` on.
+        anneal_steps: environment steps of the linear decrease.
     """
     return start + (end - start) * jnp.minimum(1.0, steps / anneal_steps)
 
@@ -71,15 +74,14 @@ def linear_epsilon(
 def epsilon_greedy_logits(
     q_values: Float[Array, "*batch A"], explore: Bool[Array, "*batch"]
 ) -> Float[Array, "*batch A"]:
-    """Returns logits to draw from: the best action, or any where `explore` is true.
+    """Logits of a greedy policy, or of a uniform one where `explore` is true.
 
-    With `explore` true with probability ε, what is drawn is ε-greedy among whatever
-    actions remain after masking; one softmax of the mixture would not be, for the best
-    of those that remain is not known before. Without noise, as a greedy team draws, it
-    is the best action in both cases.
+    With `explore` true with probability ε, samples are ε-greedy among the actions that
+    remain after masking, whichever those are. Without noise (greedy evaluation) the
+    best action is taken in both cases.
 
-    Only the order of the values counts: equal ones are drawn alike.
+    Only the order of the values matters; actions of equal value are equally likely.
     """
-    below = q_values[..., None, :] < q_values[..., :, None]
-    rank = jnp.sum(below, axis=-1, dtype=q_values.dtype)
+    is_smaller = q_values[..., None, :] < q_values[..., :, None]
+    rank = jnp.sum(is_smaller, axis=-1, dtype=q_values.dtype)
     return rank * jnp.where(explore[..., None], EXPLORE_LOGIT_SCALE, GREEDY_LOGIT_SCALE)

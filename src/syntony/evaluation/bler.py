@@ -1,7 +1,8 @@
-"""Error rates over SNR: of a learned link, of the best decoder for its code, of others.
+"""Monte Carlo simulation of block error rates (BLER) over SNR.
 
-Every point counts blocks until enough of them are wrong, or a cap is reached, and says
-how many that were. All that is compared at a point is compared over the same channel.
+At each SNR, blocks are simulated until a target number of block errors or a maximum
+number of blocks is reached. All detectors of a codebook decide the same received
+blocks.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,34 +24,35 @@ from syntony.systems.link.link import Link, LinkState
 from syntony.training.devices import compiler_options, process_cpu_count
 
 BATCH_SIZE = 4096
-"""Blocks that are sent at a time: their scores still fit in a cache."""
+"""Blocks simulated at a time: their metrics still fit in a CPU's cache."""
 TARGET_BLOCK_ERRORS, MAX_BLOCKS = 1000, 2_000_000
-"""Block errors that make a point sure enough (6 %), and blocks to stop at anyway."""
+"""Block errors at which a point ends (a 95 % interval of ±6 %), and its most blocks."""
 
 Detector = Callable[
     [Float[Array, "B C 2"], Float[Array, "M C 2"], Any], Float[Array, "B M"]
 ]
-"""What scores all messages, given what was heard, the codebook, and the SNR."""
+"""Metric of all messages, from the received blocks, the codebook and the SNR in dB."""
 
 
 class ErrorCounts(NamedTuple):
-    """What was counted at one point."""
+    """Error counts of D detectors at one point."""
 
     blocks: int
+    """Number of simulated blocks."""
     block_errors: Int[np.ndarray, " D"]
-    """Wrong blocks of each decision that was compared."""
+    """Block errors of each detector."""
     bit_errors: Int[np.ndarray, " D"]
-    """Wrong bits of each."""
+    """Bit errors of each detector."""
 
 
 SimulateFn = Callable[
     [Key[Array, ""], Channel], tuple[Int[Array, " B"], Int[Array, "D B"]]
 ]
-"""Sends a batch; returns its messages, and what each detector took them for."""
+"""Simulates a batch; returns its messages, and the decisions of each detector."""
 
 
 def ml_detector(channel: Channel) -> Detector | None:
-    """Returns the decoder that no other beats over this channel, where one is known."""
+    """Maximum-likelihood detector of a channel; None where it is not known."""
     if isinstance(channel, AWGN):
         return lambda y, codebook, _: detection.coherent_ml_metric(y, codebook)
     if isinstance(channel, Rayleigh):
@@ -64,23 +66,30 @@ def simulate_batch(
     key: Key[Array, ""],
     channel: Channel,
 ) -> tuple[Int[Array, " B"], Int[Array, "D B"]]:
-    """Sends a batch of a code; returns its messages, and what each detector says."""
+    """Transmits a batch of random messages; returns them and all decisions.
+
+    Args:
+        codebook: M codewords of C symbols.
+        detectors: D detectors.
+        key: consumed.
+        channel: channel between the codebook and the detectors.
+    """
     message_key, channel_key = jax.random.split(key)
     message = sample_messages(message_key, BATCH_SIZE, len(codebook))
     y = channel(channel_key, codebook[message])
-    scores = [detect(y, codebook, channel.snr_db) for detect in detectors]
-    return message, jnp.stack([jnp.argmax(score, axis=-1) for score in scores])
+    metrics = [detect(y, codebook, channel.snr_db) for detect in detectors]
+    return message, jnp.stack([jnp.argmax(metric, axis=-1) for metric in metrics])
 
 
 def link_detectors(link: Link, state: LinkState) -> list[Detector]:
-    """Returns a link's own receiver, and the best decoder where one is known."""
+    """Learned receiver of a link, and the ML detector where it is known."""
 
-    def own(y: Array, codebook: Array, snr_db: Any) -> Array:
-        del codebook, snr_db  # It has learned what it has to know of them.
+    def learned_receiver(y: Array, codebook: Array, snr_db: Any) -> Array:
+        del codebook, snr_db  # The receiver was trained for both.
         return state.receiver(y)
 
-    best = ml_detector(link.channel)
-    return [own, best] if best else [own]
+    ml = ml_detector(link.channel)
+    return [learned_receiver, ml] if ml else [learned_receiver]
 
 
 def simulate_bler(
@@ -91,30 +100,33 @@ def simulate_bler(
     target_block_errors: int = TARGET_BLOCK_ERRORS,
     max_blocks: int = MAX_BLOCKS,
 ) -> list[ErrorCounts]:
-    """Returns one tally for each channel, until the first decision errs often enough.
+    """Simulates error counts over each channel.
 
     Args:
-        wanted: wrong blocks of the first decision at which counting stops.
-        cap: blocks at which it stops anyway, rounded up to whole batches.
+        simulate_fn: simulates one batch.
+        channels: one per point, of one type; points run in parallel threads.
+        key: consumed.
+        target_block_errors: block errors of the first detector at which a point ends.
+        max_blocks: blocks at which it ends in any case, rounded up to whole batches.
+
+    Returns:
+        Error counts for each channel.
     """
-    count = partial(_simulate_point, simulate_fn)
-    bounds = jnp.int32(target_block_errors), jnp.int32(-(-max_blocks // BATCH_SIZE))
-    each = [jax.random.fold_in(key, i) for i in range(len(channels))]
+    simulate_point = partial(_simulate_point, simulate_fn)
+    stop = jnp.int32(target_block_errors), jnp.int32(-(-max_blocks // BATCH_SIZE))
+    keys = [jax.random.fold_in(key, i) for i in range(len(channels))]
+    points = list(zip(keys, channels, strict=True))
     if any(channel.is_black_box for channel in channels):
-        pairs = zip(each, channels, strict=True)
-        return [_to_error_counts(*count(*pair, *bounds)) for pair in pairs]
-    program = jax.jit(count).lower(key, channels[0], *bounds)
+        return [_to_error_counts(*simulate_point(*point, *stop)) for point in points]
+    program = jax.jit(simulate_point).lower(key, channels[0], *stop)
     compiled = program.compile(compiler_options())
     with ThreadPoolExecutor(process_cpu_count()) as pool:
-        jobs = [
-            pool.submit(compiled, key, channel, *bounds)
-            for key, channel in zip(each, channels, strict=True)
-        ]
+        jobs = [pool.submit(compiled, *point, *stop) for point in points]
         return [_to_error_counts(*jax.device_get(job.result())) for job in jobs]
 
 
 SimulationState = tuple[Int[Array, ""], Int[Array, " D"], Int[Array, " D"]]
-"""Batches, wrong blocks, wrong bits."""
+"""Number of batches, block errors and bit errors."""
 
 
 def _simulate_point(
@@ -124,25 +136,31 @@ def _simulate_point(
     target_block_errors: Int[Array, ""],
     max_batches: Int[Array, ""],
 ) -> SimulationState:
-    def unsure(counts: SimulationState) -> Bool[Array, ""]:
+    def needs_more_errors(counts: SimulationState) -> Bool[Array, ""]:
         return (counts[1][0] < target_block_errors) & (counts[0] < max_batches)
 
-    def more(counts: SimulationState) -> SimulationState:
-        batches, errors, bits = counts
-        message, decided = simulate_fn(jax.random.fold_in(key, batches), channel)
-        differ = jax.lax.population_count(decided ^ message)
-        wrong = jnp.sum(differ > 0, axis=-1, dtype=jnp.int32)
-        return batches + 1, errors + wrong, bits + jnp.sum(differ, axis=-1)
+    def simulate_next_batch(counts: SimulationState) -> SimulationState:
+        batches, block_errors, bit_errors = counts
+        message, decisions = simulate_fn(jax.random.fold_in(key, batches), channel)
+        wrong_bits = jax.lax.population_count(decisions ^ message)
+        wrong_blocks = jnp.sum(wrong_bits > 0, axis=-1, dtype=jnp.int32)
+        return (
+            batches + 1,
+            block_errors + wrong_blocks,
+            bit_errors + jnp.sum(wrong_bits, axis=-1),
+        )
 
-    start = jnp.int32(0)
+    zero = jnp.int32(0)
     if not channel.is_black_box:
-        detectors = jax.eval_shape(simulate_fn, key, channel)[1].shape[0]
-        nothing = jnp.zeros(detectors, jnp.int32)
-        return jax.lax.while_loop(unsure, more, (start, nothing, nothing))
-    # A black box is crossed on the host, where shapes show when it is called.
-    counts = more((start, start, start))
-    while unsure(counts):
-        counts = more(counts)
+        num_detectors = jax.eval_shape(simulate_fn, key, channel)[1].shape[0]
+        zeros = jnp.zeros(num_detectors, jnp.int32)
+        return jax.lax.while_loop(
+            needs_more_errors, simulate_next_batch, (zero, zeros, zeros)
+        )
+    # A black box runs on the host; its shapes are known only after a call.
+    counts = simulate_next_batch((zero, zero, zero))
+    while needs_more_errors(counts):
+        counts = simulate_next_batch(counts)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""Runs in numbers: what each seed scores, what all do, and how sure that is."""
+"""Evaluation of teams: the metrics of each seed and over seeds, with intervals."""
 
 from typing import Any
 
@@ -14,54 +14,63 @@ from syntony.training.run_config import run_config_to_dict, task_or_channel_id
 def evaluate_team(
     run: Run, *, episodes: int = 1000, task: Task | None = None
 ) -> dict[str, Any]:
-    """Evaluates all seeds of a run anew; returns what JSON can hold.
+    """Evaluates all seeds of a run in new episodes.
 
     Intervals are of 95 %: those of a seed bootstrap its episodes; those of `all` are
-    Student's, over the means of the seeds. Of one seed the latter are None.
+    Student's, over the means of the seeds, and None for one seed.
 
     Args:
-        episodes: how many each seed lives through.
-        task: where, if not in the task that it learned in; of the same shapes.
+        run: a run of a team.
+        episodes: number of episodes per seed.
+        task: task to evaluate in, of the same shapes; None: the task of the training.
+
+    Returns:
+        The results, as JSON can hold them.
 
     Raises:
-        BadInput: a seed has no checkpoint that can be used, or the task other shapes.
-        HostFault: the task is another library's, and failed.
+        InvalidInputError: a seed has no usable checkpoint, or the task other shapes.
+        EnvironmentStepError: the task is external, and failed.
     """
     samples = run.evaluate(episodes=episodes, task=task)
-    described = run_config_to_dict(run.config)
+    config = run_config_to_dict(run.config)
     seeds = [
-        {"seed": seed, "step": run.steps[seed]} | means_with_intervals(found)
-        for seed, found in samples.items()
+        {"seed": seed, "step": run.steps[seed]} | means_with_intervals(metrics)
+        for seed, metrics in samples.items()
     ]
-    scores = list(next(iter(samples.values())))
+    names = list(next(iter(samples.values())))
     return {
         "run": run.path.name,
-        "system": described["system"],
-        "task": task_or_channel_id(described) if task is None else task.id,
+        "system": config["system"],
+        "task": task_or_channel_id(config) if task is None else task.id,
         "episodes": episodes,
         "seeds": seeds,
-        "all": aggregate_over_seeds(seeds, scores),
-        # What was measured during training was measured in the task of the training.
-        "untrained": scores_before_training(run, scores) if task is None else {},
+        "all": aggregate_over_seeds(seeds, names),
+        # The metrics log holds evaluations in the task of the training only.
+        "untrained": scores_before_training(run, names) if task is None else {},
     }
 
 
 def aggregate_over_seeds(rows: list[MetricsRow], metrics: list[str]) -> MetricsRow:
-    """Returns the mean over seeds of each score, with its interval over seeds."""
-    found: MetricsRow = {}
+    """Mean over seeds of each metric, with Student's interval; None for one seed.
+
+    Args:
+        rows: one row per seed.
+        metrics: names of the metrics.
+    """
+    result: MetricsRow = {}
     for name in metrics:
-        means = np.array([line[name] for line in rows], float)
+        means = np.array([row[name] for row in rows], float)
         mean, low, high = (float(x[0]) for x in mean_over_seeds(means[:, None]))
-        known = len(means) > 1
-        found |= {
+        has_interval = len(means) > 1
+        result |= {
             name: mean,
-            f"{name}_low": low if known else None,
-            f"{name}_high": high if known else None,
+            f"{name}_low": low if has_interval else None,
+            f"{name}_high": high if has_interval else None,
         }
-    return found
+    return result
 
 
 def scores_before_training(run: Run, metrics: list[str]) -> MetricsRow:
-    """Returns what the seeds scored before they learned, from the run's journal."""
-    lines = [line for line in run.metrics() if line["step"] == 0]
-    return aggregate_over_seeds(lines, metrics) if lines else {}
+    """Metrics over seeds at step 0, from the run's metrics log; empty without any."""
+    rows = [row for row in run.metrics() if row["step"] == 0]
+    return aggregate_over_seeds(rows, metrics) if rows else {}

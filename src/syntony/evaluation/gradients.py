@@ -1,8 +1,8 @@
-"""How good a transmitter's gradients are: where they point, and how noisy they are.
+"""Bias and variance of gradient estimators of a transmitter.
 
-A link is frozen, and each estimator draws the gradient in its codebook many times. The
-mean of the draws is held against the gradient of the model itself, and the draws
-against their mean.
+The parameters of a link are fixed, and each estimator samples the gradient with respect
+to the codebook many times. Bias compares the mean of the samples with the gradient by
+backpropagation; noise compares the samples with their mean.
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ from syntony.systems.link.link import Link, LinkState
 from syntony.training.devices import compiler_options
 
 NUM_JACKKNIFE_GROUPS = 20
-"""Parts that the draws are cut into, to see how much what they say varies."""
+"""Groups of samples in the jackknife's standard errors."""
 
 
 class GradientEstimator(NamedTuple):
-    """One way for a transmitter to learn its gradient."""
+    """Gradient estimator of a transmitter, with its settings."""
 
     gradient: Literal["policy", "spsa", "backprop"]
     perturbation: PerturbationConfig
@@ -41,8 +41,18 @@ def policy_gradient_estimator(
     temperature: float = 1.0,
     feedback: Feedback | None = None,
 ) -> GradientEstimator:
-    """Returns a policy gradient: by default that of Aoudia & Hoydis (2018)."""
-    exploration = PerturbationConfig(
+    """Policy-gradient estimator, by default that of Aoudia & Hoydis (2018).
+
+    Args:
+        perturbation_variance: σ_π² in (0, 1), per complex use.
+        baseline: mean of the losses that is subtracted: of none, of the batch, or of
+            the other blocks of the message.
+        antithetic: whether perturbations come in pairs w and −w.
+        loss_clip_quantile: quantile at which losses are clipped; 1: not at all.
+        temperature: τ of the receiver's probabilities in the loss.
+        feedback: feedback link; None: a perfect one.
+    """
+    perturbation = PerturbationConfig(
         perturbation_variance=perturbation_variance,
         final_perturbation_variance=perturbation_variance,
         baseline=baseline,
@@ -50,11 +60,11 @@ def policy_gradient_estimator(
         loss_clip_quantile=loss_clip_quantile,
         temperature=temperature,
     )
-    return GradientEstimator("policy", exploration, feedback or Feedback())
+    return GradientEstimator("policy", perturbation, feedback or Feedback())
 
 
 def quantized_feedback(bits: int, bit_flip_prob: float = 0.0) -> Feedback:
-    """Returns losses by the quantiser of Song et al. (2019), clipped at 95 %."""
+    """Feedback by the quantizer of Song et al. (2019), clipped at the 95 % quantile."""
     return Feedback(bits=bits, clip_quantile=0.95, bit_flip_prob=bit_flip_prob)
 
 
@@ -95,32 +105,38 @@ GRADIENT_ESTIMATORS = {
     ),
     "spsa": GradientEstimator("spsa", PerturbationConfig(temperature=1.0)),
 }
-"""What is compared, by name. Unless said σ_π² is 0.02 and the losses are those of the
-receiver, τ = 1; tempered ones have τ = 2, and a gradient of their own."""
+"""Compared estimators by name. By default σ_π² is 0.02 and τ is 1; those called
+tempered have τ = 2 and are compared with "tempered model"."""
 
 
 class Measurement(NamedTuple):
-    """A number, and its standard error."""
+    """Measured value and its standard error."""
 
     value: float
     standard_error: float
 
 
 class GradientQuality(NamedTuple):
-    """An estimator ĝ of a gradient g, in numbers."""
+    """Quality of an estimator ĝ of a gradient g."""
 
     mean_cosine_similarity: Measurement
-    """cos(E ĝ, g): 1 where the mean points the right way."""
+    """cos(E ĝ, g): 1 if the mean has the right direction."""
     norm_ratio: Measurement
-    """‖E ĝ‖ / ‖g‖: 1 where the mean is as long as it should be."""
+    """‖E ĝ‖ / ‖g‖: 1 if the mean has the right norm."""
     noise_to_signal: Measurement
-    """E‖ĝ − E ĝ‖² / ‖E ĝ‖²: how much stronger than its signal a batch's noise is."""
+    """E‖ĝ − E ĝ‖² / ‖E ĝ‖²: variance of one batch over its squared mean."""
     cosine_similarity: Measurement
-    """E cos(ĝ, g): what a single batch knows of the right way."""
+    """E cos(ĝ, g): cosine similarity of one batch."""
 
 
 def train_for(link: Link, state: LinkState, iterations: int) -> LinkState:
-    """Returns the link after so many iterations, counted from its start."""
+    """Training state after a number of iterations, counted from its start.
+
+    Args:
+        link: settings of the link.
+        state: state to continue from.
+        iterations: total number of iterations.
+    """
     program = jax.jit(_train_until, compiler_options=compiler_options())
     return program(link, state, jnp.int32(iterations))
 
@@ -134,33 +150,45 @@ def _train_until(link: Link, state: LinkState, iterations: Int[Array, ""]) -> Li
 
 
 def with_gradient_estimator(link: Link, estimator: GradientEstimator) -> Link:
-    """Returns a link whose transmitter would learn in that way.
+    """Link with another gradient estimator of the transmitter.
 
-    A link that stands still does not mind how late losses are.
+    The feedback's delay is set to 0: it has no effect while the parameters are fixed.
+
+    Args:
+        link: settings of the link.
+        estimator: the new estimator.
 
     Raises:
-        BadInput: it cannot learn in that way.
+        InvalidInputError: the settings do not fit together, or the channel is a black
+            box.
     """
     feedback = dataclasses.replace(estimator.feedback, delay_iterations=0)
-    found = dataclasses.replace(
+    result = dataclasses.replace(
         link,
         gradient=estimator.gradient,
-        exploration=estimator.perturbation,
+        perturbation=estimator.perturbation,
         feedback=feedback,
     )
-    found.check()
-    if found.channel.is_black_box:
+    result.check()
+    if result.channel.is_black_box:
         raise InvalidInputError(
-            f"{found.channel.id} is a black box without a gradient; expected a channel "
-            "in JAX, whose gradient says what is right"
+            f"{result.channel.id} is a black box without a gradient; expected a "
+            "channel in JAX, for the gradient by backpropagation"
         )
-    return found
+    return result
 
 
 def sample_gradients(
     link: Link, state: LinkState, key: Key[Array, ""], num_batches: int
-) -> tuple[Float[np.ndarray, "S D"], float]:
-    """Returns the gradient in the codebook, one row a batch, and the mean loss."""
+) -> tuple[Float[np.ndarray, "B D"], float]:
+    """Sampled gradients with respect to the codebook, and the mean loss.
+
+    Args:
+        link: settings of the link.
+        state: its training state, which stays fixed.
+        key: consumed.
+        num_batches: B batches, one row of the result each.
+    """
     program = jax.jit(
         partial(_sample_gradients, num_batches=num_batches),
         compiler_options=compiler_options(),
@@ -171,19 +199,19 @@ def sample_gradients(
 
 def _sample_gradients(
     link: Link, state: LinkState, key: Key[Array, ""], *, num_batches: int
-) -> tuple[Float[Array, "S D"], Float[Array, " S"]]:
+) -> tuple[Float[Array, "B D"], Float[Array, " B"]]:
     codebook = link.codebook(state.transmitter)
 
-    def draw(key: Key[Array, ""]) -> tuple[Array, Array]:
+    def sample_gradient(key: Key[Array, ""]) -> tuple[Array, Array]:
         _, loss, gradient = link.estimate_gradient(state, codebook, key)
         return gradient.reshape(-1), loss
 
-    # One after the other: a batch fits into the cache, many do not.
-    return jax.lax.map(draw, jax.random.split(key, num_batches))
+    # Sequentially: one batch fits into the cache, many do not.
+    return jax.lax.map(sample_gradient, jax.random.split(key, num_batches))
 
 
 class GradientSums(NamedTuple):
-    """What many draws add up to: all that their quality follows from."""
+    """Sums over gradient samples ĝ, from which their quality is computed."""
 
     num_samples: Any
     gradient_sum: Any
@@ -194,43 +222,43 @@ class GradientSums(NamedTuple):
     """Σ ĝ / ‖ĝ‖"""
 
     def subtract(self, other: "GradientSums") -> "GradientSums":
+        """Sums without the samples of `other`."""
         return GradientSums(*(a - b for a, b in zip(self, other, strict=True)))
 
     @property
     def signal_power(self) -> float:
-        """Returns ‖E ĝ‖², without the noise that is still in the mean of the draws."""
-        between = np.sum(self.gradient_sum**2) - self.squared_norm_sum
-        return float(between / (self.num_samples * (self.num_samples - 1)))
+        """Unbiased estimate of ‖E ĝ‖², the mean of ĝ_i · ĝ_j over i ≠ j."""
+        products = np.sum(self.gradient_sum**2) - self.squared_norm_sum
+        return float(products / (self.num_samples * (self.num_samples - 1)))
 
 
 def measure_gradient_quality(
-    samples: Float[np.ndarray, "S D"], reference_samples: Float[np.ndarray, "T D"]
+    samples: Float[np.ndarray, "B D"], reference_samples: Float[np.ndarray, "R D"]
 ) -> GradientQuality:
-    """Returns how good draws of a gradient are, given draws of the true one.
+    """Quality of gradient samples, compared with samples of the true gradient.
 
-    Both are samples, and both means are noisy; squared lengths are products of
-    different draws, so that no noise adds to them. Standard errors are the jackknife's
-    over groups of draws. NaN is where the draws are too few to tell the signal.
+    Both means are noisy; squared norms are computed from products of different samples,
+    which the noise does not bias. Standard errors are the jackknife's over groups of
+    samples. Values are NaN where the samples are too few to detect the signal.
 
     Args:
-        drawn: ĝ, one row a batch; at least 40.
-        truth: g, one row a batch, independent of `drawn`; at least 40.
+        samples: ĝ, one row per batch; at least 40.
+        reference_samples: g, one row per batch, independent of `samples`; at least 40.
 
     Source: Quenouille (1956), Tukey (1958), the jackknife.
     """
-    ours, theirs = _sum_groups(samples), _sum_groups(reference_samples)
-    every = _quality_values(_merge_sums(ours), _merge_sums(theirs))
-    left_out = np.stack(
+    groups, reference_groups = _sum_groups(samples), _sum_groups(reference_samples)
+    total, reference_total = _merge_sums(groups), _merge_sums(reference_groups)
+    values = _quality_values(total, reference_total)
+    leave_one_out = np.stack(
         [
-            _quality_values(
-                _merge_sums(ours).subtract(a), _merge_sums(theirs).subtract(b)
-            )
-            for a, b in zip(ours, theirs, strict=True)
+            _quality_values(total.subtract(a), reference_total.subtract(b))
+            for a, b in zip(groups, reference_groups, strict=True)
         ]
     )
-    spread = np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
-    errors = np.sqrt((NUM_JACKKNIFE_GROUPS - 1) / NUM_JACKKNIFE_GROUPS * spread)
-    pairs = zip(every, errors, strict=True)
+    squares = np.sum((leave_one_out - leave_one_out.mean(axis=0)) ** 2, axis=0)
+    errors = np.sqrt((NUM_JACKKNIFE_GROUPS - 1) / NUM_JACKKNIFE_GROUPS * squares)
+    pairs = zip(values, errors, strict=True)
     return GradientQuality(
         *(Measurement(float(value), float(error)) for value, error in pairs)
     )
@@ -240,24 +268,25 @@ def _quality_values(
     sums: GradientSums, reference_sums: GradientSums
 ) -> Float[np.ndarray, " 4"]:
     with np.errstate(invalid="ignore", divide="ignore"):
-        length, right_length = np.sqrt([sums.signal_power, reference_sums.signal_power])
-        right = reference_sums.gradient_sum / reference_sums.num_samples / right_length
-        alignment = sums.gradient_sum / sums.num_samples @ right / length
-        noise = sums.squared_norm_sum / sums.num_samples / length**2 - 1.0
-        cosine = sums.unit_vector_sum / sums.num_samples @ right
-        return np.array([alignment, length / right_length, noise, cosine])
+        norm, reference_norm = np.sqrt([sums.signal_power, reference_sums.signal_power])
+        reference_mean = reference_sums.gradient_sum / reference_sums.num_samples
+        direction = reference_mean / reference_norm
+        mean_cosine = sums.gradient_sum / sums.num_samples @ direction / norm
+        noise = sums.squared_norm_sum / sums.num_samples / norm**2 - 1.0
+        cosine = sums.unit_vector_sum / sums.num_samples @ direction
+        return np.array([mean_cosine, norm / reference_norm, noise, cosine])
 
 
-def _sum_groups(samples: Float[np.ndarray, "S D"]) -> list[GradientSums]:
+def _sum_groups(samples: Float[np.ndarray, "B D"]) -> list[GradientSums]:
     groups = np.array_split(samples.astype(np.float64), NUM_JACKKNIFE_GROUPS)
     return [_sum_gradients(group) for group in groups]
 
 
-def _sum_gradients(gradients: Float[np.ndarray, "S D"]) -> GradientSums:
+def _sum_gradients(gradients: Float[np.ndarray, "B D"]) -> GradientSums:
     squares = np.sum(gradients**2, axis=1)
-    # Losses that are all alike give no gradient, and that has no direction.
-    lengths = np.sqrt(np.where(squares > 0.0, squares, 1.0))
-    directions = np.sum(gradients / lengths[:, None], axis=0)
+    # A gradient of zero, from losses that are all equal, has no direction.
+    norms = np.sqrt(np.where(squares > 0.0, squares, 1.0))
+    directions = np.sum(gradients / norms[:, None], axis=0)
     return GradientSums(
         len(gradients), gradients.sum(axis=0), squares.sum(), directions
     )

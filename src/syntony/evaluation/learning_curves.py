@@ -1,6 +1,6 @@
-"""Learning curves, read from run folders."""
+"""Learning curves from the metrics logs of runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,52 +12,66 @@ from syntony.training import metrics_log
 from syntony.training.run_folder import RunFolder
 
 DEFAULT_METRIC = "eval/return_mean"
+Curve = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]
+"""Steps and scores."""
 
 
 class LearningCurve(NamedTuple):
-    """A score along training, one row a seed, all on the same steps."""
+    """Metric of all seeds during training, at common steps."""
 
-    steps: Float[np.ndarray, " points"]
-    scores: Float[np.ndarray, "seeds points"]
+    steps: Float[np.ndarray, " T"]
+    scores: Float[np.ndarray, "S T"]
 
 
 def read_learning_curve(run: Path, metric: str = DEFAULT_METRIC) -> LearningCurve:
-    """Returns a run's `score` against the steps that it had taken.
+    """Learning curve of a metric over all seeds of a run.
 
-    Seeds differ in how many steps their episodes take, so their scores are interpolated
-    at the steps of all, from where the last seed begins to where the first one ends.
+    Args:
+        run: run folder.
+        metric: name of the metric.
 
     Raises:
-        BadInput: there is no such run, or it never measured that score.
+        InvalidInputError: there is no such run, or its log does not have the metric.
     """
     points = points_by_seed(metrics_log.read_rows(RunFolder(run).metrics_path), metric)
     if not points:
         raise InvalidInputError(
             f"{run} has no {metric!r}: is it a run that was evaluated?"
         )
-    by_seed = list(points.values())
-    first = max(steps[0] for steps, _ in by_seed)
-    last = min(steps[-1] for steps, _ in by_seed)
-    steps = np.unique(np.concatenate([steps for steps, _ in by_seed]))
+    return align_curves([(steps, scores) for steps, scores in points.values()])
+
+
+def align_curves(curves: Sequence[Curve]) -> LearningCurve:
+    """Curves of several seeds, interpolated at common steps.
+
+    Seeds are evaluated at different steps. The common steps are those of all curves,
+    from the latest first step to the earliest last step.
+
+    Args:
+        curves: steps and scores of each seed.
+    """
+    first = max(steps[0] for steps, _ in curves)
+    last = min(steps[-1] for steps, _ in curves)
+    steps = np.unique(np.concatenate([steps for steps, _ in curves]))
     steps = steps[(first <= steps) & (steps <= last)]
-    scores = [np.interp(steps, *seed) for seed in by_seed]
+    scores = [np.interp(steps, x, y) for x, y in curves]
     return LearningCurve(steps, np.stack(scores))
 
 
 def points_by_seed(
-    lines: Iterable[metrics_log.MetricsRow], metric: str
-) -> dict[int, Float[np.ndarray, "2 points"]]:
-    """Returns each seed's steps and scores, in order; lines without one are left out.
+    rows: Iterable[metrics_log.MetricsRow], metric: str
+) -> dict[int, Float[np.ndarray, "2 _"]]:
+    """Steps and scores of each seed, in order; rows without the metric are skipped.
 
     Args:
-        lines: of a journal.
-        score: its name.
+        rows: rows of a metrics log.
+        metric: name of the metric.
     """
-    found: dict[int, dict[float, float]] = {}
-    for line in lines:
-        if isinstance(value := line.get(metric), int | float):
-            found.setdefault(line["seed"], {})[float(line["step"])] = float(value)
+    curves: dict[int, dict[float, float]] = {}
+    for row in rows:
+        if isinstance(value := row.get(metric), int | float):
+            curves.setdefault(row["seed"], {})[float(row["step"])] = float(value)
     return {
         seed: np.array(sorted(curve.items()), float).T
-        for seed, curve in sorted(found.items())
+        for seed, curve in sorted(curves.items())
     }

@@ -1,4 +1,4 @@
-"""A learned link in numbers: what it errs, what its code allows, what others do."""
+"""Error rates of a learned link over SNR, beside classical codes and bounds."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,7 +36,7 @@ AWGN_LOWER_BOUNDS: dict[str, BoundFn] = {
     "Shannon 1959, peak energy": limits.shannon59_peak,
     "meta-converse": limits.metaconverse,
 }
-"""What no code over white noise can beat; of equal energies, of at most that energy."""
+"""Lower bounds over AWGN, for codewords of equal energy or of at most that energy."""
 
 
 def evaluate_link(
@@ -46,17 +46,21 @@ def evaluate_link(
     target_block_errors: int = TARGET_BLOCK_ERRORS,
     max_blocks: int = MAX_BLOCKS,
 ) -> dict[str, Any]:
-    """Measures all seeds of a link over SNR; returns what JSON can hold.
+    """Measures the error rates of all seeds of a link over SNR.
 
     Intervals are of 95 %: Wilson's for a seed, Student's over the seeds for all.
 
     Args:
-        snrs_db: where to measure; by default at the SNR of the training alone.
-        wanted: block errors at which a point ends.
-        cap: blocks at which it ends anyway.
+        run: a run of a link.
+        snrs_db: Es/N0 of each point, in dB; None: only that of the training.
+        target_block_errors: block errors at which a point ends.
+        max_blocks: blocks at which it ends in any case.
+
+    Returns:
+        The results, as JSON can hold them.
 
     Raises:
-        BadInput: the run is no link, or its channel has no SNR to sweep.
+        InvalidInputError: the run is not of a link, or its channel has no SNR to sweep.
     """
     link = run.system
     if not isinstance(link, Link):
@@ -64,58 +68,72 @@ def evaluate_link(
             f"{run.path} holds no link; expected a run of `train link`"
         )
     channels = _channels_at_snrs(link.channel, snrs_db)
-    seeds = {
-        seed: _evaluate_seed(
-            link, state, channels, seed, target_block_errors, max_blocks
-        )
+    ends = target_block_errors, max_blocks
+    seeds = [
+        _evaluate_seed(link, state, channels, seed, *ends)
         for seed, state in run.states.items()
-    }
-    others = _evaluate_classical_codes(link, channels, target_block_errors, max_blocks)
-    scores = ["bler", "ml_bler"] if bler.ml_detector(link.channel) else ["bler"]
+    ]
+    baselines = _evaluate_classical_codes(link, channels, *ends)
     return {
         "run": run.path.name,
         "system": "link",
         "channel": task_or_channel_id(run_config_to_dict(run.config)),
         "messages": link.messages,
         "uses": link.uses,
-        "wanted": target_block_errors,
-        "cap": max_blocks,
+        "target_block_errors": target_block_errors,
+        "max_blocks": max_blocks,
         "codebooks": [
             _codebook_statistics(link, seed, state)
             for seed, state in run.states.items()
         ],
-        "points": [
-            {
-                "snr_db": channel.snr_db,
-                **aggregate_over_seeds(
-                    [points[i] for points in seeds.values()], scores
-                ),
-                "seeds": [points[i] for points in seeds.values()],
-                "others": {name: lines[i] for name, lines in others.items()},
-                "bounds": bler_bounds(link, channel),
-            }
-            for i, channel in enumerate(channels)
-        ],
+        "points": _points(link, channels, seeds, baselines),
     }
 
 
+def _points(
+    link: Link,
+    channels: Sequence[Channel],
+    seeds: list[list[dict[str, Any]]],
+    baselines: dict[str, list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """Results at each SNR: of each seed, over all seeds, of classical codes, bounds."""
+    metrics = ["bler", "ml_bler"] if bler.ml_detector(link.channel) else ["bler"]
+    per_channel = map(list, zip(*seeds, strict=True))
+    return [
+        {
+            "snr_db": channel.snr_db,
+            **aggregate_over_seeds(rows, metrics),
+            "seeds": rows,
+            "baselines": {name: found[i] for name, found in baselines.items()},
+            "bounds": bler_bounds(link, channel),
+        }
+        for i, (channel, rows) in enumerate(zip(channels, per_channel, strict=True))
+    ]
+
+
 def bler_bounds(link: Link, channel: Channel) -> dict[str, float]:
-    """Returns what is known of codes of this size over this channel, by name."""
+    """Bounds and approximations of the BLER of codes of this size, by name.
+
+    Args:
+        link: gives the numbers of messages and of channel uses.
+        channel: gives the channel model and its SNR.
+    """
     size = link.messages, link.uses
     snr_db = channel.snr_db
     if snr_db is None:
         return {}
     if isinstance(channel, AWGN):
-        known = {
+        bounds = {
             name: bound(snr_db, *size) for name, bound in AWGN_LOWER_BOUNDS.items()
         }
         approximation = limits.normal_approximation(snr_db, *size)
-        return known | {"normal approximation (no bound)": approximation}
+        return bounds | {"normal approximation (no bound)": approximation}
     if isinstance(channel, Rayleigh):
-        known = {"Shannon 1959, fading known": limits.rayleigh_csi_bound(snr_db, *size)}
+        csi_bound = limits.rayleigh_csi_bound(snr_db, *size)
+        bounds = {"Shannon 1959, fading known": csi_bound}
         if link.messages == 4**link.uses:
-            known["QPSK, fading known"] = limits.rayleigh_qpsk_bler(snr_db, *size)
-        return known
+            bounds["QPSK, fading known"] = limits.rayleigh_qpsk_bler(snr_db, *size)
+        return bounds
     return {}
 
 
@@ -137,69 +155,70 @@ def _evaluate_seed(
     target_block_errors: int,
     max_blocks: int,
 ) -> list[MetricsRow]:
-    """Returns a line for each channel: the receiver, and the best decoder if known."""
+    """One row per channel: the learned receiver, and the ML detector if known."""
     codebook = link.codebook(state.transmitter)
-    decide = partial(bler.simulate_batch, codebook, bler.link_detectors(link, state))
-    key = seed_keys(seed).post_training_eval
-    tallies = bler.simulate_bler(
-        decide,
+    simulate = partial(bler.simulate_batch, codebook, bler.link_detectors(link, state))
+    points = bler.simulate_bler(
+        simulate,
         channels,
-        key,
+        seed_keys(seed).post_training_eval,
         target_block_errors=target_block_errors,
         max_blocks=max_blocks,
     )
-    names = ["", "ml_"]
+    prefixes = ["", "ml_"]
     return [
-        {"seed": seed, "blocks": tally.blocks}
+        {"seed": seed, "blocks": counts.blocks}
         | _error_rates(
-            tally, names[: len(tally.block_errors)], bits_per_message(link.messages)
+            counts,
+            prefixes[: len(counts.block_errors)],
+            bits_per_message(link.messages),
         )
-        for tally in tallies
+        for counts in points
     ]
 
 
 def _evaluate_classical_codes(
     link: Link, channels: list[Channel], target_block_errors: int, max_blocks: int
 ) -> dict[str, list[MetricsRow]]:
-    """Returns a line for each channel, of each code that does not learn."""
+    """One row per channel, for each classical code and detector."""
     if bler.ml_detector(link.channel) is None:
         return {}
-    found: dict[str, list[MetricsRow]] = {}
+    result: dict[str, list[MetricsRow]] = {}
     codes = classical_codes(link.messages, link.uses, link.channel.has_unknown_gain)
-    # Drawn codes are for sizes that nobody has designed one for.
+    # Random codes only for sizes without a designed code.
     designed = [code for code in codes if code.name != "random sphere"]
     for code in designed or codes:
         detectors = _code_detectors(code, link.channel)
         codebook = jnp.asarray(complex_to_pairs(code.codebook))
-        decide = partial(bler.simulate_batch, codebook, [*detectors.values()])
-        tallies = bler.simulate_bler(
-            decide,
+        simulate = partial(bler.simulate_batch, codebook, [*detectors.values()])
+        points = bler.simulate_bler(
+            simulate,
             channels,
             seed_keys(0).post_training_eval,
             target_block_errors=target_block_errors,
             max_blocks=max_blocks,
         )
         for i, detector in enumerate(detectors):
-            found[f"{code.name}{detector}"] = [
-                {"blocks": tally.blocks}
+            result[f"{code.name}{detector}"] = [
+                {"blocks": counts.blocks}
                 | _error_rates(
-                    _select_detector(tally, i), [""], bits_per_message(link.messages)
+                    _select_detector(counts, i), [""], bits_per_message(link.messages)
                 )
-                for tally in tallies
+                for counts in points
             ]
-    return found
+    return result
 
 
 def _code_detectors(code: Code, channel: Channel) -> dict[str, Detector]:
-    """Returns how a code is decoded, by what its name then ends in."""
-    best = bler.ml_detector(channel)
-    assert best is not None
+    """Detectors of a code, by suffix of the code's name."""
+    ml = bler.ml_detector(channel)
+    assert ml is not None
     if not channel.has_unknown_gain:
-        return {"": best}
+        return {"": ml}
     if not code.num_pilots:
-        return {", noncoherent": best}
+        return {", noncoherent": ml}
     estimated = partial(detection.pilot_aided_ml_metric, num_pilots=code.num_pilots)
-    return {", estimated": estimated, ", noncoherent": best}
+    return {", estimated": estimated, ", noncoherent": ml}
 
 
 def _select_detector(counts: ErrorCounts, index: int) -> ErrorCounts:
@@ -213,17 +232,17 @@ def _select_detector(counts: ErrorCounts, index: int) -> ErrorCounts:
 def _error_rates(
     counts: ErrorCounts, prefixes: Sequence[str], num_bits: int | None
 ) -> MetricsRow:
-    line: MetricsRow = {}
-    for name, errors, wrong in zip(
+    row: MetricsRow = {}
+    for prefix, errors, bit_errors in zip(
         prefixes, counts.block_errors, counts.bit_errors, strict=True
     ):
         low, high = wilson_interval(int(errors), counts.blocks)
         rate = int(errors) / counts.blocks
-        line |= {f"{name}errors": int(errors), f"{name}bler": rate}
-        line |= {f"{name}bler_low": low, f"{name}bler_high": high}
+        row |= {f"{prefix}errors": int(errors), f"{prefix}bler": rate}
+        row |= {f"{prefix}bler_low": low, f"{prefix}bler_high": high}
         if num_bits is not None:
-            line[f"{name}ber"] = int(wrong) / (counts.blocks * num_bits)
-    return line
+            row[f"{prefix}ber"] = int(bit_errors) / (counts.blocks * num_bits)
+    return row
 
 
 def _codebook_statistics(link: Link, seed: int, state: Any) -> MetricsRow:

@@ -1,6 +1,6 @@
-"""What can be read out of beliefs by the simplest readers: lines through them.
+"""Linear probes of beliefs: PCA, logistic regression and ridge regression.
 
-All are fitted on some samples and judged on others.
+Probes are fitted on training samples and evaluated on test samples.
 """
 
 from typing import NamedTuple
@@ -11,103 +11,121 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 L2_PENALTY = 1e-3
-"""Weight of ‖W‖² against a mean over samples, whose features have unit variance."""
+"""Weight of ‖W‖² in the loss, a mean over samples of features with unit variance."""
 
 
 class PrincipalComponents(NamedTuple):
-    """Samples along the directions in which they vary most."""
+    """Principal components of samples."""
 
-    projections: Float[np.ndarray, "S K"]
+    projections: Float[np.ndarray, "B K"]
     explained_variance_ratio: Float[np.ndarray, " K"]
-    """Of the whole variance."""
+    """Fraction of the total variance along each component."""
 
 
 def principal_components(
-    z: Float[np.ndarray, "S Z"], num_components: int = 2
+    z: Float[np.ndarray, "B Z"], num_components: int = 2
 ) -> PrincipalComponents:
-    """Returns the projections on the directions of largest variance.
+    """Projections of samples on the directions of largest variance.
 
-    A direction's sign is free; its largest entry is made positive.
+    The sign of a direction is chosen so that its largest entry is positive.
+
+    Args:
+        z: samples.
+        num_components: K.
 
     Source: Pearson (1901).
     """
-    centred = z - z.mean(axis=0)
-    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
+    centered = z - z.mean(axis=0)
+    _, singular_values, directions = np.linalg.svd(centered, full_matrices=False)
     kept = directions[:num_components]
     largest = np.take_along_axis(kept, np.abs(kept).argmax(axis=1)[:, None], axis=1)
-    whole = np.sum(lengths**2)
-    shares = lengths[:num_components] ** 2 / (whole if whole > 0.0 else 1.0)
+    total = np.sum(singular_values**2)
+    ratio = singular_values[:num_components] ** 2 / (total if total > 0.0 else 1.0)
     return PrincipalComponents(
-        centred @ (kept * np.where(largest < 0.0, -1.0, 1.0)).T, shares
+        centered @ (kept * np.where(largest < 0.0, -1.0, 1.0)).T, ratio
     )
 
 
 def logistic_probe(
-    x_train: Float[np.ndarray, "S Z"],
-    labels: Int[np.ndarray, " S"],
+    x_train: Float[np.ndarray, "B Z"],
+    labels: Int[np.ndarray, " B"],
     x_test: Float[np.ndarray, "Q Z"],
 ) -> Int[np.ndarray, " Q"]:
-    """Returns the class that a multinomial logistic regression gives each sample.
+    """Classes predicted by a multinomial logistic regression.
 
-        minimise −mean ln softmax(W z + b)_class + penalty ‖W‖²
+        minimize −mean ln softmax(W z + b)_class + penalty ‖W‖²
+
+    Args:
+        x_train: training samples.
+        labels: class of each training sample, from 0.
+        x_test: samples to classify.
 
     Source: Alain & Bengio (2016), "Understanding intermediate layers using linear
         classifier probes".
     """
-    x, x_asked = _standardize(x_train, x_test)
-    count, size = int(labels.max()) + 1, x.shape[1]
-    is_class = np.eye(count)[labels]
+    x, x_query = _standardize(x_train, x_test)
+    num_classes, size = int(labels.max()) + 1, x.shape[1]
+    one_hot = np.eye(num_classes)[labels]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(count, size + 1)
+        weights = flat.reshape(num_classes, size + 1)
         logits = x @ weights[:, :-1].T + weights[:, -1]
-        value = -np.mean(np.sum(is_class * log_softmax(logits, axis=1), axis=1))
-        error = (softmax(logits, axis=1) - is_class) / len(x)
-        slope = error.T @ x + 2.0 * L2_PENALTY * weights[:, :-1]
-        gradient = np.concatenate([slope, error.sum(axis=0)[:, None]], axis=1)
+        value = -np.mean(np.sum(one_hot * log_softmax(logits, axis=1), axis=1))
+        error = (softmax(logits, axis=1) - one_hot) / len(x)
+        d_weights = error.T @ x + 2.0 * L2_PENALTY * weights[:, :-1]
+        gradient = np.concatenate([d_weights, error.sum(axis=0)[:, None]], axis=1)
         return value + L2_PENALTY * np.sum(weights[:, :-1] ** 2), gradient.ravel()
 
-    found = minimize(loss, np.zeros(count * (size + 1)), jac=True, method="L-BFGS-B")
-    weights = found.x.reshape(count, size + 1)
-    return np.argmax(x_asked @ weights[:, :-1].T + weights[:, -1], axis=1)
+    initial = np.zeros(num_classes * (size + 1))
+    result = minimize(loss, initial, jac=True, method="L-BFGS-B")
+    weights = result.x.reshape(num_classes, size + 1)
+    return np.argmax(x_query @ weights[:, :-1].T + weights[:, -1], axis=1)
 
 
 def ridge_probe(
-    x_train: Float[np.ndarray, "S Z"],
-    targets: Float[np.ndarray, "S F"],
+    x_train: Float[np.ndarray, "B Z"],
+    targets: Float[np.ndarray, "B F"],
     x_test: Float[np.ndarray, "Q Z"],
 ) -> Float[np.ndarray, "Q F"]:
-    """Returns what a ridge regression makes of each sample.
+    """Predictions of a ridge regression.
 
-        minimise mean ‖v − W z − b‖² + penalty ‖W‖²
+        minimize mean ‖v − W z − b‖² + penalty ‖W‖²
+
+    Args:
+        x_train: training samples.
+        targets: v of each training sample.
+        x_test: samples to predict.
 
     Source: Hoerl & Kennard (1970).
     """
-    x, x_asked = _standardize(x_train, x_test)
+    x, x_query = _standardize(x_train, x_test)
     mean = targets.mean(axis=0)
-    inner = x.T @ x / len(x) + L2_PENALTY * np.eye(x.shape[1])
-    weights = np.linalg.solve(inner, x.T @ (targets - mean) / len(x))
-    return x_asked @ weights + mean
+    covariance = x.T @ x / len(x) + L2_PENALTY * np.eye(x.shape[1])
+    weights = np.linalg.solve(covariance, x.T @ (targets - mean) / len(x))
+    return x_query @ weights + mean
 
 
 def r2_score(
     targets: Float[np.ndarray, "Q F"], predictions: Float[np.ndarray, "Q F"]
 ) -> float:
-    """Returns R² = 1 − Σ (v − v̂)² / Σ (v − v̄)², over all features together.
+    """Coefficient of determination R² = 1 − Σ (v − v̂)² / Σ (v − v̄)², of all features.
 
-    1 is all of it, 0 no more than the mean says, below 0 worse. Of what never varies
-    there is nothing to explain: NaN.
+    1 is a perfect prediction, 0 as good as the mean. NaN for constant targets.
+
+    Args:
+        targets: v.
+        predictions: v̂.
     """
-    varied = np.sum((targets - targets.mean(axis=0)) ** 2)
-    missed = np.sum((targets - predictions) ** 2)
-    return float(1.0 - missed / varied) if varied > 0.0 else float("nan")
+    total = np.sum((targets - targets.mean(axis=0)) ** 2)
+    residual = np.sum((targets - predictions) ** 2)
+    return float(1.0 - residual / total) if total > 0.0 else float("nan")
 
 
 def _standardize(
-    x_train: Float[np.ndarray, "S Z"], x_test: Float[np.ndarray, "Q Z"]
-) -> tuple[Float[np.ndarray, "S Z"], Float[np.ndarray, "Q Z"]]:
-    """Returns both in units of the spread of what is known."""
-    mean, spread = x_train.mean(axis=0), x_train.std(axis=0)
-    # What never varies says nothing.
-    unit = np.where(spread > 1e-9, spread, np.inf)
+    x_train: Float[np.ndarray, "B Z"], x_test: Float[np.ndarray, "Q Z"]
+) -> tuple[Float[np.ndarray, "B Z"], Float[np.ndarray, "Q Z"]]:
+    """Both samples, normalized by the mean and standard deviation of the first."""
+    mean, std = x_train.mean(axis=0), x_train.std(axis=0)
+    # Constant features carry no information: they become 0.
+    unit = np.where(std > 1e-9, std, np.inf)
     return (x_train - mean) / unit, (x_test - mean) / unit

@@ -1,7 +1,7 @@
 """Networks of a team: actor, critic, encoder, decoder, filter.
 
-A module here is one network. A team's own networks are one module whose leaves have
-a leading agent axis, so that each layer is a single batched product over agents.
+A module is one network. Networks of their own for all agents are one module whose
+leaves have a leading agent axis, so that each layer is one batched product over agents.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from syntony.networks.layers import GRU, MLP, Linear
 
 
 class Actor(eqx.Module):
-    """Recurrent policy: features and agent id, GRU, one logit an action."""
+    """Recurrent policy: features and agent id, GRU, one logit per action."""
 
     embed: Linear
     gru: GRU
@@ -31,25 +31,25 @@ class Actor(eqx.Module):
 
     def __call__(
         self,
-        features: Float[Array, "*batch F"],
-        agent_id: Float[Array, "*#batch I"],
+        features: Float[Array, "*batch D"],
+        agent_id: Float[Array, "*#batch N"],
         h: Float[Array, "*batch H"],
     ) -> tuple[Float[Array, "*batch A"], Float[Array, "*batch H"]]:
-        """Returns the logits of one time step, and the next hidden state."""
+        """Logits of one time step, and the next hidden state."""
         h = self.gru(jax.nn.relu(self.embed(features, agent_id)), h)
         return self.out(h), h
 
     def unroll(
-        self, features: Float[Array, "T *batch F"], agent_id: Float[Array, "*#batch I"]
+        self, features: Float[Array, "T *batch D"], agent_id: Float[Array, "*#batch N"]
     ) -> Float[Array, "T *batch A"]:
-        """Returns the logits of whole episodes."""
+        """Logits of whole episodes, from a hidden state of zeros."""
         x = jax.nn.relu(self.embed(features, agent_id))
-        start = jnp.zeros((*x.shape[1:-1], self.gru.linear_hh.weight.shape[0]))
-        return self.out(self.gru.unroll(x, start))
+        initial = jnp.zeros((*x.shape[1:-1], self.gru.linear_hh.weight.shape[0]))
+        return self.out(self.gru.unroll(x, initial))
 
 
 class Critic(eqx.Module):
-    """State and agent id to one value."""
+    """State and agent id to a state value V(s)."""
 
     mlp: MLP
 
@@ -57,8 +57,9 @@ class Critic(eqx.Module):
         self.mlp = MLP(in_size, hidden, hidden, 1, key=key)
 
     def __call__(
-        self, state: Float[Array, "*#batch S"], agent_id: Float[Array, "*#batch I"]
+        self, state: Float[Array, "*#batch S"], agent_id: Float[Array, "*#batch N"]
     ) -> Float[Array, "*batch"]:
+        """Value of each state, for each agent."""
         return self.mlp(state, agent_id)[..., 0]
 
 
@@ -77,13 +78,13 @@ class Encoder(eqx.Module):
     def __call__(
         self, obs: Float[Array, "*batch O"]
     ) -> tuple[Float[Array, "*batch Z"], Float[Array, "*batch Z"]]:
-        """Returns the mean μ and the log-variance ln σ² of z."""
+        """Mean μ and log-variance ln σ² of z."""
         mean, log_var = jnp.split(self.heads(jax.nn.relu(self.trunk(obs))), 2, axis=-1)
         return mean, log_var
 
 
 class Decoder(eqx.Module):
-    """Belief to all teammates' observations: ô_-i = p_φ(z), in normalised units."""
+    """Belief to all teammates' normalized observations: ô_-i = p_φ(z)."""
 
     mlp: MLP
 
@@ -91,26 +92,40 @@ class Decoder(eqx.Module):
         self.mlp = MLP(latent_dim, latent_dim, latent_dim, others_dim, key=key)
 
     def __call__(self, z: Float[Array, "*batch Z"]) -> Float[Array, "*batch F"]:
+        """Predicted features ô_-i of all teammates."""
         return self.mlp(z)
 
 
 class Filter(eqx.Module):
-    """Own observation to a weight in (0, 1) for each feature of the teammates'."""
+    """Own observation to weights w ∈ (0, 1), one per feature of the teammates."""
 
     mlp: MLP
 
     def __init__(self, *sizes: int, key: Key[Array, ""]):
-        """Makes a filter of these widths, from what it sees to what it weighs."""
+        """Initializes the weights.
+
+        Args:
+            *sizes: size of the observation, of each hidden layer, and number of
+                teammates' features.
+            key: consumed.
+        """
         self.mlp = MLP(*sizes, key=key)
 
     def __call__(self, obs: Float[Array, "*batch O"]) -> Float[Array, "*batch F"]:
+        """Weights of the teammates' features."""
         return jax.nn.sigmoid(self.mlp(obs))
 
 
 def init_per_agent(
     init_fn: Callable[[Key[Array, ""]], PyTree], num_agents: int, key: Key[Array, ""]
 ) -> PyTree:
-    """Returns one network for each agent, stacked along a leading agent axis."""
+    """Networks of all agents, stacked along a leading agent axis.
+
+    Args:
+        init_fn: makes one network from a key.
+        num_agents: N.
+        key: consumed.
+    """
     return jax.vmap(init_fn)(jax.random.split(key, num_agents))
 
 
@@ -119,19 +134,25 @@ def apply_per_agent(
     *inputs: Float[Array, "*#batch N _"],
     apply_fn: Callable = lambda network, *x: network(*x),
 ) -> PyTree:
-    """Applies a team's stacked networks, each to its own agent's slice."""
+    """Applies stacked networks, each to the slice of its own agent.
+
+    Args:
+        networks: networks, stacked along a leading agent axis.
+        *inputs: arrays with the agent axis second to last.
+        apply_fn: called with one network and its agent's slices of the inputs.
+    """
     axes = (0, *[-2] * len(inputs))
     return jax.vmap(apply_fn, in_axes=axes, out_axes=-2)(networks, *inputs)
 
 
 def agent_ids(num_agents: int) -> Float[Array, "N N"]:
-    """Returns the one-hot ids by which a shared network tells agents apart."""
+    """One-hot agent ids, an input of networks that agents share."""
     return jnp.eye(num_agents)
 
 
 def other_agents_obs(obs: Float[Array, "*batch N O"]) -> Float[Array, "*batch N F"]:
-    """Returns o_-i for each agent i: the others' observations, in index order."""
-    agents = obs.shape[-2]
-    left_out = [[j for j in range(agents) if j != i] for i in range(agents)]
-    others = obs[..., jnp.asarray(left_out), :]
-    return others.reshape(*obs.shape[:-1], (agents - 1) * obs.shape[-1])
+    """Teammates' observations o_-i of each agent i, in index order: F = (N − 1) O."""
+    num_agents = obs.shape[-2]
+    others = [[j for j in range(num_agents) if j != i] for i in range(num_agents)]
+    gathered = obs[..., jnp.asarray(others), :]
+    return gathered.reshape(*obs.shape[:-1], (num_agents - 1) * obs.shape[-1])

@@ -1,6 +1,7 @@
-"""Layers: linear, multilayer perceptron, gated recurrent unit. Leaves are arrays.
+"""Layers: linear, multilayer perceptron (MLP), gated recurrent unit (GRU).
 
-Initial weights follow PyTorch's defaults, which every published number rests on.
+In place of `equinox.nn`: inputs may be given in parts, leaves are arrays only, and
+initial weights follow PyTorch's defaults, as in the published results.
 """
 
 from itertools import accumulate, pairwise
@@ -12,12 +13,19 @@ from jaxtyping import Array, Float, Key
 
 
 class Linear(eqx.Module):
-    """An affine map, x W + b, with entries from U(−1/√in, 1/√in)."""
+    """Affine map x W + b, with initial entries from U(−1/√in, 1/√in)."""
 
     weight: Float[Array, "In Out"]
     bias: Float[Array, " Out"]
 
     def __init__(self, in_size: int, out_size: int, *, key: Key[Array, ""]):
+        """Initializes the weights.
+
+        Args:
+            in_size: number of inputs.
+            out_size: number of outputs.
+            key: consumed.
+        """
         weight_key, bias_key = jax.random.split(key)
         bound = in_size**-0.5
         self.weight = _uniform_init(weight_key, (in_size, out_size), bound)
@@ -26,22 +34,31 @@ class Linear(eqx.Module):
     def __call__(
         self, *inputs: Float[Array, "*#batch _"]
     ) -> Float[Array, "*batch Out"]:
-        """Maps x, given whole or in parts that would make it up side by side.
+        """Output for x, given whole or in parts whose concatenation is x.
 
-        Each part meets its own rows of W, so that what is the same for many rows of
-        the others is multiplied once: parts broadcast against each other.
+        Each part is multiplied by its own rows of W, and the products are broadcast
+        against each other: a part that many inputs share is multiplied once.
+
+        Args:
+            *inputs: x, or its parts along the last axis.
         """
-        *edges, _ = accumulate(part.shape[-1] for part in inputs)
-        rows = jnp.split(self.weight, edges)
+        *splits, _ = accumulate(part.shape[-1] for part in inputs)
+        rows = jnp.split(self.weight, splits)
         return sum(map(jnp.matmul, inputs, rows), self.bias)
 
 
 class MLP(eqx.Module):
-    """Linear maps with rectifiers between them, none after the last."""
+    """Multilayer perceptron: linear layers with ReLU between them, none at the end."""
 
     layers: tuple[Linear, ...]
 
     def __init__(self, *sizes: int, key: Key[Array, ""]):
+        """Initializes the layers.
+
+        Args:
+            *sizes: number of inputs, of units of each hidden layer, and of outputs.
+            key: consumed.
+        """
         keys = jax.random.split(key, len(sizes) - 1)
         self.layers = tuple(
             Linear(*pair, key=layer_key)
@@ -51,7 +68,7 @@ class MLP(eqx.Module):
     def __call__(
         self, *inputs: Float[Array, "*#batch _"]
     ) -> Float[Array, "*batch Out"]:
-        """Maps x, given whole or in parts, as the first layer takes it."""
+        """Output for x, given whole or in parts, as for `Linear`."""
         first, *rest = self.layers
         x = first(*inputs)
         for layer in rest:
@@ -60,22 +77,31 @@ class MLP(eqx.Module):
 
 
 class GRU(eqx.Module):
-    """A gated recurrent unit (Cho et al., 2014), in PyTorch's form.
+    """Gated recurrent unit (Cho et al., 2014), in PyTorch's form.
 
     r = σ(W_r x + U_r h),  u = σ(W_u x + U_u h)
     n = tanh(W_n x + r ⊙ U_n h),  h' = (1 − u) ⊙ n + u ⊙ h    (biases included)
     """
 
     linear_ih: Linear
+    """Input to the gates r, u and n."""
     linear_hh: Linear
+    """Hidden state to the gates r, u and n."""
 
     def __init__(self, in_size: int, hidden_size: int, *, key: Key[Array, ""]):
+        """Initializes the weights.
+
+        Args:
+            in_size: number of inputs.
+            hidden_size: size of the hidden state.
+            key: consumed.
+        """
         input_key, hidden_key = jax.random.split(key)
         bound = hidden_size**-0.5
 
         def gates(key: Key[Array, ""], size_in: int) -> Linear:
             layer = Linear(size_in, 3 * hidden_size, key=key)
-            # PyTorch bounds both by the state's size, whatever the input's.
+            # PyTorch's bound is 1/√hidden_size for both layers.
             return jax.tree.map(lambda p: p * (bound * size_in**0.5), layer)
 
         self.linear_ih = gates(input_key, in_size)
@@ -84,12 +110,13 @@ class GRU(eqx.Module):
     def __call__(
         self, x: Float[Array, "*batch In"], h: Float[Array, "*batch H"]
     ) -> Float[Array, "*batch H"]:
+        """Next hidden state."""
         return _gru_cell(self.linear_ih(x), self.linear_hh(h), h)[0]
 
     def unroll(
         self, x: Float[Array, "T *batch In"], h: Float[Array, "*batch H"]
     ) -> Float[Array, "T *batch H"]:
-        """Returns h_1 … h_T; the product with all inputs is taken before the scan."""
+        """Hidden states h_1 … h_T; all inputs are multiplied before the scan."""
         return _gru_unroll(
             self.linear_hh.weight, self.linear_hh.bias, self.linear_ih(x), h
         )
@@ -130,13 +157,13 @@ def _gru_unroll_fwd(weight: Array, bias: Array, x_gates: Array, h: Array):
 
 
 def _gru_unroll_bwd(residuals: tuple[Array, ...], d_hs: Array):
-    """Chain rule through time, with the weight's gradient as one product after it.
+    """Backpropagation through time, with one matrix product for the weight's gradient.
 
-    Automatic differentiation would add a rank-`batch` product to the weight's
-    gradient at every step; gathered over time it is one product of T·batch rows.
+    Automatic differentiation would add a rank-`batch` product to the weight's gradient
+    at every step; here it is one product of T·batch rows after the scan.
     """
     weight, previous, r, u, n, h_n = residuals
-    back = weight.T
+    weight_t = weight.T
 
     def cell(dh: Array, step: tuple[Array, ...]):
         d_out, h, r, u, n, h_n = step
@@ -145,7 +172,7 @@ def _gru_unroll_bwd(residuals: tuple[Array, ...], d_hs: Array):
         d_u = dh * (h - n) * u * (1.0 - u)
         d_r = d_n * h_n * r * (1.0 - r)
         d_h_gates = jnp.concatenate([d_r, d_u, d_n * r], axis=-1)
-        return dh * u + d_h_gates @ back, (d_h_gates, d_n)
+        return dh * u + d_h_gates @ weight_t, (d_h_gates, d_n)
 
     steps = (d_hs, previous, r, u, n, h_n)
     dh, (d_h_gates, d_n) = jax.lax.scan(

@@ -1,7 +1,7 @@
-"""Mixers: what each agent's action is worth, to what all of them are worth together.
+"""Mixers of value decomposition: the agents' Q-values to the team's Q_tot.
 
-Every mixer grows with each of its values: when each agent takes its own best action,
-the team takes its best.
+Every mixer is monotonic in each Q-value, so that the agents' own greedy actions
+maximize Q_tot.
 """
 
 import equinox as eqx
@@ -13,7 +13,7 @@ from syntony.networks.layers import MLP, Linear
 
 
 class VDNMixer(eqx.Module):
-    """Q_tot = Σ_i Q_i: value decomposition; it has nothing to learn.
+    """Sum Q_tot = Σ_i Q_i, without parameters.
 
     Source: Sunehag et al., "Value-Decomposition Networks for Cooperative Multi-Agent
         Learning", AAMAS 2018.
@@ -22,15 +22,16 @@ class VDNMixer(eqx.Module):
     def __call__(
         self, q_values: Float[Array, "*batch N"], state: Float[Array, "*batch S"]
     ) -> Float[Array, "*batch"]:
+        """Q_tot of the agents' values; the state is ignored."""
         del state
         return jnp.sum(q_values, axis=-1)
 
 
 class QMIXMixer(eqx.Module):
-    """Q_tot = |w₂(s)| · elu(|W₁(s)| Q + b₁(s)) + V(s), with dQ_tot / dQ_i ≥ 0.
+    """Mixing network Q_tot = |w₂(s)| · elu(|W₁(s)| Q + b₁(s)) + V(s), dQ_tot/dQ_i ≥ 0.
 
-    The weights are what hypernetworks make of the state: of two layers for W₁, w₂ and
-    V, of one for b₁.
+    Hypernetworks compute its weights from the state: of two layers for W₁, w₂ and V, of
+    one for b₁.
 
     Source: Rashid et al., "QMIX: Monotonic Value Function Factorisation for Deep
         Multi-Agent Reinforcement Learning", ICML 2018.
@@ -50,11 +51,13 @@ class QMIXMixer(eqx.Module):
         *,
         key: Key[Array, ""],
     ):
-        """Draws new hypernetworks.
+        """Initializes the hypernetworks.
 
         Args:
-            width: hidden units of the mixer.
-            hyper_width: hidden units of the hypernetworks.
+            num_agents: number of Q-values.
+            state_dim: number of features of the state.
+            mixing_dim: hidden units of the mixer.
+            hypernet_dim: hidden units of the hypernetworks for W₁ and w₂.
             key: consumed.
         """
         keys = jax.random.split(key, 4)
@@ -68,12 +71,12 @@ class QMIXMixer(eqx.Module):
     def __call__(
         self, q_values: Float[Array, "*batch N"], state: Float[Array, "*batch S"]
     ) -> Float[Array, "*batch"]:
-        """Returns Q_tot of the agents' values in a state."""
+        """Q_tot of the agents' values in a state."""
         bias = self.hyper_b1(state)
-        first = jnp.abs(self.hyper_w1(state)).reshape(*q_values.shape, bias.shape[-1])
-        hidden = jax.nn.elu(jnp.einsum("...n,...nw->...w", q_values, first) + bias)
-        second = jnp.abs(self.hyper_w2(state))
-        return jnp.sum(hidden * second, axis=-1) + self.hyper_v(state)[..., 0]
+        w1 = jnp.abs(self.hyper_w1(state)).reshape(*q_values.shape, bias.shape[-1])
+        hidden = jax.nn.elu(jnp.einsum("...n,...nw->...w", q_values, w1) + bias)
+        w2 = jnp.abs(self.hyper_w2(state))
+        return jnp.sum(hidden * w2, axis=-1) + self.hyper_v(state)[..., 0]
 
 
 Mixer = VDNMixer | QMIXMixer

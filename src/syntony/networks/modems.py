@@ -1,4 +1,4 @@
-"""Networks of a link: a transmitter, and receivers with and without fading."""
+"""Networks of a link: the transmitter, and receivers with and without equalization."""
 
 import equinox as eqx
 import jax
@@ -16,63 +16,84 @@ class Transmitter(eqx.Module):
     out: Linear
 
     def __init__(self, messages: int, hidden: int, uses: int, *, key: Key[Array, ""]):
+        """Initializes the weights.
+
+        Args:
+            messages: M.
+            hidden: size of the embedding.
+            uses: C channel uses per codeword.
+            key: consumed.
+        """
         embed_key, out_key = jax.random.split(key)
         self.embed = Linear(messages, hidden, key=embed_key)
         self.out = Linear(hidden, 2 * uses, key=out_key)
 
     def __call__(self) -> Float[Array, "M C 2"]:
-        """Returns the codewords of all messages, before any normalisation.
+        """Codewords of all messages, before normalization.
 
-        A one-hot vector times a matrix is a row of it: what all messages need is the
-        matrix itself.
+        The embedding of all one-hot messages is the weight matrix itself.
         """
         codewords = self.out(jax.nn.elu(self.embed.weight + self.embed.bias))
         return codewords.reshape(len(codewords), -1, 2)
 
 
 class Receiver(eqx.Module):
-    """Block to one logit a message: a hidden layer with rectifiers."""
+    """Received block to one logit per message: an MLP with one hidden layer."""
 
     mlp: MLP
 
     def __init__(self, uses: int, hidden: int, messages: int, *, key: Key[Array, ""]):
+        """Initializes the weights.
+
+        Args:
+            uses: C symbols per received block.
+            hidden: units of the hidden layer.
+            messages: M.
+            key: consumed.
+        """
         self.mlp = MLP(2 * uses, hidden, messages, key=key)
 
     def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
+        """Logits of all messages, for each block."""
         return self.mlp(y.reshape(len(y), -1))
 
 
 class GaussianReceiver(eqx.Module):
-    """Block to one logit a message by Bayes' rule: −‖y − c_m‖² / v.
+    """Received block to one logit per message by Bayes' rule: −‖y − c_m‖² / v.
 
-    It models what it hears of message m as CN(c_m, v I), around a centre that it learns
-    (`signal.gaussian_surprise`), not the borders between messages: every block says
-    where its centre is, and only blocks that are all but mistaken say where a border
-    is. Over white noise it becomes the exact receiver.
+    It models the received block of message m as CN(c_m, v I), with learned centroids
+    c_m and variance v (`signal.gaussian_nll`). A generative model learns from every
+    block; a discriminative one mostly from blocks near the decision boundaries. Over
+    white noise it converges to the optimal receiver.
     """
 
     centroids: Float[Array, "M C 2"]
+    """c_m."""
     log_var: Float[Array, ""]
+    """ln v."""
 
     def __init__(self, uses: int, messages: int, *, key: Key[Array, ""]):
+        """Initializes random centroids and v = 1.
+
+        Args:
+            uses: C symbols per received block.
+            messages: M.
+            key: consumed.
+        """
         self.centroids = complex_noise(key, (messages, uses), 1.0)
         self.log_var = jnp.zeros(())
 
     def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
-        y, centre = (
-            y.reshape(len(y), -1),
-            self.centroids.reshape(len(self.centroids), -1),
-        )
-        # But for ‖y‖², which all messages share.
-        near = 2.0 * y @ centre.T - jnp.sum(centre * centre, axis=-1)
-        return near * jnp.exp(-self.log_var)
+        """Logits of all messages, for each block."""
+        blocks = y.reshape(len(y), -1)
+        centroids = self.centroids.reshape(len(self.centroids), -1)
+        # Without ‖y‖², which all messages share.
+        metric = 2.0 * blocks @ centroids.T - jnp.sum(centroids * centroids, axis=-1)
+        return metric * jnp.exp(-self.log_var)
 
 
 class EqualizingReceiver(eqx.Module):
-    """A receiver that first estimates a block's fading, and divides by it.
-
-    ĥ = W tanh(V y),  then a `Receiver` of y / ĥ
-    """
+    """Receiver with a channel estimator ĥ = W tanh(V y), and a `Receiver` of y / ĥ."""
 
     estimator_hidden: Linear
     estimator_out: Linear
@@ -87,15 +108,25 @@ class EqualizingReceiver(eqx.Module):
         estimator_dim: int,
         key: Key[Array, ""],
     ):
-        features_key, gain_key, receiver_key = jax.random.split(key, 3)
-        self.estimator_hidden = Linear(2 * uses, estimator_dim, key=features_key)
-        self.estimator_out = Linear(estimator_dim, 2, key=gain_key)
+        """Initializes the weights.
+
+        Args:
+            uses: C symbols per received block.
+            hidden: units of the receiver's hidden layer.
+            messages: M.
+            estimator_dim: hidden units of the channel estimator.
+            key: consumed.
+        """
+        hidden_key, out_key, receiver_key = jax.random.split(key, 3)
+        self.estimator_hidden = Linear(2 * uses, estimator_dim, key=hidden_key)
+        self.estimator_out = Linear(estimator_dim, 2, key=out_key)
         self.receiver = Receiver(uses, hidden, messages, key=receiver_key)
 
     def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
+        """Logits of all messages, for each block."""
         return self.receiver(complex_divide(y, self.estimate_channel(y)[:, None]))
 
     def estimate_channel(self, y: Float[Array, "B C 2"]) -> Float[Array, "B 2"]:
-        """Returns ĥ, one complex number a block."""
+        """Channel estimate ĥ, one complex number per block."""
         features = jnp.tanh(self.estimator_hidden(y.reshape(len(y), -1)))
         return self.estimator_out(features)

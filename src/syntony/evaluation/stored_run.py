@@ -1,0 +1,153 @@
+"""A stored run: the settings, metrics and trained states that its folder holds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from syntony.errors import InvalidInputError
+from syntony.evaluation.learning_curves import LearningCurve, read_learning_curve
+from syntony.training import metrics_log
+from syntony.training.run import Run, load
+from syntony.training.run_config import task_or_channel_id
+from syntony.training.run_folder import RunFolder
+
+MAX_CURVE_POINTS = 300
+"""Points of a learning curve that a figure draws at most."""
+FlatSettings = dict[str, Any]
+"""Settings by their path, e.g. `novelty.bits`."""
+
+
+class StoredRun(NamedTuple):
+    """A run as its folder stores it; usable without checkpoints too."""
+
+    path: Path
+    settings: dict[str, Any]
+    """Content of `settings.json`."""
+    records: list[metrics_log.MetricsRow]
+    """Rows of `metrics.jsonl`."""
+    run: Run | None
+    """The run with its trained states; None if they cannot be loaded."""
+    load_error: str
+    """Why `run` is None; empty otherwise."""
+
+    @property
+    def system(self) -> str:
+        """Name of the system, e.g. `smpe`."""
+        return str(self.settings["system"])
+
+    @property
+    def is_link(self) -> bool:
+        return self.system == "link"
+
+    @property
+    def task_or_channel(self) -> str:
+        """Id of the task or channel; empty if the system has neither."""
+        return str(task_or_channel_id(self.settings))
+
+    @property
+    def system_settings(self) -> FlatSettings:
+        """Settings of the system by their path."""
+        return flatten_settings(self.settings["settings"])
+
+    @property
+    def last_step(self) -> int:
+        """Highest step of a metrics row, of all seeds; 0 without rows."""
+        return max((row["step"] for row in self.records), default=0)
+
+    @property
+    def wall_s(self) -> float | None:
+        """Wall time in seconds at the last metrics row; None if unknown."""
+        times = [row.get("wall_s") for row in self.records]
+        return max((t for t in times if isinstance(t, int | float)), default=None)
+
+
+def read_stored_run(path: Path) -> StoredRun:
+    """Reads a run folder.
+
+    Raises:
+        InvalidInputError: the folder holds no run, or its settings or metrics are
+            damaged. States that cannot be loaded are no error: see `load_error`.
+    """
+    folder = RunFolder(path)
+    settings, _ = read_run_settings(folder)
+    rows = metrics_log.read_rows(folder.metrics_path)
+    run, load_error = _load_or_error(path)
+    return StoredRun(path, settings, rows, run, load_error)
+
+
+def _load_or_error(path: Path) -> tuple[Run | None, str]:
+    try:
+        run = load(path)
+        # Reads the checkpoints, so that an unreadable one is reported once, early.
+        _ = run.states
+    except InvalidInputError as error:
+        return None, str(error)
+    return run, ""
+
+
+def read_metric_curve(stored_run: StoredRun, metric: str) -> LearningCurve | None:
+    """Learning curve of a run, with at most `MAX_CURVE_POINTS` points.
+
+    None if the metric was not logged, or the seeds have no steps in common.
+    """
+    try:
+        curve = read_learning_curve(stored_run.path, metric)
+    except (InvalidInputError, TypeError, ValueError):
+        return None
+    if not len(curve.steps):
+        return None
+    last = len(curve.steps) - 1
+    kept = np.unique(
+        np.linspace(0, last, min(MAX_CURVE_POINTS, last + 1)).round().astype(int)
+    )
+    return LearningCurve(curve.steps[kept], curve.scores[:, kept])
+
+
+def read_run_settings(folder: RunFolder) -> tuple[dict[str, Any], str]:
+    """Reads `settings.json`; returns it and the id of the run's task or channel.
+
+    The id is empty if the system has neither.
+
+    Raises:
+        InvalidInputError: there is no run, or an entry that every run has is missing.
+    """
+    settings = folder.read_settings()
+    for name, kind in (("system", str), ("settings", dict)):
+        if not isinstance(settings.get(name), kind):
+            raise InvalidInputError(f"{folder.settings_path}: {name} is missing")
+    try:
+        environment = task_or_channel_id(settings)
+    except (KeyError, TypeError):
+        environment = None
+    if not isinstance(environment, str):
+        raise InvalidInputError(f"{folder.settings_path}: the task has no id")
+    return settings, environment
+
+
+def flatten_settings(nested: Mapping[str, Any], prefix: str = "") -> FlatSettings:
+    """Nested settings by their path; an entry with an id is replaced by its id."""
+    flat: FlatSettings = {}
+    for name, value in nested.items():
+        if isinstance(value, dict) and "id" not in value:
+            flat |= flatten_settings(value, f"{prefix}{name}.")
+        else:
+            known = value["id"] if isinstance(value, dict) else value
+            flat[prefix + name] = known if _is_scalar(known) else json.dumps(known)
+    return flat
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def reject_duplicate_runs(runs: Sequence[str | Path]) -> None:
+    """Raises InvalidInputError if two paths name the same folder."""
+    paths = [Path(run).resolve() for run in runs]
+    for index, path in enumerate(paths):
+        if path in paths[:index]:
+            raise InvalidInputError(
+                f"{runs[index]} is named twice; expected different runs"
+            )
