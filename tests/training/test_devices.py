@@ -1,4 +1,4 @@
-"""Where seeds run."""
+"""Devices of workers, and the compilation cache."""
 
 from pathlib import Path
 
@@ -8,19 +8,19 @@ import pytest
 from syntony.training import devices
 
 
-def test_a_worker_for_each_core_and_none_for_nobody(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(devices, "cores", lambda: 4)
+def test_one_worker_per_core_and_at_most_one_per_seed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(devices, "process_cpu_count", lambda: 4)
     assert [len(devices.worker_devices(seeds)) for seeds in (0, 1, 3, 9)] == [
         0,
         1,
         3,
         4,
     ]
-    # All on one device: what one compiles, all can run.
+    # All on one device: a program is compiled once for all workers.
     assert len(set(devices.worker_devices(9))) == 1
 
 
-def test_programs_are_remembered_where_nobody_said_otherwise(
+def test_the_compilation_cache_keeps_a_folder_that_was_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     before = jax.config.values["jax_compilation_cache_dir"]
@@ -31,13 +31,15 @@ def test_programs_are_remembered_where_nobody_said_otherwise(
     try:
         jax.config.update("jax_compilation_cache_dir", None)
         devices.enable_compilation_cache()
-        (found,) = (tmp_path / "syntony").iterdir()
-        assert jax.config.values["jax_compilation_cache_dir"] == str(found)
+        (folder,) = (tmp_path / "syntony").iterdir()
+        assert jax.config.values["jax_compilation_cache_dir"] == str(folder)
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
 
 
-def test_no_home_no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_without_a_writable_folder_there_is_no_compilation_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     before = jax.config.values["jax_compilation_cache_dir"]
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

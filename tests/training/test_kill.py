@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment come to the same end."""
+"""Runs that are killed at random times and resumed give the same result."""
 
 import os
 import random
@@ -12,15 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-Start = Callable[[str, Path], int]
-End = Callable[[], int]
 SCRIPT = Path(__file__).parents[1] / "helpers" / "run_processes.py"
 DELAY = 0.4
-"""Most seconds from a sign of life to the kill."""
+"""Most seconds from a new checkpoint to the kill."""
 
 
-class Nursery:
-    """Starts runs one after the other, each in a process of its own."""
+class RunStarter:
+    """Starts runs in sequence, each in a process of its own."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -31,86 +29,86 @@ class Nursery:
         )
 
     def start(self, system: str, path: Path) -> int:
-        """Returns the number of the process."""
+        """Starts a run; returns its pid."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{system} {path}\n")
         self._process.stdin.flush()
-        return self._answer()
+        return self._read_int()
 
-    def end(self) -> int:
-        """Waits for it to end; returns its exit code."""
-        return self._answer()
+    def wait(self) -> int:
+        """Waits until the process has ended; returns its exit code."""
+        return self._read_int()
 
     def close(self) -> None:
         self._process.communicate(timeout=60)
 
-    def _answer(self) -> int:
+    def _read_int(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
 
 
 @pytest.fixture
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+def starter() -> Iterator[RunStarter]:
+    starter = RunStarter()
+    yield starter
+    starter.close()
 
 
-def parts(path: Path) -> list[Path]:
+def partial_files(path: Path) -> list[Path]:
     return list(path.rglob("*.part"))
 
 
-def wait_for(found: Callable[[], object], pid: int) -> None:
-    """Waits until something is there, as long as a process can still bring it."""
-    while not found() and not Path(f"/proc/{pid}/exe").exists():
+def wait_for(condition: Callable[[], object], pid: int) -> None:
+    """Waits until a condition is true, or the process has ended."""
+    while not condition() and not Path(f"/proc/{pid}/exe").exists():
         time.sleep(0.001)
-    while not found() and os.path.exists(f"/proc/{pid}/exe"):
+    while not condition() and os.path.exists(f"/proc/{pid}/exe"):
         time.sleep(0.0002)
 
 
-def newest(path: Path) -> str:
-    """Returns the last step that a checkpoint is of, as its name has it."""
-    # Not the folder's own time: a run that goes on first clears away what was torn.
-    saved = (file.stem.rpartition("-")[2] for file in path.glob("checkpoints/*.npz"))
-    return max(saved, default="")
+def newest_step(path: Path) -> str:
+    """Step of the newest checkpoint, as in its file name."""
+    # Not the folder's modification time: a resumed run first deletes partial files.
+    steps = (file.stem.rpartition("-")[2] for file in path.glob("checkpoints/*.npz"))
+    return max(steps, default="")
 
 
-def killed(nursery: Nursery, system: str, path: Path, kind: int) -> bool:
-    """Lets a run go on, and kills it; returns whether it was torn while it wrote.
+def kill_run(starter: RunStarter, system: str, path: Path, index: int) -> bool:
+    """Resumes and kills a run; returns whether the kill left an incomplete file.
 
-    Of each four kills one comes at any moment from the start on, one when a file is
-    half written, two some time after a state was saved.
+    Of four kills one comes at a random time after the start, one while a file is
+    written, and two some time after a checkpoint.
     """
-    chance = random.Random(kind)
-    before = newest(path)
-    pid = nursery.start(system, path)
-    if kind % 4 == 0:
-        time.sleep(chance.uniform(0.0, 2.0))
+    generator = random.Random(index)
+    before = newest_step(path)
+    pid = starter.start(system, path)
+    if index % 4 == 0:
+        time.sleep(generator.uniform(0.0, 2.0))
     else:
-        wait_for(lambda: newest(path) > before, pid)
-        time.sleep(chance.uniform(0.0, DELAY))
-        if kind % 4 == 1:
-            wait_for(lambda: parts(path), pid)
+        wait_for(lambda: newest_step(path) > before, pid)
+        time.sleep(generator.uniform(0.0, DELAY))
+        if index % 4 == 1:
+            wait_for(lambda: partial_files(path), pid)
     os.kill(pid, signal.SIGKILL)
-    assert nursery.end() == -signal.SIGKILL
-    journal = path / "metrics.jsonl"
-    torn = journal.exists() and journal.read_bytes()[-1:] not in (b"\n", b"")
-    return torn or bool(parts(path))
+    assert starter.wait() == -signal.SIGKILL
+    log = path / "metrics.jsonl"
+    incomplete = log.exists() and log.read_bytes()[-1:] not in (b"\n", b"")
+    return incomplete or bool(partial_files(path))
 
 
 def assert_same_files(one: Path, other: Path) -> None:
-    """Asserts that weights and snapshots are the same."""
-    assert files(one) == files(other)
-    for name in files(one):
+    """Asserts that exported parameters and snapshots are equal."""
+    assert npz_files(one) == npz_files(other)
+    for name in npz_files(one):
         with np.load(one / name) as a, np.load(other / name) as b:
             assert a.files == b.files
             for array in a.files:
                 np.testing.assert_array_equal(a[array], b[array])
 
 
-def files(path: Path) -> set[Path]:
-    found = [*path.glob("*.npz"), *path.glob("history/*")]
-    return {file.relative_to(path) for file in found}
+def npz_files(path: Path) -> set[Path]:
+    files = [*path.glob("*.npz"), *path.glob("history/*")]
+    return {file.relative_to(path) for file in files}
 
 
 @pytest.mark.parametrize(
@@ -122,22 +120,26 @@ def files(path: Path) -> set[Path]:
         pytest.param("smpe", 25, marks=pytest.mark.slow),
     ],
 )
-def test_a_run_that_is_killed_and_goes_on_is_the_run(
-    system: str, kills: int, nursery: Nursery, tmp_path: Path, same: Callable
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
+    system: str,
+    kills: int,
+    starter: RunStarter,
+    tmp_path: Path,
+    assert_same_run: Callable,
 ):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    nursery.start(system, whole)
-    assert nursery.end() == 0
-    torn = [killed(nursery, system, broken, kind) for kind in range(kills)]
-    # Or it was never killed while it wrote, and this shows little.
-    assert any(torn)
-    pid = nursery.start(system, broken)
-    before = newest(broken)
-    wait_for(lambda: newest(broken) > before, pid)
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    starter.start(system, whole)
+    assert starter.wait() == 0
+    incomplete = [kill_run(starter, system, resumed, index) for index in range(kills)]
+    # The test is only meaningful if a kill interrupted a write.
+    assert any(incomplete)
+    pid = starter.start(system, resumed)
+    before = newest_step(resumed)
+    wait_for(lambda: newest_step(resumed) > before, pid)
     os.kill(pid, signal.SIGINT)
-    assert nursery.end() == 128 + signal.SIGINT
-    nursery.start(system, broken)
-    assert nursery.end() == 0
-    same(whole, broken, range(2))
-    assert_same_files(whole, broken)
-    assert not parts(broken)
+    assert starter.wait() == 128 + signal.SIGINT
+    starter.start(system, resumed)
+    assert starter.wait() == 0
+    assert_same_run(whole, resumed, range(2))
+    assert_same_files(whole, resumed)
+    assert not partial_files(resumed)

@@ -1,4 +1,4 @@
-"""A lock says who holds it, and how they ended."""
+"""The lock file names its owner, and how the owner ended."""
 
 import os
 import socket
@@ -12,34 +12,34 @@ from syntony.errors import InvalidInputError
 from syntony.training.locks import exclusive_lock, read_exit_status, read_lock_owner
 
 
-def test_a_holder_is_named_while_it_holds(tmp_path: Path):
+def test_the_owner_is_named_while_the_lock_is_held(tmp_path: Path):
     path = tmp_path / ".lock"
     with exclusive_lock(path):
-        holder = read_lock_owner(path)
-        assert holder is not None
-        assert (holder.pid, holder.host) == (os.getpid(), socket.gethostname())
-        assert holder.is_local()
-        assert holder.is_alive()
+        owner = read_lock_owner(path)
+        assert owner is not None
+        assert (owner.pid, owner.host) == (os.getpid(), socket.gethostname())
+        assert owner.is_local()
+        assert owner.is_alive()
         assert read_exit_status(path) is None
     assert read_lock_owner(path) is None
     assert read_exit_status(path) == "finished"
 
 
-def test_how_a_holder_ended_is_left(tmp_path: Path):
+def test_the_exit_status_is_left(tmp_path: Path):
     path = tmp_path / ".lock"
     with pytest.raises(ZeroDivisionError), exclusive_lock(path):
         raise ZeroDivisionError
     assert read_exit_status(path) == "stopped"
 
 
-def test_another_process_is_refused_by_name(tmp_path: Path):
+def test_the_error_names_the_other_process(tmp_path: Path):
     path = tmp_path / ".lock"
     code = """
 import sys
 from pathlib import Path
-from syntony.training.locks import held
-with held(Path(sys.argv[1])):
-    print("held", flush=True)
+from syntony.training.locks import exclusive_lock
+with exclusive_lock(Path(sys.argv[1])):
+    print("locked", flush=True)
     sys.stdin.read()
 """
     command = [sys.executable, "-c", code, str(path)]
@@ -47,16 +47,16 @@ with held(Path(sys.argv[1])):
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
-        assert other.stdout.readline() == b"held\n"
+        assert other.stdout.readline() == b"locked\n"
         expected = f"in use by process {other.pid} on {socket.gethostname()}$"
         with pytest.raises(InvalidInputError, match=expected), exclusive_lock(path):
             pass
         other.kill()
         other.wait()
-    # The dead hold nothing, though their name is still there.
-    holder = read_lock_owner(path)
-    assert holder is not None
-    assert not holder.is_alive()
+    # The lock of a killed process is released; its name is left in the file.
+    owner = read_lock_owner(path)
+    assert owner is not None
+    assert not owner.is_alive()
     with exclusive_lock(path):
         pass
 
@@ -70,7 +70,7 @@ with held(Path(sys.argv[1])):
         '{"pid": 1, "host": ["a"], "inode": 1}',
     ],
 )
-def test_what_says_nothing_is_nobody(text: str, tmp_path: Path):
+def test_invalid_content_names_no_owner(text: str, tmp_path: Path):
     path = tmp_path / ".lock"
     path.write_text(text, errors="surrogateescape")
     assert read_lock_owner(path) is None

@@ -1,4 +1,4 @@
-"""Runs of a toy: what their numbers may depend on, and what they must not."""
+"""The training loop: what results depend on, resuming, and stopping."""
 
 import dataclasses
 import json
@@ -11,8 +11,7 @@ import pytest
 from toy_system import Descent, Toy
 
 from syntony.errors import InvalidInputError
-from syntony.training import loop as training
-from syntony.training import recorder, seed_scheduler
+from syntony.training import loop, recorder, seed_scheduler
 from syntony.training.checkpoint import checkpoint_paths
 from syntony.training.devices import DeviceSharding, worker_devices
 from syntony.training.loop import TrainingDivergedError, resume, train
@@ -28,7 +27,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_a_run_folder_holds_all_that_came_of_it(run: Path):
+def test_files_of_a_run_folder(run: Path):
     names = {path.name for path in run.iterdir()}
     assert names == {
         *("settings.json", "metrics.jsonl", "checkpoints", "model.npz", ".lock")
@@ -41,16 +40,16 @@ def test_a_run_folder_holds_all_that_came_of_it(run: Path):
         assert set(model.files) == {"seed0/x", "seed1/x"}
 
 
-def test_evaluations_at_the_start_at_each_boundary_and_at_the_end(
-    run: Path, journal_of: Callable
+def test_evaluations_at_the_start_every_interval_and_at_the_end(
+    run: Path, read_rows: Callable
 ):
-    steps = [line["step"] for line in journal_of(run) if line["seed"] == 0]
-    # An update takes 1 to 3 steps: boundaries are met, or passed by 2 at most.
+    steps = [row["step"] for row in read_rows(run) if row["seed"] == 0]
+    # An update counts 1 to 3 steps: evaluations are at most 2 steps late.
     assert np.all(np.array(steps) - [0, 400, 800, 1000] < 3)
     assert np.all(np.array(steps) - [0, 400, 800, 1000] >= 0)
-    first, *rest = journal_of(run)
+    first, *rest = read_rows(run)
     assert not any(name.startswith("train/") for name in first)
-    assert all("train/loss" in line for line in rest[:3])
+    assert all("train/loss" in row for row in rest[:3])
     low, mean, high = (first[f"eval/return_mean{end}"] for end in ("_low", "", "_high"))
     assert low < mean < high
 
@@ -60,12 +59,14 @@ def test_two_checkpoints_of_each_seed_are_kept(run: Path):
         assert len(checkpoint_paths(run / "checkpoints", seed)) == 2
 
 
-def test_train_means_are_means_over_all_updates(tmp_path: Path, journal_of: Callable):
-    # Without noise and with rate ½ a step solves the parabola: the first loss is ‖x₀‖²,
-    # all others are 0. The sum of the losses, mean times updates, is thus ‖x₀‖².
+def test_training_metrics_are_means_over_all_updates(
+    tmp_path: Path, read_rows: Callable
+):
+    # Without noise and with rate ½ one update reaches the minimum: the first loss is
+    # ‖x₀‖², all others are 0. The sum of the losses, mean times updates, is ‖x₀‖².
     system = Toy(descent=Descent(rate=0.5, noise=0.0))
     train(system, steps=1000, out=tmp_path / "run", **SHORT)
-    start, first, second, _ = journal_of(tmp_path / "run")
+    start, first, second, _ = read_rows(tmp_path / "run")
     updates = first["step"] / 2
     assert first["train/loss"] * updates == pytest.approx(
         -start["eval/return_mean_greedy"], rel=0.2
@@ -75,67 +76,81 @@ def test_train_means_are_means_over_all_updates(tmp_path: Path, journal_of: Call
 
 @pytest.mark.parametrize("seconds", [1e-9, 1e-3])
 def test_chunks_do_not_change_numbers(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Callable, seconds
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_run: Callable,
+    seconds,
 ):
-    monkeypatch.setattr(seed_scheduler, "CHUNK_SECONDS", seconds)
+    monkeypatch.setattr(seed_scheduler, "TARGET_CHUNK_SECONDS", seconds)
     train(Toy(), steps=1000, seeds=2, out=tmp_path / "other", **SHORT)
-    same(run, tmp_path / "other", range(2))
+    assert_same_run(run, tmp_path / "other", range(2))
 
 
-def test_saving_often_does_not_change_numbers(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Callable
+def test_frequent_checkpoints_do_not_change_numbers(
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_run: Callable,
 ):
-    monkeypatch.setattr(seed_scheduler, "CHUNK_SECONDS", 1e-3)
-    monkeypatch.setattr(recorder, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(seed_scheduler, "TARGET_CHUNK_SECONDS", 1e-3)
+    monkeypatch.setattr(recorder, "CHECKPOINT_INTERVAL_SECONDS", -1.0)
     train(Toy(), steps=1000, seeds=2, out=tmp_path / "other", **SHORT)
-    same(run, tmp_path / "other", range(2))
+    assert_same_run(run, tmp_path / "other", range(2))
 
 
-@pytest.mark.parametrize("crew", [1, 3])
-def test_workers_do_not_change_numbers(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Callable, crew
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_the_number_of_workers_does_not_change_numbers(
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_run: Callable,
+    num_workers,
 ):
-    def some(seeds: int) -> list[DeviceSharding]:
-        return (worker_devices(1) * crew)[:seeds]
+    def some_workers(num_seeds: int) -> list[DeviceSharding]:
+        return (worker_devices(1) * num_workers)[:num_seeds]
 
-    monkeypatch.setattr(training, "workers", some)
+    monkeypatch.setattr(loop, "worker_devices", some_workers)
     train(Toy(), steps=1000, seeds=2, out=tmp_path / "other", **SHORT)
-    same(run, tmp_path / "other", range(2))
+    assert_same_run(run, tmp_path / "other", range(2))
 
 
 def test_devices_do_not_change_numbers(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Callable
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_run: Callable,
 ):
     import jax
 
-    places = [DeviceSharding(device) for device in jax.devices()]
-    assert len(places) == 2
-    monkeypatch.setattr(seed_scheduler, "CHUNK_SECONDS", 1e-3)
-    monkeypatch.setattr(training, "workers", lambda seeds: places[:seeds])
+    devices = [DeviceSharding(device) for device in jax.devices()]
+    assert len(devices) == 2
+    monkeypatch.setattr(seed_scheduler, "TARGET_CHUNK_SECONDS", 1e-3)
+    monkeypatch.setattr(loop, "worker_devices", lambda num_seeds: devices[:num_seeds])
     train(Toy(), steps=1000, seeds=2, out=tmp_path / "other", **SHORT)
-    same(run, tmp_path / "other", range(2))
+    assert_same_run(run, tmp_path / "other", range(2))
 
 
-def test_company_does_not_change_a_seed(
-    run: Path, tmp_path: Path, journal_of: Callable
+def test_other_seeds_do_not_change_a_seed(
+    run: Path, tmp_path: Path, read_rows: Callable
 ):
     train(Toy(), steps=1000, seed=1, out=tmp_path / "alone", **SHORT)
-    together = [line for line in journal_of(run) if line["seed"] == 1]
-    assert journal_of(tmp_path / "alone") == together
+    together = [row for row in read_rows(run) if row["seed"] == 1]
+    assert read_rows(tmp_path / "alone") == together
 
 
-def test_running_again_changes_nothing(run: Path):
+def test_training_a_finished_run_changes_nothing(run: Path):
     before = (run / "metrics.jsonl").read_bytes()
     train(Toy(), steps=1000, seeds=2, out=run, **SHORT)
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
-def test_more_steps_go_on_as_if_planned(tmp_path: Path, same: Callable):
+def test_an_extended_run_equals_a_long_run(tmp_path: Path, assert_same_run: Callable):
     train(Toy(), steps=1200, seeds=2, out=tmp_path / "whole", **SHORT)
-    train(Toy(), steps=800, seeds=2, out=tmp_path / "parts", **SHORT)
-    resume(tmp_path / "parts", steps=1200, system=Toy(), quiet=True)
-    same(tmp_path / "whole", tmp_path / "parts", range(2))
-    assert load(tmp_path / "parts", system=Toy()).settings["steps"] == 1200
+    train(Toy(), steps=800, seeds=2, out=tmp_path / "extended", **SHORT)
+    resume(tmp_path / "extended", steps=1200, system=Toy(), quiet=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "extended", range(2))
+    assert load(tmp_path / "extended", system=Toy()).settings["steps"] == 1200
 
 
 def test_another_system_is_refused(run: Path):
@@ -151,18 +166,18 @@ def test_steps_cannot_shrink(run: Path):
         resume(run, steps=999, system=Toy(), quiet=True)
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(
-    run: Path, tmp_path: Path, same: Callable
+def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(
+    run: Path, tmp_path: Path, assert_same_run: Callable
 ):
     train(Toy(), steps=1000, seeds=2, out=tmp_path / "whole", **SHORT)
     newest = checkpoint_paths(run / "checkpoints", 1)[0]
     newest.write_bytes(newest.read_bytes()[:-100])
     with pytest.warns(UserWarning, match=f"{newest.name} is damaged"):
         resume(run, system=Toy(), quiet=True)
-    same(tmp_path / "whole", run, range(2))
+    assert_same_run(tmp_path / "whole", run, range(2))
 
 
-def test_lost_checkpoints_are_not_passed_over(run: Path):
+def test_lost_checkpoints_are_an_error(run: Path):
     for path in checkpoint_paths(run / "checkpoints", 0):
         path.unlink()
     with pytest.raises(InvalidInputError, match="lost the checkpoints of seed 0"):
@@ -170,38 +185,38 @@ def test_lost_checkpoints_are_not_passed_over(run: Path):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_saves_and_a_resume_goes_on(
+def test_a_signal_stops_and_saves_a_run_that_can_be_resumed(
     run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    same: Callable,
+    assert_same_run: Callable,
     signum: signal.Signals,
 ):
-    monkeypatch.setattr(seed_scheduler, "CHUNK_SECONDS", 1e-9)
-    legs = 0
+    monkeypatch.setattr(seed_scheduler, "TARGET_CHUNK_SECONDS", 1e-9)
+    chunks = 0
 
-    def interrupting(*arguments):
-        nonlocal legs
-        legs += 1
-        if legs == 60:
+    def record_and_interrupt(*args):
+        nonlocal chunks
+        chunks += 1
+        if chunks == 60:
             signal.raise_signal(signum)
-        return original(*arguments)
+        return original(*args)
 
-    original = training.RunRecorder.record
-    monkeypatch.setattr(training.RunRecorder, "enter", interrupting)
+    original = loop.RunRecorder.record
+    monkeypatch.setattr(loop.RunRecorder, "record", record_and_interrupt)
     stopped = tmp_path / "stopped"
-    with pytest.raises(TrainingInterrupted) as stop:
+    with pytest.raises(TrainingInterrupted) as interrupt:
         train(Toy(), steps=1000, seeds=2, out=stopped, **SHORT)
-    assert stop.value.signum == signum
+    assert interrupt.value.signum == signum
     assert max(load(stopped, system=Toy()).steps.values()) < 400
     assert (stopped / "model.npz").exists()
     resume(stopped, system=Toy(), quiet=True)
-    same(run, stopped, range(2))
+    assert_same_run(run, stopped, range(2))
 
 
 @pytest.mark.usefixtures("nans_allowed")
-def test_divergence_stops_and_leaves_the_last_good_state(
-    tmp_path: Path, journal_of: Callable
+def test_divergence_stops_and_keeps_the_last_good_state(
+    tmp_path: Path, read_rows: Callable
 ):
     path = tmp_path / "run"
     with pytest.raises(TrainingDivergedError) as failure:
@@ -210,7 +225,7 @@ def test_divergence_stops_and_leaves_the_last_good_state(
     assert str(newest) in str(failure.value)
     assert "seed 0 diverged at step 70" in str(failure.value)
     assert "train/loss is nan" in str(failure.value)
-    assert [line["step"] // 400 for line in journal_of(path)] == [0, 1]
+    assert [row["step"] // 400 for row in read_rows(path)] == [0, 1]
     state = load(path, system=Toy(explodes_at=700)).states[0]
     assert 400 <= int(state.steps) < 403
 
@@ -225,13 +240,13 @@ def test_divergence_stops_and_leaves_the_last_good_state(
         ({"steps": 2**31}, "steps is 2147483648; expected 1"),
     ],
 )
-def test_senseless_plans_are_refused(tmp_path: Path, changes: dict, message: str):
+def test_invalid_settings_are_refused(tmp_path: Path, changes: dict, message: str):
     with pytest.raises(InvalidInputError, match=message):
         train(Toy(), **({"steps": 10, "out": tmp_path / "run"} | changes))
     assert not (tmp_path / "run").exists()
 
 
-def test_senseless_systems_are_refused(tmp_path: Path):
+def test_invalid_systems_are_refused(tmp_path: Path):
     with pytest.raises(InvalidInputError, match="size is 0"):
         train(dataclasses.replace(Toy(), size=0), steps=10, out=tmp_path / "run")
 

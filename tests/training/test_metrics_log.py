@@ -1,4 +1,4 @@
-"""The journal: whole lines, once each, and numbers that JSON knows."""
+"""The metrics log: complete lines, each once, and valid JSON numbers."""
 
 import json
 from pathlib import Path
@@ -18,40 +18,40 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def places(path: Path) -> list[tuple[int, int]]:
-    return [(line["seed"], line["step"]) for line in metrics_log.read_rows(path)]
+def seeds_and_steps(path: Path) -> list[tuple[int, int]]:
+    return [(row["seed"], row["step"]) for row in metrics_log.read_rows(path)]
 
 
-def test_what_was_appended_is_read(path: Path):
-    assert places(path) == [(0, 0), (1, 0), (0, 100), (1, 101), (0, 200)]
+def test_appended_rows_are_read(path: Path):
+    assert seeds_and_steps(path) == [(0, 0), (1, 0), (0, 100), (1, 101), (0, 200)]
     assert metrics_log.read_rows(path)[0] == {"step": 0, "seed": 0, "eval/x": 0.5}
 
 
-def test_no_file_no_lines(tmp_path: Path):
+def test_without_a_file_there_are_no_rows(tmp_path: Path):
     assert metrics_log.read_rows(tmp_path / "metrics.jsonl") == []
 
 
-def test_a_torn_line_is_left_out(path: Path):
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-10])
-    assert places(path) == [(0, 0), (1, 0), (0, 100), (1, 101)]
+def test_an_incomplete_line_is_skipped(path: Path):
+    content = path.read_bytes()
+    path.write_bytes(content[:-10])
+    assert seeds_and_steps(path) == [(0, 0), (1, 0), (0, 100), (1, 101)]
     metrics_log.truncate_after(path, {0: 200, 1: 101})
-    assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:4])
+    assert path.read_bytes() == b"".join(content.splitlines(keepends=True)[:4])
 
 
-def test_what_no_checkpoint_has_reached_is_forgotten(path: Path):
+def test_rows_after_the_checkpoints_are_dropped(path: Path):
     metrics_log.truncate_after(path, {0: 100, 1: 100})
-    assert places(path) == [(0, 0), (1, 0), (0, 100)]
-    # A seed that starts anew keeps nothing.
+    assert seeds_and_steps(path) == [(0, 0), (1, 0), (0, 100)]
+    # Of a seed without a checkpoint all rows are dropped.
     metrics_log.truncate_after(path, {0: 100})
-    assert places(path) == [(0, 0), (0, 100)]
+    assert seeds_and_steps(path) == [(0, 0), (0, 100)]
 
 
-def test_how_far_a_seed_was_measured(path: Path):
+def test_the_last_step_of_a_seed(path: Path):
     assert [metrics_log.last_step(path, seed) for seed in (0, 1, 2)] == [200, 101, 0]
 
 
-def test_what_is_no_number_becomes_null(tmp_path: Path):
+def test_numbers_that_are_not_finite_become_null(tmp_path: Path):
     path = tmp_path / "metrics.jsonl"
     metrics_log.append_row(
         path, {"step": 1, "seed": 0, "a": float("nan"), "b": float("inf")}
@@ -68,15 +68,15 @@ def test_a_damaged_line_is_named(path: Path, text: str):
         metrics_log.read_rows(path)
 
 
-def test_binary_rubbish_is_refused(path: Path):
+def test_binary_data_is_refused(path: Path):
     path.write_bytes(b"\xff\xfe\n")
     with pytest.raises(InvalidInputError, match="is damaged in line 1"):
         metrics_log.read_rows(path)
 
 
-def test_intervals_hold_their_means():
+def test_intervals_contain_their_means():
     samples = np.random.default_rng(0).normal(size=100).astype(np.float32)
-    line = metrics_log.means_with_intervals({"eval/x": samples})
-    assert line["eval/x_low"] < line["eval/x"] < line["eval/x_high"]
-    assert line["eval/x"] == pytest.approx(samples.mean(), rel=1e-5)
-    assert json.loads(json.dumps(line)) == line
+    row = metrics_log.means_with_intervals({"eval/x": samples})
+    assert row["eval/x_low"] < row["eval/x"] < row["eval/x_high"]
+    assert row["eval/x"] == pytest.approx(samples.mean(), rel=1e-5)
+    assert json.loads(json.dumps(row)) == row

@@ -1,4 +1,4 @@
-"""What a person reads: the same lines on a terminal and in a file."""
+"""The progress display, on a terminal and in a file."""
 
 import io
 from pathlib import Path
@@ -18,7 +18,7 @@ from syntony.training.progress import (
 )
 from syntony.training.run_config import RunConfig
 
-LINE = {
+ROW = {
     "step": 50_000,
     "seed": 1,
     "wall_s": 75.0,
@@ -32,57 +32,59 @@ LINE = {
 }
 
 
-def test_words_for_numbers():
+def test_formats_of_numbers_and_labels():
     assert [format_duration(s) for s in (0.4, 59.6, 61.0, 3599.0, 3600.0, 9e4)] == [
         *("0s", "1m 00s", "1m 01s", "59m 59s", "1h 00m", "25h 00m")
     ]
     assert metric_label("eval/return_mean_greedy") == "return greedy"
     assert metric_label("eval/bler") == "bler"
-    assert format_interval(LINE, "eval/return_mean") == "0.500 [0.250, nan]"
+    assert format_interval(ROW, "eval/return_mean") == "0.500 [0.250, nan]"
 
 
-def test_returns_come_first():
-    assert eval_metric_names(LINE) == ["eval/return_mean", "eval/length_mean"]
+def test_returns_are_listed_first():
+    assert eval_metric_names(ROW) == ["eval/return_mean", "eval/length_mean"]
 
 
-def test_a_line_an_evaluation(capsys: pytest.CaptureFixture[str]):
-    with ProgressDisplay(RunConfig(system=Toy(), steps=100_000), Path("run")) as screen:
-        screen.print_evaluation(LINE)
+def test_one_line_per_evaluation(capsys: pytest.CaptureFixture[str]):
+    with ProgressDisplay(
+        RunConfig(system=Toy(), steps=100_000), Path("run")
+    ) as display:
+        display.print_evaluation(ROW)
     assert capsys.readouterr().out == (
         "seed 1  step     50,000   1m 15s  "
         "return 0.500 [0.250, nan]  length 3.000 [2.000, 4.000]\n"
     )
 
 
-def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]):
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]):
     with ProgressDisplay(
         RunConfig(system=Toy(), steps=100), Path("run"), quiet=True
-    ) as screen:
-        screen.set_status("compiling")
-        screen.update_progress([50])
-        screen.print_evaluation(LINE)
-        screen.print_summary()
+    ) as display:
+        display.set_status("compiling")
+        display.update_progress([50])
+        display.print_evaluation(ROW)
+        display.print_summary()
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch):
-    drawn = io.StringIO()
+def test_a_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch):
+    output = io.StringIO()
 
     def terminal(**options: Any) -> Console:
-        return Console(file=drawn, force_terminal=True, width=100, **options)
+        return Console(file=output, force_terminal=True, width=100, **options)
 
     monkeypatch.setattr(progress, "Console", terminal)
     clock = iter(range(1000))
     monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(clock)))
-    plan = RunConfig(system=Toy(), steps=100_000, seeds=2)
-    with ProgressDisplay(plan, Path("run")) as screen:
-        screen.set_status("training")
-        screen.update_progress([0, 0])
-        screen.print_evaluation(LINE)
-        screen.update_progress([50_000, 100_010])
-        screen.refresh()
-    text = drawn.getvalue()
+    config = RunConfig(system=Toy(), steps=100_000, seeds=2)
+    with ProgressDisplay(config, Path("run")) as display:
+        display.set_status("training")
+        display.update_progress([0, 0])
+        display.print_evaluation(ROW)
+        display.update_progress([50_000, 100_010])
+        display.refresh()
+    text = output.getvalue()
     assert "training" in text
     assert " 75 %" in text
-    # 150,000 steps since the clock's last tick; 50,000 are left.
+    # 150,000 steps in the last second of the clock; 50,000 remain.
     assert "150,000 steps/s, 0s left, return 0.500" in text

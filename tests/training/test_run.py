@@ -1,4 +1,4 @@
-"""A run that is read back is the run that was."""
+"""Loading and evaluating runs."""
 
 from pathlib import Path
 
@@ -17,23 +17,23 @@ def run(tmp_path: Path) -> Run:
     return train(Toy(), steps=500, seeds=2, seed=3, out=tmp_path / "run", quiet=True)
 
 
-def test_what_train_returns_is_what_load_returns(run: Run):
+def test_load_returns_the_run_of_train(run: Run):
     loaded = load(run.path, system=Toy())
     assert loaded == run
     assert loaded.system == Toy()
     assert loaded.settings["system"] == "toy"
     assert loaded.states.keys() == {3, 4}
     assert all(500 <= steps < 503 for steps in loaded.steps.values())
-    assert [line["seed"] for line in loaded.metrics()].count(3) == 2
+    assert [row["seed"] for row in loaded.metrics()].count(3) == 2
 
 
-def test_weights_are_those_of_the_states(run: Run):
+def test_exported_parameters_equal_those_of_the_states(run: Run):
     with np.load(run.path / "model.npz") as model:
         for seed, state in run.states.items():
             np.testing.assert_array_equal(model[f"seed{seed}/x"], state.x)
 
 
-def test_systems_of_others_must_be_given_and_be_right(run: Run):
+def test_user_systems_must_be_given_and_match(run: Run):
     with pytest.raises(
         InvalidInputError, match=r"settings\.json: unknown system 'toy'"
     ):
@@ -44,17 +44,17 @@ def test_systems_of_others_must_be_given_and_be_right(run: Run):
         load(run.path, system=Toy(descent=Descent(rate=0.3)))
 
 
-def test_evaluations_have_as_many_episodes_as_asked(run: Run):
+def test_evaluate_returns_the_requested_number_of_episodes(run: Run):
     samples = run.evaluate(episodes=1234)
     assert samples.keys() == {3, 4}
-    score = samples[3]["eval/return_mean"]
-    assert score.shape == (1234,)
-    # Batches are different episodes, and seeds see different ones.
-    assert len(np.unique(score)) > 1200
-    assert np.isin(samples[4]["eval/return_mean"], score).sum() < 34
+    returns = samples[3]["eval/return_mean"]
+    assert returns.shape == (1234,)
+    # Batches and seeds have different episodes.
+    assert len(np.unique(returns)) > 1200
+    assert np.isin(samples[4]["eval/return_mean"], returns).sum() < 34
 
 
-def test_evaluations_are_of_the_state(run: Run):
+def test_evaluate_uses_the_newest_state(run: Run):
     exact = -np.sum(np.square(jax.device_get(run.states[3].x)))
     samples = run.evaluate(episodes=1000)[3]
     np.testing.assert_allclose(samples["eval/return_mean_greedy"], exact, rtol=1e-6)

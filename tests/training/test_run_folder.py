@@ -1,4 +1,4 @@
-"""The run folder keeps out others, and says what it cannot be."""
+"""The run folder: locking, settings, and folders that are refused."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,9 @@ from syntony.errors import InvalidInputError
 from syntony.training.run_folder import RunFolder, next_free_path
 
 
-def test_one_process_at_a_time(tmp_path: Path):
+def test_a_locked_folder_is_refused(tmp_path: Path):
     path = tmp_path / "run"
-    # A lock belongs to an open file: a second one is as good as another process.
+    # The lock belongs to an open file: a second one acts like another process.
     with (
         RunFolder(path).acquire_lock(),
         pytest.raises(InvalidInputError, match=f"in use by process {os.getpid()} on "),
@@ -22,7 +22,7 @@ def test_one_process_at_a_time(tmp_path: Path):
         pass
 
 
-def test_what_was_torn_is_removed(tmp_path: Path):
+def test_partial_files_are_removed(tmp_path: Path):
     folder = RunFolder(tmp_path / "run")
     with folder.acquire_lock():
         pass
@@ -32,7 +32,7 @@ def test_what_was_torn_is_removed(tmp_path: Path):
         assert not list(folder.path.rglob("*.part"))
 
 
-def test_a_file_in_the_way(tmp_path: Path):
+def test_a_path_of_a_file_is_refused(tmp_path: Path):
     (tmp_path / "run").touch()
     with (
         pytest.raises(InvalidInputError, match=r"cannot write to .*/run: "),
@@ -41,7 +41,7 @@ def test_a_file_in_the_way(tmp_path: Path):
         pass
 
 
-def test_settings_come_back(tmp_path: Path):
+def test_settings_are_read_as_written(tmp_path: Path):
     folder = RunFolder(tmp_path)
     folder.write_settings({"system": "smpe", "β": 0.1})
     assert folder.read_settings() == {"system": "smpe", "β": 0.1}
@@ -57,13 +57,13 @@ def test_damaged_settings_are_refused(tmp_path: Path, text: str, message: str):
         RunFolder(tmp_path).read_settings()
 
 
-def test_folders_that_hold_no_run(tmp_path: Path):
+def test_folders_without_a_run_are_refused(tmp_path: Path):
     with pytest.raises(InvalidInputError, match="there is no run"):
         RunFolder(tmp_path / "nowhere").read_settings()
     with pytest.raises(InvalidInputError, match=r"no settings\.json"):
         RunFolder(tmp_path).read_settings()
 
 
-def test_the_next_free_name(tmp_path: Path):
+def test_the_next_free_path(tmp_path: Path):
     (tmp_path / "smpe-1").mkdir()
     assert next_free_path(tmp_path, "smpe") == tmp_path / "smpe-2"

@@ -1,11 +1,11 @@
-"""Records survive JSON, and nothing else passes for a record."""
+"""Conversion of configurations to JSON and back, and refusal of other values."""
 
 import json
 from typing import Any, Literal
 
 import pytest
 
-from syntony.config import pytree_dataclass
+from syntony.config import field, pytree_dataclass
 from syntony.errors import InvalidInputError
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
@@ -15,12 +15,12 @@ from syntony.training.serialization import deserialize, serialize
 @pytree_dataclass
 class Part:
     rate: float = 0.1
-    kind: Literal["a", "b"] = "a"
+    kind: Literal["a", "b"] = field("a", static=True)
 
 
 @pytree_dataclass
 class Other:
-    size: int = 2
+    size: int = field(2, static=True)
 
 
 @pytree_dataclass
@@ -28,17 +28,17 @@ class Whole:
     task: Task
     part: Part = Part()
     either: Part | Other = Other()
-    turns: tuple[int, int] = (1, 2)
-    widths: tuple[float, ...] = ()
-    name: str = "x"
-    on: bool = True
+    turns: tuple[int, int] = field((1, 2), static=True)
+    widths: tuple[float, ...] = field((), static=True)
+    name: str = field("x", static=True)
+    on: bool = field(True, static=True)
     limit: float | None = None
 
 
 WHOLE = Whole(task=task("Foraging-2s-8x8-3p-2f-coop?penalty=0.1"))
 
 
-def test_a_record_survives_json():
+def test_a_configuration_is_restored_from_json():
     changed = Whole(
         task=WHOLE.task,
         part=Part(rate=1e-7, kind="b"),
@@ -52,13 +52,13 @@ def test_a_record_survives_json():
         assert deserialize(Whole, json.loads(json.dumps(serialize(whole)))) == whole
 
 
-def test_a_task_is_readable():
+def test_a_task_is_stored_with_id_and_fields():
     encoded = serialize(WHOLE)["task"]
     assert encoded["id"] == "Foraging-2s-8x8-3p-2f-coop?penalty=0.1"
     assert (encoded["players"], encoded["penalty"]) == (3, 0.1)
 
 
-def test_whole_numbers_are_floats_where_floats_belong():
+def test_integers_become_floats_in_float_fields():
     assert serialize(Part(rate=1))["rate"] == 1.0
     decoded = deserialize(Part, {"rate": 1, "kind": "a"})
     assert type(decoded.rate) is float
@@ -85,12 +85,12 @@ def test_whole_numbers_are_floats_where_floats_belong():
         ({"task": {"id": "Foraging-8x8-3p-2f", "players": 2}}, "not what its id"),
     ],
 )
-def test_what_is_no_such_record_is_refused(change: dict[str, Any], message: str):
+def test_invalid_values_are_refused(change: dict[str, Any], message: str):
     with pytest.raises(InvalidInputError, match=message):
         deserialize(Whole, serialize(WHOLE) | change)
 
 
-def test_what_an_older_version_did_not_know_has_its_default():
+def test_fields_missing_in_an_older_version_have_defaults():
     values = serialize(WHOLE)
     del values["limit"], values["part"]["kind"], values["task"]["time_limit"]
     assert deserialize(Whole, values) == WHOLE

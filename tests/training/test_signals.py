@@ -1,4 +1,4 @@
-"""Signals: the first asks, the second does not."""
+"""Signals: the first requests a stop, the second stops at once."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ import pytest
 from syntony.training.signals import TrainingInterrupted, handle_signals
 
 
-def test_the_first_asks_and_the_second_quits():
+def test_the_first_signal_requests_and_the_second_interrupts():
     before = signal.getsignal(signal.SIGINT)
     with handle_signals() as request:
         assert not request
@@ -21,21 +21,21 @@ def test_the_first_asks_and_the_second_quits():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_threads_hear_nothing():
+def test_other_threads_install_no_handler():
     before = signal.getsignal(signal.SIGINT)
-    heard = []
+    observed = []
 
-    def listen() -> None:
+    def observe() -> None:
         with handle_signals() as request:
-            heard.append((bool(request), signal.getsignal(signal.SIGINT)))
+            observed.append((bool(request), signal.getsignal(signal.SIGINT)))
 
-    thread = threading.Thread(target=listen)
+    thread = threading.Thread(target=observe)
     thread.start()
     thread.join()
-    assert heard == [(False, before)]
+    assert observed == [(False, before)]
 
 
-def test_an_interruption_is_a_keyboard_interrupt_that_says_how_to_go_on():
-    stop = TrainingInterrupted(Path("runs/x"), signal.SIGINT)
-    assert isinstance(stop, KeyboardInterrupt)
-    assert str(stop) == "stopped and saved; go on with: syntony resume runs/x"
+def test_an_interruption_names_the_command_to_resume():
+    interrupt = TrainingInterrupted(Path("runs/x"), signal.SIGINT)
+    assert isinstance(interrupt, KeyboardInterrupt)
+    assert str(interrupt) == "stopped and saved; go on with: syntony resume runs/x"

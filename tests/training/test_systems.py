@@ -1,4 +1,4 @@
-"""The learners themselves: stopped and gone on, they are what they would have been."""
+"""Interrupted and resumed training of SMPE and MAA2C, bit for bit."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from syntony.systems.marl.actor_critic import ActorCriticConfig
-from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig
 from syntony.systems.marl.smpe import SMPE
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
 from syntony.systems.system import System
@@ -17,12 +16,12 @@ from syntony.training.loop import resume, train
 from syntony.training.run import load
 
 TASK = task("Foraging-2s-5x5-2p-1f-coop?time_limit=5")
-BACKBONE = ActorCriticConfig(num_envs=2, hidden=8)
+ACTOR_CRITIC = ActorCriticConfig(num_envs=2, hidden=8)
 BELIEFS = BeliefConfig(
     latent_dim=4, belief_update_interval=60, belief_minibatches=2, buffer_size=20
 )
-MAA2C_SYSTEM = MAA2C(task=TASK, actor_critic=BACKBONE)
-SMPE_SYSTEM = SMPE(task=TASK, actor_critic=BACKBONE, beliefs=BELIEFS)
+MAA2C_SYSTEM = MAA2C(task=TASK, actor_critic=ACTOR_CRITIC)
+SMPE_SYSTEM = SMPE(task=TASK, actor_critic=ACTOR_CRITIC, beliefs=BELIEFS)
 SYSTEMS = [
     pytest.param(MAA2C_SYSTEM, id="maa2c"),
     pytest.param(SMPE_SYSTEM, id="smpe", marks=pytest.mark.slow),
@@ -36,17 +35,17 @@ OPTIONS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_parts_make_the_whole(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     system: System,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    same: Callable[[Path, Path, range], None],
+    assert_same_run: Callable[[Path, Path, range], None],
 ):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     train(system, steps=300, out=whole, **OPTIONS)
-    monkeypatch.setattr(seed_scheduler, "CHUNK_SECONDS", 1e-9)
-    train(system, steps=200, out=parts, **OPTIONS)
-    # From here on the system is what settings.json says it is.
-    assert load(parts).system == system
-    resume(parts, steps=300, quiet=True)
-    same(whole, parts, range(2))
+    monkeypatch.setattr(seed_scheduler, "TARGET_CHUNK_SECONDS", 1e-9)
+    train(system, steps=200, out=resumed, **OPTIONS)
+    # `resume` restores the system from settings.json.
+    assert load(resumed).system == system
+    resume(resumed, steps=300, quiet=True)
+    assert_same_run(whole, resumed, range(2))

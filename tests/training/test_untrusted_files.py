@@ -1,4 +1,4 @@
-"""Runs from strangers: whatever their files hold, the worst is one clear line."""
+"""Untrusted run folders: invalid files give one clear error, and cost no memory."""
 
 import copy
 import io
@@ -32,9 +32,9 @@ from syntony.training.run_config import RunConfig, run_config_to_dict
 from syntony.training.run_folder import RunFolder
 from syntony.training.safe_io import read_npz
 
-LITTLE = 2**25
-"""Bytes of memory: far less than what hostile files claim, far more than ours need."""
-CLAIMED = 2**40
+MEMORY_LIMIT = 2**25
+"""In bytes: far less than hostile files declare, far more than valid ones need."""
+DECLARED_SIZE = 2**40
 LIKE = abstract_train_state(Toy())
 
 
@@ -42,23 +42,23 @@ LIKE = abstract_train_state(Toy())
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "run"
     train(Toy(), steps=100, eval_every=50, eval_episodes=5, out=path, quiet=True)
-    plan = RunConfig(system=Link(), steps=100, eval_every=10)
+    config = RunConfig(system=Link(), steps=100, eval_every=10)
     for step in (0, 10):
-        book = np.full((4, 2, 2), float(step), np.float32)
-        codebook_history.add_snapshot(RunFolder(path), plan, 0, step, book)
+        codebook = np.full((4, 2, 2), float(step), np.float32)
+        codebook_history.add_snapshot(RunFolder(path), config, 0, step, codebook)
     return path
 
 
 @pytest.fixture
-def mine(run: Path, tmp_path: Path) -> Path:
-    """A copy that may be spoilt."""
-    return Path(shutil.copytree(run, tmp_path / "mine"))
+def run_copy(run: Path, tmp_path: Path) -> Path:
+    """A copy of the run that a test may damage."""
+    return Path(shutil.copytree(run, tmp_path / "copy"))
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "settings.json": lambda run: RunFolder(run).read_settings(),
     "metrics.jsonl": lambda run: metrics_log.read_rows(RunFolder(run).metrics_path),
-    "model.npz": lambda run: read_npz(RunFolder(run).model_path, LITTLE),
+    "model.npz": lambda run: read_npz(RunFolder(run).model_path, MEMORY_LIMIT),
     "history/seed-0.npz": lambda run: codebook_history.read_history(RunFolder(run), 0),
     "checkpoints": lambda run: checkpoint.load_checkpoint(newest(run), LIKE),
 }
@@ -73,33 +73,34 @@ def file_of(run: Path, name: str) -> Path:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, content: bytes) -> bytes:
-    """Bytes with a few things done to them: cut, turned over, put in, said twice."""
+def corrupted(draw: st.DrawFn, content: bytes) -> bytes:
+    """Bytes with one to three changes: cut, bit flipped, inserted or repeated bytes."""
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(content)))
         rest = content[at:]
-        match draw(st.sampled_from(["cut", "flip", "put", "large", "twice"])):
+        match draw(st.sampled_from(["cut", "flip", "insert", "enlarge", "repeat"])):
             case "cut":
                 content = content[:at]
             case "flip" if rest:
                 flipped = bytes([rest[0] ^ (1 << draw(st.integers(0, 7)))])
                 content = content[:at] + flipped + rest[1:]
-            case "put":
+            case "insert":
                 content = content[:at] + draw(st.binary(max_size=20)) + rest
-            case "large":
-                # Where a zip file says how large something is, it is larger now.
+            case "enlarge":
+                # At the position of a size in a zip file this declares a larger one.
                 content = content[:at] + b"\xff" * 4 + rest[4:]
-            case "twice":
+            case "repeat":
                 content = content[:at] + rest[: draw(st.integers(0, 200))] + rest
     return content
 
 
 @contextmanager
-def little_memory() -> Iterator[None]:
+def memory_limit() -> Iterator[None]:
+    """Asserts that Python allocates less than `MEMORY_LIMIT` bytes."""
     tracemalloc.start()
     try:
         yield
-        assert tracemalloc.get_traced_memory()[1] < LITTLE
+        assert tracemalloc.get_traced_memory()[1] < MEMORY_LIMIT
     finally:
         tracemalloc.stop()
 
@@ -107,17 +108,17 @@ def little_memory() -> Iterator[None]:
 @pytest.mark.parametrize("name", READERS)
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_spoilt_files_are_said_to_be(name: str, run: Path, mine: Path, data: Any):
+def test_corrupted_files_are_refused(name: str, run: Path, run_copy: Path, data: Any):
     content = file_of(run, name).read_bytes()
-    file_of(mine, name).write_bytes(data.draw(spoilt(content)))
+    file_of(run_copy, name).write_bytes(data.draw(corrupted(content)))
     try:
-        found = READERS[name](mine)
+        result = READERS[name](run_copy)
     except InvalidInputError:
         return
     if name == "checkpoints":
-        # What is no longer as it was written is never used.
+        # A corrupted checkpoint is never loaded.
         expected = READERS[name](run)
-        for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        for one, other in zip(*map(jax.tree.leaves, (result, expected)), strict=True):
             assert np.array_equal(bits(one), bits(other))
 
 
@@ -133,102 +134,108 @@ def npy(descr: str, shape: str, data: bytes = b"") -> bytes:
     return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + data
 
 
-def packed(parts: dict[str, bytes], how: int = zipfile.ZIP_STORED) -> bytes:
+def zip_file(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", how) as zipped:
-        for name, content in parts.items():
+    with zipfile.ZipFile(file, "w", method) as zipped:
+        for name, content in members.items():
             zipped.writestr(name, content)
     return file.getvalue()
 
 
-def overlapping() -> bytes:
-    """A zip file whose index leads to the same bytes a thousand times."""
+def overlapping_zip_file() -> bytes:
+    """A zip file whose directory refers to the same bytes a thousand times."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as zipped:
         zipped.writestr("step.npy", npy("'<f4'", "(1000000,)", bytes(4_000_000)))
-        (part,) = zipped.filelist
+        (member,) = zipped.filelist
         for number in range(1000):
-            twin = zipfile.ZipInfo(f"{number}.npy")
-            twin.file_size = twin.compress_size = part.file_size
-            twin.CRC, twin.header_offset = part.CRC, part.header_offset
-            zipped.filelist.append(twin)
+            copied = zipfile.ZipInfo(f"{number}.npy")
+            copied.file_size = copied.compress_size = member.file_size
+            copied.CRC, copied.header_offset = member.CRC, member.header_offset
+            zipped.filelist.append(copied)
     return file.getvalue()
 
 
 HOSTILE = {
-    "terabytes": packed({"step.npy": npy("'<f8'", f"({CLAIMED},)")}),
-    "terabytes an item": packed({"step.npy": npy(f"'<U{2**28}'", "(1,)")}),
-    "a product that overflows": packed({"step.npy": npy("'<f4'", f"({2**63}, 2)")}),
-    "less than nothing": packed({"step.npy": npy("'<f4'", "(-1, -4)", bytes(16))}),
-    "a pickle": packed({"step.npy": npy("'|O'", "(1,)", b"cos\nsystem\n(S'x'\ntR.")}),
-    "code in a header": packed({"step.npy": npy("'<f4'", "__import__('os').abort()")}),
-    "a deep header": packed({"step.npy": npy("'<f4'", "(" * 5000 + ")" * 5000)}),
-    "a zip bomb": packed({"step.npy": bytes(2**28)}, zipfile.ZIP_DEFLATED),
-    "bytes used again": overlapping(),
-    "no array": packed({"step.npy": b"hello"}),
-    "paths": packed({"../../x.npy": npy("'<f4'", "()", bytes(4))}),
-    "a path from the root": packed({"/etc/x\n.npy": npy("'<f4'", "()", bytes(4))}),
-    "nothing": packed({}),
+    "terabytes": zip_file({"step.npy": npy("'<f8'", f"({DECLARED_SIZE},)")}),
+    "terabytes per item": zip_file({"step.npy": npy(f"'<U{2**28}'", "(1,)")}),
+    "a product that overflows": zip_file({"step.npy": npy("'<f4'", f"({2**63}, 2)")}),
+    "a negative size": zip_file({"step.npy": npy("'<f4'", "(-1, -4)", bytes(16))}),
+    "a pickle": zip_file({"step.npy": npy("'|O'", "(1,)", b"cos\nsystem\n(S'x'\ntR.")}),
+    "code in a header": zip_file(
+        {"step.npy": npy("'<f4'", "__import__('os').abort()")}
+    ),
+    "a deep header": zip_file({"step.npy": npy("'<f4'", "(" * 5000 + ")" * 5000)}),
+    "a zip bomb": zip_file({"step.npy": bytes(2**28)}, zipfile.ZIP_DEFLATED),
+    "overlapping members": overlapping_zip_file(),
+    "not an array": zip_file({"step.npy": b"hello"}),
+    "a relative path": zip_file({"../../x.npy": npy("'<f4'", "()", bytes(4))}),
+    "an absolute path": zip_file({"/etc/x\n.npy": npy("'<f4'", "()", bytes(4))}),
+    "no members": zip_file({}),
 }
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("name", ["history/seed-0.npz", "checkpoints"])
-def test_hostile_arrays_cost_no_memory(name: str, content: bytes, mine: Path):
-    file_of(mine, name).write_bytes(content)
-    before = set(mine.parent.rglob("*"))
-    with little_memory(), pytest.raises(InvalidInputError) as failure:
-        READERS[name](mine)
+def test_hostile_arrays_cost_no_memory(name: str, content: bytes, run_copy: Path):
+    file_of(run_copy, name).write_bytes(content)
+    before = set(run_copy.parent.rglob("*"))
+    with memory_limit(), pytest.raises(InvalidInputError) as failure:
+        READERS[name](run_copy)
     assert "\n" not in str(failure.value)
-    assert set(mine.parent.rglob("*")) == before
+    assert set(run_copy.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_files_that_claim_terabytes_are_not_read(name: str, mine: Path):
-    with file_of(mine, name).open("wb") as file:
-        file.truncate(CLAIMED)  # Full of holes: it takes no room.
+def test_files_of_terabytes_are_not_read(name: str, run_copy: Path):
+    with file_of(run_copy, name).open("wb") as file:
+        file.truncate(DECLARED_SIZE)  # A sparse file: it takes no disk space.
     with (
-        little_memory(),
+        memory_limit(),
         pytest.raises(InvalidInputError, match="too large: 1,099,511,627,776"),
     ):
-        READERS[name](mine)
+        READERS[name](run_copy)
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_links_pipes_and_folders_are_not_read(name: str, mine: Path, tmp_path: Path):
-    path = file_of(mine, name)
-    secret = tmp_path / "secret"
-    path.replace(secret)
-    path.symlink_to(secret)
+def test_links_pipes_and_folders_are_not_read(
+    name: str, run_copy: Path, tmp_path: Path
+):
+    path = file_of(run_copy, name)
+    target = tmp_path / "target"
+    path.replace(target)
+    path.symlink_to(target)
     with pytest.raises(InvalidInputError, match="is a symbolic link"):
-        READERS[name](mine)
+        READERS[name](run_copy)
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(InvalidInputError):
-        READERS[name](mine)
+        READERS[name](run_copy)
     path.unlink()
     path.mkdir()
     with pytest.raises(InvalidInputError):
-        READERS[name](mine)
+        READERS[name](run_copy)
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "history", "tensorboard", ".lock"])
-def test_a_run_does_not_reach_out_of_its_folder(name: str, mine: Path, tmp_path: Path):
+def test_a_run_changes_nothing_outside_its_folder(
+    name: str, run_copy: Path, tmp_path: Path
+):
     outside = tmp_path / "outside"
-    path = mine / name
+    path = run_copy / name
     if name == ".lock":
-        outside.write_text("precious")
+        outside.write_text("unchanged")
         path.unlink()
     else:
         outside.mkdir()
-        (outside / "x.part").write_text("precious")
+        (outside / "x.part").write_text("unchanged")
         shutil.rmtree(path, ignore_errors=True)
     path.symlink_to(outside)
     with pytest.raises(InvalidInputError, match=f"{name} is a symbolic link"):
-        resume(mine, system=Toy(), steps=200, quiet=True)
+        resume(run_copy, system=Toy(), steps=200, quiet=True)
     assert (
         outside if name == ".lock" else outside / "x.part"
-    ).read_text() == "precious"
+    ).read_text() == "unchanged"
 
 
 @pytest.mark.parametrize(
@@ -246,16 +253,16 @@ def test_a_run_does_not_reach_out_of_its_folder(name: str, mine: Path, tmp_path:
         "\0" * 3_000_000,
     ],
 )
-def test_hostile_text_is_refused(text: str, mine: Path):
-    (mine / "metrics.jsonl").write_text(text + "\n")
+def test_hostile_text_is_refused(text: str, run_copy: Path):
+    (run_copy / "metrics.jsonl").write_text(text + "\n")
     with (
-        little_memory(),
+        memory_limit(),
         pytest.raises(InvalidInputError, match="is damaged in line 1"),
     ):
-        READERS["metrics.jsonl"](mine)
-    (mine / "settings.json").write_text(text + "\n")
-    with little_memory(), pytest.raises(InvalidInputError):
-        load(mine)
+        READERS["metrics.jsonl"](run_copy)
+    (run_copy / "settings.json").write_text(text + "\n")
+    with memory_limit(), pytest.raises(InvalidInputError):
+        load(run_copy)
 
 
 NUMBERS = st.integers() | st.floats() | st.sampled_from([0, -1, 2**31, 2**63, 10**400])
@@ -271,72 +278,70 @@ SYSTEMS = [SMPE(task=task("Foraging-2s-8x8-3p-2f-coop")), Link()]
 IDS = ["Foraging-9999999999s-8x8-3p-2f", "awgn?snr_db=1e999", "rware-", "+", "?", "a?"]
 
 
-def places(inner: dict[str, Any], within: tuple[str, ...] = ()) -> Iterator[Any]:
-    """Yields where settings are, as the names that lead there."""
-    for name, value in inner.items():
-        yield (*within, name)
+def key_paths(tree: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[Any]:
+    """Yields the path of each setting, as a tuple of keys."""
+    for name, value in tree.items():
+        yield (*prefix, name)
         if isinstance(value, dict):
-            yield from places(value, (*within, name))
+            yield from key_paths(value, (*prefix, name))
 
 
-def inside(whole: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
-    for name in place[:-1]:
-        whole = whole[name]
-    return whole
+def parent_of(tree: dict[str, Any], key_path: tuple[str, ...]) -> dict[str, Any]:
+    """The dictionary that contains the setting at a path."""
+    for name in key_path[:-1]:
+        tree = tree[name]
+    return tree
 
 
 @st.composite
-def changed(draw: st.DrawFn, whole: dict[str, Any]) -> dict[str, Any]:
-    """Settings with something else at a place, or under another name."""
-    whole = json.loads(json.dumps(whole))
-    place = draw(st.sampled_from(list(places(whole))))
-    home, name = inside(whole, place), place[-1]
+def changed(draw: st.DrawFn, original: dict[str, Any]) -> dict[str, Any]:
+    """Settings with one value replaced, or one key renamed."""
+    changed = json.loads(json.dumps(original))
+    key_path = draw(st.sampled_from(list(key_paths(changed))))
+    parent, name = parent_of(changed, key_path), key_path[-1]
     if draw(st.booleans()):
-        home[name] = draw(VALUES | st.sampled_from(IDS))
+        parent[name] = draw(VALUES | st.sampled_from(IDS))
     else:
-        home[draw(st.text(max_size=5))] = home.pop(name)
-    return whole
+        parent[draw(st.text(max_size=5))] = parent.pop(name)
+    return changed
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=["smpe", "link"])
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_settings_that_make_no_sense_are_said_to(
-    system: Any, tmp_path: Path, data: Any
-):
-    whole = run_config_to_dict(RunConfig(system=system, steps=100))
-    text = json.dumps(data.draw(changed(whole)))
+def test_invalid_settings_are_refused(system: Any, tmp_path: Path, data: Any):
+    original = run_config_to_dict(RunConfig(system=system, steps=100))
+    text = json.dumps(data.draw(changed(original)))
     (tmp_path / "settings.json").write_text(text)
     try:
-        found = load(tmp_path)
+        loaded = load(tmp_path)
     except InvalidInputError:
         return
-    # What is understood is understood whole.
-    assert (
-        json.loads(json.dumps(run_config_to_dict(found.config))).keys() == whole.keys()
-    )
+    # Accepted settings are complete.
+    restored = json.loads(json.dumps(run_config_to_dict(loaded.config)))
+    assert restored.keys() == original.keys()
 
 
 @pytest.mark.parametrize("bad", [None, True, -1, 2**63, 10**400, math.nan, [1] * 5, {}])
-def test_every_setting_is_looked_at(bad: Any, tmp_path: Path):
-    whole = run_config_to_dict(RunConfig(system=Link(), steps=100))
-    for place in places(whole):
-        spoilt = copy.deepcopy(whole)
-        inside(spoilt, place)[place[-1]] = bad
-        (tmp_path / "settings.json").write_text(json.dumps(spoilt))
+def test_every_setting_is_validated(bad: Any, tmp_path: Path):
+    original = run_config_to_dict(RunConfig(system=Link(), steps=100))
+    for key_path in key_paths(original):
+        invalid = copy.deepcopy(original)
+        parent_of(invalid, key_path)[key_path[-1]] = bad
+        (tmp_path / "settings.json").write_text(json.dumps(invalid))
         try:
             load(tmp_path)
-        except InvalidInputError as failure:
-            said = str(failure)
+        except InvalidInputError as error:
+            message = str(error)
         else:
-            said = ""
-        assert said.isprintable()
-        assert len(said) < 500
+            message = ""
+        assert message.isprintable()
+        assert len(message) < 500
 
 
-def test_settings_of_any_size_cost_nothing(mine: Path):
-    described = run_config_to_dict(RunConfig(system=Link(), steps=100))
-    described["settings"]["messages"] = 2**62
-    (mine / "settings.json").write_text(json.dumps(described))
-    with little_memory(), pytest.raises(InvalidInputError, match="messages is"):
-        load(mine)
+def test_huge_sizes_in_settings_allocate_nothing(run_copy: Path):
+    original = run_config_to_dict(RunConfig(system=Link(), steps=100))
+    original["settings"]["messages"] = 2**62
+    (run_copy / "settings.json").write_text(json.dumps(original))
+    with memory_limit(), pytest.raises(InvalidInputError, match="messages is"):
+        load(run_copy)

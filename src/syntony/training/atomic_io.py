@@ -1,18 +1,20 @@
-"""Files that are replaced whole: a reader sees the old one or the new, never half."""
+"""Atomic file replacement: a reader finds the old file or the new one, complete."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 TEMP_SUFFIX = ".part"
-"""What ends the name of a file that is not complete yet."""
+"""Suffix of the temporary file that is written before the rename."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Yields a file to write; once it is safe on the disk it takes the name `path`."""
+    """Yields a temporary file; renames it to `path` once it is synced to the disk."""
     part = path.with_name(path.name + TEMP_SUFFIX)
     try:
         with part.open("wb") as file:
@@ -25,8 +27,20 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     _fsync_directory(path.parent)
 
 
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Replaces a file by one with this content."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def atomic_savez(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Replaces an uncompressed `.npz` file, without pickle."""
+    with atomic_write(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
 def _fsync_directory(directory: Path) -> None:
-    """Makes a rename outlast a power cut: the name is the folder's content."""
+    """Syncs a directory, so that a rename in it survives a power failure."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

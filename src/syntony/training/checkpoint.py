@@ -1,7 +1,7 @@
-"""Checkpoints: one `.npz` file a state, one named array a leaf, no pickle.
+"""Checkpoints: one `.npz` file per training state, one array per leaf, no pickle.
 
-A file carries a hash of all it holds. What cannot be read back exactly as it was
-written is never used: the one before takes its place.
+Each file contains a hash of its arrays. A file whose hash does not match is not used;
+the previous checkpoint is loaded instead.
 """
 
 import hashlib
@@ -18,136 +18,146 @@ import numpy as np
 from jaxtyping import PyTree
 
 from syntony.errors import InvalidInputError
-from syntony.training.atomic_io import atomic_write
+from syntony.training.atomic_io import atomic_savez
 from syntony.training.safe_io import read_npz
 
 MAX_CHECKPOINTS = 2
-"""Checkpoints of a seed that are kept: the newest and the one before."""
+"""Checkpoints kept per seed: the newest and the previous one."""
 HASH_KEY = "sha256"
 WALL_TIME_KEY = "wall_s"
 METRIC_SUMS_PREFIX, NUM_UPDATES_KEY = "metric_sums/", "num_updates"
+"""Leaves of `TrainState` that are reset where the metrics have other names."""
+STEP_DIGITS = 12
+"""Digits of the step in a checkpoint's file name; zero-padded, so that names sort."""
 MAX_READ_ATTEMPTS = 5
-"""Times to look again for what a run that goes on has just replaced."""
+"""Attempts to list and read checkpoints while a running process replaces them."""
 SIZE_SLACK = 2**20
 SIZE_SLACK_PER_LEAF = 2**12
-"""Bytes of a file that are not in its arrays: names, headers, sums of other names."""
+"""Bytes of a file beside its arrays: names, headers, metric sums of other versions."""
 
 
 class CheckpointNotFoundError(InvalidInputError):
-    """There is no such checkpoint; the run may have replaced it."""
+    """The checkpoint does not exist; a running process may have replaced it."""
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint file gave back."""
+    """Content of a checkpoint file."""
 
     tree: Any
+    """The saved pytree, usually a `TrainState`."""
     step: int
     wall_s: float
-    """Seconds that the run had taken by then."""
+    """Wall-clock seconds of the run up to this checkpoint."""
 
 
 def save_checkpoint(
     folder: Path, seed: int, step: int, tree: PyTree, *, wall_s: float
 ) -> Path:
-    """Writes the arrays of `tree`, then removes the seed's older checkpoints."""
+    """Writes the arrays of `tree` and deletes the seed's older checkpoints.
+
+    Returns:
+        The path of the new checkpoint.
+    """
     path = checkpoint_path(folder, seed, step)
     arrays = named_arrays(tree) | {WALL_TIME_KEY: np.array(wall_s)}
-    with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, **arrays, **{HASH_KEY: _hash(arrays)})
+    atomic_savez(path, arrays | {HASH_KEY: _hash(arrays)})
     for old in checkpoint_paths(folder, seed)[MAX_CHECKPOINTS:]:
         old.unlink()
     return path
 
 
 def load_latest(folder: Path, seed: int, like: PyTree) -> Checkpoint | None:
-    """Returns a seed's newest checkpoint that is whole, or None if there is no file.
+    """Loads a seed's newest undamaged checkpoint; None if it has no checkpoint.
 
-    Warns when it has to fall back to an older one.
+    Warns about each damaged checkpoint that is skipped.
 
     Args:
-        like: shapes and types of what was saved, e.g. by `jax.eval_shape`.
+        folder: the folder of the checkpoints.
+        like: pytree with the shapes and types of the saved one, e.g. by
+            `jax.eval_shape`.
 
     Raises:
-        BadInput: there are files, and none of them can be used.
+        InvalidInputError: there are checkpoints, but none of them can be used.
     """
-    failures: list[InvalidInputError] = []
+    errors: list[InvalidInputError] = []
     for _ in range(MAX_READ_ATTEMPTS):
-        failures = []
+        errors = []
         for path in checkpoint_paths(folder, seed):
             try:
                 saved = load_checkpoint(path, like)
-            except InvalidInputError as failure:
-                failures.append(failure)
+            except InvalidInputError as error:
+                errors.append(error)
             else:
-                _warn_skipped(failures, path)
+                _warn_skipped(errors, path)
                 return saved
-        if not any(
-            isinstance(failure, CheckpointNotFoundError) for failure in failures
-        ):
+        if not any(isinstance(error, CheckpointNotFoundError) for error in errors):
             break
-    if failures:
-        raise failures[0]
+    if errors:
+        raise errors[0]
     return None
 
 
 def _warn_skipped(errors: list[InvalidInputError], path: Path) -> None:
-    for failure in errors:
-        if not isinstance(failure, CheckpointNotFoundError):
-            warnings.warn(f"{failure}; using {path.name}", stacklevel=3)
+    for error in errors:
+        if not isinstance(error, CheckpointNotFoundError):
+            warnings.warn(f"{error}; using {path.name}", stacklevel=3)
 
 
 def checkpoint_path(folder: Path, seed: int, step: int) -> Path:
-    """Returns where the checkpoint of a seed at a step is, or would be."""
-    return folder / f"seed-{seed}-{step:012d}.npz"
+    """Path of the checkpoint of a seed at a step."""
+    return folder / f"seed-{seed}-{step:0{STEP_DIGITS}d}.npz"
 
 
 def checkpoint_paths(folder: Path, seed: int) -> list[Path]:
-    """Returns a seed's checkpoint files, newest first."""
-    return sorted(folder.glob(f"seed-{seed}-{'[0-9]' * 12}.npz"), reverse=True)
+    """Paths of a seed's checkpoints, newest first."""
+    pattern = f"seed-{seed}-{'[0-9]' * STEP_DIGITS}.npz"
+    return sorted(folder.glob(pattern), reverse=True)
 
 
 def delete_after(folder: Path, seed: int, step: int) -> None:
-    """Removes a seed's checkpoints that are newer than the one it goes on from."""
+    """Deletes a seed's checkpoints of later steps than `step`."""
     for path in checkpoint_paths(folder, seed):
         if checkpoint_step(path) > step:
             path.unlink()
 
 
 def checkpoint_step(path: Path) -> int:
-    """Returns the step at which a checkpoint was taken."""
-    match = re.fullmatch(r"seed-\d+-(\d{12})", path.stem)
+    """Step of a checkpoint, read from its file name."""
+    match = re.fullmatch(rf"seed-\d+-(\d{{{STEP_DIGITS}}})", path.stem)
     assert match is not None
     return int(match[1])
 
 
 def load_checkpoint(path: Path, like: PyTree) -> Checkpoint:
-    """Reads a checkpoint into the shape of `like`.
+    """Loads a checkpoint into a pytree of the structure of `like`.
 
     Raises:
-        BadInput: the file is damaged, or holds something else.
+        InvalidInputError: the file is damaged, or its arrays have other names, shapes
+            or types.
+        CheckpointNotFoundError: the file does not exist.
     """
     arrays = _read_verified(path, _max_bytes(like))
     wall_s = float(arrays.pop(WALL_TIME_KEY))
-    leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
-    wanted = {_leaf_name(place): leaf for place, leaf in leaves}
-    arrays = _reset_stale_sums(arrays, wanted)
-    for name in sorted(wanted.keys() ^ arrays.keys()):
-        where = "lacks" if name in wanted else "holds an unknown"
+    expected = _named_leaves(like)
+    arrays = _reset_stale_sums(arrays, expected)
+    for name in sorted(expected.keys() ^ arrays.keys()):
+        problem = "lacks" if name in expected else "holds an unknown"
         raise InvalidInputError(
-            f"{path.name} {where} {name!r}: it is of another system, or of another "
+            f"{path.name} {problem} {name!r}: it is of another system, or of another "
             "version of Syntony; settings.json names the commit that made it"
         )
-    restored = [_restore_leaf(path, n, arrays[n], leaf) for n, leaf in wanted.items()]
-    tree = jax.tree_util.tree_unflatten(treedef, restored)
+    restored = [_restore_leaf(path, n, arrays[n], leaf) for n, leaf in expected.items()]
+    tree = jax.tree.unflatten(jax.tree.structure(like), restored)
     return Checkpoint(tree, checkpoint_step(path), wall_s)
 
 
 def _reset_stale_sums(
     arrays: dict[str, np.ndarray], expected: dict[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Returns the arrays; with sums that start anew, if those held have other names.
+    """Replaces the metric sums by zeros if they have other names than expected.
 
-    Another version measured other things on the way. No state follows from them.
+    Another version of Syntony may log other training metrics. The learned state does
+    not depend on their sums.
     """
 
     def sums(names: Iterable[str]) -> set[str]:
@@ -156,18 +166,27 @@ def _reset_stale_sums(
     if sums(arrays) == sums(expected):
         return arrays
     kept = {name: arrays[name] for name in arrays.keys() - sums(arrays)}
-    anew = sums(expected) | ({NUM_UPDATES_KEY} & expected.keys())
+    reset = sums(expected) | ({NUM_UPDATES_KEY} & expected.keys())
     zeros = {
-        name: np.zeros(expected[name].shape, expected[name].dtype) for name in anew
+        name: np.zeros(expected[name].shape, expected[name].dtype) for name in reset
     }
     return kept | zeros
 
 
 def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
-    """Returns the leaves of `tree` by their path in it, e.g. `state/actor/out/bias`."""
+    """Leaves of `tree` as arrays, by their paths, e.g. `state/actor/out/bias`."""
+    return {
+        name: np.asarray(_unwrap_key(leaf))
+        for name, leaf in _named_leaves(tree).items()
+    }
+
+
+def _named_leaves(tree: PyTree) -> dict[str, Any]:
+    """Leaves of `tree` by their paths, in the order of `jax.tree.leaves`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    assert len({_leaf_name(place) for place, _ in leaves}) == len(leaves)
-    return {_leaf_name(place): np.asarray(_unwrap_key(leaf)) for place, leaf in leaves}
+    named = {_leaf_name(key_path): leaf for key_path, leaf in leaves}
+    assert len(named) == len(leaves)
+    return named
 
 
 def _read_verified(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
@@ -175,16 +194,20 @@ def _read_verified(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
         arrays = read_npz(path, max_bytes)
     except FileNotFoundError:
         raise CheckpointNotFoundError(f"there is no checkpoint {path.name}") from None
-    written, wall = arrays.pop(HASH_KEY, None), arrays.get(WALL_TIME_KEY)
-    if written is None or wall is None or (wall.shape, wall.dtype) != ((), float):
+    saved_hash, wall_s = arrays.pop(HASH_KEY, None), arrays.get(WALL_TIME_KEY)
+    if (
+        saved_hash is None
+        or wall_s is None
+        or (wall_s.shape, wall_s.dtype) != ((), float)
+    ):
         raise InvalidInputError(f"{path.name} is not a checkpoint of Syntony")
-    if not np.array_equal(written, _hash(arrays)):
+    if not np.array_equal(saved_hash, _hash(arrays)):
         raise InvalidInputError(f"{path.name} is damaged (its hash does not match)")
     return arrays
 
 
 def _max_bytes(like: PyTree) -> int:
-    """Returns the bytes that a checkpoint of these shapes can have."""
+    """Upper bound on the file size of a checkpoint of these shapes, in bytes."""
     leaves = jax.tree.leaves(like)
     arrays = [jax.eval_shape(_unwrap_key, leaf) for leaf in leaves]
     sizes = [math.prod(array.shape) * array.dtype.itemsize for array in arrays]
@@ -195,11 +218,11 @@ def _restore_leaf(path: Path, name: str, array: np.ndarray, like: Any) -> jax.Ar
     is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
     plain = jax.eval_shape(_unwrap_key, like)
     if (array.shape, array.dtype) != (plain.shape, plain.dtype):
-        saved, wanted = f"{array.dtype}{array.shape}", f"{plain.dtype}{plain.shape}"
+        saved, expected = f"{array.dtype}{array.shape}", f"{plain.dtype}{plain.shape}"
         raise InvalidInputError(
-            f"{path.name} holds {name!r} as {saved}; expected {wanted}"
+            f"{path.name} holds {name!r} as {saved}; expected {expected}"
         )
-    # A copy: JAX may otherwise use memory that NumPy owns.
+    # A copy: JAX may otherwise alias the buffer of the NumPy array.
     value = jnp.array(array, copy=True)
     return jax.random.wrap_key_data(value, impl=_key_impl(like)) if is_key else value
 
@@ -222,5 +245,5 @@ def _unwrap_key(leaf: Any) -> Any:
 
 
 def _key_impl(like: Any) -> Hashable:
-    # Of a shape alone JAX does not tell.
+    # `key_impl` does not accept a `ShapeDtypeStruct`.
     return jax.random.key_impl(jnp.zeros((), like.dtype))

@@ -1,4 +1,4 @@
-"""The compiled part of a run: one seed learns for a while, then is measured."""
+"""Compiled programs of a run: initialization, a chunk of training, an evaluation."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,36 +20,38 @@ from syntony.training.devices import (
 
 
 class TrainState(NamedTuple):
-    """How far one seed has come: all that a chunk changes and a checkpoint keeps."""
+    """Training state of one seed: what a chunk updates and a checkpoint stores."""
 
     state: Any
+    """State of the system."""
     metric_sums: Metrics
-    """What each update since the last evaluation reported, added up."""
+    """Sums of the training metrics over the updates since the last evaluation."""
     num_updates: Int[Array, ""]
-    """How many updates that is."""
+    """Updates since the last evaluation."""
 
 
 Carry = tuple[TrainState, Metrics, Int[Array, ""]]
-"""A seed, what its last update reported, and how many updates the chunk had so far."""
+"""Training state, metrics of the last update, and updates in the chunk so far."""
 IntScalar = Int[Array, ""] | np.int32
-"""Where a chunk ends: within a compiled one, an array."""
+"""A bound of a chunk; within a compiled program, an array."""
 
 
 class ChunkStatus(NamedTuple):
-    """What a chunk says of itself; small, for the host to read."""
+    """Summary of a chunk; small, because the host reads it."""
 
     step: Int[Array, ""]
     num_updates: Int[Array, ""]
+    """Updates in this chunk."""
     last_metrics: Metrics
-    """What the last update reported."""
+    """Metrics of the last update."""
     is_finite: Bool[Array, ""]
-    """Whether that, and every weight, is a finite number."""
+    """Whether `last_metrics` and all parameters are finite."""
     is_done: Bool[Array, ""]
-    """Whether the system has nothing more to learn."""
+    """Whether the system has ended its training early."""
 
 
 class BlackBoxError(Exception):
-    """A black box failed in the middle of a chunk."""
+    """A black box (external environment or channel) failed during a chunk."""
 
     def __init__(
         self, train_state: "TrainState", error: InvalidInputError | EnvironmentStepError
@@ -57,11 +59,11 @@ class BlackBoxError(Exception):
         super().__init__(str(error))
         self.error = error
         self.train_state = train_state
-        """How far the seed had come by then; nothing of it is lost."""
+        """Training state after the last update before the failure."""
 
 
 class CompiledPrograms(NamedTuple):
-    """The compiled programs of a run, at one place."""
+    """The compiled programs of a run, for one device."""
 
     init: Callable[..., TrainState]
     train_chunk: Callable[..., tuple[TrainState, ChunkStatus]]
@@ -69,18 +71,23 @@ class CompiledPrograms(NamedTuple):
 
 
 def init_train_state(system: System, key: Key[Array, ""]) -> TrainState:
-    """Returns a seed that has learned nothing yet."""
+    """Training state of a seed before its first update."""
     state = system.init(key)
     _, metrics = jax.eval_shape(system.as_jittable().step, state)
     sums = {name: jnp.zeros((), jnp.float32) for name in metrics}
     return TrainState(state, sums, jnp.zeros((), jnp.int32))
 
 
-def init_strongly_typed(system: System, key: Key[Array, ""]) -> TrainState:
-    """Returns what `begin` does, of such types as the first update will leave.
+jitted_init = jax.jit(init_train_state)
+"""One jitted function for all uses: JAX keeps its trace, and `init` is traced once."""
 
-    JAX calls a type weak that came of a Python number. Left so, all that is compiled
-    for the second update would be compiled once more.
+
+def init_strongly_typed(system: System, key: Key[Array, ""]) -> TrainState:
+    """Training state of a seed before its first update, without weakly typed arrays.
+
+    JAX gives an array that came from a Python number a weak type. The first update
+    returns strongly typed arrays, so that everything would be compiled a second time
+    for the second update.
     """
 
     def strong(x: Array) -> Array:
@@ -90,7 +97,7 @@ def init_strongly_typed(system: System, key: Key[Array, ""]) -> TrainState:
 
 
 def reset_metric_sums(train_state: TrainState) -> TrainState:
-    """Returns the same state, with sums that start from nothing."""
+    """Sets the metric sums and the number of updates to zero."""
     return TrainState(train_state.state, *jax.tree.map(jnp.zeros_like, train_state[1:]))
 
 
@@ -100,10 +107,15 @@ def train_chunk(
     until_step: Int[Array, ""],
     max_updates: Int[Array, ""],
 ) -> tuple[TrainState, ChunkStatus]:
-    """Learns up to the step `until`, for `most` updates, until done or diverged.
+    """Updates a system until a step or a number of updates is reached.
 
-    Both bounds are data: chunks of all lengths are one program, so that where a run
-    is cut in chunks cannot change its numbers.
+    Ends earlier if the system is done, or if a metric is not finite. Both bounds are
+    arguments of the program: chunks of all lengths are one program, so that the
+    division of a run into chunks cannot change its numbers.
+
+    Args:
+        until_step: the step at which the chunk ends.
+        max_updates: most updates in the chunk.
     """
 
     def unfinished(carry: Carry) -> Bool[Array, ""]:
@@ -122,7 +134,7 @@ def train_chunk_on_host(
     until_step: IntScalar,
     max_updates: IntScalar,
 ) -> tuple[TrainState, ChunkStatus]:
-    """Does what `advance` does, where a black box has to be crossed: on the host.
+    """Does the same as `train_chunk` in a Python loop, for systems with a black box.
 
     Raises:
         BlackBoxError: the black box failed.
@@ -131,33 +143,32 @@ def train_chunk_on_host(
     while _should_continue(system, carry, until_step, max_updates):
         try:
             carry = _update(system, carry)
-        except (InvalidInputError, EnvironmentStepError) as failure:
-            raise BlackBoxError(carry[0], failure) from failure
+        except (InvalidInputError, EnvironmentStepError) as error:
+            raise BlackBoxError(carry[0], error) from error
     return carry[0], _chunk_status(system, *carry)
 
 
 def _init_carry(train_state: TrainState) -> Carry:
-    # Zeros where the first update has not reported yet.
-    unheard = jax.tree.map(jnp.zeros_like, train_state.metric_sums)
-    return train_state, unheard, jnp.zeros((), jnp.int32)
+    no_metrics = jax.tree.map(jnp.zeros_like, train_state.metric_sums)
+    return train_state, no_metrics, jnp.zeros((), jnp.int32)
 
 
 def _should_continue(
     system: System, carry: Carry, until_step: IntScalar, max_updates: IntScalar
 ) -> Bool[Array, ""]:
-    progress, latest, updates = carry
-    short = (system.num_steps(progress.state) < until_step) & ~system.is_done(
-        progress.state
-    )
-    return short & (updates < max_updates) & _all_finite(latest)
+    train_state, last_metrics, num_updates = carry
+    state = train_state.state
+    unfinished = (system.num_steps(state) < until_step) & ~system.is_done(state)
+    return unfinished & (num_updates < max_updates) & all_finite(last_metrics)
 
 
 def _update(system: System, carry: Carry) -> Carry:
-    progress, _, updates = carry
-    state, metrics = system.step(progress.state)
-    latest = {name: m.astype(jnp.float32) for name, m in metrics.items()}
-    sums = jax.tree.map(jnp.add, progress.metric_sums, latest)
-    return TrainState(state, sums, progress.num_updates + 1), latest, updates + 1
+    train_state, _, num_updates = carry
+    state, metrics = system.step(train_state.state)
+    metrics = {name: value.astype(jnp.float32) for name, value in metrics.items()}
+    sums = jax.tree.map(jnp.add, train_state.metric_sums, metrics)
+    updated = TrainState(state, sums, train_state.num_updates + 1)
+    return updated, metrics, num_updates + 1
 
 
 def _chunk_status(
@@ -167,12 +178,12 @@ def _chunk_status(
     num_updates: Int[Array, ""],
 ) -> ChunkStatus:
     state = train_state.state
-    finite = _all_finite(last_metrics) & _all_finite(system.params(state))
+    is_finite = all_finite(last_metrics) & all_finite(system.params(state))
     return ChunkStatus(
         system.num_steps(state),
         num_updates,
         last_metrics,
-        finite,
+        is_finite,
         system.is_done(state),
     )
 
@@ -180,49 +191,61 @@ def _chunk_status(
 def evaluate_state(
     system: System, state: Any, key: Key[Array, ""], *, episodes: int
 ) -> EvalSamples:
-    """Lets the policy live through some episodes, and learns nothing from them."""
+    """Samples of each evaluation metric, one per episode."""
     return system.evaluate(state, key, episodes)
 
 
 def compile_programs(
     system: System, eval_episodes: int, device: DeviceSharding
 ) -> CompiledPrograms:
-    """Compiles what a seed runs, for one place; all of it, but across a black box.
+    """Compiles the programs of a run for one device.
+
+    With a black box only the initialization is compiled; the rest runs on the host.
 
     Args:
-        episodes: of each evaluation.
+        eval_episodes: episodes per evaluation.
     """
-    if system.as_jittable() is not system:
-        measured = partial(evaluate_state, episodes=eval_episodes)
+    evaluate = partial(evaluate_state, episodes=eval_episodes)
+    if not is_jittable(system):
         return CompiledPrograms(
-            jax.jit(init_strongly_typed), train_chunk_on_host, measured
+            jax.jit(init_strongly_typed), train_chunk_on_host, evaluate
         )
 
-    def there(tree: PyTree) -> PyTree:
+    def on_device(tree: PyTree) -> PyTree:
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), tree
         )
 
-    key = there(jax.eval_shape(jax.random.key, 0))
-    progress = there(abstract_train_state(system))
-    count = there(jax.ShapeDtypeStruct((), jnp.int32))
+    key = on_device(_abstract_key())
+    train_state = on_device(abstract_train_state(system))
+    count = on_device(jax.ShapeDtypeStruct((), jnp.int32))
     lowered = (
-        jax.jit(init_train_state).lower(system, key),
-        jax.jit(train_chunk).lower(system, progress, count, count),
-        jax.jit(partial(evaluate_state, episodes=eval_episodes)).lower(
-            system, progress.state, key
-        ),
+        jitted_init.lower(system, key),
+        jax.jit(train_chunk).lower(system, train_state, count, count),
+        jax.jit(evaluate).lower(system, train_state.state, key),
     )
     options = fast_compile_options(), compiler_options(), compiler_options()
-    # One after the other: side by side they take twice the memory.
+    # In sequence: in parallel they need twice the memory.
     return CompiledPrograms(*map(Lowered.compile, lowered, options))
 
 
 def abstract_train_state(system: System) -> TrainState:
-    """Returns the shapes of a seed's progress, without computing it."""
+    """Shapes and types of a seed's training state, without computing it."""
+    if is_jittable(system):
+        return jitted_init.eval_shape(system, _abstract_key())
     return jax.eval_shape(lambda: init_train_state(system, jax.random.key(0)))
 
 
-def _all_finite(tree: PyTree) -> Bool[Array, ""]:
+def is_jittable(system: System) -> bool:
+    """Whether all methods of a system can be compiled: it contains no black box."""
+    return system.as_jittable() is system
+
+
+def _abstract_key() -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(jax.random.key, 0)
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether all numbers in a pytree are finite; true if it has no leaves."""
     leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
     return jnp.all(jnp.stack(leaves)) if leaves else jnp.array(True)

@@ -1,4 +1,4 @@
-"""Where seeds run: as many side by side as the machine has processors for."""
+"""Devices and compiler options: one worker per GPU, or per CPU core."""
 
 import hashlib
 import os
@@ -10,11 +10,11 @@ from jax.sharding import SingleDeviceSharding as DeviceSharding
 
 
 def worker_devices(num_seeds: int) -> list[DeviceSharding]:
-    """Returns the place of each worker: one for each GPU, or each core of the CPU.
+    """Device of each worker: one worker per GPU, or per CPU core; at most `num_seeds`.
 
-    A seed is a program of its own and runs on one worker at a time. The cores are
-    workers of one device: two host threads run its programs side by side as fast as
-    two devices would, and each program is compiled once instead of once a device.
+    Each seed runs as a separate program, on one worker at a time. All CPU cores share
+    one device: host threads run its programs in parallel as fast as separate devices
+    would, and each program is compiled once instead of once per device.
     """
     devices = jax.local_devices()
     if devices[0].platform == "cpu":
@@ -23,33 +23,33 @@ def worker_devices(num_seeds: int) -> list[DeviceSharding]:
 
 
 def process_cpu_count() -> int:
-    """Returns how many cores this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def compiler_options() -> dict[str, str | bool]:
-    """Returns how to compile what runs for hours.
+    """XLA options for programs that run for a long time.
 
-    On a CPU small matrix products cost more to share between threads than to do: one
-    seed alone became 1.5 times as fast without, two side by side 3.6 times.
+    On a CPU, distributing small matrix products over threads costs more than it saves:
+    without it one seed alone was 1.5 times as fast, two in parallel 3.6 times.
     """
     return {"xla_cpu_multi_thread_eigen": False} if _is_cpu_backend() else {}
 
 
 def fast_compile_options() -> dict[str, str | bool]:
-    """Returns how to compile what runs once: it is not worth optimising."""
+    """XLA options for programs that run once: on a CPU without optimization."""
     return compiler_options() | (
         {"xla_backend_optimization_level": "0"} if _is_cpu_backend() else {}
     )
 
 
 def enable_compilation_cache() -> None:
-    """Keeps compiled programs on disk: the same run compiles in a tenth of the time.
+    """Enables JAX's compilation cache; a repeated run then compiles ten times as fast.
 
-    They lie in `~/.cache/syntony`, apart for each kind of processor, unless JAX was
-    told of another place.
+    The cache is `~/.cache/syntony` (or `$XDG_CACHE_HOME/syntony`), with one folder per
+    processor type. A cache folder that was set in JAX before is kept.
     """
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
@@ -63,14 +63,19 @@ def enable_compilation_cache() -> None:
 
 
 def _cpu_fingerprint() -> str:
-    """Returns a name for what this processor can do: programs are compiled for that."""
+    """Hash of the processor's instruction set: compiled programs depend on it."""
+    lines = cpu_info_lines()
+    features = [line for line in lines if line.startswith(("flags", "Features"))][:1]
+    processor = platform.machine() + "".join(features)
+    return hashlib.sha256(processor.encode()).hexdigest()[:12]
+
+
+def cpu_info_lines() -> list[str]:
+    """Lines of `/proc/cpuinfo`; empty where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        lines = []
-    abilities = [line for line in lines if line.startswith(("flags", "Features"))][:1]
-    kind = platform.machine() + "".join(abilities)
-    return hashlib.sha256(kind.encode()).hexdigest()[:12]
+        return []
 
 
 def _is_cpu_backend() -> bool:

@@ -1,4 +1,4 @@
-"""What a run leaves for other software: all weights by name, a link's codebook."""
+"""Export of a trained system: parameters by name, and the codebook of a link."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,21 @@ from syntony.training.run_folder import RunFolder
 
 
 def export_model(folder: RunFolder, system: System, states: Mapping[int, Any]) -> None:
-    """Writes `model.npz`, those of seed 0 under `seed0/`; of a link also codebooks.
+    """Writes `model.npz` (parameters of seed 0 under `seed0/`) and a link's codebooks.
 
-    The codebook of the first seed is `codebook.csv`, another's `codebook-seed1.csv`:
-    a row for each message, re, im, re, im, ... of its channel uses.
+    The codebook of the first seed is `codebook.csv`, that of another seed
+    `codebook-seed1.csv`: one row per message with re, im, re, im, ... of its channel
+    uses.
+
+    Args:
+        states: the state of each seed.
     """
     arrays: dict[str, np.ndarray] = {}
-    for number, (seed, state) in enumerate(states.items()):
+    for index, (seed, state) in enumerate(states.items()):
         named = named_arrays(system.params(state))
         arrays |= {f"seed{seed}/{name}": array for name, array in named.items()}
         if isinstance(system, Link):
-            name = f"codebook-seed{seed}.csv" if number else "codebook.csv"
+            name = f"codebook-seed{seed}.csv" if index else "codebook.csv"
             folder.write_csv(name, named["codebook"])
     if isinstance(system, Link):
         arrays |= link_metadata(system)
@@ -31,13 +35,17 @@ def export_model(folder: RunFolder, system: System, states: Mapping[int, Any]) -
 
 
 def link_metadata(link: Link) -> dict[str, np.ndarray]:
-    """Returns what a link's weights mean: SNR, normalisation, bit labels."""
-    known = {
+    """Metadata of a link: power constraint, channel, SNR in dB, bit labels.
+
+    Without `snr_db` where the channel has no SNR, and without `labels` where the number
+    of messages is not a power of two.
+    """
+    metadata = {
         "power_constraint": np.array(link.power_constraint),
         "channel": np.array(link.channel.id),
     }
     if link.channel.snr_db is not None:
-        known["snr_db"] = np.array(float(link.channel.snr_db))
+        metadata["snr_db"] = np.array(float(link.channel.snr_db))
     if bits := bits_per_message(link.messages):
-        known["labels"] = binary_labels(bits)
-    return known
+        metadata["labels"] = binary_labels(bits)
+    return metadata

@@ -1,4 +1,4 @@
-"""Who works on a run: one process at a time, which says so in the folder's `.lock`."""
+"""Exclusive lock on a run folder; the file `.lock` names the process that holds it."""
 
 import fcntl
 import json
@@ -11,97 +11,95 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from syntony.errors import InvalidInputError
-from syntony.training.safe_io import open_untrusted
+from syntony.training.safe_io import open_untrusted, read_json
 
 MAX_LOCK_BYTES = 1000
-"""Of a lock's text."""
+"""Most bytes of a lock file."""
 FINISHED: Literal["finished"] = "finished"
 STOPPED: Literal["stopped"] = "stopped"
-"""What is left in a lock that was released: how its holder ended."""
+"""Content of a released lock file: how the process that held it ended."""
 
 
 class LockOwner(NamedTuple):
-    """A process that works on a run, or did when it was killed."""
+    """Process that holds a lock, or held it when it was killed."""
 
     pid: int
     host: str
     inode: int
-    """Of the lock: that of a copy is another."""
+    """Inode of the lock file; a copy of the file has another inode."""
 
     def is_local(self) -> bool:
-        """Returns whether it is of this machine."""
+        """Whether the process runs, or ran, on this machine."""
         return self.host == socket.gethostname()
 
     def is_alive(self) -> bool:
-        """Returns whether a process of that number runs on this machine."""
+        """Whether a process with this pid runs on this machine."""
         return Path(f"/proc/{self.pid}").exists() or _process_exists(self.pid)
 
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Holds a lock, and says in it who does; the system releases those of the dead.
+    """Holds a lock and writes its owner to the lock file.
+
+    The operating system releases the lock of a process that is killed.
 
     Raises:
-        BadInput: another process holds it.
-        OSError: it cannot be made, or the disk knows no locks.
+        InvalidInputError: another process holds the lock.
+        OSError: the lock file cannot be created, or the file system has no locks.
     """
-    # Not emptied: it may be another's.
+    # Not truncated: another process may hold it.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(path, flags, 0o666)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InvalidInputError(f"{path} is no regular file")
+            raise InvalidInputError(f"{path} is not a regular file")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InvalidInputError(_in_use_message(path)) from None
-        me = LockOwner(os.getpid(), socket.gethostname(), os.fstat(descriptor).st_ino)
-        _write_text(descriptor, json.dumps(me._asdict()) + "\n")
-        left: str = STOPPED
+        inode = os.fstat(descriptor).st_ino
+        owner = LockOwner(os.getpid(), socket.gethostname(), inode)
+        _write_text(descriptor, json.dumps(owner._asdict()) + "\n")
+        exit_status: str = STOPPED
         try:
             yield
-            left = FINISHED
+            exit_status = FINISHED
         finally:
-            _write_text(descriptor, left + "\n")
+            _write_text(descriptor, exit_status + "\n")
     finally:
         os.close(descriptor)
 
 
 def read_lock_owner(path: Path) -> LockOwner | None:
-    """Returns who says that it holds a lock; None if nobody, or it cannot be read."""
+    """Owner that a lock file names; None if it names none, or cannot be read."""
     try:
-        said = json.loads(_read_text(path))
-        holder = LockOwner(**said)
-    except (OSError, ValueError, TypeError, RecursionError):
+        owner = LockOwner(**read_json(path, MAX_LOCK_BYTES))
+    except (InvalidInputError, TypeError):
         return None
-    whole = type(holder.pid) is int and type(holder.inode) is int and holder.pid > 0
-    named = isinstance(holder.host, str) and holder.host.isprintable()
-    return holder if whole and named else None
+    has_ids = type(owner.pid) is int and type(owner.inode) is int and owner.pid > 0
+    has_host = isinstance(owner.host, str) and owner.host.isprintable()
+    return owner if has_ids and has_host else None
 
 
 def read_exit_status(path: Path) -> Literal["finished", "stopped"] | None:
-    """Returns how who held a lock last ended; None if it did not say."""
+    """How the last process that held a lock ended; None if the file does not tell."""
     try:
-        said = _read_text(path).strip()
+        with open_untrusted(path, MAX_LOCK_BYTES) as file:
+            status = file.read(MAX_LOCK_BYTES).decode().strip()
     except (OSError, ValueError):
         return None
-    # Compared one by one: a type checker then knows which it is.
-    return FINISHED if said == FINISHED else STOPPED if said == STOPPED else None
+    # Two comparisons, so that a type checker can infer the literal types.
+    return FINISHED if status == FINISHED else STOPPED if status == STOPPED else None
 
 
 def _in_use_message(path: Path) -> str:
-    holder = read_lock_owner(path)
-    who = f"process {holder.pid} on {holder.host}" if holder else "another process"
-    return f"{path.parent} is in use by {who}"
-
-
-def _read_text(path: Path) -> str:
-    with open_untrusted(path, MAX_LOCK_BYTES) as file:
-        return file.read(MAX_LOCK_BYTES).decode()
+    owner = read_lock_owner(path)
+    user = f"process {owner.pid} on {owner.host}" if owner else "another process"
+    return f"{path.parent} is in use by {user}"
 
 
 def _write_text(descriptor: int, text: str) -> None:
-    # Only for people: a full disk that has no room for it stops nobody.
+    # The text only informs; a full disk must not end the run.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)

@@ -1,7 +1,8 @@
-"""Sinks: where else a run's numbers go. `metrics.jsonl` stays the truth.
+"""Loggers: TensorBoard and Weights & Biases, beside `metrics.jsonl`.
 
-Each begins with all that the journal holds. So a sink that is asked for late has the
-whole curve, and one that had more than the checkpoint a run goes on from has it once.
+Each logger first writes all rows of the metrics log. So a logger that is added at a
+resume has the whole curve, and rows later than the checkpoint from which a run resumes
+are not logged twice.
 """
 
 import math
@@ -14,7 +15,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from syntony.errors import InvalidInputError, summarize_exception
-from syntony.training.atomic_io import atomic_write
+from syntony.training.atomic_io import atomic_write_bytes
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.run_folder import RunFolder
 from syntony.training.safe_io import open_untrusted
@@ -23,40 +24,42 @@ LOGGER_FACTORIES = {
     "tensorboard": ("tensorboardX", "SummaryWriter"),
     "wandb": ("wandb", "init"),
 }
-"""Package and function that write each sink; Syntony's extra has the sink's name."""
+"""Package and function of each logger; Syntony's extra has the name of the logger."""
 INDEX_FIELDS = ("step", "seed")
+"""Entries of a row that are no metrics."""
 FLUSH_SECONDS = 10
 UNBOUNDED_QUEUE = 0
-"""A queue that is never full: whoever fills it does not wait for the disk."""
+"""Queue size of the event writer: training never waits for the disk."""
 MAX_ID_FILE_BYTES = 100
-"""Of the file that holds an id."""
+"""Most bytes of the file that stores the id."""
 ID_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class LoggedRun(NamedTuple):
-    """The run that a sink is of."""
+    """Description of a run for its loggers."""
 
     folder: RunFolder
     settings: dict[str, Any]
+    """Content of `settings.json`."""
     seeds: Sequence[int]
     start_time: float
-    """When it would have begun, had it never stopped: seconds since 1970."""
+    """Seconds since 1970 of the start, as if the run had not been interrupted."""
 
 
 class TensorBoardLogger:
-    """Event files in RUN/tensorboard, a folder for each seed; each sitting anew."""
+    """Event files in RUN/tensorboard, one folder per seed; rewritten at each start."""
 
     def __init__(self, logged_run: LoggedRun):
         make = logger_factory("tensorboard")
         self._start_time = logged_run.start_time
         self._writers: dict[int, Any] = {}
         for seed in logged_run.seeds:
-            place = logged_run.folder.tensorboard_dir / f"seed-{seed}"
-            for old in place.glob("events.out.tfevents.*"):
+            event_dir = logged_run.folder.tensorboard_dir / f"seed-{seed}"
+            for old in event_dir.glob("events.out.tfevents.*"):
                 old.unlink()
             self._writers[seed] = make(
-                str(place),
-                # A TensorBoard that looks on forgets what it has read of the old files.
+                str(event_dir),
+                # A running TensorBoard drops what it has read from the old files.
                 purge_step=0,
                 max_queue=UNBOUNDED_QUEUE,
                 flush_secs=FLUSH_SECONDS,
@@ -73,11 +76,11 @@ class TensorBoardLogger:
 
 
 class WandbLogger:
-    """Runs of Weights & Biases, one for each seed, in a group.
+    """Runs of Weights & Biases: one per seed, all in one group.
 
-    A seed has the same id in all its sittings. Online the service says how far it is,
-    and gets what follows. Offline it cannot be asked: a sitting leaves a folder with
-    the whole curve, and of folders with one id `wandb sync` lets the last one count.
+    A seed keeps its id when a run is resumed. Online, the service reports its last
+    step, and only later rows are sent. Offline it cannot be queried: each start leaves
+    a folder with the whole curve, and `wandb sync` uses the last folder of an id.
     """
 
     def __init__(self, logged_run: LoggedRun):
@@ -117,7 +120,7 @@ LOGGERS: dict[str, type[Logger]] = {
 
 
 class LoggerCollection:
-    """All sinks of a run. One that fails is given up; the run goes on without it."""
+    """All loggers of a run; one that fails is removed, and the run continues."""
 
     def __init__(
         self, names: Sequence[str], logged_run: LoggedRun, rows: Iterable[MetricsRow]
@@ -129,37 +132,41 @@ class LoggerCollection:
         except InvalidInputError:
             self.close()
             raise
-        for line in rows:
-            self.log_metrics(line)
+        for row in rows:
+            self.log_metrics(row)
 
     def log_metrics(self, row: MetricsRow) -> None:
-        """Passes on a line of the journal."""
-        for name, sink in list(self._loggers.items()):
+        """Sends a row of the metrics log to all loggers."""
+        for name, logger in list(self._loggers.items()):
             try:
-                sink.log_metrics(row)
-            except Exception as failure:
+                logger.log_metrics(row)
+            except Exception as error:
                 del self._loggers[name]
-                _warn_logger_failed(name, failure)
+                _warn_logger_failed(name, error)
 
     def close(self) -> None:
-        """Sees that all that was passed on arrives."""
-        for name, sink in self._loggers.items():
+        """Flushes and closes all loggers."""
+        for name, logger in self._loggers.items():
             try:
-                sink.close()
-            except Exception as failure:
-                _warn_logger_failed(name, failure)
+                logger.close()
+            except Exception as error:
+                _warn_logger_failed(name, error)
         self._loggers = {}
 
 
 def logger_factory(name: str) -> Any:
-    """Returns what opens a sink.
+    """Imports the function that opens a logger.
+
+    Args:
+        name: a key of `LOGGER_FACTORIES`.
 
     Raises:
-        BadInput: its package is not installed; the message has what to type.
+        InvalidInputError: the package is not installed; the message tells how to
+            install it.
     """
     package, function = LOGGER_FACTORIES[name]
     try:
-        # What a folder of that name in the current one is taken for has no function.
+        # A folder of this name in the current folder imports as an empty package.
         return getattr(import_module(package), function)
     except (ImportError, AttributeError):
         raise InvalidInputError(
@@ -171,18 +178,18 @@ def logger_factory(name: str) -> Any:
 def make_logged_run(
     folder: RunFolder, settings: dict[str, Any], wall_s: float
 ) -> LoggedRun:
-    """Returns the run that sinks are to be of.
+    """Describes a run for its loggers.
 
     Args:
-        settings: as in `settings.json`.
-        wall_s: seconds that it has taken so far.
+        settings: content of `settings.json`.
+        wall_s: wall-clock seconds of the run so far.
     """
     seeds = range(settings["seed"], settings["seed"] + settings["seeds"])
     return LoggedRun(folder, settings, seeds, time.time() - wall_s)
 
 
 def finite_scalars(row: MetricsRow) -> dict[str, float]:
-    """Returns what a line measured, by name; what was no number is left out."""
+    """Finite metrics of a row by name, without step and seed."""
     return {
         name: value
         for name, value in row.items()
@@ -193,31 +200,30 @@ def finite_scalars(row: MetricsRow) -> dict[str, float]:
 def _open_logger(name: str, logged_run: LoggedRun) -> Logger:
     try:
         return LOGGERS[name](logged_run)
-    except Exception as failure:
+    except Exception as error:
         hint = "; without a network: WANDB_MODE=offline" if name == "wandb" else ""
         raise InvalidInputError(
-            f"--{name}: {summarize_exception(failure)}{hint}"
-        ) from failure
+            f"--{name}: {summarize_exception(error)}{hint}"
+        ) from error
 
 
 def _warn_logger_failed(name: str, error: Exception) -> None:
     warnings.warn(
-        f"--{name} failed ({summarize_exception(error)}); the run goes on without it, and "
-        "a resume with it writes all of it again",
+        f"--{name} failed ({summarize_exception(error)}); the run goes on without it; "
+        f"`syntony resume --{name}` logs the whole run again",
         stacklevel=3,
     )
 
 
 def _wandb_run_id(folder: RunFolder) -> str:
-    """Returns what names a run at a service; drawn once, and kept in its folder."""
+    """Random id of a run at the service, stored in the run folder."""
     path = folder.path / "wandb-id"
     try:
         with open_untrusted(path, MAX_ID_FILE_BYTES) as file:
-            found = file.read().decode("ascii", "replace").strip()
+            run_id = file.read().decode("ascii", "replace").strip()
     except FileNotFoundError:
-        found = ""
-    if not found.isalnum():
-        found = "".join(secrets.choice(ID_ALPHABET) for _ in range(12))
-        with atomic_write(path) as file:
-            file.write(found.encode())
-    return found
+        run_id = ""
+    if not run_id.isalnum():
+        run_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(12))
+        atomic_write_bytes(path, run_id.encode())
+    return run_id

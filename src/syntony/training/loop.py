@@ -1,4 +1,4 @@
-"""Training: the one host loop, through which every system and every seed goes."""
+"""The training loop on the host, for all systems and seeds."""
 
 import dataclasses
 import os
@@ -32,6 +32,7 @@ from syntony.training.run_config import (
 from syntony.training.run_folder import RunFolder, next_free_path
 from syntony.training.seed_scheduler import (
     POLL_INTERVAL_SECONDS,
+    ChunkResult,
     SeedRun,
     next_eval_after,
     schedule_seeds,
@@ -58,30 +59,40 @@ def train(
     tensorboard: bool = False,
     wandb: bool = False,
 ) -> Run:
-    """Trains a system from one or more seeds, into a run folder.
+    """Trains a system with one or more seeds and writes a run folder.
 
-    If the folder holds a run with the same settings, that run goes on.
+    If the folder contains a run with the same settings, that run is resumed.
 
     Args:
-        steps: where each seed ends, in what the system counts: environment steps.
-        seeds: how many seeds, from `seed` on; each learns alone.
+        system: the system to train.
+        steps: training length of each seed: environment steps, or iterations of a
+            link.
+        seeds: number of seeds; each is an independent training.
+        seed: the first seed.
         out: the run folder; by default a new one in `runs/`.
-        eval_every: steps from one evaluation to the next.
-        eval_episodes: episodes of an evaluation.
-        preset: the name of the preset that the settings came from, for the record.
-        quiet: shows nothing.
-        tensorboard: also writes to the run's `tensorboard/`, for TensorBoard.
-        wandb: also logs to Weights & Biases.
+        eval_every: steps between evaluations.
+        eval_episodes: episodes per evaluation.
+        preset: name of the preset of the settings; stored in `settings.json`.
+        quiet: whether to print nothing.
+        tensorboard: whether to log to the run's `tensorboard/`, for TensorBoard.
+        wandb: whether to log to Weights & Biases.
+
+    Returns:
+        The finished run.
 
     Raises:
-        BadInput: a setting makes no sense, the folder cannot be used, or a channel
-            of the user's failed; then the run is saved.
-        HostFault: a task of another library failed; the run is saved.
-        NotSaved: the disk is full, or gone; what was saved before is whole.
-        Interrupted: Ctrl-C or SIGTERM came; the run is saved.
-        TrainingDiverged: a loss is not finite; the last good checkpoint remains.
+        InvalidInputError: a setting is invalid, the folder cannot be used, or a
+            user's channel failed; in the last case the run is saved.
+        EnvironmentStepError: the environment failed, or returned a number that is
+            not finite; the run is saved.
+        SaveError: a file cannot be written, e.g. because the disk is full; files
+            that were saved before are complete.
+        TrainingInterrupted: the process received SIGINT (Ctrl-C) or SIGTERM; the run
+            is saved.
+        TrainingDivergedError: a loss or a parameter is not finite; the last
+            checkpoint before that is kept.
     """
-    plan = RunConfig(
+    config = RunConfig(
         system=system,
         steps=steps,
         seeds=seeds,
@@ -90,9 +101,9 @@ def train(
         eval_episodes=eval_episodes,
         preset=preset,
     )
-    plan.check()
-    folder = RunFolder(Path(out) if out is not None else _new_run_path(plan))
-    return _execute_run(plan, folder, quiet, _logger_names(tensorboard, wandb))
+    config.check()
+    folder = RunFolder(Path(out) if out is not None else _new_run_path(config))
+    return _execute_run(config, folder, quiet, _logger_names(tensorboard, wandb))
 
 
 def resume(
@@ -104,34 +115,43 @@ def resume(
     tensorboard: bool = False,
     wandb: bool = False,
 ) -> Run:
-    """Lets a run go on from its newest checkpoints, as if it had never stopped.
+    """Resumes a run from its newest checkpoints.
+
+    The result is bit for bit that of an uninterrupted run.
 
     Args:
-        steps: a new end, further than the old one.
-        system: the system, where it is not one of Syntony's own.
-        quiet: shows nothing.
-        tensorboard: as for `train`, whether or not the run had it before.
+        path: the run folder.
+        steps: new training length, not shorter than the old one.
+        system: the system, if it is not one of Syntony's own.
+        quiet: whether to print nothing.
+        tensorboard: as for `train`, whether or not the run logged there before.
         wandb: likewise.
 
+    Returns:
+        The finished run.
+
     Raises:
-        BadInput, HostFault, NotSaved, Interrupted, TrainingDiverged: as for `train`.
+        InvalidInputError: the folder contains no valid run, or another error of
+            `train`.
+        EnvironmentStepError, SaveError, TrainingInterrupted, TrainingDivergedError: as
+            for `train`.
     """
     folder = RunFolder(Path(path))
-    plan = load_run_config(folder, system)
+    config = load_run_config(folder, system)
     if steps is not None:
-        plan = dataclasses.replace(plan, steps=steps)
-    return _execute_run(plan, folder, quiet, _logger_names(tensorboard, wandb))
+        config = dataclasses.replace(config, steps=steps)
+    return _execute_run(config, folder, quiet, _logger_names(tensorboard, wandb))
 
 
 def _logger_names(tensorboard: bool, wandb: bool) -> list[str]:
-    asked = {"tensorboard": tensorboard, "wandb": wandb}
-    return [name for name in asked if asked[name]]
+    enabled = {"tensorboard": tensorboard, "wandb": wandb}
+    return [name for name in enabled if enabled[name]]
 
 
 def _new_run_path(config: RunConfig) -> Path:
-    described = run_config_to_dict(config)
-    words = filter(None, [described["system"], task_or_channel_id(described)])
-    return next_free_path(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(words)))
+    settings = run_config_to_dict(config)
+    parts = filter(None, [settings["system"], task_or_channel_id(settings)])
+    return next_free_path(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(parts)))
 
 
 def _execute_run(
@@ -143,10 +163,8 @@ def _execute_run(
     try:
         with folder.acquire_lock(), closing_envs(config.system):
             _start_run(config, folder, quiet, logger_names)
-    except OSError as failure:
-        raise SaveError(
-            folder.path, failure, run_exists=folder.contains_run()
-        ) from failure
+    except OSError as error:
+        raise SaveError(folder.path, error, run_exists=folder.contains_run()) from error
     return Run(folder.path, config)
 
 
@@ -154,40 +172,36 @@ def _start_run(
     config: RunConfig, folder: RunFolder, quiet: bool, logger_names: list[str]
 ) -> None:
     settings = _resolve_settings(config, folder)
-    lanes, wall_s = _restore_seeds(config, folder)
+    seed_runs, wall_s = _restore_seeds(config, folder)
     folder.write_settings(settings)
-    lines = metrics_log.read_rows(folder.metrics_path) if logger_names else []
-    others = loggers.LoggerCollection(
-        logger_names, loggers.make_logged_run(folder, settings, wall_s), lines
+    rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
+    run_loggers = loggers.LoggerCollection(
+        logger_names, loggers.make_logged_run(folder, settings, wall_s), rows
     )
     try:
-        with ProgressDisplay(config, folder.path, quiet=quiet) as screen:
-            began = time.perf_counter() - wall_s
-            _train_seeds(
-                config,
-                lanes,
-                RunRecorder(folder, config, screen, others, began),
-                screen,
-            )
+        with ProgressDisplay(config, folder.path, quiet=quiet) as display:
+            start_time = time.perf_counter() - wall_s
+            recorder = RunRecorder(folder, config, display, run_loggers, start_time)
+            _train_seeds(config, seed_runs, recorder, display)
     finally:
-        others.close()
+        run_loggers.close()
 
 
 def _resolve_settings(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
-    """Returns the settings of the run: new ones, or those it had, if they are these."""
+    """Settings of a new run, or those of the run in the folder if they agree."""
     if not folder.contains_run():
         return run_config_to_dict(config) | collect_provenance()
     old, new = folder.read_settings(), run_config_to_dict(config)
-    # Steps may grow; all else is what the numbers so far came from.
-    if found := diff_settings(old, new | {"steps": old.get("steps")}):
+    # Only `steps` may change: the results so far depend on all other settings.
+    if differences := diff_settings(old, new | {"steps": old.get("steps")}):
         raise InvalidInputError(
-            f"{folder.path} holds another run: {found}; try another --out"
+            f"{folder.path} holds another run: {differences}; try another --out"
         )
-    held = load_run_config(folder, config.system)
-    if config.steps < held.steps:
+    old_steps = load_run_config(folder, config.system).steps
+    if config.steps < old_steps:
         raise InvalidInputError(
             f"steps is {config.steps}, but the run in {folder.path} goes to "
-            f"{held.steps}; expected as many or more"
+            f"{old_steps}; expected as many or more"
         )
     return old | {"steps": config.steps}
 
@@ -195,12 +209,12 @@ def _resolve_settings(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
 def _restore_seeds(
     config: RunConfig, folder: RunFolder
 ) -> tuple[dict[int, SeedRun], float]:
-    """Returns each seed where its newest checkpoint left it, and the seconds so far.
+    """Restores the seeds from their checkpoints; also the wall-clock seconds so far.
 
-    What was measured after that is forgotten: it will be measured again.
+    Later rows of the metrics log are dropped: training will write them again.
     """
     like, wall_s = abstract_train_state(config.system), 0.0
-    lanes: dict[int, SeedRun] = {}
+    seed_runs: dict[int, SeedRun] = {}
     for seed in config.all_seeds:
         saved = checkpoint.load_latest(folder.checkpoints_dir, seed, like)
         if saved is None:
@@ -208,16 +222,16 @@ def _restore_seeds(
                 raise InvalidInputError(
                     f"{folder.path} has lost the checkpoints of seed {seed}"
                 )
-            lanes[seed] = SeedRun(seed)
+            seed_runs[seed] = SeedRun(seed)
             continue
-        done = bool(config.system.is_done(saved.tree.state))
-        until = None if done else next_eval_after(config, saved.step)
-        lanes[seed] = SeedRun(seed, saved.tree, saved.step, until)
+        is_done = bool(config.system.is_done(saved.tree.state))
+        next_eval_step = None if is_done else next_eval_after(config, saved.step)
+        seed_runs[seed] = SeedRun(seed, saved.tree, saved.step, next_eval_step)
         wall_s = max(wall_s, saved.wall_s)
         checkpoint.delete_after(folder.checkpoints_dir, seed, saved.step)
-    reached = {lane.seed: lane.step for lane in lanes.values() if lane.train_state}
-    metrics_log.truncate_after(folder.metrics_path, reached)
-    return lanes, wall_s
+    restored = {x.seed: x.step for x in seed_runs.values() if x.train_state}
+    metrics_log.truncate_after(folder.metrics_path, restored)
+    return seed_runs, wall_s
 
 
 def _train_seeds(
@@ -226,41 +240,48 @@ def _train_seeds(
     recorder: RunRecorder,
     display: ProgressDisplay,
 ) -> None:
-    """Runs all lanes to their end, or to the first reason to stop; saves all."""
-    crew = worker_devices(
-        sum(lane.next_eval_step is not None for lane in seed_runs.values())
+    """Trains all seeds to their end, or until a signal or an error; saves all."""
+    devices = worker_devices(
+        sum(x.next_eval_step is not None for x in seed_runs.values())
     )
-    pool = ThreadPoolExecutor(max(1, len(crew)))
-    failures: list[Exception] = []
+    pool = ThreadPoolExecutor(max(1, len(devices)))
+    errors: list[Exception] = []
     try:
         with handle_signals() as request:
 
-            def going() -> bool:
+            def should_continue() -> bool:
                 display.refresh()
-                return not request and not failures
+                return not request and not errors
 
-            programs = _compile_for_devices(config, set(crew), pool, display)
-            for leg in schedule_seeds(config, seed_runs, programs, crew, pool, going):
-                display.update_progress(lane.step for lane in seed_runs.values())
-                if leg.divergence:
-                    failures.append(
-                        TrainingDivergedError(recorder.divergence_message(leg))
-                    )
-                elif leg.error:
-                    failures.append(type(leg.error)(recorder.failure_message(leg)))
+            programs = _compile_for_devices(config, set(devices), pool, display)
+            for result in schedule_seeds(
+                config, seed_runs, programs, devices, pool, should_continue
+            ):
+                display.update_progress(x.step for x in seed_runs.values())
+                if error := _chunk_error(result, recorder):
+                    errors.append(error)
                 else:
-                    recorder.record(leg)
+                    recorder.record(result)
             recorder.finalize(seed_runs.values(), config.system)
     finally:
-        # Whoever still works here works in vain.
+        # After an exception the results of running workers are discarded.
         pool.shutdown(wait=False, cancel_futures=True)
-    if failures:
-        raise failures[0]
+    if errors:
+        raise errors[0]
     if request.signum is not None and any(
         x.next_eval_step is not None for x in seed_runs.values()
     ):
         raise TrainingInterrupted(recorder.path, request.signum)
     display.print_summary()
+
+
+def _chunk_error(result: ChunkResult, recorder: RunRecorder) -> Exception | None:
+    """Exception with which the run ends because of a chunk; None if it succeeded."""
+    if result.divergence:
+        return TrainingDivergedError(recorder.divergence_message(result))
+    if result.error:
+        return type(result.error)(recorder.failure_message(result))
+    return None
 
 
 def _compile_for_devices(
@@ -272,9 +293,9 @@ def _compile_for_devices(
     if not devices:
         return {}
     display.set_status("compiling")
-    make = partial(compile_programs, config.system, config.eval_episodes)
-    futures = {place: pool.submit(make, place) for place in devices}
+    compile_for = partial(compile_programs, config.system, config.eval_episodes)
+    futures = {device: pool.submit(compile_for, device) for device in devices}
     while wait(futures.values(), POLL_INTERVAL_SECONDS).not_done:
         display.refresh()
     display.set_status("training")
-    return {place: future.result() for place, future in futures.items()}
+    return {device: future.result() for device, future in futures.items()}

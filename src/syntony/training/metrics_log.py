@@ -1,4 +1,4 @@
-"""The journal: `metrics.jsonl`, one JSON object a line, each line whole or absent."""
+"""The metrics log `metrics.jsonl`: one JSON object per line."""
 
 import itertools
 import json
@@ -13,18 +13,18 @@ from jaxtyping import Shaped
 
 from syntony.equations.statistics import bootstrap_interval, wilson_interval
 from syntony.errors import InvalidInputError
-from syntony.training.atomic_io import atomic_write
+from syntony.training.atomic_io import atomic_write_bytes
 from syntony.training.safe_io import open_untrusted
 
 MetricsRow = dict[str, Any]
-"""Numbers by name; `step` and `seed` are whole, the rest may be None: not a number."""
+"""Numbers by name; `step` and `seed` are integers, others may be None: not finite."""
 MAX_LOG_BYTES = 2**30
-"""A million evaluations."""
+"""Enough for a million evaluations."""
 MAX_LINE_BYTES = 2**20
 
 
 def append_row(path: Path, row: MetricsRow) -> None:
-    """Adds a line, safe on the disk when this returns."""
+    """Appends a row; it is synced to the disk when this returns."""
     with path.open("ab") as file:
         file.write(_encode_row(row))
         file.flush()
@@ -32,19 +32,21 @@ def append_row(path: Path, row: MetricsRow) -> None:
 
 
 def read_rows(path: Path) -> list[MetricsRow]:
-    """Returns all lines; one that was torn off when its writer was killed is left out.
+    """Reads all rows; empty if there is no file.
+
+    An incomplete last line, as a killed process leaves it, is skipped.
 
     Raises:
-        BadInput: the file cannot be read, or holds something else.
+        InvalidInputError: the file cannot be read, or a line is invalid.
     """
     if not path.exists():
         return []
     try:
         with open_untrusted(path, MAX_LOG_BYTES) as file:
-            # Line by line: what holds no lines is given up early.
+            # By lines: a file without line breaks is rejected early.
             return list(_iter_rows(path, file))
-    except OSError as failure:
-        raise InvalidInputError(f"{path} cannot be read: {failure}") from None
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}") from None
 
 
 def _iter_rows(path: Path, file: BinaryIO) -> Iterator[MetricsRow]:
@@ -61,46 +63,50 @@ def _iter_rows(path: Path, file: BinaryIO) -> Iterator[MetricsRow]:
 
 
 def last_step(path: Path, seed: int) -> int:
-    """Returns the last step at which a seed was measured; 0 if it never was."""
-    return max((x["step"] for x in read_rows(path) if x["seed"] == seed), default=0)
+    """Last step of a seed in the log; 0 if it has no row."""
+    steps = (row["step"] for row in read_rows(path) if row["seed"] == seed)
+    return max(steps, default=0)
 
 
 def truncate_after(path: Path, last_steps: Mapping[int, int]) -> None:
-    """Drops what was measured after the checkpoints from which seeds go on.
+    """Drops the rows that are later than the checkpoints from which a run resumes.
 
     Args:
-        steps: the step of each seed; of a seed that starts anew, -1.
+        last_steps: step of each seed's checkpoint; of other seeds all rows are dropped.
     """
     if not path.exists():
-        # A new run has nothing to forget. No file before its settings are written: to
-        # whoever finds a folder without those, it holds no run.
+        # A new run. The log is created only after `settings.json`: without settings,
+        # a folder with other files is not accepted for a new run.
         return
-    lines = read_rows(path)
-    kept = [line for line in lines if line["step"] <= last_steps.get(line["seed"], -1)]
-    with atomic_write(path) as file:
-        file.writelines(map(_encode_row, kept))
+    rows = read_rows(path)
+    kept = [row for row in rows if row["step"] <= last_steps.get(row["seed"], -1)]
+    atomic_write_bytes(path, b"".join(map(_encode_row, kept)))
 
 
 def means_with_intervals(
     samples: Mapping[str, Shaped[np.ndarray, " samples"]],
 ) -> MetricsRow:
-    """Returns the mean of each score, and its 95 % interval as `_low` and `_high`.
+    """Mean of each metric with its 95 % confidence interval, `_low` and `_high`.
 
-    What either happens or not is a share of its samples, in Wilson's interval.
+    Of numbers the bootstrap interval, of booleans the share of true ones with Wilson's
+    interval.
+
+    Args:
+        samples: samples of each metric, one per episode.
     """
-    line: MetricsRow = {}
+    row: MetricsRow = {}
     for name, values in samples.items():
         mean = float(values.mean(dtype=float))
         if values.dtype == bool:
             low, high = wilson_interval(int(values.sum()), len(values))
         else:
             low, high = bootstrap_interval(values.astype(float))
-        line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-    return line
+        row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return row
 
 
 def _encode_row(row: MetricsRow) -> bytes:
-    # JSON knows no NaN; whoever reads `null` finds it again as one.
+    # JSON has no NaN: numbers that are not finite become `null`.
     finite = {name: _finite_or_none(value) for name, value in row.items()}
     return json.dumps(finite, allow_nan=False).encode() + b"\n"
 
@@ -111,17 +117,17 @@ def _finite_or_none(value: int | float | None) -> int | float | None:
 
 def _parse_row(path: Path, line_number: int, text: bytes) -> MetricsRow:
     try:
-        line: Any = json.loads(text, parse_constant=_reject_constant)
+        row: Any = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
-        line = None
-    if not isinstance(line, dict) or not _is_valid_row(line):
+        row = None
+    if not isinstance(row, dict) or not _is_valid_row(row):
         raise InvalidInputError(f"{path} is damaged in line {line_number}")
-    return line
+    return row
 
 
 def _is_valid_row(row: dict[str, Any]) -> bool:
-    counted = all(type(row.get(n)) is int and row[n] >= 0 for n in ("step", "seed"))
-    return counted and all(map(_is_valid_number, row.values()))
+    has_index = all(type(row.get(n)) is int and row[n] >= 0 for n in ("step", "seed"))
+    return has_index and all(map(_is_valid_number, row.values()))
 
 
 def _is_valid_number(value: Any) -> bool:

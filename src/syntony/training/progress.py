@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar over all seeds, and a line an evaluation."""
+"""Progress display of a run: a progress bar, and one line per evaluation."""
 
 import time
 from collections.abc import Iterable
@@ -12,31 +12,36 @@ from syntony.training.metrics_log import MetricsRow
 from syntony.training.run_config import RunConfig
 
 ERROR_RATE_METRICS = {"eval/bler"}
-"""Scores that may be very small."""
+"""Metrics that are printed in scientific notation, because they may be very small."""
 
 
 class ProgressDisplay:
-    """Shows a run; without a terminal, as plain lines; if quiet, not at all."""
+    """Progress bar and evaluations of a run; without a terminal, only lines of text.
+
+    Args:
+        path: the run folder, printed at the end.
+        quiet: whether to print nothing.
+    """
 
     def __init__(self, config: RunConfig, path: Path, *, quiet: bool = False):
         self._config, self._path = config, path
         self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
         self._main_metric, self._latest_values = "", dict[int, float]()
         self._start: tuple[float, int] | None = None
-        # Drawn by the main thread alone, between its other duties.
+        # Refreshed by the main thread, not by a thread of its own.
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[pace]}"),
+            TextColumn("{task.fields[speed]}"),
             console=self._console,
             auto_refresh=False,
             disable=quiet or not self._console.is_terminal,
             transient=True,
         )
         total = config.steps * config.seeds
-        self._task_id = self._bar.add_task("", total=total, pace="")
+        self._task_id = self._bar.add_task("", total=total, speed="")
 
     def __enter__(self) -> "ProgressDisplay":
         self._bar.start()
@@ -51,11 +56,11 @@ class ProgressDisplay:
         self._bar.stop()
 
     def print_line(self, text: str) -> None:
-        """Prints a line above the bar."""
+        """Prints a line above the progress bar."""
         self._bar.console.print(text, markup=False)
 
     def set_status(self, status: str) -> None:
-        """Says what goes on; where there is no bar, on a line of its own."""
+        """Shows the current activity, e.g. `compiling`; without a bar, as a line."""
         if self._bar.disable:
             self.print_line(status)
         self._bar.update(self._task_id, description=status)
@@ -64,34 +69,40 @@ class ProgressDisplay:
         self._bar.refresh()
 
     def update_progress(self, steps: Iterable[int]) -> None:
-        """Moves the bar to where the seeds are."""
-        done = sum(min(step, self._config.steps) for step in steps)
+        """Updates the bar.
+
+        Args:
+            steps: the current step of each seed.
+        """
+        completed = sum(min(step, self._config.steps) for step in steps)
         now = time.perf_counter()
-        self._start = self._start or (now, done)
-        seconds, gained = now - self._start[0], done - self._start[1]
-        pace = ""
+        self._start = self._start or (now, completed)
+        seconds, gained = now - self._start[0], completed - self._start[1]
+        speed = ""
         if gained > 0 and seconds > 0:
-            left = (self._config.steps * self._config.seeds - done) * seconds / gained
-            pace = f"{gained / seconds:,.0f} steps/s, {format_duration(left)} left"
+            remaining = self._config.steps * self._config.seeds - completed
+            left = format_duration(remaining * seconds / gained)
+            speed = f"{gained / seconds:,.0f} steps/s, {left} left"
         if self._latest_values:
             mean = sum(self._latest_values.values()) / len(self._latest_values)
-            pace += f", {metric_label(self._main_metric)} {mean:{_number_format(self._main_metric)}}"
-        self._bar.update(self._task_id, completed=done, pace=pace)
+            number_format = _number_format(self._main_metric)
+            speed += f", {metric_label(self._main_metric)} {mean:{number_format}}"
+        self._bar.update(self._task_id, completed=completed, speed=speed)
 
     def print_evaluation(self, row: MetricsRow) -> None:
-        """Prints what an evaluation found, with the intervals of the means."""
+        """Prints the metrics of an evaluation with their confidence intervals."""
         seed, step, wall_s = (row[name] for name in ("seed", "step", "wall_s"))
-        scores = eval_metric_names(row)
-        self._main_metric = scores[0]
-        self._latest_values[seed] = row[scores[0]] or 0.0
-        words = [
-            f"{metric_label(name)} {format_interval(row, name)}" for name in scores
+        names = eval_metric_names(row)
+        self._main_metric = names[0]
+        self._latest_values[seed] = row[names[0]] or 0.0
+        values = [
+            f"{metric_label(name)} {format_interval(row, name)}" for name in names
         ]
         head = f"seed {seed}  step {step:>10,}  {format_duration(wall_s):>7}"
-        self.print_line("  ".join([head, *words]))
+        self.print_line("  ".join([head, *values]))
 
     def print_summary(self) -> None:
-        """Says where everything is, and what to type next."""
+        """Prints the path of the run and the command to type next."""
         self.print_line(
             f"done: {self._path} holds metrics.jsonl, model.npz, checkpoints/"
         )
@@ -99,25 +110,28 @@ class ProgressDisplay:
 
 
 def eval_metric_names(row: MetricsRow) -> list[str]:
-    """Returns the names of what has an interval, returns first."""
-    scores = [name for name in row if f"{name}_low" in row]
-    return sorted(scores, key=lambda name: (not name.startswith("eval/return"), name))
+    """Names of the metrics with a confidence interval, returns first."""
+    names = [name for name in row if f"{name}_low" in row]
+    return sorted(names, key=lambda name: (not name.startswith("eval/return"), name))
 
 
 def metric_label(name: str) -> str:
-    """Returns how a score is called in print: `eval/return_mean` is the return."""
+    """Label of a metric for people, e.g. `return` for `eval/return_mean`."""
     return name.removeprefix("eval/").replace("_mean", "").replace("_", " ")
 
 
 def format_interval(row: MetricsRow, name: str) -> str:
-    """Returns a mean and its interval, e.g. `0.412 [0.380, 0.447]`."""
-    mean, low, high = (row[n] for n in (name, f"{name}_low", f"{name}_high"))
-    form = _number_format(name)
-    return f"{_format_number(mean, form)} [{_format_number(low, form)}, {_format_number(high, form)}]"
+    """Formats a mean and its confidence interval, e.g. `0.412 [0.380, 0.447]`."""
+    number_format = _number_format(name)
+    mean, low, high = (
+        _format_number(row[key], number_format)
+        for key in (name, f"{name}_low", f"{name}_high")
+    )
+    return f"{mean} [{low}, {high}]"
 
 
 def format_duration(seconds: float) -> str:
-    """Returns a time in two units at most, e.g. `3m 20s`."""
+    """Formats a duration with at most two units, e.g. `3m 20s`."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     if hours:
@@ -126,7 +140,6 @@ def format_duration(seconds: float) -> str:
 
 
 def _number_format(name: str) -> str:
-    # Returns are of order one; error rates are not.
     return ".2e" if name in ERROR_RATE_METRICS else ".3f"
 
 

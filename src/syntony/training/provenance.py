@@ -1,4 +1,4 @@
-"""Where a run came from: versions, hardware, the command, the commit. No paths."""
+"""Provenance of a run: versions, commit, hardware and command line; no paths."""
 
 import platform
 import re
@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 
-from syntony.training.devices import process_cpu_count
+from syntony.training.devices import cpu_info_lines, process_cpu_count
 
 PACKAGES = ("syntony", "jax", "jaxlib", "numpy", "equinox", "optax")
+"""Packages whose versions are stored."""
 
 
 def collect_provenance() -> dict[str, Any]:
-    """Returns what a reader needs in order to repeat a run, as JSON holds it."""
+    """Versions, commit, hardware and command line of this process, as JSON values."""
     versions = {name: version(name) for name in PACKAGES}
     return {
         "versions": versions | {"python": platform.python_version()},
@@ -34,32 +35,31 @@ def collect_provenance() -> dict[str, Any]:
 def _command_line(argv: list[str]) -> str:
     if Path(argv[0]).name == "__main__.py":
         argv = ["syntony", *argv[1:]]
-    # Only the last part of a path: where a machine keeps its files is nobody's matter.
-    return shlex.join(re.sub(r"^(--[\w-]+=)?/.*/", r"\1", word) for word in argv)
+    # Only the last part of each path: run folders may be published.
+    return shlex.join(re.sub(r"^(--[\w-]+=)?/.*/", r"\1", arg) for arg in argv)
 
 
 def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
+    lines = cpu_info_lines()
+    if not lines:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     return names[0] if names else platform.machine()
 
 
 def _git_commit() -> str | None:
-    """Returns the commit of this source, marked if changed; None outside its clone."""
+    """Commit of this source, with `-dirty` if changed; None outside its git clone."""
     source = Path(__file__).parents[1]
     git = ["git", "-C", str(source)]
     describe = [*git, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        # The clone must be ours, not a project that has this package installed in it.
+        # The clone must track this package, not only contain an installation of it.
         subprocess.run(
             [*git, "ls-files", "--error-unmatch", "errors.py"],
             check=True,
             capture_output=True,
         )
-        done = subprocess.run(describe, check=True, capture_output=True, text=True)
+        result = subprocess.run(describe, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return result.stdout.strip()

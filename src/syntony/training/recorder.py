@@ -1,4 +1,4 @@
-"""The books of a run that is going on: what is written down, and in which order."""
+"""Recording of a run: metrics, checkpoints and exports, in a safe order."""
 
 import time
 from collections.abc import Iterable
@@ -14,11 +14,20 @@ from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import ChunkResult, SeedRun
 
 CHECKPOINT_INTERVAL_SECONDS = 300.0
-"""The longest that a seed learns without being saved."""
+"""Most seconds between two checkpoints of a seed."""
 
 
 class RunRecorder:
-    """Writes to a run folder and to the screen; only the main thread does."""
+    """Writer of a run's metrics, checkpoints and exports; used by the main thread only.
+
+    Args:
+        folder: the run folder.
+        config: the configuration of the run.
+        display: prints each evaluation.
+        loggers: receive each row of the metrics log.
+        start_time: value of `time.perf_counter()` at the start of the run, as if it
+            had not been interrupted.
+    """
 
     def __init__(
         self,
@@ -40,57 +49,57 @@ class RunRecorder:
 
     @property
     def wall_s(self) -> float:
-        """Seconds that the run has taken, all its sittings together."""
+        """Wall-clock seconds of the run, including those before it was resumed."""
         return time.perf_counter() - self._start_time
 
     def record(self, result: ChunkResult) -> None:
-        """Writes down what a leg measured, and saves where that is due."""
+        """Writes the metrics of a chunk, and a checkpoint if one is due."""
         seed, step = result.seed_run.seed, result.seed_run.step
         if result.metrics is not None:
-            # Before the line: what is taken again takes the place of itself.
+            # Before the row: a snapshot that is taken again replaces itself.
             codebook_history.record_snapshot(
                 self._folder, self._config, result.seed_run
             )
-            head = {"step": step, "seed": seed, "wall_s": round(self.wall_s, 3)}
-            # The line first: a line beyond the checkpoint is measured again, but one
-            # that is missing before it would be missing for ever.
-            metrics_log.append_row(self._folder.metrics_path, head | result.metrics)
-            self._display.print_evaluation(head | result.metrics)
-            self._loggers.log_metrics(head | result.metrics)
-        last = self._last_saved_wall_s.setdefault(seed, self.wall_s)
-        if (
-            result.metrics is not None
-            or self.wall_s - last > CHECKPOINT_INTERVAL_SECONDS
-        ):
+            index = {"step": step, "seed": seed, "wall_s": round(self.wall_s, 3)}
+            row = index | result.metrics
+            # The row before the checkpoint: a resumed run writes rows after its
+            # checkpoint again, but never those before it.
+            metrics_log.append_row(self._folder.metrics_path, row)
+            self._display.print_evaluation(row)
+            self._loggers.log_metrics(row)
+        last_saved = self._last_saved_wall_s.setdefault(seed, self.wall_s)
+        unsaved = self.wall_s - last_saved
+        if result.metrics is not None or unsaved > CHECKPOINT_INTERVAL_SECONDS:
             self._save_checkpoint(result.seed_run)
 
     def divergence_message(self, result: ChunkResult) -> str:
-        """Says what diverged, what is left, and what to try."""
+        """Message for a seed that diverged: cause, last checkpoint, remedy."""
         folder, seed = self._folder.checkpoints_dir, result.seed_run.seed
-        left = [str(path) for path in checkpoint.checkpoint_paths(folder, seed)]
+        step, cause = result.seed_run.step, result.divergence
+        paths = checkpoint.checkpoint_paths(folder, seed)
         return (
-            f"seed {seed} diverged at step {result.seed_run.step}: {result.divergence}; "
-            f"last good checkpoint: {left[0] if left else 'none'}; "
+            f"seed {seed} diverged at step {step}: {cause}; "
+            f"last good checkpoint: {paths[0] if paths else 'none'}; "
             "try lower learning rates, with another --out"
         )
 
     def failure_message(self, result: ChunkResult) -> str:
-        """Says what a black box failed with, and how to go on."""
+        """Message for a black box that failed: the error and how to resume."""
         return (
-            f"seed {result.seed_run.seed}, {result.error}; "
-            f"all up to there is saved in {self._folder.path}, to be resumed"
+            f"seed {result.seed_run.seed}, {result.error}; all up to there is saved; "
+            f"go on with: syntony resume {self._folder.path}"
         )
 
     def finalize(self, seed_runs: Iterable[SeedRun], system: System) -> None:
-        """Saves what is not saved yet, and exports what was learned."""
+        """Saves the states that are not saved yet, and exports the parameters."""
         states = {}
-        for lane in seed_runs:
-            if lane.train_state is None:
+        for seed_run in seed_runs:
+            if seed_run.train_state is None:
                 continue
-            folder, seed = self._folder.checkpoints_dir, lane.seed
-            if not checkpoint.checkpoint_path(folder, seed, lane.step).exists():
-                self._save_checkpoint(lane)
-            states[seed] = lane.train_state.state
+            folder, seed = self._folder.checkpoints_dir, seed_run.seed
+            if not checkpoint.checkpoint_path(folder, seed, seed_run.step).exists():
+                self._save_checkpoint(seed_run)
+            states[seed] = seed_run.train_state.state
         export_model(self._folder, system, states)
 
     def _save_checkpoint(self, seed_run: SeedRun) -> None:

@@ -1,4 +1,4 @@
-"""What a run is: all settings that its numbers follow from."""
+"""Configuration of a run: all settings that determine its results."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,47 +6,50 @@ from dataclasses import dataclass
 from typing import Any
 
 from syntony.errors import InvalidInputError
-from syntony.systems.registry import system_class as system_named
-from syntony.systems.registry import system_name
+from syntony.systems.registry import system_class, system_name
 from syntony.systems.system import System
 from syntony.training.serialization import deserialize, serialize
 
 MAX_STEPS = 2**31 - 1
-"""Steps are counted in 32 bits."""
+"""Steps are 32-bit integers."""
 MAX_SEEDS = 10_000
-"""Each is a state in memory."""
+"""The state of each seed is kept in memory."""
 LABEL_FIELDS = ("preset",)
-"""Entries of a plan's description that no number follows from."""
+"""Entries of `settings.json` that do not influence the results."""
 TASK_OR_CHANNEL_FIELDS = ("task", "channel")
-"""Settings of a system that say what it learns in; described apart from the rest."""
+"""Fields of a system that are stored beside `settings`, not in it."""
+COUNT_FIELDS = ("steps", "seeds", "seed", "eval_every", "eval_episodes")
+"""Integer fields of `RunConfig`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A system, how long it learns, from which seeds, and how often it is measured."""
+    """A system, its training length, its seeds and its evaluations."""
 
     system: System
+    """The system to train."""
     steps: int
-    """Where each seed ends, in what the system counts as progress."""
+    """Training length of each seed: environment steps, or iterations of a link."""
     seeds: int = 1
-    """How many seeds: `seed`, `seed` + 1, ..."""
+    """Number of seeds: `seed`, `seed` + 1, ..."""
     seed: int = 0
+    """The first seed."""
     eval_every: int = 50_000
-    """Progress from one evaluation to the next."""
+    """Steps between evaluations."""
     eval_episodes: int = 100
-    """Episodes of an evaluation."""
+    """Episodes per evaluation."""
     preset: str = ""
-    """The name of the preset that the settings started from; only a label."""
+    """Name of the preset from which the settings were made; only a label."""
 
     def check(self) -> None:
-        """Raises BadInput where a setting makes no sense."""
-        most = {
+        """Raises `InvalidInputError` if a setting is invalid."""
+        upper_bounds = {
             "steps": MAX_STEPS,
             "seeds": MAX_SEEDS,
             "eval_every": MAX_STEPS,
             "eval_episodes": MAX_STEPS,
         }
-        for name, bound in most.items():
+        for name, bound in upper_bounds.items():
             if not 1 <= (value := getattr(self, name)) <= bound:
                 raise InvalidInputError(f"{name} is {value}; expected 1 to {bound:,}")
         if not 0 <= self.seed <= MAX_STEPS - self.seeds:
@@ -55,72 +58,67 @@ class RunConfig:
 
     @property
     def all_seeds(self) -> range:
+        """All seeds, in order."""
         return range(self.seed, self.seed + self.seeds)
 
 
 def run_config_to_dict(config: RunConfig) -> dict[str, Any]:
-    """Returns the plan as `settings.json` holds it."""
-    constants = serialize(config.system)
-    worlds = {
-        name: constants.pop(name)
-        for name in TASK_OR_CHANNEL_FIELDS
-        if name in constants
+    """Converts a configuration to the JSON values of `settings.json`."""
+    fields = serialize(config.system)
+    task_or_channel = {
+        name: fields.pop(name) for name in TASK_OR_CHANNEL_FIELDS if name in fields
     }
     return {
         "system": system_name(config.system),
-        **worlds,
+        **task_or_channel,
         "preset": config.preset,
-        "steps": config.steps,
-        "seeds": config.seeds,
-        "seed": config.seed,
-        "eval_every": config.eval_every,
-        "eval_episodes": config.eval_episodes,
-        "settings": constants,
+        **{name: getattr(config, name) for name in COUNT_FIELDS},
+        "settings": fields,
     }
 
 
 def run_config_from_dict(
     settings: Mapping[str, Any], system: System | None = None
 ) -> RunConfig:
-    """Returns the plan that `describe` had turned into `described`.
+    """Converts the JSON values of `settings.json` to a configuration.
 
     Args:
-        system: the system itself, where it is not one of ours.
+        settings: JSON values, as `run_config_to_dict` returns them.
+        system: the system, if it is not one of Syntony's own.
 
     Raises:
-        BadInput: an entry is missing or makes no sense, or `system` is another one.
+        InvalidInputError: an entry is missing or invalid, or `system` differs from the
+            settings.
     """
     for name in ("system", "settings"):
         if name not in settings:
             raise InvalidInputError(f"{name} is missing")
     if system is None:
-        constants = settings["settings"]
-        if isinstance(constants, dict):
-            worlds = {
+        fields = settings["settings"]
+        if isinstance(fields, dict):
+            task_or_channel = {
                 name: settings[name]
                 for name in TASK_OR_CHANNEL_FIELDS
                 if name in settings
             }
-            constants = worlds | constants
-        system = deserialize(system_named(str(settings["system"])), constants)
-    counts = ("steps", "seeds", "seed", "eval_every", "eval_episodes")
-    for name in counts:
-        if type(settings.get(name)) is not int:
-            value = settings.get(name)
+            fields = task_or_channel | fields
+        system = deserialize(system_class(str(settings["system"])), fields)
+    for name in COUNT_FIELDS:
+        if type(value := settings.get(name)) is not int:
             raise InvalidInputError(f"{name} is {value!r}; expected a whole number")
-    plan = RunConfig(
+    config = RunConfig(
         system=system,
         preset=str(settings.get("preset", "")),
-        **{name: settings[name] for name in counts},
+        **{name: settings[name] for name in COUNT_FIELDS},
     )
-    plan.check()
-    if found := diff_settings(settings, run_config_to_dict(plan)):
-        raise InvalidInputError(f"the system is not that of the run: {found}")
-    return plan
+    config.check()
+    if differences := diff_settings(settings, run_config_to_dict(config)):
+        raise InvalidInputError(f"the system is not that of the run: {differences}")
+    return config
 
 
 def task_or_channel_id(settings: Mapping[str, Any]) -> str:
-    """Returns the id of what a described system learns in; nothing if it has none."""
+    """Id of the task or channel in `settings.json`; empty if it has neither."""
     return next(
         (settings[name]["id"] for name in TASK_OR_CHANNEL_FIELDS if name in settings),
         "",
@@ -128,23 +126,23 @@ def task_or_channel_id(settings: Mapping[str, Any]) -> str:
 
 
 def diff_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Says in what two descriptions of a plan differ; nothing if in nothing.
+    """Describes the differences of two settings; empty if there are none.
 
-    Labels do not count, and neither does what only one of them knows: `settings.json`
-    holds more than a plan.
+    Ignores labels and entries that only one of them has: `settings.json` contains more
+    than the configuration.
     """
     shared = [name for name in new if name in old and name not in LABEL_FIELDS]
     pairs = ((name, old[name], new[name]) for name in shared)
-    found = [text for name, a, b in pairs for text in _iter_differences(name, a, b)]
-    rest = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-    return "; ".join(found[:3]) + rest
+    texts = [text for name, a, b in pairs for text in _iter_differences(name, a, b)]
+    rest = f" (and {len(texts) - 3} more)" if len(texts) > 3 else ""
+    return "; ".join(texts[:3]) + rest
 
 
 def _iter_differences(name: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        # What only the new one knows had its default in the old one.
+        # Fields that only the new settings have had their defaults in the old ones.
         for key in old:
-            inner = key if name == "settings" else f"{name}.{key}"
-            yield from _iter_differences(inner, old[key], new.get(key))
+            path = key if name == "settings" else f"{name}.{key}"
+            yield from _iter_differences(path, old[key], new.get(key))
     elif old != new:
         yield f"{name} is {json.dumps(old)}, not {json.dumps(new)}"

@@ -1,6 +1,7 @@
-"""Files that anybody may have made: bounded, never through a link, never pickled."""
+"""Reading of untrusted files: bounded size, no symbolic links, no pickle."""
 
 import io
+import json
 import math
 import os
 import stat
@@ -9,14 +10,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from syntony.errors import InvalidInputError
 
 ALLOWED_DTYPE_KINDS = "biufcU"
-"""What arrays of ours are made of: numbers, truth values, text."""
+"""NumPy dtype kinds that are read: numbers, booleans, text."""
+MAX_DIGITS = 20
+"""Most digits of an integer in JSON."""
 
 
 @contextmanager
@@ -24,79 +27,102 @@ def open_untrusted(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
     """Yields a file to read.
 
     Args:
-        most: bytes that it may have.
+        max_bytes: most bytes that the file may have.
 
     Raises:
-        BadInput: it is a link, a pipe or a device, or is larger.
-        OSError: it cannot be opened.
+        InvalidInputError: the file is a link, a pipe or a device, or is too large.
+        OSError: the file cannot be opened.
     """
     if path.is_symlink():
-        # It may lead out of the run's folder, to whatever its reader may read.
+        # It may point outside the run folder, to any file that the user can read.
         raise InvalidInputError(f"{path} is a symbolic link; expected a file")
-    # A pipe would keep us waiting for whoever is to write into it.
+    # Without O_NONBLOCK opening a pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise InvalidInputError(f"{path} is no regular file")
-        if found.st_size > max_bytes:
-            size = f"{found.st_size:,} bytes; expected at most {max_bytes:,}"
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidInputError(f"{path} is not a regular file")
+        if status.st_size > max_bytes:
+            size = f"{status.st_size:,} bytes; expected at most {max_bytes:,}"
             raise InvalidInputError(f"{path} is too large: {size}")
         yield file
 
 
-def read_npz(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
-    """Returns the arrays of an `.npz` file by name, as `numpy.savez` writes them.
-
-    Nothing is allocated before the file is known to hold it: arrays are not compressed
-    and no larger together than the file.
+def read_json(path: Path, max_bytes: int) -> Any:
+    """Reads a JSON file.
 
     Args:
-        most: bytes that the file may have.
+        max_bytes: most bytes that the file may have.
 
     Raises:
-        BadInput: it is damaged, is of another kind, or is larger.
-        FileNotFoundError: there is none.
+        InvalidInputError: the file cannot be read, is too large, or is not JSON.
+    """
+    try:
+        with open_untrusted(path, max_bytes) as file:
+            return json.loads(file.read(max_bytes), parse_int=_parse_int)
+    except InvalidInputError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}") from None
+
+
+def _parse_int(text: str) -> int:
+    # Longer numbers are never valid, and overflow where they are converted.
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def read_npz(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
+    """Reads the arrays of an `.npz` file by name, as `numpy.savez` writes them.
+
+    Memory is allocated only for bytes that the file contains: arrays must not be
+    compressed, and not be larger in total than the file.
+
+    Args:
+        max_bytes: most bytes that the file may have.
+
+    Raises:
+        InvalidInputError: the file is damaged, of another format, or too large.
+        FileNotFoundError: the file does not exist.
     """
     try:
         with open_untrusted(path, max_bytes) as file, zipfile.ZipFile(file) as zipped:
             _validate_zip(zipped.infolist(), os.fstat(file.fileno()).st_size)
             return {
-                part.filename.removesuffix(".npy"): _parse_npy(zipped.read(part))
-                for part in zipped.infolist()
+                member.filename.removesuffix(".npy"): _parse_npy(zipped.read(member))
+                for member in zipped.infolist()
             }
     except (InvalidInputError, FileNotFoundError):
         raise
-    except Exception as failure:
-        # A flipped bit may make anything of a zip file, and zipfile any error of that.
-        if isinstance(failure, OSError) and failure.filename is not None:
+    except Exception as error:
+        # For a damaged file zipfile may raise any exception.
+        if isinstance(error, OSError) and error.filename is not None:
             raise InvalidInputError(
-                f"{path} cannot be read: {failure.strerror}"
+                f"{path} cannot be read: {error.strerror}"
             ) from None
-        # Its kind alone: the message may quote the file.
-        raise InvalidInputError(
-            f"{path} is damaged ({type(failure).__name__})"
-        ) from None
+        # Only the type: the message may quote the untrusted file.
+        raise InvalidInputError(f"{path} is damaged ({type(error).__name__})") from None
 
 
 def _validate_zip(members: list[zipfile.ZipInfo], size: int) -> None:
-    if any(part.compress_type != zipfile.ZIP_STORED for part in members):
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("compressed")
-    if any(part.file_size != part.compress_size for part in members):
+    if any(member.file_size != member.compress_size for member in members):
         raise ValueError("sizes differ")
-    # Parts that overlap hold the same bytes several times.
-    if sum(part.file_size for part in members) > size:
-        raise ValueError("larger inside than outside")
-    if len({part.filename for part in members}) < len(members):
-        raise ValueError("names occur twice")
+    # Members that overlap use the same bytes several times.
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("members larger than the file")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("duplicate names")
 
 
 def _parse_npy(content: bytes) -> np.ndarray:
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("another format")
+        raise ValueError("wrong format")
     with warnings.catch_warnings():
-        # Headers that NumPy has to guess at are none that it wrote.
+        # NumPy warns about headers that it did not write in this form itself.
         warnings.simplefilter("error")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     if (
@@ -104,9 +130,9 @@ def _parse_npy(content: bytes) -> np.ndarray:
         or not dtype.isnative
         or dtype.itemsize == 0
     ):
-        raise ValueError("another type")
+        raise ValueError("wrong type")
     count, start = math.prod(shape), stream.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize != len(content) - start:
-        raise ValueError("another size")
+        raise ValueError("wrong size")
     flat = np.frombuffer(content, dtype, count, start)
     return flat.reshape(shape, order="F" if fortran else "C")

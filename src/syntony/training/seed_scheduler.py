@@ -1,7 +1,7 @@
-"""Seeds that learn side by side, each on its own, a chunk at a time.
+"""Scheduling of seeds: each is trained independently, one chunk at a time.
 
-How many run together, where, and in which order they take turns has no influence on
-what any of them computes.
+The number of parallel seeds, their devices and the order of their chunks have no
+influence on the results.
 """
 
 import time
@@ -28,49 +28,49 @@ from syntony.training.metrics_log import MetricsRow, means_with_intervals
 from syntony.training.run_config import RunConfig
 
 TARGET_CHUNK_SECONDS = 1.0
-"""How long a chunk should take: as long as Ctrl-C may have to wait."""
+"""Target duration of a chunk; training reacts to Ctrl-C between chunks."""
 POLL_INTERVAL_SECONDS = 0.1
-"""How often the host looks up from waiting."""
+"""Interval at which the host checks for signals while it waits for workers."""
 
 
 class SeedRun(NamedTuple):
-    """One seed of a run, between two chunks."""
+    """Progress of one seed of a run, between two chunks."""
 
     seed: int
     train_state: TrainState | None = None
     """None before the start, and after a divergence."""
     step: int = 0
     next_eval_step: int | None = 0
-    """Where the next evaluation is due; None when the seed is done."""
+    """Step of the next evaluation; None if the seed is done, or stopped by an error."""
     max_updates: int = 1
-    """Updates in the next chunk."""
+    """Most updates in the next chunk."""
 
 
 class ChunkResult(NamedTuple):
-    """What a worker brings back from one chunk."""
+    """Result of one chunk of a seed."""
 
     seed_run: SeedRun
-    """The seed as it now is."""
+    """Progress of the seed after the chunk."""
     metrics: MetricsRow | None
-    """What an evaluation found, if one was due."""
+    """Metrics of the evaluation, if one was due."""
     divergence: str = ""
-    """What was not finite, if something was."""
+    """The numbers that are not finite; empty if training did not diverge."""
     error: InvalidInputError | EnvironmentStepError | None = None
-    """What a black box failed with, if it did."""
+    """Error of the environment or the channel, if it failed."""
 
 
 class SeedKeys(NamedTuple):
-    """The sources of chance of a seed: no use of one disturbs another."""
+    """Independent random keys of a seed."""
 
     init: Key[Array, ""]
     training_eval: Key[Array, ""]
-    """For evaluations during training; folded with the step."""
+    """For evaluations during training; the step is folded in."""
     post_training_eval: Key[Array, ""]
-    """For evaluations of a run that exists; folded with a count."""
+    """For evaluations of a finished run; the number of the batch is folded in."""
 
 
 def seed_keys(seed: int) -> SeedKeys:
-    """Returns the keys of a seed, which depend on nothing but its number."""
+    """Random keys of a seed; they depend only on its number."""
     return SeedKeys(*jax.random.split(jax.random.key(seed), len(SeedKeys._fields)))
 
 
@@ -82,36 +82,40 @@ def schedule_seeds(
     pool: Executor,
     should_continue: Callable[[], bool],
 ) -> Iterator[ChunkResult]:
-    """Yields the legs of all lanes as workers finish them, until all are done.
+    """Yields the result of each chunk as workers finish them, until all seeds are done.
 
-    The lane that is furthest behind always goes next: three seeds on two cores take
-    one and a half times as long as two, not twice.
+    The seed with the fewest steps is always advanced next: three seeds on two cores
+    take one and a half times as long as two, not twice.
 
     Args:
-        lanes: updated in place with each leg.
-        idle: a place for each worker.
-        going: called often; once it says no, no more legs are started.
+        seed_runs: progress of each seed; updated in place after each chunk.
+        programs: the compiled programs of each device.
+        idle_devices: device of each worker.
+        should_continue: called at least once per `POLL_INTERVAL_SECONDS`; once it
+            returns false, no more chunks are started.
     """
     busy: dict[Future[ChunkResult], tuple[int, DeviceSharding]] = {}
-    legs: list[ChunkResult] = []
+    results: list[ChunkResult] = []
     while True:
         running = {seed for seed, _ in busy.values()}
         waiting = [x for x in seed_runs.values() if x.next_eval_step is not None]
         waiting = [x for x in waiting if x.seed not in running]
-        more = should_continue()
-        for lane in sorted(waiting, key=lambda lane: lane.step):
-            if idle_devices and more:
-                place = idle_devices.pop()
-                future = pool.submit(advance_seed, config, lane, programs[place], place)
-                busy[future] = (lane.seed, place)
-        # Only now, when all workers work again, the host may take its time.
-        yield from legs
+        start_more = should_continue()
+        for seed_run in sorted(waiting, key=lambda seed_run: seed_run.step):
+            if idle_devices and start_more:
+                device = idle_devices.pop()
+                future = pool.submit(
+                    advance_seed, config, seed_run, programs[device], device
+                )
+                busy[future] = (seed_run.seed, device)
+        # After the workers are started: the caller may spend time on the results.
+        yield from results
         if not busy:
             return
         done, _ = wait(busy, POLL_INTERVAL_SECONDS, FIRST_COMPLETED)
         idle_devices += [busy.pop(future)[1] for future in done]
-        legs = [future.result() for future in done]
-        seed_runs.update({leg.seed_run.seed: leg.seed_run for leg in legs})
+        results = [future.result() for future in done]
+        seed_runs.update({x.seed_run.seed: x.seed_run for x in results})
 
 
 def advance_seed(
@@ -120,56 +124,77 @@ def advance_seed(
     programs: CompiledPrograms,
     device: DeviceSharding,
 ) -> ChunkResult:
-    """Advances one seed by a chunk, and measures it where that is due."""
+    """Trains one seed for a chunk, and evaluates it if that is due."""
     assert seed_run.next_eval_step is not None
-    progress = seed_run.train_state
-    if progress is None:
-        key = jax.device_put(seed_keys(seed_run.seed).init, device)
-        progress = programs.init(config.system, key)
-    progress = jax.device_put(progress, device)
-
-    before, began = progress, time.perf_counter()
+    before = _train_state_on(config.system, seed_run, programs, device)
+    start = time.perf_counter()
     bounds = np.int32(seed_run.next_eval_step), np.int32(seed_run.max_updates)
     try:
-        progress, chunk = programs.train_chunk(config.system, progress, *bounds)
-    except BlackBoxError as failure:
-        step = int(config.system.num_steps(failure.train_state.state))
-        seed_run = seed_run._replace(train_state=failure.train_state, step=step)
-        return _error_result(seed_run, step, failure.error)
-    chunk = jax.device_get(chunk)
-    most = _next_max_updates(
-        seed_run.max_updates, int(chunk.num_updates), time.perf_counter() - began
+        train_state, status = programs.train_chunk(config.system, before, *bounds)
+    except BlackBoxError as error:
+        step = int(config.system.num_steps(error.train_state.state))
+        seed_run = seed_run._replace(train_state=error.train_state, step=step)
+        return _error_result(seed_run, step, error.error)
+    status = jax.device_get(status)
+    max_updates = _next_max_updates(
+        seed_run.max_updates, int(status.num_updates), time.perf_counter() - start
     )
-
-    step = int(chunk.step)
-    if not chunk.is_finite:
-        if fault := _find_task_error(config.system, before, chunk, programs):
-            last, step, failure = fault
-            return _error_result(
-                seed_run._replace(train_state=last, step=step), step, failure
-            )
-        ended = seed_run._replace(train_state=None, step=step, next_eval_step=None)
-        return ChunkResult(ended, None, divergence=_describe_divergence(chunk))
-    due = chunk.is_done or step >= seed_run.next_eval_step
-    learned = seed_run._replace(train_state=progress, step=step, max_updates=most)
-    if not due:
-        return ChunkResult(learned, None)
+    step = int(status.step)
+    if not status.is_finite:
+        return _divergence_result(config.system, seed_run, before, status, programs)
+    updated = seed_run._replace(
+        train_state=train_state, step=step, max_updates=max_updates
+    )
+    if not status.is_done and step < seed_run.next_eval_step:
+        return ChunkResult(updated, None)
     try:
-        found = _evaluate_seed(config, learned, progress, programs, device)
-    except (InvalidInputError, EnvironmentStepError) as failure:
-        # Back to before the chunk: when it is learned again, it is measured as well.
-        return _error_result(seed_run, step, failure)
-    until = None if chunk.is_done else next_eval_after(config, step)
-    return ChunkResult(
-        learned._replace(train_state=reset_metric_sums(progress), next_eval_step=until),
-        found,
+        metrics = _evaluate_seed(config, updated, train_state, programs, device)
+    except (InvalidInputError, EnvironmentStepError) as error:
+        # The state before the chunk: a resumed run then repeats the evaluation.
+        return _error_result(seed_run, step, error)
+    updated = updated._replace(
+        train_state=reset_metric_sums(train_state),
+        next_eval_step=None if status.is_done else next_eval_after(config, step),
     )
+    return ChunkResult(updated, metrics)
+
+
+def _train_state_on(
+    system: System,
+    seed_run: SeedRun,
+    programs: CompiledPrograms,
+    device: DeviceSharding,
+) -> TrainState:
+    """Training state of a seed on a device; a new one before the first chunk."""
+    train_state = seed_run.train_state
+    if train_state is None:
+        key = jax.device_put(seed_keys(seed_run.seed).init, device)
+        train_state = programs.init(system, key)
+    return jax.device_put(train_state, device)
+
+
+def _divergence_result(
+    system: System,
+    seed_run: SeedRun,
+    before: TrainState,
+    status: ChunkStatus,
+    programs: CompiledPrograms,
+) -> ChunkResult:
+    """Result of a chunk in which a number became not finite."""
+    if task_error := _find_task_error(system, before, status, programs):
+        train_state, step, error = task_error
+        seed_run = seed_run._replace(train_state=train_state, step=step)
+        return _error_result(seed_run, step, error)
+    diverged = seed_run._replace(
+        train_state=None, step=int(status.step), next_eval_step=None
+    )
+    return ChunkResult(diverged, None, divergence=_describe_divergence(status))
 
 
 def _error_result(
     seed_run: SeedRun, step: int, error: InvalidInputError | EnvironmentStepError
 ) -> ChunkResult:
-    # Nothing is left to do for this seed until the run is resumed.
+    # The seed stops until the run is resumed.
     stopped = seed_run._replace(next_eval_step=None)
     return ChunkResult(stopped, None, error=type(error)(f"step {step}: {error}"))
 
@@ -180,18 +205,22 @@ def _find_task_error(
     status: ChunkStatus,
     programs: CompiledPrograms,
 ) -> tuple[TrainState, int, EnvironmentStepError] | None:
-    """Returns where the update began that diverged, and what the task did in it.
+    """State and step before the update that diverged, and the error of its task.
 
-    None if the task did nothing wrong: then learning has.
+    None if the numbers of the task are finite: then the training itself diverged.
+
+    Args:
+        train_state: the state before the chunk.
+        status: summary of the chunk, whose last update diverged.
     """
     if not isinstance(system, MultiAgentSystem) or system.has_external_env:
         return None
-    most = np.int32(int(status.num_updates) - 1)
-    last, _ = programs.train_chunk(system, train_state, np.int32(status.step), most)
-    fault = system.diagnose(last.state)
-    if not fault:
+    bounds = np.int32(status.step), np.int32(int(status.num_updates) - 1)
+    last, _ = programs.train_chunk(system, train_state, *bounds)
+    message = system.diagnose(last.state)
+    if not message:
         return None
-    return last, int(system.num_steps(last.state)), EnvironmentStepError(fault)
+    return last, int(system.num_steps(last.state)), EnvironmentStepError(message)
 
 
 def _evaluate_seed(
@@ -206,47 +235,49 @@ def _evaluate_seed(
         config.system, train_state.state, jax.device_put(key, device)
     )
     samples = jax.device_get(samples)
-    if isinstance(config.system, MultiAgentSystem) and not all(
-        map(_all_finite, samples.values())
-    ):
-        general = f"environment {config.system.task.id}: a return is not finite"
-        raise EnvironmentStepError(config.system.diagnose(train_state.state) or general)
+    is_finite = all(np.isfinite(values).all() for values in samples.values())
+    if isinstance(config.system, MultiAgentSystem) and not is_finite:
+        message = f"environment {config.system.task.id}: a return is not finite"
+        raise EnvironmentStepError(config.system.diagnose(train_state.state) or message)
     return means_with_intervals(samples) | mean_train_metrics(train_state)
 
 
-def _all_finite(values: np.ndarray) -> bool:
-    return bool(np.isfinite(values).all())
-
-
 def next_eval_after(config: RunConfig, step: int) -> int | None:
-    """Returns where a seed at `step` is to be evaluated next; None at its end."""
+    """Step of the next evaluation after `step`; None at the end of the training."""
     if step >= config.steps:
         return None
     return min((step // config.eval_every + 1) * config.eval_every, config.steps)
 
 
 def mean_train_metrics(train_state: TrainState) -> MetricsRow:
-    """Returns what the updates since the last evaluation reported, on average."""
-    updates = int(train_state.num_updates)
-    if updates == 0:
+    """Training metrics, averaged over the updates since the last evaluation."""
+    num_updates = int(train_state.num_updates)
+    if num_updates == 0:
         return {}
     sums = jax.device_get(train_state.metric_sums)
-    return {name: float(total) / updates for name, total in sums.items()}
+    return {name: float(total) / num_updates for name, total in sums.items()}
 
 
 def _next_max_updates(max_updates: int, num_updates: int, seconds: float) -> int:
-    """Returns the updates that fill a chunk, judged by those that `seconds` took."""
+    """Number of updates that take `TARGET_CHUNK_SECONDS` at the last chunk's speed.
+
+    Grows by a factor of 10 at most.
+
+    Args:
+        max_updates: the bound of the last chunk.
+        num_updates: updates in the last chunk.
+        seconds: its duration.
+    """
     if num_updates == 0:
         return max_updates
-    return max(
-        1, min(int(num_updates / seconds * TARGET_CHUNK_SECONDS), 10 * max_updates)
-    )
+    target = int(num_updates / seconds * TARGET_CHUNK_SECONDS)
+    return max(1, min(target, 10 * max_updates))
 
 
 def _describe_divergence(status: ChunkStatus) -> str:
-    """Says what diverged; where every loss is finite, it was a weight."""
+    """Names the metrics that are not finite; if all are finite, it is a parameter."""
     names = [
         name for name, value in status.last_metrics.items() if not np.isfinite(value)
     ]
-    found = [f"{name} is {float(status.last_metrics[name])}" for name in names[:3]]
-    return ", ".join(found) or "a weight is not finite"
+    texts = [f"{name} is {float(status.last_metrics[name])}" for name in names[:3]]
+    return ", ".join(texts) or "a weight is not finite"

@@ -1,4 +1,4 @@
-"""Records to JSON and back, field by field, nothing guessed and nothing left out."""
+"""Conversion of configurations to JSON values and back, with strict types."""
 
 import dataclasses
 import math
@@ -14,13 +14,13 @@ from syntony.tasks.task import Task
 
 ConfigT = TypeVar("ConfigT")
 ID_PARSERS = {Task: task, Channel: parse_channel}
-"""What is known by an id, and what turns the id back into its record."""
+"""Classes that are stored with an id, and the function that parses the id."""
 MAX_INT = 2**31 - 1
-"""JAX counts in 32 bits."""
+"""JAX uses 32-bit integers."""
 
 
 def serialize(config: Any) -> dict[str, Any]:
-    """Returns a record as JSON holds it; a task or a channel also says its id."""
+    """Converts a configuration to JSON values; tasks and channels get an `id` entry."""
     hints = typing.get_type_hints(type(config))
     fields = [field.name for field in dataclasses.fields(config)]
     return {
@@ -31,13 +31,14 @@ def serialize(config: Any) -> dict[str, Any]:
 def deserialize(
     config_class: type[ConfigT], values: Any, location: str = "settings"
 ) -> ConfigT:
-    """Returns the record of class `kind` that `encode` had turned into `values`.
+    """Converts JSON values, as `serialize` returns them, to a configuration.
 
     Args:
-        where: how errors call the place of `values` in the file.
+        config_class: the dataclass of the configuration.
+        location: path of `values` in the file, for error messages.
 
     Raises:
-        BadInput: a field is missing, unknown, or of the wrong type.
+        InvalidInputError: a field is missing, unknown, or of the wrong type.
     """
     if not isinstance(values, dict):
         raise InvalidInputError(
@@ -51,7 +52,7 @@ def deserialize(
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise InvalidInputError(f"{location}.{name} is missing")
-    # A setting that came later starts as what was done before it came.
+    # Fields that older versions did not have keep their defaults.
     decoded = {
         n: _deserialize_value(hints[n], values[n], f"{location}.{n}") for n in values
     }
@@ -66,7 +67,7 @@ def _serialize_value(value: Any, hint: Any) -> Any:
     if isinstance(value, tuple):
         return [_serialize_value(item, None) for item in value]
     if callable(value):
-        # An object that can be called has no name of its own.
+        # A callable object has no `__qualname__`; its class has.
         named = value if hasattr(value, "__qualname__") else type(value)
         return f"{named.__module__}:{named.__qualname__}"
     return float(value) if hint is float else value
@@ -95,23 +96,23 @@ def _deserialize_by_id(hint: Any, value: Any, location: str) -> Any:
         raise InvalidInputError(
             f"{location} is {value!r}; expected a {kind} with its id"
         )
-    found = ID_PARSERS[hint](value["id"])
-    # What an older version did not write down had its default.
-    if _serialize_value(found, hint) | value != _serialize_value(found, hint):
+    parsed = ID_PARSERS[hint](value["id"])
+    # Fields that an older version did not write had their defaults.
+    if _serialize_value(parsed, hint) | value != _serialize_value(parsed, hint):
         raise InvalidInputError(
-            f"{location} is not what its id {found.id!r} stands for"
+            f"{location} is not what its id {parsed.id!r} stands for"
         )
-    return found
+    return parsed
 
 
 def _deserialize_union(options: tuple[Any, ...], value: Any, location: str) -> Any:
-    failures = []
+    errors = []
     for option in options:
         try:
             return _deserialize_value(option, value, location)
-        except InvalidInputError as failure:
-            failures.append(failure)
-    raise failures[0]
+        except InvalidInputError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _deserialize_tuple(
@@ -119,19 +120,19 @@ def _deserialize_tuple(
 ) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise InvalidInputError(f"{location} is {value!r}; expected a list")
-    kinds = options[:1] * len(value) if options[1:] == (Ellipsis,) else options
-    if len(kinds) != len(value):
+    hints = options[:1] * len(value) if options[1:] == (Ellipsis,) else options
+    if len(hints) != len(value):
         raise InvalidInputError(
-            f"{location} has {len(value)} values; expected {len(kinds)}"
+            f"{location} has {len(value)} values; expected {len(hints)}"
         )
-    pairs = zip(kinds, value, strict=True)
+    pairs = zip(hints, value, strict=True)
     return tuple(
-        _deserialize_value(k, v, f"{location}[{i}]") for i, (k, v) in enumerate(pairs)
+        _deserialize_value(h, v, f"{location}[{i}]") for i, (h, v) in enumerate(pairs)
     )
 
 
 def _deserialize_scalar(hint: Any, value: Any, location: str) -> Any:
-    # JSON has one kind of number, and `True` is an `int` to Python.
+    # JSON does not tell 1 from 1.0, and in Python `True` is an `int`.
     number = float(value) if hint is float and type(value) is int else value
     if type(number) is not hint:
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""Why a run stops before its end, and how it is asked to."""
+"""Early ends of a run: its exceptions, and the handling of signals."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """A run was asked to stop, and is saved."""
+    """A signal stopped the run; its state is saved."""
 
     def __init__(self, path: Path, signum: int):
         super().__init__(f"stopped and saved; go on with: syntony resume {path}")
@@ -20,25 +20,25 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class TrainingDivergedError(RuntimeError):
-    """A loss or a weight of a seed is no longer a finite number."""
+    """A loss or a parameter of a seed is not finite."""
 
 
 class SaveError(OSError):
-    """A file of a run cannot be written; what was saved before is as it was."""
+    """A file of the run cannot be written; files saved before are complete."""
 
     def __init__(self, path: Path, error: OSError, *, run_exists: bool):
-        reason, where = error.strerror or error, error.filename or path
-        kept = (
+        reason, location = error.strerror or error, error.filename or path
+        hint = (
             "; what was saved before is whole; when there is room, go on with: "
             f"syntony resume {path}"
         )
         super().__init__(
-            f"cannot write to {where}: {reason}{kept if run_exists else ''}"
+            f"cannot write to {location}: {reason}{hint if run_exists else ''}"
         )
 
 
 class StopRequest:
-    """Whether the run was asked to stop, and by which signal."""
+    """Request to stop the run: true after a signal, with its number."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -47,7 +47,7 @@ class StopRequest:
         return self.signum is not None
 
     def on_signal(self, signum: int, frame: FrameType | None) -> None:
-        """Takes note of the first signal; the second raises `KeyboardInterrupt`."""
+        """Stores the first signal; at the second one raises `KeyboardInterrupt`."""
         del frame
         if self:
             raise KeyboardInterrupt
@@ -56,19 +56,20 @@ class StopRequest:
 
 @contextmanager
 def handle_signals() -> Iterator[StopRequest]:
-    """Yields a request that Ctrl-C and SIGTERM make.
+    """Yields a stop request that SIGINT (Ctrl-C) and SIGTERM set.
 
-    Only the main thread of a process hears signals; in another, nothing changes.
+    In another thread than the main thread no handler is installed: Python delivers
+    signals to the main thread only.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {
+    previous = {
         signum: signal.signal(signum, request.on_signal) for signum in STOP_SIGNALS
     }
     try:
         yield request
     finally:
-        for signum, handler in before.items():
+        for signum, handler in previous.items():
             signal.signal(signum, handler)
