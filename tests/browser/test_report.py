@@ -1,4 +1,4 @@
-"""A report in a real browser: no error, no request, and all of it by mouse and keys."""
+"""A report in a real browser: no errors or requests; use by mouse and by keyboard."""
 
 import shutil
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import report_runs as trained
+import report_runs
 
 from syntony.report.page import write_report
 
@@ -28,9 +28,9 @@ LOCAL = ("file:", "data:", "blob:")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     runs = [
-        trained.team(folder / "<img src=x onerror=alert(1)>"),
-        trained.plain_team(folder / "plain"),
-        trained.link(folder / "link"),
+        report_runs.team(folder / "<img src=x onerror=alert(1)>"),
+        report_runs.plain_team(folder / "plain"),
+        report_runs.link(folder / "link"),
     ]
     return write_report(runs, folder / "report.html")
 
@@ -44,8 +44,8 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-class Watched:
-    """An open page, and what went wrong on it."""
+class OpenPage:
+    """An open page, and its errors, dialogs and network requests."""
 
     def __init__(
         self, browser: Any, file: Path, size: str = "wide", theme: str = "light"
@@ -57,88 +57,90 @@ class Watched:
             accept_downloads=True,
         )
         self.page = self.context.new_page()
-        self.troubles: list[str] = []
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.troubles.append(dialog.message))
-        self.page.on("console", self._heard)
-        self.page.on("request", self._asked)
+        self.problems: list[str] = []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.problems.append(dialog.message))
+        self.page.on("console", self._on_console)
+        self.page.on("request", self._on_request)
         self.page.goto(file.as_uri())
         self.page.wait_for_selector("html[data-ready=yes]", timeout=120_000)
 
-    def _heard(self, message: Any) -> None:
+    def _on_console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
-            self.troubles.append(message.text)
+            self.problems.append(message.text)
 
-    def _asked(self, request: Any) -> None:
+    def _on_request(self, request: Any) -> None:
         if not request.url.startswith(LOCAL):
-            self.troubles.append(request.url)
+            self.problems.append(request.url)
 
 
 @pytest.fixture(scope="module")
-def shared(browser: Any, file: Path) -> Iterator[Watched]:
-    watched = Watched(browser, file)
-    yield watched
-    watched.context.close()
+def shared(browser: Any, file: Path) -> Iterator[OpenPage]:
+    open_page = OpenPage(browser, file)
+    yield open_page
+    open_page.context.close()
 
 
 @pytest.fixture
-def opened(shared: Watched) -> Iterator[Watched]:
-    """Yields the page with its player at the start; it takes long to open a new one."""
+def opened(shared: OpenPage) -> Iterator[OpenPage]:
+    """The shared page with its player at the first step; opening a new one is slow."""
     player = shared.page.locator(".player").first
     player.get_by_label("agent 1", exact=True).check()
     player.locator(".stage").press("Home")
     yield shared
-    assert shared.troubles == []
+    assert shared.problems == []
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_looks_right(
+def test_page_fits_the_screen_and_has_the_theme(
     browser: Any, file: Path, tmp_path: Path, size: str, theme: str
 ):
-    watched = Watched(browser, file, size, theme)
-    page = watched.page
+    open_page = OpenPage(browser, file, size, theme)
+    page = open_page.page
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= SIZES[size][0], "nothing is wider than the screen"
-    drawn = page.locator(".js-plotly-plot .main-svg").count()
-    assert drawn >= page.locator("figure").count()
+    num_plots = page.locator(".js-plotly-plot .main-svg").count()
+    assert num_plots >= page.locator("figure").count()
     page.screenshot(path=tmp_path / "page.png", full_page=True)
-    pixels = playwright_pixels(tmp_path / "page.png")
+    pixels = read_pixels(tmp_path / "page.png")
     assert (pixels[0, :5].mean() < 0.5) == (theme == "dark")
-    # Text stands out from what is behind it.
+    # Text has contrast to its background.
     assert pixels.std() > 0.05
-    watched.context.close()
-    assert watched.troubles == []
+    open_page.context.close()
+    assert open_page.problems == []
 
 
-def playwright_pixels(path: Path) -> np.ndarray:
+def read_pixels(path: Path) -> np.ndarray:
     from matplotlib import image
 
     return image.imread(path)[..., :3]
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Waits; Playwright's own way would have the page evaluate text, which it forbids.
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits for a condition.
+
+    Playwright's own wait evaluates text as code, which the page forbids.
 
     Raises:
-        AssertionError: it never came true.
+        AssertionError: the condition did not become true.
     """
     for _ in range(200):
-        if true():
+        if condition():
             return
         time.sleep(0.1)
-    raise AssertionError("it never came true")
+    raise AssertionError("the condition did not become true")
 
 
-def step_of(page: Any) -> str:
+def step_text(page: Any) -> str:
     return page.locator(".player output").first.inner_text()
 
 
-def paused_midway(page: Any) -> str:
-    """Plays and pauses; returns where. A busy machine may hear a click at the end only.
+def pause_midway(page: Any) -> str:
+    """Plays and pauses; returns the step. On a busy machine a click may come too late.
 
     Raises:
-        AssertionError: it never stopped before the end.
+        AssertionError: the player did not pause before the end.
     """
     player = page.locator(".player").first
     play = player.get_by_role("button", name="Play")
@@ -147,122 +149,122 @@ def paused_midway(page: Any) -> str:
     for _ in range(20):
         player.locator(".stage").press("Home")
         play.click()
-        until(lambda: int(step_of(page).split()[1]) >= 2)
-        # Not by its name: where the episode has ended, this plays it once more.
-        player.locator("[data-do=play]").click()
+        wait_until(lambda: int(step_text(page).split()[1]) >= 2)
+        # Not by its name, which changes at the end of the episode.
+        player.locator("[data-action=play]").click()
         if pause.count():
             pause.click()
-        elif not step_of(page).startswith(f"step {last} of "):
-            return step_of(page)
-    raise AssertionError("it never stopped before the end")
+        elif not step_text(page).startswith(f"step {last} of "):
+            return step_text(page)
+    raise AssertionError("the player did not pause before the end")
 
 
-def test_the_player_by_mouse(opened: Watched):
+def test_the_player_by_mouse(opened: OpenPage):
     page, player = opened.page, opened.page.locator(".player").first
-    assert step_of(page).startswith("step 0 of ")
-    before = player.locator(".board svg").inner_html()
+    assert step_text(page).startswith("step 0 of ")
+    before = player.locator(".scene svg").inner_html()
     player.get_by_label("One step forward").click()
-    assert step_of(page).startswith("step 1 of ")
-    assert player.locator(".board svg").inner_html() != before
+    assert step_text(page).startswith("step 1 of ")
+    assert player.locator(".scene svg").inner_html() != before
     player.get_by_label("One step back").click()
-    assert step_of(page).startswith("step 0 of ")
-    assert player.locator(".board svg").inner_html() == before
-    windows = player.locator(".lens").first.inner_text()
+    assert step_text(page).startswith("step 0 of ")
+    assert player.locator(".scene svg").inner_html() == before
+    title = player.locator(".obs-window").first.inner_text()
     player.get_by_label("agent 2", exact=True).click()
-    assert player.locator(".lens").first.inner_text() != windows
-    stopped = paused_midway(page)
+    assert player.locator(".obs-window").first.inner_text() != title
+    paused = pause_midway(page)
     page.wait_for_timeout(1000)
-    assert step_of(page) == stopped
+    assert step_text(page) == paused
     slider = player.locator("input[type=range]")
     box = slider.bounding_box()
     page.mouse.click(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2)
-    assert step_of(page).startswith(f"step {slider.get_attribute('max')} of ")
+    assert step_text(page).startswith(f"step {slider.get_attribute('max')} of ")
 
 
-def test_the_player_by_keys(opened: Watched):
+def test_the_player_by_keys(opened: OpenPage):
     page, player = opened.page, opened.page.locator(".player").first
     player.locator(".stage").focus()
     page.keyboard.press("ArrowRight")
-    assert step_of(page).startswith("step 1 of ")
+    assert step_text(page).startswith("step 1 of ")
     page.keyboard.press("End")
     last = player.locator("input[type=range]").get_attribute("max")
-    assert step_of(page).startswith(f"step {last} of ")
+    assert step_text(page).startswith(f"step {last} of ")
     page.keyboard.press("ArrowLeft")
-    assert step_of(page).startswith(f"step {int(last or 0) - 1} of ")
+    assert step_text(page).startswith(f"step {int(last or 0) - 1} of ")
     page.keyboard.press("Home")
     page.keyboard.press("Space")
-    play = player.locator("[data-do=play]")
+    play = player.locator("[data-action=play]")
     assert play.get_attribute("aria-pressed") == "true"
     page.keyboard.press("Space")
     assert play.get_attribute("aria-pressed") == "false"
-    # Agents are one group: arrow keys choose among them.
+    # The agents are one radio group: arrow keys select among them.
     player.locator("input[type=radio]").first.focus()
     page.keyboard.press("ArrowRight")
     assert player.locator("input[type=radio]").nth(1).is_checked()
 
 
-def test_the_slider_of_a_constellation_by_keys(opened: Watched):
+def test_the_slider_of_a_constellation_by_keys(opened: OpenPage):
     page = opened.page
-    figure = page.locator("figure", has_text="What is sent").last
-    said, slider = figure.locator("output"), figure.locator("input[type=range]")
-    assert said.inner_text() == "40"
+    figure = page.locator("figure", has_text="Constellation").last
+    output, slider = figure.locator("output"), figure.locator("input[type=range]")
+    assert output.inner_text() == "40"
     first_x = "(figure) => figure.querySelector('.plot').data[0].x[0]"
     end = figure.evaluate(first_x)
     slider.focus()
     page.keyboard.press("Home")
-    assert said.inner_text() == "0"
+    assert output.inner_text() == "0"
     assert figure.evaluate(first_x) != end
     page.keyboard.press("ArrowRight")
-    assert said.inner_text() == "10"
+    assert output.inner_text() == "10"
     figure.get_by_role("button", name="Play").click()
-    until(lambda: said.inner_text() == "40")
+    wait_until(lambda: output.inner_text() == "40")
 
 
-@pytest.mark.parametrize("form", ["SVG", "PNG"])
-def test_figures_are_downloaded(opened: Watched, form: str, tmp_path: Path):
+@pytest.mark.parametrize("suffix", ["SVG", "PNG"])
+def test_figures_are_downloaded(opened: OpenPage, suffix: str, tmp_path: Path):
     page = opened.page
-    button = page.get_by_role("button", name=f"Download Return as {form}", exact=True)
+    button = page.get_by_role("button", name=f"Download Return as {suffix}", exact=True)
     with page.expect_download() as download:
         button.click()
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
-    assert path.suffix == f".{form.lower()}"
+    assert path.suffix == f".{suffix.lower()}"
     start = path.read_bytes()[:60]
-    assert start.startswith(b"<svg" if form == "SVG" else b"\x89PNG")
+    assert start.startswith(b"<svg" if suffix == "SVG" else b"\x89PNG")
 
 
-def test_the_board_is_downloaded(opened: Watched, tmp_path: Path):
+def test_the_scene_is_downloaded(opened: OpenPage, tmp_path: Path):
     with opened.page.expect_download() as download:
-        opened.page.get_by_label("Download the board as SVG").first.click()
-    path = tmp_path / "board.svg"
+        opened.page.get_by_label("Download the top view as SVG").first.click()
+    path = tmp_path / "scene.svg"
     download.value.save_as(path)
     assert b"<circle" in path.read_bytes()
 
 
-def test_the_theme_is_switched_and_kept(opened: Watched):
+def test_the_theme_is_switched_and_stored(opened: OpenPage):
     page = opened.page
-    colour = "getComputedStyle(document.body).backgroundColor"
-    light = page.evaluate(colour)
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
     page.locator("#theme").focus()
     page.keyboard.press("Enter")
-    assert page.evaluate(colour) != light
+    assert page.evaluate(background) != light
     paper = "document.querySelector('.js-plotly-plot').layout.paper_bgcolor"
-    until(lambda: page.evaluate(paper) == "#171b21")
+    wait_until(lambda: page.evaluate(paper) == "#171b21")
     page.reload()
     page.wait_for_selector("html[data-ready=yes]", timeout=120_000)
-    assert page.evaluate(colour) != light
+    assert page.evaluate(background) != light
     page.locator("#theme").click()
-    assert page.evaluate(colour) == light
+    assert page.evaluate(background) == light
 
 
-def test_everything_is_reached_by_keys_and_has_a_name(opened: Watched):
+def test_everything_is_reachable_by_keyboard_and_has_a_name(opened: OpenPage):
     page = opened.page
     first = page.locator("a, button, input, [tabindex='0']").first
     assert first.get_attribute("class") == "skip"
-    nameless = page.evaluate(
+    unnamed = page.evaluate(
         """[...document.querySelectorAll("button, input, [tabindex='0']")].filter((x) =>
         !(x.textContent.trim() || x.getAttribute("aria-label") || x.closest("label")))
         .map((x) => x.outerHTML)"""
     )
-    assert nameless == []
+    assert unnamed == []
     assert page.locator(".plot:not([aria-label])").count() == 0

@@ -1,4 +1,4 @@
-"""Reports: what is in the file, what never is, and what bad runs become."""
+"""Reports: content of the file, escaping of names, and incomplete runs."""
 
 import base64
 import gzip
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-import report_runs as trained
+import report_runs
 
 from syntony.errors import InvalidInputError
 from syntony.report.page import write_report
@@ -23,24 +23,28 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Returns three runs, one of each kind."""
+    """Three runs, one of each kind."""
     folder = tmp_path_factory.mktemp("runs")
-    names = {"team": trained.team, "plain": trained.plain_team, "link": trained.link}
-    return {name: Path(train(folder / name)) for name, train in names.items()}
+    trainers = {
+        "team": report_runs.team,
+        "plain": report_runs.plain_team,
+        "link": report_runs.link,
+    }
+    return {name: Path(train(folder / name)) for name, train in trainers.items()}
 
 
 @pytest.fixture(scope="module")
 def page(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Returns the report of all three, measured less than usual."""
+    """The report of all three runs, with fewer and shorter measurements."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(link, "AROUND_DB", (-4.0, 0.0))
-        patch.setattr(link, "CAP", 4096)
+        patch.setattr(link, "SNR_OFFSETS_DB", (-4.0, 0.0))
+        patch.setattr(link, "MAX_BLOCKS", 4096)
         out = tmp_path_factory.mktemp("report") / "all.html"
         return write_report([str(path) for path in runs.values()], out).read_text()
 
 
 class Page(HTMLParser):
-    """Collects what a page loads, and what it is made of."""
+    """Collects the tags of a page, its event handlers, and what it loads."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -50,78 +54,83 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        known = dict(attrs)
-        self.tags.append((tag, known))
-        self.handlers += [name for name in known if name.startswith("on")]
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        self.handlers += [name for name in attributes if name.startswith("on")]
         for name in ("src", "href", "srcset", "data", "poster", "action"):
-            if name in known:
-                self.loaded.append(str(known[name]))
+            if name in attributes:
+                self.loaded.append(str(attributes[name]))
 
 
-def data_of(text: str) -> dict[str, Any]:
+def page_data(text: str) -> dict[str, Any]:
     packed = re.search(r'id="packed-data">([A-Za-z0-9+/=]+)<', text)
     assert packed is not None
     return json.loads(gzip.decompress(base64.b64decode(packed[1])))
 
 
-def test_it_is_one_small_file_that_asks_for_nothing(page: str):
+def test_it_is_one_small_file_that_loads_nothing(page: str):
     assert len(page.encode()) < 5_000_000
-    found = Page(page)
-    assert all(link.startswith(("#", "data:")) for link in found.loaded)
-    assert not found.handlers
+    parsed = Page(page)
+    assert all(url.startswith(("#", "data:")) for url in parsed.loaded)
+    assert not parsed.handlers
     assert "default-src 'none'" in page
     library = re.search(r'id="packed-plotly">([A-Za-z0-9+/=]+)<', page)
     assert library is not None
     assert b"plotly.js v" in gzip.decompress(base64.b64decode(library[1]))[:200]
 
 
-def test_every_figure_is_one_that_plotly_knows_and_is_said_in_words(page: str):
-    found = Page(page)
-    places = {a["id"] for tag, a in found.tags if tag == "figure"}
-    data = data_of(page)
-    assert data.keys() == places
+def test_every_figure_is_valid_and_has_a_text_alternative(page: str):
+    parsed = Page(page)
+    ids = {a["id"] for tag, a in parsed.tags if tag == "figure"}
+    data = page_data(page)
+    assert data.keys() == ids
     figures = [part["figure"] for part in data.values() if "figure" in part]
     for figure in figures:
         go.Figure(figure)
-    charts = [a for _, a in found.tags if a.get("class") == "plot"]
-    assert len(charts) == len(places)
+    charts = [a for _, a in parsed.tags if a.get("class") == "plot"]
+    assert len(charts) == len(ids)
     assert all(len(str(a["aria-label"])) > 30 for a in charts)
 
 
-def test_all_parts_are_there(page: str):
+def test_all_sections_and_parts_are_present(page: str):
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert titles[0] == "Runs"
     assert {"Team: team", "Team: plain", "Link: link"} <= set(titles)
     assert titles[-1] == "How to repeat this"
-    heads = set(re.findall(r"<h3>(.*?)</h3>", page))
-    assert {"Return", "Bonus", "KL loss", "Bonus error correlation"} <= heads
-    assert {"An episode", "What filters let pass", "Beliefs of all agents"} <= heads
-    assert {"Block error rate", "What is sent", "Distances of codewords"} <= heads
-    assert {"Errors of each message", "What is fed back", "Both phases: link"} <= heads
-    assert {"Agreement of gradients", "Smallest distance over training"} <= heads
-    assert page.count("What can be read off beliefs") >= 1
+    headings = set(re.findall(r"<h3>(.*?)</h3>", page))
+    assert {
+        "Return",
+        "Exploration bonus",
+        "KL loss",
+        "Bonus error correlation",
+    } <= headings
+    assert {"An episode", "Filter weights", "Beliefs of all agents"} <= headings
+    assert {"Block error rate", "Constellation", "Distances of codewords"} <= headings
+    assert {"Error rate of each message", "Feedback link", "Losses: link"} <= headings
+    assert {"Agreement of gradients", "Minimum distance over training"} <= headings
+    assert page.count("Probes of the beliefs") >= 1
     for fact in ("command", "commit", "hardware", "versions", "wall time"):
         assert f'<th scope="row">{fact}</th>' in page
-    assert "maa2c has no beliefs about teammates to be shown." in page
+    assert "maa2c has no beliefs about teammates." in page
 
 
-def test_both_teams_are_drawn_into_one_figure(page: str):
-    returns = next(p for p in data_of(page).values() if "figure" in p)
+def test_runs_on_one_task_share_figures(page: str):
+    returns = next(p for p in page_data(page).values() if "figure" in p)
     names = [t["name"] for t in returns["figure"]["data"] if t.get("showlegend", True)]
     assert names == ["team (1 seed)", "plain (1 seed)"]
 
 
-def test_a_player_holds_an_episode(page: str):
+def test_a_player_contains_an_episode(page: str):
     with_beliefs, without = (
-        p["episode"] for p in data_of(page).values() if "episode" in p
+        p["episode"] for p in page_data(page).values() if "episode" in p
     )
-    moments = len(with_beliefs["returns"])
-    assert np.shape(with_beliefs["obs"]) == (moments, 2, 9)
-    assert np.shape(with_beliefs["believed"]) == (moments, 2, 9)
+    num_frames = len(with_beliefs["returns"])
+    assert np.shape(with_beliefs["obs"]) == (num_frames, 2, 9)
+    assert np.shape(with_beliefs["decoded"]) == (num_frames, 2, 9)
     weights = np.array(with_beliefs["weights"])
     assert ((weights >= 0) & (weights <= 1)).all()
-    assert len(with_beliefs["scene"]["moments"]) == moments
-    assert without["believed"] is None
+    assert len(with_beliefs["scene"]["frames"]) == num_frames
+    assert without["decoded"] is None
     assert with_beliefs["features"][0][:3] == [
         "food 1 row",
         "food 1 column",
@@ -129,40 +138,42 @@ def test_a_player_holds_an_episode(page: str):
     ]
 
 
-def test_the_slider_goes_through_the_training(page: str):
-    slides = next(p["slides"] for p in data_of(page).values() if p.get("slides"))
-    assert slides["names"] == ["0", "10", "20", "30", "40"]
-    assert np.shape(slides["x"]) == np.shape(slides["y"]) == (5, 2, 4)
-    energy = np.square(slides["x"]) + np.square(slides["y"])
+def test_the_slider_shows_the_training(page: str):
+    slider = next(p["slider"] for p in page_data(page).values() if p.get("slider"))
+    assert slider["frame_labels"] == ["0", "10", "20", "30", "40"]
+    assert np.shape(slider["x"]) == np.shape(slider["y"]) == (5, 2, 4)
+    energy = np.square(slider["x"]) + np.square(slider["y"])
     np.testing.assert_allclose(energy.mean(axis=(1, 2)), 1.0, rtol=1e-3)
 
 
-def copied(run: Path, to: Path, *, without: str = "checkpoints") -> Path:
+def copy_run(run: Path, to: Path, *, without: str = "checkpoints") -> Path:
     shutil.copytree(run, to, ignore=shutil.ignore_patterns(without))
     return to
 
 
-def test_names_are_text(runs: dict[str, Path], tmp_path: Path):
-    folder = copied(runs["team"], tmp_path / HOSTILE)
+def test_names_are_escaped(runs: dict[str, Path], tmp_path: Path):
+    folder = copy_run(runs["team"], tmp_path / HOSTILE)
     settings = json.loads((folder / "settings.json").read_text())
     settings["command"] = "<script>alert(1)</script>"
     settings["versions"] = {"</script><b>": "<i>"}
     settings["task"]["id"] = "<svg onload=alert(1)>"
     (folder / "settings.json").write_text(json.dumps(settings))
     text = write_report([str(folder)], tmp_path / "out.html").read_text()
-    found = Page(text)
-    assert not found.handlers
-    assert not {"img", "b", "i", "svg"} & {tag for tag, _ in found.tags}
-    assert sum(tag == "script" for tag, _ in found.tags) == 6
-    names = [t["name"] for p in data_of(text).values() for t in p["figure"]["data"]]
+    parsed = Page(text)
+    assert not parsed.handlers
+    assert not {"img", "b", "i", "svg"} & {tag for tag, _ in parsed.tags}
+    assert sum(tag == "script" for tag, _ in parsed.tags) == 6
+    names = [t["name"] for p in page_data(text).values() for t in p["figure"]["data"]]
     assert not any("<" in name for name in names)
 
 
-def test_half_a_run_is_curves_alone(runs: dict[str, Path], tmp_path: Path):
-    folder = copied(runs["link"], tmp_path / "half")
+def test_a_run_without_checkpoints_has_only_curves(
+    runs: dict[str, Path], tmp_path: Path
+):
+    folder = copy_run(runs["link"], tmp_path / "half")
     text = write_report([str(folder)]).read_text()
     assert (folder / "report.html").is_file()
-    assert "half: only what was measured is shown; " in text
+    assert "half: only logged metrics are shown; " in text
     assert "has no checkpoint of seed 0 yet." in text
     assert "Block error rate" in text
     assert "Link: half" not in text
@@ -170,32 +181,34 @@ def test_half_a_run_is_curves_alone(runs: dict[str, Path], tmp_path: Path):
     assert "Nothing has been measured yet." in write_report([str(folder)]).read_text()
 
 
-def test_numbers_with_html_in_their_names_are_only_named(
+def test_metrics_with_html_in_their_names_are_escaped(
     runs: dict[str, Path], tmp_path: Path
 ):
-    folder = copied(runs["team"], tmp_path / "odd")
+    folder = copy_run(runs["team"], tmp_path / "odd")
     lines = [{"step": n, "seed": 0, f"train/{HOSTILE}": float(n)} for n in (0, 1)]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "metrics.jsonl").write_text(text)
-    found = Page(write_report([str(folder)]).read_text())
-    assert not found.handlers
-    assert "img" not in {tag for tag, _ in found.tags}
+    parsed = Page(write_report([str(folder)]).read_text())
+    assert not parsed.handlers
+    assert "img" not in {tag for tag, _ in parsed.tags}
 
 
-def test_half_a_run_beside_a_whole_one(runs: dict[str, Path], tmp_path: Path):
-    folder = copied(runs["link"], tmp_path / "half")
+def test_a_run_without_checkpoints_beside_a_complete_one(
+    runs: dict[str, Path], tmp_path: Path
+):
+    folder = copy_run(runs["link"], tmp_path / "half")
     text = write_report(
         [str(runs["plain"]), str(folder)], tmp_path / "x.html"
     ).read_text()
     assert "Team: plain" in text
     assert "Link: half" not in text
-    assert "half: only what was measured is shown; " in text
+    assert "half: only logged metrics are shown; " in text
 
 
-def test_settings_of_another_version_are_curves_alone(
+def test_a_run_of_another_version_has_only_curves(
     runs: dict[str, Path], tmp_path: Path
 ):
-    folder = copied(runs["team"], tmp_path / "future", without="nothing")
+    folder = copy_run(runs["team"], tmp_path / "future", without="nothing")
     settings = json.loads((folder / "settings.json").read_text())
     settings["settings"]["telepathy"] = 1
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -205,23 +218,23 @@ def test_settings_of_another_version_are_curves_alone(
     assert "Team: future" not in text
 
 
-def rename_a_sum(checkpoint: Path) -> None:
-    """Makes a checkpoint as if a version that reported less had made it."""
+def remove_a_metric_sum(checkpoint: Path) -> None:
+    """Rewrites a checkpoint as one of a version that logged fewer metrics."""
     from syntony.training.checkpoint import HASH_KEY, _hash
 
-    with np.load(checkpoint) as zipped:
-        arrays = {
-            n: zipped[n]
-            for n in zipped.files
-            if n not in (HASH_KEY, "sums/train/bonus")
-        }
+    removed = (HASH_KEY, "metric_sums/train/exploration_bonus")
+    with np.load(checkpoint) as archive:
+        assert set(removed) <= set(archive.files)
+        arrays = {n: archive[n] for n in archive.files if n not in removed}
     np.savez(checkpoint, allow_pickle=False, **arrays, **{HASH_KEY: _hash(arrays)})
 
 
-def test_a_run_of_an_older_version_is_still_seen(runs: dict[str, Path], tmp_path: Path):
-    folder = copied(runs["team"], tmp_path / "old", without="nothing")
+def test_a_run_of_an_older_version_has_all_sections(
+    runs: dict[str, Path], tmp_path: Path
+):
+    folder = copy_run(runs["team"], tmp_path / "old", without="nothing")
     for checkpoint in (folder / "checkpoints").iterdir():
-        rename_a_sum(checkpoint)
+        remove_a_metric_sum(checkpoint)
     assert "Team: old" in write_report([str(folder)]).read_text()
 
 
@@ -237,7 +250,7 @@ def test_a_run_of_an_older_version_is_still_seen(runs: dict[str, Path], tmp_path
         (["team"] * 25, None, "25 runs are too many; expected at most 24"),
     ],
 )
-def test_bad_input(
+def test_invalid_input(
     names: list[str],
     out: str | None,
     expected: str,
@@ -246,7 +259,7 @@ def test_bad_input(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.chdir(tmp_path)
-    copied(runs["team"], tmp_path / "team")
+    copy_run(runs["team"], tmp_path / "team")
     with pytest.raises(InvalidInputError, match=expected) as raised:
         write_report(names, None if out is None else Path(out))
     assert "\n" not in str(raised.value)
@@ -262,7 +275,7 @@ def test_bad_input(
         ({"system": "smpe", "settings": {}, "task": "x"}, "the task has no id"),
     ],
 )
-def test_bad_settings(settings: dict[str, Any], expected: str, tmp_path: Path):
+def test_invalid_settings(settings: dict[str, Any], expected: str, tmp_path: Path):
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     with pytest.raises(InvalidInputError, match=expected):
         write_report([str(tmp_path)])

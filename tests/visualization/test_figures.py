@@ -1,4 +1,4 @@
-"""Figures for print: what is in them, and that the same arrays give the same files."""
+"""Figures for print: their content, and that they are reproducible."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,30 +14,36 @@ from matplotlib.figure import Figure
 
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.tasks.foraging.rules import Foraging
-from syntony.visualization import figures, link_figures
+from syntony.visualization import figures, link_figures, style
 from syntony.visualization.scene_builders import episode_scene
 
 TASK = Foraging(size=6, players=3, foods=2, sight=2, coop=True)
 
 
-def curve(seeds: int) -> LearningCurve:
+def linear_curve(seeds: int) -> LearningCurve:
     steps = np.linspace(0.0, 2e6, 11)
     return LearningCurve(steps, np.linspace(0, 1, seeds)[:, None] * steps / 2e6)
 
 
-def test_the_style_file_is_whole_and_has_our_colours():
-    style = rc_params_from_file(figures.STYLE_SHEET, use_default_template=False)
-    colours = style["axes.prop_cycle"].by_key()["color"]
-    assert [to_hex(c) for c in colours] == [c.lower() for c in figures.LINE_COLORS]
-    assert style["savefig.dpi"] == 300
-    assert style["pdf.fonttype"] == 42
+def test_style_sheet_is_valid_and_has_the_line_colors():
+    sheet = rc_params_from_file(style.STYLE_SHEET, use_default_template=False)
+    colors = sheet["axes.prop_cycle"].by_key()["color"]
+    assert [to_hex(c) for c in colors] == [c.lower() for c in style.LINE_COLORS]
+    assert sheet["savefig.dpi"] == 300
+    assert sheet["pdf.fonttype"] == 42
+
+
+def test_low_rates_are_masked():
+    rates = style.mask_low_rates([0.5, 1e-6, 1e-7, 0.0])
+    np.testing.assert_array_equal(rates, [0.5, 1e-6, np.nan, np.nan])
 
 
 def test_learning_curves_show_mean_seeds_and_paper():
-    drawn = figures.plot_learning_curves(
-        {"ours": curve(3), "theirs": curve(2)}, paper={"ours": [(1.0, 0.4)]}
+    figure = figures.plot_learning_curves(
+        {"ours": linear_curve(3), "theirs": linear_curve(2)},
+        paper={"ours": [(1.0, 0.4)]},
     )
-    (axes,) = drawn.axes
+    (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
@@ -46,9 +52,9 @@ def test_learning_curves_show_mean_seeds_and_paper():
         "ours, paper (read off its figure)",
     ]
     means = {line.get_label(): line.get_ydata() for line in axes.lines}
-    assert means["ours (3 seeds)"] == pytest.approx(curve(3).scores.mean(0))
+    assert means["ours (3 seeds)"] == pytest.approx(linear_curve(3).scores.mean(0))
     assert len(axes.collections) == 1, "an interval for three seeds, none for two"
-    # Scores and points reach from 0 to 1, with a margin of 5 %.
+    # Scores and points range from 0 to 1; the margin is 5 %.
     assert axes.get_ylim() == pytest.approx((-0.05, 1.05))
 
 
@@ -60,20 +66,20 @@ def test_learning_curves_show_mean_seeds_and_paper():
         link_figures.plot_bler_over_training,
     ],
 )
-def test_names_are_no_tex(draw: Callable[..., Figure], tmp_path: Path):
+def test_names_are_not_parsed_as_tex(draw: Callable[..., Figure], tmp_path: Path):
     name = r"$\nonsense$"
-    drawn = draw({name: curve(3)}, title=name)
-    (file,) = figures.save_figure(drawn, tmp_path / "drawn", ["svg"])
+    figure = draw({name: linear_curve(3)}, title=name)
+    (file,) = figures.save_figure(figure, tmp_path / "figure", ["svg"])
     assert file.stat().st_size > 0
 
 
-def test_panels_have_axes_of_their_own():
+def test_panels_have_separate_axes():
     falling = LearningCurve(np.array([1.0, 2.0]), np.array([[10.0, 0.1]]))
     signed = LearningCurve(np.array([1.0, 2.0]), np.array([[-1.0, 3.0]]))
-    drawn = figures.plot_metric_panels(
+    figure = figures.plot_metric_panels(
         {"a": falling, "b": signed}, steps_per_unit=1.0, log=True
     )
-    first, second = drawn.axes
+    first, second = figure.axes
     assert [first.get_title(), second.get_title()] == ["a", "b"]
     assert [first.get_yscale(), second.get_yscale()] == ["log", "linear"]
     # From −1 to 3, with a margin of 5 %.
@@ -81,32 +87,32 @@ def test_panels_have_axes_of_their_own():
     assert first.lines[-1].get_xdata() == pytest.approx([1.0, 2.0])
 
 
-def test_an_interval_below_all_rates_leaves_the_picture():
+def test_an_interval_below_all_rates_exceeds_the_limits():
     rates = np.array([[0.9, 0.001], [0.9, 0.002], [0.9, 0.0001]])
-    drawn = link_figures.plot_bler_over_training(
+    figure = link_figures.plot_bler_over_training(
         {"ours": LearningCurve(np.array([0.0, 9.0]), rates)}
     )
-    low, high = drawn.axes[0].get_ylim()
+    low, high = figure.axes[0].get_ylim()
     # The lowest mean is 3.1e-3 / 3.
     assert low == pytest.approx(0.0031 / 9)
     assert high == 1.5
 
 
-def test_runs_stand_side_by_side_seed_by_seed():
+def test_bler_per_run_has_one_row_per_run_and_a_point_per_seed():
     seeds = [
         {"bler": 1e-3, "bler_low": 9e-4, "bler_high": 1.2e-3},
         {"bler": 2e-3, "bler_low": 1e-3, "bler_high": 4e-3},
     ]
-    found = {
+    evaluations = {
         "perfect": {"points": [{"seeds": seeds}]},
         "one bit": {"points": [{"seeds": seeds[:1]}]},
     }
-    (axes,) = link_figures.plot_bler_per_run(found).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == [*found]
+    (axes,) = link_figures.plot_bler_per_run(evaluations).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*evaluations]
     bars: Any = axes.containers
     first, second = bars
     assert first.lines[0].get_xdata() == pytest.approx([1e-3, 2e-3])
-    # Each seed has a place of its own around its run's row, the first run above.
+    # Seeds are spread around their run's row; the first run is the top row.
     assert first.lines[0].get_ydata() == pytest.approx([-0.06, 0.06])
     assert second.lines[0].get_ydata() == pytest.approx([1.0])
     assert axes.yaxis_inverted()
@@ -115,46 +121,46 @@ def test_runs_stand_side_by_side_seed_by_seed():
     np.testing.assert_allclose(ends, [[9e-4, 1.2e-3], [1e-3, 4e-3]])
 
 
-def test_moments_are_those_of_rewards_first():
-    """Food at 3 and 7 of 10 steps; the widest gap left is 3 to 7, its middle 5."""
+def test_keyframes_are_those_of_rewards_first():
+    """Rewards at 3 and 7 of 10 steps; the widest gap is then 3 to 7, its middle 5."""
     returns = np.array([0, 0, 0, 0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1])
     assert figures.select_keyframes(returns, 5) == [0, 3, 5, 7, 10]
     assert figures.select_keyframes(returns, 3) == [0, 3, 10]
     assert figures.select_keyframes(np.array([0.0, 1.0]), 6) == [0, 1]
 
 
-def pictures(key: Key[Array, ""]) -> dict[str, Figure]:
+def episode_figures(key: Key[Array, ""]) -> dict[str, Figure]:
     state, obs = TASK.reset(key)
-    still: Any = jax.tree.map(lambda x: np.stack([x] * 3), state)
-    above = episode_scene(TASK, still, 3)
-    assert above is not None
+    states: Any = jax.tree.map(lambda x: np.stack([x] * 3), state)
+    scene = episode_scene(TASK, states, 3)
+    assert scene is not None
     others = np.concatenate([obs[0], obs[2]])
     weights = np.linspace(0, 1, others.size)
-    film = figures.plot_episode_frames(above, np.array([0, 0.5, 1.0]))
+    frames = figures.plot_episode_frames(scene, np.array([0, 0.5, 1.0]))
     belief = figures.plot_beliefs(
-        *(others, others + 0.5, weights), task=TASK, scene=above, step=0, agent=1
+        *(others, others + 0.5, weights), task=TASK, scene=scene, step=0, agent=1
     )
-    return {"film": film, "belief": belief}
+    return {"frames": frames, "belief": belief}
 
 
 def test_belief_panel_shows_every_feature_of_every_teammate(key: Key[Array, ""]):
-    _, values, shares = pictures(key)["belief"].axes
-    assert len(shares.patches) - 10 == 2 * TASK.obs_dim, "a bar each, 10 spans"
-    texts = [text.get_text() for text in values.texts]
+    _, value_axes, weight_axes = episode_figures(key)["belief"].axes
+    assert len(weight_axes.patches) - 10 == 2 * TASK.obs_dim, "a bar each, 10 spans"
+    texts = [text.get_text() for text in value_axes.texts]
     assert texts[0] == "agent 1 sees"
-    assert texts[1:6] == ["food 1", "food 2", "itself", "agent 2", "agent 3"]
+    assert texts[1:6] == ["food 1", "food 2", "itself", "other 1", "other 2"]
     assert texts[6] == "agent 3 sees"
 
 
-@pytest.mark.parametrize("name", ["film", "belief"])
-def test_files_are_the_same_every_time(tmp_path: Path, key: Key[Array, ""], name: str):
-    kinds = ("svg", "png", "pdf")
-    once = figures.save_figure(
-        pictures(jax.random.clone(key))[name], tmp_path / "1.0", kinds
+@pytest.mark.parametrize("name", ["frames", "belief"])
+def test_files_are_reproducible(tmp_path: Path, key: Key[Array, ""], name: str):
+    formats = ("svg", "png", "pdf")
+    first = figures.save_figure(
+        episode_figures(jax.random.clone(key))[name], tmp_path / "1.0", formats
     )
-    again = figures.save_figure(
-        pictures(jax.random.clone(key))[name], tmp_path / "2.0", kinds
+    second = figures.save_figure(
+        episode_figures(jax.random.clone(key))[name], tmp_path / "2.0", formats
     )
-    assert [path.name for path in once] == ["1.0.svg", "1.0.png", "1.0.pdf"]
-    for one, two in zip(once, again, strict=True):
-        assert one.read_bytes() == two.read_bytes()
+    assert [path.name for path in first] == ["1.0.svg", "1.0.png", "1.0.pdf"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()

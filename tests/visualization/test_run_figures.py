@@ -1,4 +1,4 @@
-"""Pictures of runs: which there are, what is said of others, what a film shows."""
+"""Figures of runs: which are drawn, notes about the others, and animations."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-import report_runs as trained
+import report_runs
 from jaxtyping import Array, Key
 from PIL import Image, ImageSequence
 
@@ -24,70 +24,75 @@ from syntony.visualization import gif, run_figures
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
-    names = {"team": trained.team, "link": trained.link}
-    return {name: Path(train(folder / name)) for name, train in names.items()}
+    trainers = {"team": report_runs.team, "link": report_runs.link}
+    return {name: Path(train(folder / name)) for name, train in trainers.items()}
 
 
-def copied(run: Path, folder: Path, *without: str) -> Path:
-    """Returns a copy of a run, without its pictures, that a test may damage."""
-    left_out = shutil.ignore_patterns("figures", *without)
-    return Path(shutil.copytree(run, folder, ignore=left_out))
+def copy_run(run: Path, folder: Path, *without: str) -> Path:
+    """Copies a run, without its figures, to be damaged by a test."""
+    ignore = shutil.ignore_patterns("figures", *without)
+    return Path(shutil.copytree(run, folder, ignore=ignore))
 
 
-def names(files: list[Path]) -> set[str]:
+def stems(files: list[Path]) -> set[str]:
     return {file.stem for file in files}
 
 
-def test_a_team_is_drawn_whole(runs: dict[str, Path]):
+def test_all_figures_of_a_team(runs: dict[str, Path]):
     notes: list[str] = []
     files = run_figures.save_run_figures(runs["team"], ["pdf"], print_fn=notes.append)
-    assert names(files) == {"learning_curve", "losses", "bonus", "episode", "beliefs"}
+    assert stems(files) == {"learning_curve", "losses", "bonus", "episode", "beliefs"}
     assert all(f.read_bytes().startswith(b"%PDF") for f in files)
     assert {f.parent for f in files} == {runs["team"] / "figures"}
     assert notes == []
 
 
-def test_error_rates_are_drawn_once_they_are_measured(
+def test_error_rates_are_drawn_after_an_evaluation(
     runs: dict[str, Path], tmp_path: Path
 ):
-    folder, notes = copied(runs["link"], tmp_path / "link"), list[str]()
+    folder, notes = copy_run(runs["link"], tmp_path / "link"), list[str]()
     always = {"training", "losses", "constellation"}
     assert (
-        names(run_figures.save_run_figures(folder, ["svg"], print_fn=notes.append))
+        stems(run_figures.save_run_figures(folder, ["svg"], print_fn=notes.append))
         == always
     )
-    assert "error rates over SNR were not measured yet" in notes.pop()
+    assert "error rates over SNR have not been measured yet" in notes.pop()
 
     run = syntony.load(folder)
-    found = evaluate_link(run, [0.0, 6.0], max_blocks=4096)
-    run_figures.save_evaluation(run, found | {"points": found["points"][:1]})
-    assert not (folder / run_figures.EVALUATION_FILE).exists(), "one point is no curve"
-    run_figures.save_evaluation(run, found)
-    drawn = run_figures.save_run_figures(folder, ["svg"], print_fn=notes.append)
-    assert names(drawn) == always | {"bler"}
+    evaluation = evaluate_link(run, [0.0, 6.0], max_blocks=4096)
+    run_figures.save_evaluation(run, evaluation | {"points": evaluation["points"][:1]})
+    assert not (folder / run_figures.EVALUATION_FILE).exists(), (
+        "a single point is not stored"
+    )
+    run_figures.save_evaluation(run, evaluation)
+    files = run_figures.save_run_figures(folder, ["svg"], print_fn=notes.append)
+    assert stems(files) == always | {"bler"}
     assert notes == []
 
-    # Had it learned on, the curve would be of another link.
+    # An evaluation of other training steps is of another link.
     stored = json.loads((folder / run_figures.EVALUATION_FILE).read_text())
     stored["steps"] = [20, 20]
     (folder / run_figures.EVALUATION_FILE).write_text(json.dumps(stored))
     assert (
-        names(run_figures.save_run_figures(folder, ["svg"], print_fn=notes.append))
+        stems(run_figures.save_run_figures(folder, ["svg"], print_fn=notes.append))
         == always
     )
-    assert "measured before it learned more" in notes.pop()
+    assert "the error rates are of an earlier training step" in notes.pop()
     for damaged in ("{", "{}", '{"points": [], "steps": []}'):
         (folder / run_figures.EVALUATION_FILE).write_text(damaged)
         with pytest.raises(
-            InvalidInputError, match=r"evaluation\.json is damaged; repeat"
+            InvalidInputError,
+            match=r"evaluation\.json is damaged; run syntony evaluate",
         ):
             run_figures.save_run_figures(folder)
 
 
-def test_of_half_a_run_there_are_curves(runs: dict[str, Path], tmp_path: Path):
-    folder, notes = copied(runs["team"], tmp_path / "half", "*.npz"), list[str]()
+def test_a_run_without_checkpoints_has_only_curves(
+    runs: dict[str, Path], tmp_path: Path
+):
+    folder, notes = copy_run(runs["team"], tmp_path / "half", "*.npz"), list[str]()
     files = run_figures.save_run_figures(folder, ["png"], print_fn=notes.append)
-    assert names(files) == {"learning_curve", "losses", "bonus"}
+    assert stems(files) == {"learning_curve", "losses", "bonus"}
     assert notes == [f"{folder} has no checkpoint of seed 0 yet"]
     (folder / "metrics.jsonl").write_text("")
     with pytest.raises(
@@ -96,20 +101,20 @@ def test_of_half_a_run_there_are_curves(runs: dict[str, Path], tmp_path: Path):
         run_figures.save_run_figures(folder)
 
 
-def test_of_another_versions_settings_there_are_curves(
+def test_a_run_of_another_version_has_only_curves(
     runs: dict[str, Path], tmp_path: Path
 ):
-    folder, notes = copied(runs["team"], tmp_path / "future"), list[str]()
+    folder, notes = copy_run(runs["team"], tmp_path / "future"), list[str]()
     settings = json.loads((folder / "settings.json").read_text())
     settings["settings"]["telepathy"] = 1
     (folder / "settings.json").write_text(json.dumps(settings))
     files = run_figures.save_run_figures(folder, ["png"], print_fn=notes.append)
-    assert names(files) == {"learning_curve", "losses", "bonus"}
+    assert stems(files) == {"learning_curve", "losses", "bonus"}
     assert "telepathy" in notes[0]
 
 
-def test_where_nothing_can_be_written(runs: dict[str, Path], tmp_path: Path):
-    folder = copied(runs["team"], tmp_path / "full")
+def test_unwritable_folders_are_reported(runs: dict[str, Path], tmp_path: Path):
+    folder = copy_run(runs["team"], tmp_path / "full")
     (folder / "figures").touch()
     with pytest.raises(InvalidInputError, match=r"cannot write to .*full/figures: "):
         run_figures.save_run_figures(folder)
@@ -117,21 +122,21 @@ def test_where_nothing_can_be_written(runs: dict[str, Path], tmp_path: Path):
         gif.render_episodes(syntony.load(folder))
 
 
-def test_a_film_shows_every_step_and_lingers_at_the_end(
+def test_an_animation_shows_every_step_and_the_last_one_longer(
     runs: dict[str, Path], tmp_path: Path
 ):
     run = syntony.load(runs["team"])
     file = gif.render_episodes(run, episodes=2, max_steps=4, fps=10.0)
     assert file == run.path / "figures" / "episodes.gif"
-    with Image.open(file) as film:
-        assert film.info["loop"] == 0, "for ever"
-        shown = [
+    with Image.open(file) as animation:
+        assert animation.info["loop"] == 0, "loops forever"
+        frames = [
             (frame.info["duration"], np.asarray(frame.convert("RGB")))
-            for frame in ImageSequence.Iterator(film)
+            for frame in ImageSequence.Iterator(animation)
         ]
-    # An episode of nine steps at most, of which four are shown; alike frames are one.
-    assert sum(time for time, _ in shown) == 2 * (4 * 100 + gif.LAST_FRAME_MS)
-    assert all((picture[0] == 255).all() for _, picture in shown), "a white margin"
+    # Episodes have up to nine steps, of which four are shown; equal frames are merged.
+    assert sum(duration for duration, _ in frames) == 2 * (4 * 100 + gif.LAST_FRAME_MS)
+    assert all((image[0] == 255).all() for _, image in frames), "a white margin"
     assert file.stat().st_size < 100_000
     again = gif.render_episodes(
         run, tmp_path / "y.gif", episodes=2, max_steps=4, fps=10.0
@@ -139,32 +144,32 @@ def test_a_film_shows_every_step_and_lingers_at_the_end(
     assert again.read_bytes() == file.read_bytes()
 
 
-def test_all_episodes_are_seen_from_as_far_away(key: Key[Array, ""]):
-    """The listener is as small in the first as in the second, where it is far off."""
+def test_all_episodes_have_the_same_scale(key: Key[Array, ""]):
+    """The listener has the same size in both; in the second one it is far away."""
     task = SpeakerListener()
     state, _ = task.reset(key)
     near: Any = jax.tree.map(lambda x: np.stack([x, x]), state)
-    body = near.body._replace(position=near.body.position * 0.0 + 4.0)
-    far = near._replace(agents=body)
+    listener = near.listener._replace(position=near.listener.position * 0.0 + 4.0)
+    far = near._replace(listener=listener)
     obs, returns = np.zeros((2, 2, task.obs_dim)), np.zeros(2)
-    both = [Episode(states, obs, returns) for states in (near, far)]
+    episodes = [Episode(states, obs, returns) for states in (near, far)]
 
-    def sizes(film: gif.Animation) -> list[int]:
-        frames = map(np.asarray, film.frames)
+    def sizes(animation: gif.Animation) -> list[int]:
+        frames = map(np.asarray, animation.frames)
         return [int((f == (213, 94, 0)).all(axis=-1).sum()) for f in frames]
 
-    film = gif.animate_episodes(task, both, "", 9, 5.0)
-    assert film.durations_ms == [200, gif.LAST_FRAME_MS] * 2
-    first, *_, last = sizes(film)
+    animation = gif.animate_episodes(task, episodes, "", 9, 5.0)
+    assert animation.durations_ms == [200, gif.LAST_FRAME_MS] * 2
+    first, *_, last = sizes(animation)
     assert first == pytest.approx(last, rel=0.1)
-    assert sizes(gif.animate_episodes(task, both[:1], "", 9, 5.0))[0] > 4 * first
+    assert sizes(gif.animate_episodes(task, episodes[:1], "", 9, 5.0))[0] > 4 * first
 
 
-def test_bad_films(runs: dict[str, Path], tmp_path: Path):
+def test_invalid_arguments_of_an_animation(runs: dict[str, Path], tmp_path: Path):
     team, link = syntony.load(runs["team"]), syntony.load(runs["link"])
-    half = syntony.load(copied(runs["team"], tmp_path / "half", "*.npz"))
-    there = tmp_path / "x.gif"
-    asked: list[tuple[Any, dict[str, Any], str]] = [
+    half = syntony.load(copy_run(runs["team"], tmp_path / "half", "*.npz"))
+    target = tmp_path / "x.gif"
+    cases: list[tuple[Any, dict[str, Any], str]] = [
         (link, {}, "is a link, which has no team to render; expected a team's run"),
         (half, {}, "has no checkpoint of seed 0 yet"),
         (team, {"out": tmp_path / "x.mp4"}, r"no GIF; expected a name such as x\.gif"),
@@ -172,31 +177,29 @@ def test_bad_films(runs: dict[str, Path], tmp_path: Path):
         (team, {"out": tmp_path / "no" / "x.gif"}, "there is no folder"),
         (team, {"seed": 7}, "has no seed 7; expected 0 to 0"),
         (team, {"episodes": 0}, "episodes is 0; expected 1 to 100"),
-        (team, {"most_steps": 0}, "most_steps is 0; expected at least 1"),
+        (team, {"max_steps": 0}, "max_steps is 0; expected at least 1"),
         (team, {"fps": 0.0}, "fps is 0; expected 0.1 to 50"),
         (team, {"fps": float("nan")}, "fps is nan; expected"),
     ]
-    for run, words, expected in asked:
+    for run, args, expected in cases:
         with pytest.raises(InvalidInputError, match=expected) as raised:
-            gif.render_episodes(run, words.pop("out", there), **words)
+            gif.render_episodes(run, args.pop("out", target), **args)
         assert "\n" not in str(raised.value)
-    there.mkdir()
+    target.mkdir()
     with pytest.raises(InvalidInputError, match="is a folder; expected a file"):
-        gif.render_episodes(team, there)
+        gif.render_episodes(team, target)
 
 
-def test_worlds_of_other_libraries_are_not_drawn(runs: dict[str, Path]):
+def test_tasks_of_other_libraries_are_not_drawn(runs: dict[str, Path]):
     from syntony.tasks.external.external_env import ShapeOnlyTask
 
     team: Any = syntony.load(runs["team"])
-    world: Any = ShapeOnlyTask(
+    task: Any = ShapeOnlyTask(
         id="pettingzoo:x", num_agents=2, num_actions=6, obs_dim=9, time_limit=3
     )
-    system = dataclasses.replace(team.system, task=world)
+    system = dataclasses.replace(team.system, task=task)
     run = dataclasses.replace(
         team, config=dataclasses.replace(team.config, system=system)
     )
-    with pytest.raises(
-        InvalidInputError, match="nobody knows how to draw pettingzoo:x; expect"
-    ):
+    with pytest.raises(InvalidInputError, match="pettingzoo:x cannot be drawn; expect"):
         gif.render_episodes(run)

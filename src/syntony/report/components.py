@@ -1,6 +1,6 @@
-"""What a report is made of: sections of figures, tables and players.
+"""Components of a report: sections of figures, tables and episode players.
 
-A figure is a plain dictionary as Plotly's JavaScript draws it.
+A figure is a plain dictionary with `data` and `layout`, as Plotly's JavaScript expects.
 """
 
 import math
@@ -8,85 +8,83 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from syntony.visualization.scene_drawing import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-)
+from syntony.visualization.style import SCREEN_LINE_COLORS
 
 PlotlyFigure = dict[str, Any]
 Trace = dict[str, Any]
 BlockWidth = Literal["third", "half", "wide"]
-"""Of a large screen; on a small one all are as wide as it."""
+"""Share of a large screen's width; on a small screen all blocks have full width."""
 
-COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 DASHES = ("solid", "dash", "dot", "dashdot")
-GRAY = "#808080"
-"""Seen on white as on black."""
 SIGNIFICANT_DIGITS = 5
-"""Significant digits of what is drawn: finer than any screen."""
+"""Significant digits of plotted values: finer than the pixels of any screen."""
 
 
 class LineStyle(NamedTuple):
-    """How one run is told from others, the same in all figures."""
+    """Color and dash of a line; those of a run are the same in all figures."""
 
     color: str
     dash: str
 
 
 class Slider(NamedTuple):
-    """Moments of a figure that a slider chooses from."""
+    """Frames of a figure, of which a slider selects one."""
 
     label: str
-    """What the slider moves through."""
+    """Name of the quantity that the slider changes, e.g. `iteration`."""
     frame_labels: list[str]
+    """Value of that quantity in each frame."""
     x: list[Any]
-    """For each moment, x of each trace."""
+    """Coordinates x of each trace, one entry per frame."""
     y: list[Any]
+    """Coordinates y of each trace, one entry per frame."""
 
 
 class Plot(NamedTuple):
-    """A figure, in words too for who cannot see it."""
+    """A figure with a title, a caption and a text alternative."""
 
     name: str
-    """What its file is called when it is downloaded."""
+    """Name of the downloaded file, without its ending."""
     title: str
     alt: str
+    """Text alternative for screen readers."""
     caption: str
     figure: PlotlyFigure
     width: BlockWidth = "third"
     min_width_px: int = 0
-    """Pixels across that it needs: where there are fewer, it is scrolled."""
+    """Minimal width in pixels; on narrower screens the figure scrolls."""
     slider: Slider | None = None
+    """Slider through the frames of the figure, if it has several."""
 
     kind = "plot"
 
 
 class Table(NamedTuple):
-    """A table; the first column names the row."""
+    """A table; the first column holds the name of the row."""
 
     title: str
     header: list[str]
     rows: list[list[str]]
     caption: str = ""
     collapsed: bool = False
+    """Whether only the title is visible until a click opens the table."""
     width: BlockWidth = "wide"
 
-    kind = "rows"
+    kind = "table"
 
 
 class EpisodePlayer(NamedTuple):
-    """An episode to be played."""
+    """An interactive player of one episode."""
 
     name: str
+    """Name of downloaded files, without their ending."""
     title: str
     caption: str
     data: dict[str, Any]
+    """The episode as `player.js` takes it; see `build_episode_player`."""
 
     kind = "player"
 
@@ -95,24 +93,34 @@ SectionPart = Plot | Table | EpisodePlayer
 
 
 class Section(NamedTuple):
-    """A part of the page that its contents lists."""
+    """A section of the page, with an entry in the table of contents."""
 
     id: str
     title: str
     parts: list[SectionPart]
     notes: list[str]
+    """Paragraphs above the parts: what is missing, and why."""
 
 
 def run_style(index: int) -> LineStyle:
-    """Returns the look of the number-th run: six colours, then other dashes."""
-    dash = DASHES[index // len(COLORS) % len(DASHES)]
-    return LineStyle(COLORS[index % len(COLORS)], dash)
+    """Line style of a run by its index: all colors first, then other dashes."""
+    num_colors = len(SCREEN_LINE_COLORS)
+    dash = DASHES[index // num_colors % len(DASHES)]
+    return LineStyle(SCREEN_LINE_COLORS[index % num_colors], dash)
 
 
 def line_trace(
     x: ArrayLike, y: ArrayLike, name: str, style: LineStyle, **overrides: Any
 ) -> Trace:
-    """Returns a line."""
+    """Line trace.
+
+    Args:
+        x: coordinates.
+        y: coordinates; NaN leaves a gap.
+        name: name in the legend.
+        style: color and dash.
+        overrides: further entries of the trace.
+    """
     return {
         "type": "scatter",
         "mode": "lines",
@@ -126,9 +134,9 @@ def line_trace(
 def background_line_trace(
     x: ArrayLike, y: ArrayLike, style: LineStyle, legend_group: str
 ) -> Trace:
-    """Returns a line behind the others, without a name of its own."""
-    quiet = {"showlegend": False, "hoverinfo": "skip", "legendgroup": legend_group}
-    return line_trace(x, y, legend_group, style, opacity=0.35, **quiet) | {
+    """Thin line trace without an entry in the legend, e.g. of one of several seeds."""
+    unlabeled = {"showlegend": False, "hoverinfo": "skip", "legendgroup": legend_group}
+    return line_trace(x, y, legend_group, style, opacity=0.35, **unlabeled) | {
         "line": {"color": style.color, "dash": style.dash, "width": 0.8}
     }
 
@@ -136,11 +144,11 @@ def background_line_trace(
 def band_trace(
     x: ArrayLike, low: ArrayLike, high: ArrayLike, style: LineStyle, legend_group: str
 ) -> Trace:
-    """Returns the area between two lines."""
-    there = np.concatenate([np.asarray(x), np.asarray(x)[::-1]])
+    """Filled area between two lines, without an entry in the legend."""
+    outline_x = np.concatenate([np.asarray(x), np.asarray(x)[::-1]])
     return {
         "type": "scatter",
-        "x": there,
+        "x": outline_x,
         "y": np.concatenate([np.asarray(high), np.asarray(low)[::-1]]),
         "fill": "toself",
         "fillcolor": rgba_color(style.color, 0.18),
@@ -153,26 +161,41 @@ def band_trace(
     }
 
 
+def step_histogram_trace(
+    edges: Float[np.ndarray, " edges"],
+    heights: Float[np.ndarray, " bins"],
+    name: str,
+    style: LineStyle,
+) -> Trace:
+    """Outline of a histogram as a line with steps; NaN leaves a gap."""
+    centers = (edges[1:] + edges[:-1]) / 2
+    trace = line_trace(centers, heights, name, style)
+    return trace | {"line": trace["line"] | {"shape": "hvh"}}
+
+
 def rgba_color(color: str, alpha: float) -> str:
-    """Returns `#rrggbb` as `rgba(...)`."""
+    """CSS color `rgba(...)` of `#rrggbb` with an opacity."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
 
 
 def escape_html(text: str) -> str:
-    """Returns a text that Plotly shows as it is: it reads some of HTML."""
+    """Text with HTML characters escaped: Plotly interprets some HTML in labels."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def plotly_figure(
     traces: Iterable[Trace], *, xlabel: str, ylabel: str, **layout: Any
 ) -> PlotlyFigure:
-    """Returns a figure with named axes.
+    """Plotly figure with labeled axes.
 
     Args:
-        layout: Plotly's; entries of `xaxis` and `yaxis` are added to what is there.
+        traces: its traces.
+        xlabel: label of the x axis.
+        ylabel: label of the y axis.
+        layout: Plotly's layout; entries of `xaxis` and `yaxis` are added to the labels.
     """
-    # Tick marks of numbers near each other need room on a phone.
+    # Few ticks: labels of close values would overlap on a phone.
     axes = {
         "xaxis": {"title": {"text": xlabel}, "automargin": True, "nticks": 6},
         "yaxis": {"title": {"text": ylabel}, "automargin": True},
@@ -183,33 +206,36 @@ def plotly_figure(
 
 
 def axis_range(values: Sequence[ArrayLike]) -> list[float]:
-    """Returns the range that holds all values, with a margin of 5 %."""
-    every = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
-    every = every[np.isfinite(every)]
-    if not every.size:
+    """Range of an axis that contains all finite values, with a margin of 5 %."""
+    flat = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
+    finite = flat[np.isfinite(flat)]
+    if not finite.size:
         return [0.0, 1.0]
-    low, high = float(every.min()), float(every.max())
+    low, high = float(finite.min()), float(finite.max())
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
     return [low - margin, high + margin]
 
 
 def log_axis(values: Sequence[ArrayLike], margin: float = 0.15) -> dict[str, Any]:
-    """Returns a logarithmic axis that holds all positive values.
+    """Logarithmic axis that contains all positive values.
 
     Args:
-        margin: at both ends, in decades.
+        values: arrays of values.
+        margin: margin at both ends, in decades.
     """
-    every = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
-    every = every[np.isfinite(every) & (every > 0.0)]
-    low, high = np.log10([every.min(), every.max()]) if every.size else (-3.0, 0.0)
-    # Few decades are told by 2 and 5 in between.
+    flat = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
+    positive = flat[np.isfinite(flat) & (flat > 0.0)]
+    low, high = (
+        np.log10([positive.min(), positive.max()]) if positive.size else (-3.0, 0.0)
+    )
+    # "D2" adds ticks at 2 and 5 within a decade.
     ticks = 1 if high - low > 1.5 else "D2"
     ends = [float(low) - margin, float(high) + margin]
     return {"type": "log", "exponentformat": "power", "dtick": ticks, "range": ends}
 
 
 def to_jsonable(value: Any, digits: int = SIGNIFICANT_DIGITS) -> Any:
-    """Returns a value as JSON holds it: numbers short, and null for what is none."""
+    """Value that JSON can represent: arrays as lists, floats rounded, NaN as None."""
     if isinstance(value, Mapping):
         return {str(k): to_jsonable(v, digits) for k, v in value.items()}
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""An episode as data that a page plays: from above, and from inside each agent."""
+"""Episode players: an episode's scene, observations and beliefs as data of a page."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ import numpy as np
 from syntony.evaluation.episodes import DecodedBelief, Episode, decode_beliefs
 from syntony.report.components import EpisodePlayer, axis_range, to_jsonable
 from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.marl.smpe import SMPE
+from syntony.systems.marl.smpe_beliefs import HasBeliefs
 from syntony.visualization.obs_features import obs_features, obs_windows
 from syntony.visualization.scene_builders import episode_scene
-from syntony.visualization.scene_drawing import agent_color
+from syntony.visualization.style import agent_color
 
 MAX_PLAYER_VALUES = 400_000
-"""Numbers of an episode: a longer one is cut off."""
+"""Values in the data of an episode; a longer episode is truncated."""
 
 
 def build_episode_player(
@@ -26,57 +26,64 @@ def build_episode_player(
     episode: Episode,
     seed: int,
 ) -> EpisodePlayer:
-    """Returns an episode to be played.
+    """Player of an episode.
 
     Args:
-        name: what its pictures are called.
-        title: whose episode it is.
-        seed: of the run.
+        name: name of downloaded files, without their ending.
+        title: title above the player.
+        system: the multi-agent system that acted.
+        state: its training state, which holds the beliefs' networks.
+        episode: the episode.
+        seed: seed of the run, for the caption.
     """
-    moments = _num_frames(system, episode)
-    obs = episode.obs[:moments]
-    found = _beliefs_if_any(system, state, obs)
+    num_frames = _num_frames(system, episode)
+    obs = episode.obs[:num_frames]
+    beliefs = _beliefs_if_any(system, state, obs)
+    agents = range(system.task.num_agents)
     return EpisodePlayer(
         name,
         title,
-        _caption(system, episode, moments, seed),
+        _caption(system, episode, num_frames, seed),
         {
-            "agents": [f"agent {agent + 1}" for agent in range(system.task.num_agents)],
-            "colours": [agent_color(agent) for agent in range(system.task.num_agents)],
+            "agents": [f"agent {agent + 1}" for agent in agents],
+            "colors": [agent_color(agent) for agent in agents],
             "features": [
                 [f.label for f in agent] for agent in obs_features(system.task)
             ],
-            "returns": to_jsonable(episode.cumulative_rewards[:moments]),
+            "returns": to_jsonable(episode.cumulative_rewards[:num_frames]),
             "obs": to_jsonable(obs, 3),
-            "believed": None if found is None else to_jsonable(found.prediction, 3),
+            "decoded": None if beliefs is None else to_jsonable(beliefs.prediction, 3),
             "weights": None
-            if found is None
-            else to_jsonable(np.round(found.filter_weights, 2), 3),
-            "range": to_jsonable(_value_range(obs, found)),
-            "lenses": obs_windows(system.task),
-            "scene": to_jsonable(episode_scene(system.task, episode.states, moments)),
+            if beliefs is None
+            else to_jsonable(np.round(beliefs.filter_weights, 2), 3),
+            "value_range": to_jsonable(_value_range(obs, beliefs)),
+            "obs_windows": obs_windows(system.task),
+            "scene": to_jsonable(
+                episode_scene(system.task, episode.states, num_frames)
+            ),
         },
     )
 
 
 def _num_frames(system: MultiAgentSystem, episode: Episode) -> int:
-    """Returns how many moments are told: all, unless that is too much."""
+    """Number of frames: those of the whole episode, or as many as the limit allows."""
     task = system.task
-    inside = 2 * (task.num_agents - 1) if isinstance(system, SMPE) else 0
-    each = task.num_agents * task.obs_dim * (1 + inside)
-    return min(episode.length + 1, max(2, MAX_PLAYER_VALUES // each))
+    # Of each teammate: the decoded observation and the filter weights.
+    belief_copies = 2 * (task.num_agents - 1) if isinstance(system, HasBeliefs) else 0
+    values_per_frame = task.num_agents * task.obs_dim * (1 + belief_copies)
+    return min(episode.length + 1, max(2, MAX_PLAYER_VALUES // values_per_frame))
 
 
 def _beliefs_if_any(
     system: MultiAgentSystem, state: Any, obs: np.ndarray
 ) -> DecodedBelief | None:
-    if not isinstance(system, SMPE):
+    if not isinstance(system, HasBeliefs):
         return None
     return jax.device_get(jax.jit(decode_beliefs)(system, state, jnp.asarray(obs)))
 
 
 def _value_range(obs: np.ndarray, beliefs: DecodedBelief | None) -> list[float]:
-    """Returns what an axis has to hold; a belief that is far off leaves the picture."""
+    """Range of the value axis; it excludes outliers of the decoded observations."""
     if beliefs is None:
         return axis_range([obs])
     low, high = np.quantile(beliefs.prediction, (0.002, 0.998))
@@ -86,13 +93,14 @@ def _value_range(obs: np.ndarray, beliefs: DecodedBelief | None) -> list[float]:
 def _caption(
     system: MultiAgentSystem, episode: Episode, num_frames: int, seed: int
 ) -> str:
-    whole = f"An episode of seed {seed} with sampled actions, the one of median length."
+    text = f"An episode of seed {seed} with sampled actions, the one of median length."
     if num_frames <= episode.length:
-        whole += f" Its first {num_frames - 1} of {episode.length} steps."
-    if not isinstance(system, SMPE):
-        return f"{whole} Choose an agent to see what it sees."
+        text += f" Its first {num_frames - 1} of {episode.length} steps."
+    if not isinstance(system, HasBeliefs):
+        return f"{text} Choose an agent to show its observation."
     return (
-        f"{whole} Choose an agent: the first window is what it sees. Each other window "
-        "is a teammate's: what that sees is filled, what the chosen agent believes it "
-        "sees is a ring, and the fainter the ring, the less the filter lets through."
+        f"{text} Choose an agent: the first window shows its observation. Each other "
+        "window shows a teammate's: filled shapes are the true observation, rings are "
+        "the chosen agent's belief about it, and a ring is fainter where the filter "
+        "weight is smaller."
     )

@@ -1,9 +1,9 @@
-"""One HTML file that shows what runs have learned; it asks the network for nothing."""
+"""Report on runs: one HTML file that loads nothing from the network."""
 
 import base64
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from syntony.report.sections.provenance import provenance_section
 from syntony.report.sections.team import team_section
 from syntony.systems.marl.base import MultiAgentSystem
 from syntony.visualization import output_files
+from syntony.visualization.output_files import PrintFn
 
 TEMPLATE_DIR = Path(__file__).parent / "templates"
 SCRIPT_FILES = ("page.js", "scene.js", "player.js", "start.js")
 MAX_REPORT_BYTES = 5_000_000
-"""A report can be sent by mail."""
-PrintFn = Callable[[str], None]
+"""Size of a report at most, so that it can be sent by mail."""
 
 
 def write_report(
@@ -33,22 +33,23 @@ def write_report(
     """Writes a report on runs; returns its file.
 
     Args:
-        runs: their folders.
-        out: the file; by default `report.html`, in the run's folder if it is one run.
-        say: is told what goes on.
+        runs: run folders.
+        out: the file; by default `report.html`, in the run folder of a single run and
+            in the working directory otherwise.
+        print_fn: called with a line of progress for every run.
 
     Raises:
-        BadInput: there is no such run, or no such file can be written.
+        InvalidInputError: a folder holds no run, or the file cannot be written.
     """
-    chosen = load_report_runs(runs)
-    alone = chosen[0].path if len(chosen) == 1 else Path()
-    path = alone / "report.html" if out is None else out
+    report_runs = load_report_runs(runs)
+    folder = report_runs[0].stored.path if len(report_runs) == 1 else Path()
+    path = folder / "report.html" if out is None else out
     output_files.validate_output_path(path, "report", "report.html")
-    page = render_page(chosen, build_sections(chosen, print_fn)).encode()
+    page = render_page(report_runs, build_sections(report_runs, print_fn)).encode()
     if len(page) > MAX_REPORT_BYTES:
         raise InvalidInputError(
             f"the report would have {len(page) / 1e6:.1f} MB; expected fewer runs than "
-            f"{len(chosen)}, so that it has at most {MAX_REPORT_BYTES / 1e6:g}"
+            f"{len(report_runs)}, so that it has at most {MAX_REPORT_BYTES / 1e6:g}"
         )
     output_files.write_file(path, page)
     return path
@@ -57,21 +58,22 @@ def write_report(
 def build_sections(
     report_runs: Sequence[ReportRun], print_fn: PrintFn
 ) -> list[Section]:
-    """Returns what there is to say about runs, in the order in which it is read."""
-    found = [overview_section(report_runs), *learning_sections(report_runs)]
-    for number, subject in enumerate(report_runs):
-        if subject.run is None:
+    """Sections of a report, in their order on the page."""
+    sections = [overview_section(report_runs), *learning_sections(report_runs)]
+    for index, report_run in enumerate(report_runs):
+        run = report_run.stored.run
+        if run is None:
             continue
-        print_fn(f"looking at {subject.label}")
-        if subject.is_link:
-            found.append(link_section(number, subject))
-        elif isinstance(subject.run.system, MultiAgentSystem):
-            found.append(team_section(number, subject))
-    return [*found, provenance_section(report_runs)]
+        print_fn(f"evaluating {report_run.label}")
+        if report_run.stored.is_link:
+            sections.append(link_section(index, report_run))
+        elif isinstance(run.system, MultiAgentSystem):
+            sections.append(team_section(index, report_run))
+    return [*sections, provenance_section(report_runs)]
 
 
 def render_page(report_runs: Sequence[ReportRun], sections: Sequence[Section]) -> str:
-    """Returns the page."""
+    """Renders the HTML page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE_DIR),
         autoescape=True,
@@ -79,7 +81,7 @@ def render_page(report_runs: Sequence[ReportRun], sections: Sequence[Section]) -
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    names = ", ".join(subject.label for subject in report_runs)
+    names = ", ".join(report_run.label for report_run in report_runs)
     data = json.dumps(to_jsonable(dict(_page_data(sections))), allow_nan=False)
     return environment.get_template("report.html").render(
         title=f"Syntony: {names}",
@@ -94,26 +96,26 @@ def render_page(report_runs: Sequence[ReportRun], sections: Sequence[Section]) -
 
 
 def plotly_source() -> str:
-    """Returns Plotly's JavaScript."""
-    # Late: it takes longer to import than all else here.
+    """Source of Plotly's JavaScript library."""
+    # Imported late: it takes longer to import than everything else here.
     from plotly.offline import get_plotlyjs
 
     return get_plotlyjs()
 
 
 def gzip_base64(text: str) -> str:
-    """Returns a text that browsers unpack: base64 of gzip, the same every time."""
+    """Text compressed with gzip, in base64; reproducible, as it has no time stamp."""
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 def _page_data(sections: Sequence[Section]) -> Iterator[tuple[str, Any]]:
-    """Yields what scripts draw, by the id of its place on the page."""
+    """Yields the data that the scripts draw, by the id of its HTML element."""
     for section in sections:
-        for number, part in enumerate(section.parts):
-            place = f"{section.id}-{number}"
+        for index, part in enumerate(section.parts):
+            element_id = f"{section.id}-{index}"
             if isinstance(part, Plot):
-                slides = part.slider._asdict() if part.slider else None
-                drawn = {"figure": part.figure, "slides": slides}
-                yield place, {"name": part.name} | drawn
+                slider = part.slider._asdict() if part.slider else None
+                content = {"figure": part.figure, "slider": slider}
+                yield element_id, {"name": part.name} | content
             elif isinstance(part, EpisodePlayer):
-                yield place, {"name": part.name, "episode": part.data}
+                yield element_id, {"name": part.name, "episode": part.data}

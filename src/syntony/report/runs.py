@@ -1,73 +1,39 @@
-"""The runs of a report: what their folders hold, and what of it can be used."""
+"""Runs of a report: their labels, line styles and stored results."""
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from syntony.comparison.groups import (
-    flatten_settings,
-    read_run_settings,
+from syntony.errors import InvalidInputError
+from syntony.evaluation.stored_run import (
+    StoredRun,
+    read_stored_run,
     reject_duplicate_runs,
 )
-from syntony.errors import InvalidInputError
 from syntony.report.components import LineStyle, run_style
-from syntony.training import metrics_log
-from syntony.training.run import Run, load
-from syntony.training.run_config import task_or_channel_id
-from syntony.training.run_folder import RunFolder
 
 MAX_RUNS = 24
-"""As many looks are told apart."""
+"""Runs of a report at most: the number of distinct line styles."""
 
 
 class ReportRun(NamedTuple):
-    """A run that is reported on."""
+    """A run of a report."""
 
     label: str
-    path: Path
-    settings: dict[str, Any]
-    """All that `settings.json` holds."""
-    records: list[metrics_log.MetricsRow]
+    """Name of its folder, with that of the parent folder if it is not unique."""
     style: LineStyle
-    run: Run | None
-    """None where its states cannot be used; `obstacle` then says why."""
-    load_error: str
-
-    @property
-    def system(self) -> str:
-        return str(self.settings["system"])
-
-    @property
-    def is_link(self) -> bool:
-        return self.system == "link"
-
-    @property
-    def task_or_channel(self) -> str:
-        """The task or the channel."""
-        return str(task_or_channel_id(self.settings))
-
-    @property
-    def system_settings(self) -> dict[str, Any]:
-        """Its settings by their places."""
-        return flatten_settings(self.settings["settings"])
-
-    @property
-    def last_step(self) -> int:
-        """How far the furthest seed has come."""
-        return max((line["step"] for line in self.records), default=0)
-
-    @property
-    def wall_s(self) -> float | None:
-        times = [line.get("wall_s") for line in self.records]
-        return max((t for t in times if isinstance(t, int | float)), default=None)
+    stored: StoredRun
 
 
 def load_report_runs(runs: Sequence[str]) -> list[ReportRun]:
-    """Returns what there is to say about runs.
+    """Reads the runs of a report.
+
+    Args:
+        runs: run folders.
 
     Raises:
-        BadInput: there are none or too many, or a folder holds no run.
+        InvalidInputError: there are no runs or too many, or a folder holds no run.
     """
     if not runs:
         raise InvalidInputError(
@@ -79,45 +45,30 @@ def load_report_runs(runs: Sequence[str]) -> list[ReportRun]:
         )
     paths = [Path(run) for run in runs]
     reject_duplicate_runs(runs)
-    labels = list(_unique_labels([path.resolve() for path in paths]))
+    labels = _unique_labels([path.resolve() for path in paths])
     return [
-        _read_report_run(labels[number], path, run_style(number))
-        for number, path in enumerate(paths)
+        ReportRun(label, run_style(index), read_stored_run(path))
+        for index, (label, path) in enumerate(zip(labels, paths, strict=True))
     ]
 
 
 def _unique_labels(paths: Sequence[Path]) -> Iterator[str]:
     names = [path.name for path in paths]
     for path in paths:
-        alone = names.count(path.name) == 1
-        yield path.name if alone else f"{path.parent.name}/{path.name}"
-
-
-def _read_report_run(label: str, path: Path, style: LineStyle) -> ReportRun:
-    folder = RunFolder(path)
-    settings, _ = read_run_settings(folder)
-    lines = metrics_log.read_rows(folder.metrics_path)
-    run, obstacle = _load_or_error(path)
-    return ReportRun(label, path, settings, lines, style, run, obstacle)
-
-
-def _load_or_error(path: Path) -> tuple[Run | None, str]:
-    """Returns a run whose states can be used; or why there is none."""
-    try:
-        run = load(path)
-        # Read now: what cannot be read is said once, at the top.
-        _ = run.states
-    except InvalidInputError as failure:
-        return None, str(failure)
-    return run, ""
+        is_unique = names.count(path.name) == 1
+        yield path.name if is_unique else f"{path.parent.name}/{path.name}"
 
 
 def rerun_command(settings: dict[str, Any]) -> str:
-    """Returns what to type to repeat a run."""
-    said = str(settings.get("command", "")).strip()
-    return re.sub(r"^(\S*__main__\.py|\S*/syntony)(?=\s|$)", "syntony", said)
+    """Shell command that repeats a run; empty if unknown.
+
+    Args:
+        settings: content of `settings.json`.
+    """
+    command = str(settings.get("command", "")).strip()
+    return re.sub(r"^(\S*__main__\.py|\S*/syntony)(?=\s|$)", "syntony", command)
 
 
 def sanitize_filename(text: str) -> str:
-    """Returns a text as part of a file's name."""
+    """Text with every character replaced that file names should not have."""
     return re.sub(r"[^\w.-]+", "_", text).strip("._") or "run"

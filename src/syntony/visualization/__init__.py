@@ -1,1 +1,1 @@
-"""Figures, scenes and animations."""
+"""Figures, scenes and animations of runs."""

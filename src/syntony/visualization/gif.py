@@ -1,4 +1,4 @@
-"""A trained team at play: an animated picture that any page or chat shows."""
+"""Animated GIFs of episodes of a trained team."""
 
 import io
 from collections.abc import Sequence
@@ -23,24 +23,25 @@ from syntony.systems.marl.base import MultiAgentSystem
 from syntony.training.run import Run
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import output_files
-from syntony.visualization.figures import STYLE_SHEET
 from syntony.visualization.scene_builders import episode_scene, is_renderable
 from syntony.visualization.scene_drawing import Scene, draw_shapes, draw_static_layer
+from syntony.visualization.style import STYLE_SHEET
 
 WIDTH_INCHES, DPI = 3.2, 150
-"""Inches, and pixels an inch: a phone's width, sharp on a fine screen."""
+"""Width in inches and pixels per inch: 480 pixels, the width of a phone."""
 PALETTE_SIZE = 64
-"""Of all frames together."""
+"""Colors of a GIF, shared by all of its frames."""
 NEAR_WHITE_LEVEL = 248
+"""The palette has no color with all channels from this level on, except white."""
 LAST_FRAME_MS = 1500
-"""How long the end of an episode is shown."""
+"""Duration of the last frame of an episode, in milliseconds."""
 MAX_EPISODES = 100
 FPS_RANGE = (0.1, 50.0)
-"""Slowest and fastest; players of GIFs show no more than 50 frames a second."""
+"""Frames per second, lowest and highest; GIF players show at most 50."""
 
 
 class Animation(NamedTuple):
-    """Pictures, and how many milliseconds each is shown."""
+    """Frames, and the duration of each in milliseconds."""
 
     frames: list[Image.Image]
     durations_ms: list[int]
@@ -55,21 +56,21 @@ def render_episodes(
     max_steps: int = 100,
     fps: float = 5.0,
 ) -> Path:
-    """Films episodes of a trained team, with sampled actions; returns the file.
+    """Renders episodes of a trained team, with sampled actions; returns the file.
 
-    They are the first that are lived, not chosen ones.
+    The episodes are the first ones that are collected; none are selected.
 
     Args:
-        run: a team's.
-        out: a GIF; by default `figures/episodes.gif` in the run's folder.
-        episodes: how many.
-        seed: whose team; by default the first.
-        most_steps: steps of an episode that are shown.
-        fps: steps a second.
+        run: run of a multi-agent system.
+        out: the GIF; by default `figures/episodes.gif` in the run folder.
+        episodes: number of episodes, one after the other.
+        seed: seed of the run whose team acts; by default the first.
+        max_steps: environment steps of an episode that are shown at most.
+        fps: environment steps per second.
 
     Raises:
-        BadInput: the run is of no team, has no checkpoint yet, or is of a task that
-            nobody knows how to draw; or there can be no such film or file.
+        InvalidInputError: the run has no multi-agent system or no checkpoint, its task
+            cannot be drawn, an argument is out of range, or the file cannot be written.
     """
     seed = run.config.seed if seed is None else seed
     _validate_arguments(run, seed, episodes, max_steps, fps)
@@ -80,75 +81,85 @@ def render_episodes(
         )
     if out is None:
         output_files.create_folder(path.parent)
-    output_files.validate_output_path(path, "film", "team.gif")
+    output_files.validate_output_path(path, "animation", "team.gif")
     system: Any = run.system
-    every = collect_trajectories(
+    collected = collect_trajectories(
         system, run.states[seed], seed_keys(seed).post_training_eval, episodes
     )
-    # The typical one of one episode is that one.
-    alone = [jax.tree.map(lambda x, e=e: x[:, [e]], every) for e in range(episodes)]
-    head = f"{system.task.id}, after {run.steps[seed]:,} steps"
-    shown = animate_episodes(
-        system.task, list(map(select_median_episode, alone)), head, max_steps, fps
-    )
-    output_files.write_file(path, encode_gif(shown))
+    # The median of a single episode is that episode.
+    chosen = [
+        select_median_episode(jax.tree.map(lambda x, e=e: x[:, [e]], collected))
+        for e in range(episodes)
+    ]
+    header = f"{system.task.id}, after {run.steps[seed]:,} steps"
+    animation = animate_episodes(system.task, chosen, header, max_steps, fps)
+    output_files.write_file(path, encode_gif(animation))
     return path
 
 
 def animate_episodes(
     task: Any, episodes: Sequence[Episode], header: str, max_steps: int, fps: float
 ) -> Animation:
-    """Returns episodes one after the other."""
-    lines: list[str] = []
+    """Animation of episodes, one after the other.
+
+    Args:
+        task: the task of the episodes; one that `is_renderable`.
+        episodes: the episodes.
+        header: text above every frame.
+        max_steps: environment steps of an episode that are shown at most.
+        fps: environment steps per second.
+    """
+    captions: list[str] = []
     durations: list[int] = []
     states = []
-    for number, episode in enumerate(episodes):
-        moments = min(episode.length, max_steps) + 1
-        which = f"episode {number + 1} of {len(episodes)}, step"
-        lines += [
-            f"{which} {step} of {episode.length}, return {episode.cumulative_rewards[step]:.2f}"
-            for step in range(moments)
+    for index, episode in enumerate(episodes):
+        num_frames = min(episode.length, max_steps) + 1
+        prefix = f"episode {index + 1} of {len(episodes)}, step"
+        returns = episode.cumulative_rewards
+        captions += [
+            f"{prefix} {step} of {episode.length}, return {returns[step]:.2f}"
+            for step in range(num_frames)
         ]
-        durations += [round(1000 / fps)] * (moments - 1) + [LAST_FRAME_MS]
-        states.append(jax.tree.map(lambda x, end=moments: x[:end], episode.states))
-    # One scene of all: what is near and far is the same in every episode.
-    every = jax.tree.map(lambda *parts: np.concatenate(parts), *states)
-    above = episode_scene(task, every, len(lines))
-    assert above is not None
-    return Animation(draw_frames(above, header, lines), durations)
+        durations += [round(1000 / fps)] * (num_frames - 1) + [LAST_FRAME_MS]
+        states.append(jax.tree.map(lambda x, end=num_frames: x[:end], episode.states))
+    # One scene of all episodes, so that all of them have the same scale.
+    all_states = jax.tree.map(lambda *parts: np.concatenate(parts), *states)
+    scene = episode_scene(task, all_states, len(captions))
+    assert scene is not None
+    return Animation(draw_frames(scene, header, captions), durations)
 
 
 @style.context(STYLE_SHEET)
 def draw_frames(
     scene: Scene, header: str, captions: Sequence[str]
 ) -> list[Image.Image]:
-    """Returns each moment of a scene.
+    """Images of all frames of a scene.
 
     Args:
-        scene: an episode.
-        head: what stands above all moments.
-        lines: what stands below each.
+        scene: the scene.
+        header: text above every frame.
+        captions: text below each frame.
     """
-    *_, wide, high = scene["box"]
-    size = WIDTH_INCHES, WIDTH_INCHES * high / wide + 0.5
+    *_, width, height = scene["bounds"]
+    size = WIDTH_INCHES, WIDTH_INCHES * height / width + 0.5
     figure = Figure(figsize=size, dpi=DPI)
     canvas = FigureCanvasAgg(figure)
-    inside = 0.25 / size[1]
-    axes = figure.add_axes((0.02, inside, 0.96, 1 - 2 * inside))
-    middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
-    figure.text(0.5, 1 - inside / 2, header, **middle)
+    margin = 0.25 / size[1]
+    axes = figure.add_axes((0.02, margin, 0.96, 1 - 2 * margin))
+    centered: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
+    figure.text(0.5, 1 - margin / 2, header, **centered)
     draw_static_layer(axes, scene)
     canvas.draw()
-    # What stays is drawn once.
-    empty = canvas.copy_from_bbox(figure.bbox)
-    drawn = []
-    for shapes, line in zip(scene["moments"], captions, strict=True):
-        canvas.restore_region(empty)
-        text = figure.text(0.5, inside / 2, line, **middle)
+    # The static layer is drawn only once.
+    background = canvas.copy_from_bbox(figure.bbox)
+    images = []
+    for shapes, caption in zip(scene["frames"], captions, strict=True):
+        canvas.restore_region(background)
+        text = figure.text(0.5, margin / 2, caption, **centered)
         _draw_and_remove(axes, [*draw_shapes(axes, shapes), text])
         pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-        drawn.append(Image.fromarray(pixels.copy()))
-    return drawn
+        images.append(Image.fromarray(pixels.copy()))
+    return images
 
 
 def _draw_and_remove(axes: Axes, artists: Sequence[Any]) -> None:
@@ -158,7 +169,7 @@ def _draw_and_remove(axes: Axes, artists: Sequence[Any]) -> None:
 
 
 def encode_gif(animation: Animation) -> bytes:
-    """Returns a GIF that repeats for ever; all frames share their colours."""
+    """Encodes a GIF that loops forever; all frames share one palette."""
     palette = _shared_palette(animation.frames)
     frames = [
         frame.quantize(palette=palette, dither=Image.Dither.NONE)
@@ -172,23 +183,23 @@ def encode_gif(animation: Animation) -> bytes:
         append_images=frames[1:],
         duration=animation.durations_ms,
         loop=0,
-        # Of what does not change nothing is written.
+        # Pixels that do not change are not written again.
         optimize=True,
     )
     return content.getvalue()
 
 
 def _shared_palette(frames: Sequence[Image.Image]) -> Image.Image:
-    """Returns the commonest colours of a few frames; white stays white."""
-    few = frames[:: max(1, len(frames) // 8)]
-    pixels = np.concatenate([np.asarray(f, int).reshape(-1, 3) for f in few])
-    # Sorted as one number each: ten times faster than as three.
-    numbers, counts = np.unique(pixels @ (1 << 16, 1 << 8, 1), return_counts=True)
-    common = numbers[np.argsort(-counts, kind="stable")]
-    colours = common[:, None] >> np.array([16, 8, 0]) & 255
-    # White would be taken for what is nearly white.
-    darkest = colours.min(axis=1)
-    kept = colours[(darkest == 255) | (darkest < NEAR_WHITE_LEVEL)][:PALETTE_SIZE]
+    """Palette of the most frequent colors of at most 16 frames; white stays white."""
+    sampled = frames[:: max(1, len(frames) // 8)]
+    pixels = np.concatenate([np.asarray(f, int).reshape(-1, 3) for f in sampled])
+    # One integer per color: np.unique is ten times faster than on rows of three.
+    codes, counts = np.unique(pixels @ (1 << 16, 1 << 8, 1), return_counts=True)
+    frequent = codes[np.argsort(-counts, kind="stable")]
+    colors = frequent[:, None] >> np.array([16, 8, 0]) & 255
+    # Without nearly white colors, which white pixels would be mapped to.
+    darkest = colors.min(axis=1)
+    kept = colors[(darkest == 255) | (darkest < NEAR_WHITE_LEVEL)][:PALETTE_SIZE]
     palette = Image.new("P", (1, 1))
     palette.putpalette(kept.ravel().tolist())
     return palette
@@ -197,7 +208,7 @@ def _shared_palette(frames: Sequence[Image.Image]) -> Image.Image:
 def _validate_arguments(
     run: Run, seed: int, episodes: int, max_steps: int, fps: float
 ) -> None:
-    """Raises BadInput if there can be no film."""
+    """Raises InvalidInputError if the run or an argument is invalid."""
     if not isinstance(run.system, MultiAgentSystem):
         raise InvalidInputError(
             f"{run.path} is a {run.settings['system']}, which has no team to render; "
@@ -205,7 +216,7 @@ def _validate_arguments(
         )
     if not is_renderable(run.system.task):
         raise InvalidInputError(
-            f"nobody knows how to draw {run.system.task.id}; expected a run on "
+            f"{run.system.task.id} cannot be drawn; expected a run on "
             "Foraging, rware, SimpleSpread or SpeakerListener"
         )
     if seed not in run.config.all_seeds:
@@ -216,7 +227,7 @@ def _validate_arguments(
     if not 1 <= episodes <= MAX_EPISODES:
         raise InvalidInputError(f"episodes is {episodes}; expected 1 to {MAX_EPISODES}")
     if max_steps < 1:
-        raise InvalidInputError(f"most_steps is {max_steps}; expected at least 1")
+        raise InvalidInputError(f"max_steps is {max_steps}; expected at least 1")
     if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
         raise InvalidInputError(
             f"fps is {fps:g}; expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}"

@@ -1,6 +1,6 @@
-"""Pictures of a link for print: error rates over SNR, codewords, how it learned."""
+"""Figures of links for print: error rates over SNR and training, constellations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,42 +9,49 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from syntony.evaluation.bler_curves import BLERCurves, bler_curves, seed_bler
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.statistics import mean_over_seeds
-from syntony.visualization.figures import GRAY, LINE_COLORS, STYLE_SHEET
-
-MIN_PLOTTED_RATE = 1e-7
-"""Lowest error rate that is drawn: nothing was counted below."""
+from syntony.visualization.style import (
+    GRAY,
+    LINE_COLORS,
+    MIN_PLOTTED_RATE,
+    STYLE_SHEET,
+    mask_low_rates,
+)
 
 
 @style.context(STYLE_SHEET)
 def plot_bler(evaluation: Mapping[str, Any], *, title: str = "") -> Figure:
-    """Draws block error rates over SNR: the link, other codes, and what is possible.
+    """Plots block error rates over SNR: of the link, of classical codes, and of bounds.
 
     Args:
-        found: what `evaluate_link` returned, over two SNRs or more.
+        evaluation: the result of `evaluate_link` at two SNRs or more.
+        title: title of the figure.
     """
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    snr_db = [point["snr_db"] for point in evaluation["points"]]
-    _plot_learned_bler(axes, snr_db, evaluation["points"])
-    others = {
-        name: [point["others"][name]["bler"] for point in evaluation["points"]]
-        for name in evaluation["points"][0]["others"]
-    }
-    known = {
-        name: [point["bounds"][name] for point in evaluation["points"]]
-        for name in evaluation["points"][0]["bounds"]
-    }
-    for (name, rates), colour in zip(others.items(), LINE_COLORS[1:], strict=False):
+    curves = bler_curves(evaluation)
+    _plot_learned_bler(axes, curves)
+    baselines = zip(curves.baselines.items(), LINE_COLORS[1:], strict=False)
+    for (name, rates), color in baselines:
         axes.semilogy(
-            snr_db, _mask_low_rates(rates), "--", color=colour, lw=1.0, label=name
+            *(curves.snr_db, mask_low_rates(rates), "--"),
+            color=color,
+            lw=1.0,
+            label=name,
         )
-    for (name, rates), dash in zip(known.items(), BOUND_LINESTYLES, strict=False):
+    for (name, rates), dash in zip(
+        curves.bounds.items(), BOUND_LINESTYLES, strict=False
+    ):
         axes.semilogy(
-            snr_db, _mask_low_rates(rates), ls=dash, color=GRAY, lw=0.8, label=name
+            *(curves.snr_db, mask_low_rates(rates)),
+            ls=dash,
+            color=GRAY,
+            lw=0.8,
+            label=name,
         )
-    axes.set(xlabel="SNR, dB a channel use", ylabel="block error rate", title=title)
+    axes.set(xlabel="Es/N0 (dB)", ylabel="block error rate", title=title)
     axes.grid(which="major", lw=0.3, alpha=0.5)
     axes.legend(loc="lower left")
     return figure
@@ -53,31 +60,23 @@ def plot_bler(evaluation: Mapping[str, Any], *, title: str = "") -> Figure:
 BOUND_LINESTYLES = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (1, 2)))
 
 
-def _plot_learned_bler(
-    axes: Axes, snr_db: Sequence[float], points: Sequence[Mapping[str, Any]]
-) -> None:
-    """Draws each seed with its interval: those of few errors are visibly unsure."""
-    for number in range(len(points[0]["seeds"])):
-        lines = [point["seeds"][number] for point in points]
-        rates, low, high = _bler_and_interval(lines)
-        label = "learned" if number == 0 else None
+def _plot_learned_bler(axes: Axes, curves: BLERCurves) -> None:
+    """Plots each seed with its interval, which is wide for few counted errors."""
+    color = LINE_COLORS[0]
+    for index, (rates, low, high) in enumerate(curves.seeds):
+        label = "learned" if index == 0 else None
         axes.semilogy(
-            snr_db,
-            _mask_low_rates(rates),
-            ".-",
-            color=LINE_COLORS[0],
+            *(curves.snr_db, mask_low_rates(rates), ".-"),
+            color=color,
             label=label,
             ms=4,
         )
-        axes.fill_between(snr_db, low, high, color=LINE_COLORS[0], alpha=0.25, lw=0)
-        if "ml_bler" in lines[0]:
-            best = [line["ml_bler"] for line in lines]
-            label = "learned, decoded by ML" if number == 0 else None
+        axes.fill_between(curves.snr_db, low, high, color=color, alpha=0.25, lw=0)
+        if curves.ml_bler:
+            label = "learned, ML detection" if index == 0 else None
             axes.semilogy(
-                snr_db,
-                _mask_low_rates(best),
-                ":",
-                color=LINE_COLORS[0],
+                *(curves.snr_db, mask_low_rates(curves.ml_bler[index]), ":"),
+                color=color,
                 lw=1.0,
                 label=label,
             )
@@ -87,20 +86,22 @@ def _plot_learned_bler(
 def plot_constellation(
     codebook: Complex[np.ndarray, "M C"], *, title: str = ""
 ) -> Figure:
-    """Draws what is sent in each channel use: a point a message, alike in colour."""
+    """Plots the symbols of each channel use; a message has one color in all of them."""
     uses = codebook.shape[1]
     columns = min(uses, 4)
     rows = -(-uses // columns)
     figure = Figure(figsize=(1.6 * columns, 1.7 * rows + 0.2), layout="constrained")
-    reach = 1.08 * float(np.abs(codebook).max())
+    limit = 1.08 * float(np.abs(codebook).max())
     for use in range(uses):
         axes = figure.add_subplot(rows, columns, use + 1)
         axes.axhline(0.0, color=GRAY, lw=0.3)
         axes.axvline(0.0, color=GRAY, lw=0.3)
-        points = codebook[:, use]
-        hue = np.arange(len(points))
-        axes.scatter(np.real(points), np.imag(points), c=hue, s=4, cmap="viridis", lw=0)
-        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        symbols = codebook[:, use]
+        message = np.arange(len(symbols))
+        axes.scatter(
+            *(np.real(symbols), np.imag(symbols)), c=message, s=4, cmap="viridis", lw=0
+        )
+        axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
         axes.set_title(f"use {use + 1}")
     figure.suptitle(title, fontsize=8)
     return figure
@@ -110,18 +111,18 @@ def plot_constellation(
 def plot_bler_over_training(
     curves: Mapping[str, LearningCurve], *, title: str = ""
 ) -> Figure:
-    """Draws how block error rates fell while links learned, with their intervals."""
+    """Plots block error rates over training: means over seeds, with 95 % intervals."""
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
     axes = figure.add_subplot()
-    for (name, curve), colour in zip(curves.items(), LINE_COLORS, strict=False):
+    for (name, curve), color in zip(curves.items(), LINE_COLORS, strict=False):
         band = mean_over_seeds(curve.scores)
-        axes.semilogy(curve.steps, _mask_low_rates(band.mean), color=colour, label=name)
+        axes.semilogy(curve.steps, mask_low_rates(band.mean), color=color, label=name)
         low = np.maximum(band.low, MIN_PLOTTED_RATE)
-        axes.fill_between(curve.steps, low, band.high, color=colour, alpha=0.2, lw=0)
-    # An interval of few seeds may reach below any rate: it leaves the picture.
-    drawn = np.concatenate([np.ravel(line.get_ydata()) for line in axes.lines])
-    if np.isfinite(drawn).any():
-        axes.set_ylim(np.nanmin(drawn) / 3, min(np.nanmax(drawn) * 3, 1.5))
+        axes.fill_between(curve.steps, low, band.high, color=color, alpha=0.2, lw=0)
+    # Limits from the means: intervals of few seeds may extend far below any rate.
+    means = np.concatenate([np.ravel(line.get_ydata()) for line in axes.lines])
+    if np.isfinite(means).any():
+        axes.set_ylim(np.nanmin(means) / 3, min(np.nanmax(means) * 3, 1.5))
     axes.set(xlabel="iterations", ylabel="block error rate", title=title)
     axes.grid(which="major", lw=0.3, alpha=0.5)
     axes.legend()
@@ -132,15 +133,17 @@ def plot_bler_over_training(
 def plot_bler_per_run(
     evaluations: Mapping[str, Mapping[str, Any]], *, title: str = ""
 ) -> Figure:
-    """Draws the block error rate of each run, seed by seed, one run a row.
+    """Plots the block error rate of each seed with its interval, one run per row.
 
     Args:
-        found: by name what `evaluate_link` returned of it; its first point is drawn.
+        evaluations: results of `evaluate_link` by the name of the run; the first point
+            of each is drawn.
+        title: title of the figure.
     """
     figure = Figure(figsize=(4.4, 0.7 + 0.2 * len(evaluations)), layout="constrained")
     axes = figure.add_subplot()
-    for row, measured in enumerate(evaluations.values()):
-        rates, low, high = _bler_and_interval(measured["points"][0]["seeds"])
+    for row, evaluation in enumerate(evaluations.values()):
+        rates, low, high = seed_bler(evaluation["points"][0]["seeds"])
         rows = row + 0.12 * (np.arange(len(rates)) - (len(rates) - 1) / 2)
         axes.errorbar(
             rates,
@@ -156,20 +159,3 @@ def plot_bler_per_run(
     axes.invert_yaxis()
     axes.grid(axis="x", which="major", lw=0.3, alpha=0.5)
     return figure
-
-
-def _bler_and_interval(
-    per_seed: Sequence[Mapping[str, Any]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the block error rates of some lines, and the ends of their intervals."""
-    rates, low, high = (
-        np.array([line[f"bler{end}"] for line in per_seed])
-        for end in ("", "_low", "_high")
-    )
-    return rates, low, high
-
-
-def _mask_low_rates(rates: Any) -> np.ndarray:
-    """Returns rates as they are drawn: none below what can be seen."""
-    found = np.asarray(rates, float)
-    return np.where(found > MIN_PLOTTED_RATE, found, np.nan)

@@ -1,4 +1,4 @@
-"""What the numbers of an observation are, in words, and how they can be drawn."""
+"""Names of the features of an observation, and how the features are drawn."""
 
 from typing import Any, NamedTuple
 
@@ -6,38 +6,39 @@ from syntony.tasks.foraging.rules import Foraging
 from syntony.tasks.particles.speaker_listener import (
     NUM_LANDMARKS,
     SPEAKER,
+    VOCAB_SIZE,
     SpeakerListener,
 )
-from syntony.tasks.particles.speaker_listener import VOCAB_SIZE as SPOKEN
 from syntony.tasks.particles.spread import COMM_DIM, SimpleSpread
 from syntony.tasks.task import Task
 from syntony.tasks.warehouse.rules import Warehouse
-from syntony.visualization.scene_drawing import GREEN, PURPLE, agent_color
-
-SHELF_COLOR = "#8C8C8C"
+from syntony.visualization.style import GREEN, PURPLE, SHELF_COLOR, agent_color
 
 
 class Feature(NamedTuple):
-    """A number of an observation."""
+    """Name of one feature of an observation."""
 
     group: str
-    """What it is about."""
+    """The entity that it describes, e.g. `food 1`."""
     name: str
+    """The attribute of that entity, e.g. `row`."""
 
     @property
     def label(self) -> str:
+        """Entity and attribute, e.g. `food 1 row`."""
         return f"{self.group} {self.name}".strip()
 
 
 CoordinateSpec = list[Any]
-"""[index, offset, factor]: where a thing is, offset + factor · o[index]."""
+"""[index, offset, factor] of the coordinate offset + factor · o[index]."""
 EntitySpec = dict[str, Any]
+"""How an entity of an observation is drawn; the keys are those of `_entity`."""
 ObsWindow = dict[str, Any]
-"""`box`: x, y, width, height; `cells`: whether it is a grid; `things` in the box."""
+"""`bounds`: x, y, width, height; `grid`: whether it has cells; `entities` in it."""
 
 
 def obs_features(task: Task) -> list[list[Feature]]:
-    """Returns the features of each agent's observation, in order."""
+    """Features of each agent's observation, in order."""
     every = range(task.num_agents)
     match task:
         case Foraging():
@@ -52,7 +53,7 @@ def obs_features(task: Task) -> list[list[Feature]]:
 
 
 def obs_windows(task: Task) -> list[ObsWindow] | None:
-    """Returns how each agent's observation is drawn; None where nobody knows."""
+    """How each agent's observation is drawn; None if the task has no drawing."""
     every = range(task.num_agents)
     match task:
         case Foraging():
@@ -73,7 +74,7 @@ def _features_per_entity(
 
 
 def _foraging_features(task: Foraging) -> list[Feature]:
-    # Only what is seen is listed, in order: the first other need not be agent 1.
+    # Only visible agents are listed, so "other 1" need not be the same agent always.
     foods = [f"food {i + 1}" for i in range(task.foods)]
     others = [f"other {i + 1}" for i in range(task.num_agents - 1)]
     return _features_per_entity([*foods, "itself", *others], ("row", "column", "level"))
@@ -81,27 +82,27 @@ def _foraging_features(task: Foraging) -> list[Feature]:
 
 def _foraging_obs_window(task: Foraging, agent: int) -> ObsWindow:
     side = min(2 * task.sight + 1, task.size)
-    shades = (
+    colors = (
         [GREEN] * task.foods
         + [agent_color(agent)]
         + [SHELF_COLOR] * (task.num_agents - 1)
     )
-    things = []
+    entities = []
     for i, feature in enumerate(_foraging_features(task)[::3]):
         row, column, level = 3 * i, 3 * i + 1, 3 * i + 2
-        things.append(
+        entities.append(
             _entity(
                 feature.group,
-                shades[i],
-                "square" if i < task.foods else "disc",
+                colors[i],
+                "square" if i < task.foods else "circle",
                 x=[column, 0, 1],
                 y=[row, 0, 1],
                 visible_above=[row, -0.5],
                 text_index=level,
             )
         )
-    box = [-0.5, -0.5, side, side]
-    return {"box": box, "cells": True, "things": things}
+    bounds = [-0.5, -0.5, side, side]
+    return {"bounds": bounds, "grid": True, "entities": entities}
 
 
 HEADINGS = ("up", "down", "left", "right")
@@ -135,82 +136,87 @@ def _cell_name(row_offset: int, column_offset: int) -> str:
 
 
 def _warehouse_obs_window(task: Warehouse, agent: int) -> ObsWindow:
-    things = []
+    entities = []
     for i, (down, right) in enumerate(_sensor_offsets(task)):
         first = len(OWN_FEATURES) + len(CELL_FEATURES) * i
         x, y = [None, right, 0], [None, down, 0]
-        where = _cell_name(down, right)
-        things += [
+        cell = _cell_name(down, right)
+        entities += [
             _entity(
-                f"shelf {where}", SHELF_COLOR, "square", x=x, y=y, alpha_index=first + 5
+                f"shelf {cell}", SHELF_COLOR, "square", x=x, y=y, alpha_index=first + 5
             ),
             _entity(
-                f"requested {where}", GREEN, "square", x=x, y=y, alpha_index=first + 6
+                f"requested {cell}", GREEN, "square", x=x, y=y, alpha_index=first + 6
             ),
             _entity(
-                f"agent {where}",
+                f"agent {cell}",
                 PURPLE if down or right else agent_color(agent),
-                "disc",
+                "circle",
                 x=x,
                 y=y,
                 alpha_index=first,
             ),
         ]
     corner, side = -task.sensor_range - 0.5, 2 * task.sensor_range + 1
-    return {"box": [corner, corner, side, side], "cells": True, "things": things}
+    return {"bounds": [corner, corner, side, side], "grid": True, "entities": entities}
 
 
 def _spread_features(task: SimpleSpread, agent: int) -> list[Feature]:
     others = [f"agent {i + 1}" for i in range(task.num_agents) if i != agent]
     landmarks = [f"landmark {i + 1}" for i in range(task.num_agents)]
-    ways = ["velocity", "position", *[f"way to {n}" for n in landmarks + others]]
-    words = [f"heard from {name}" for name in others]
-    numbers = tuple(str(i + 1) for i in range(COMM_DIM))
-    return _features_per_entity(ways, ("x", "y")) + _features_per_entity(words, numbers)
+    offsets = [f"offset to {name}" for name in landmarks + others]
+    vectors = ["velocity", "position", *offsets]
+    messages = [f"message from {name}" for name in others]
+    symbols = tuple(str(i + 1) for i in range(COMM_DIM))
+    return [
+        *_features_per_entity(vectors, ("x", "y")),
+        *_features_per_entity(messages, symbols),
+    ]
 
 
 def _spread_obs_window(task: SimpleSpread, agent: int) -> ObsWindow:
-    shades = [GREEN] * task.num_agents
-    shades += [agent_color(other) for other in range(task.num_agents) if other != agent]
+    colors = [GREEN] * task.num_agents
+    colors += [agent_color(other) for other in range(task.num_agents) if other != agent]
+    # The first two vectors are the agent's own velocity and position.
     names = [
-        f.group.removeprefix("way to ") for f in _spread_features(task, agent)[4::2]
+        f.group.removeprefix("offset to ") for f in _spread_features(task, agent)[4::2]
     ]
-    things = [
-        _entity("itself", agent_color(agent), "disc", x=[None, 0, 0], y=[None, 0, 0])
+    entities = [
+        _entity("itself", agent_color(agent), "circle", x=[None, 0, 0], y=[None, 0, 0])
     ]
-    for i, shade in enumerate(shades):
-        shape = "square" if i < task.num_agents else "disc"
+    for i, color in enumerate(colors):
+        shape = "square" if i < task.num_agents else "circle"
         x, y = 4 + 2 * i, 5 + 2 * i
-        things.append(_entity(names[i], shade, shape, x=[x, 0, 1], y=[y, 0, -1]))
-    return {"box": [-2.2, -2.2, 4.4, 4.4], "cells": False, "things": things}
+        entities.append(_entity(names[i], color, shape, x=[x, 0, 1], y=[y, 0, -1]))
+    return {"bounds": [-2.2, -2.2, 4.4, 4.4], "grid": False, "entities": entities}
 
 
 def _speaker_listener_features(task: SpeakerListener, agent: int) -> list[Feature]:
-    landmarks = [f"way to landmark {i + 1}" for i in range(NUM_LANDMARKS)]
+    landmarks = [f"offset to landmark {i + 1}" for i in range(NUM_LANDMARKS)]
     if agent == SPEAKER:
-        colours = [Feature("goal's colour", str(i + 1)) for i in range(NUM_LANDMARKS)]
+        color = [Feature("goal color", str(i + 1)) for i in range(NUM_LANDMARKS)]
         rest = range(task.obs_dim - NUM_LANDMARKS)
-        return colours + [Feature("nothing", str(i + 1)) for i in rest]
-    words = [Feature("heard", f"word {i + 1}") for i in range(SPOKEN)]
+        return color + [Feature("padding", str(i + 1)) for i in rest]
+    words = [Feature("message", f"word {i + 1}") for i in range(VOCAB_SIZE)]
     return _features_per_entity(["velocity", *landmarks], ("x", "y")) + words
 
 
 def _speaker_listener_obs_window(agent: int) -> ObsWindow:
     names = [f"landmark {i + 1}" for i in range(NUM_LANDMARKS)]
     if agent == SPEAKER:
-        things = [
+        entities = [
             _entity(n, GREEN, "square", x=[None, i, 0], y=[None, 1, 0], alpha_index=i)
             for i, n in enumerate(names)
         ]
-        return {"box": [-0.5, -0.5, 3, 3], "cells": True, "things": things}
-    things = [
-        _entity("itself", agent_color(agent), "disc", x=[None, 0, 0], y=[None, 0, 0])
+        return {"bounds": [-0.5, -0.5, 3, 3], "grid": True, "entities": entities}
+    entities = [
+        _entity("itself", agent_color(agent), "circle", x=[None, 0, 0], y=[None, 0, 0])
     ]
-    things += [
+    entities += [
         _entity(n, GREEN, "square", x=[2 + 2 * i, 0, 1], y=[3 + 2 * i, 0, -1])
         for i, n in enumerate(names)
     ]
-    return {"box": [-2.2, -2.2, 4.4, 4.4], "cells": False, "things": things}
+    return {"bounds": [-2.2, -2.2, 4.4, 4.4], "grid": False, "entities": entities}
 
 
 def _entity(
@@ -220,16 +226,21 @@ def _entity(
     *,
     x: CoordinateSpec,
     y: CoordinateSpec,
-    visible_above: CoordinateSpec | None = None,
+    visible_above: list[Any] | None = None,
     alpha_index: int | None = None,
     text_index: int | None = None,
 ) -> EntitySpec:
-    """Returns a thing in a lens.
+    """How one entity is drawn.
 
     Args:
-        seen: [index, least]: it is there where o[index] is above that.
-        alpha: the index of how much of it is there, from 0 to 1.
-        text: the index of a number to be written on it.
+        name: its name, shown as a tooltip.
+        color: its fill color.
+        shape: `square` or `circle`.
+        x: its x coordinate.
+        y: its y coordinate, pointing down.
+        visible_above: [index, threshold]: drawn only where o[index] > threshold.
+        alpha_index: index of the feature that is its opacity, in [0, 1].
+        text_index: index of the feature that is printed on it.
     """
     return {
         "name": name,
@@ -237,7 +248,7 @@ def _entity(
         "shape": shape,
         "x": x,
         "y": y,
-        "seen": visible_above,
-        "alpha": alpha_index,
-        "text": text_index,
+        "visible_above": visible_above,
+        "alpha_index": alpha_index,
+        "text_index": text_index,
     }

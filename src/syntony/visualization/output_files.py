@@ -1,18 +1,22 @@
-"""Files that a user asked for by name: whether they can be written is said early."""
+"""Output files named by the user: paths are validated before anything slow runs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from syntony.errors import InvalidInputError
 from syntony.training.atomic_io import atomic_write
 
+PrintFn = Callable[[str], None]
+"""Prints one line about progress or about something that was left out."""
+
 
 def validate_output_path(path: Path, contents: str, example: str) -> None:
-    """Raises BadInput if `path` can be no new file.
+    """Raises InvalidInputError if no file can be written to `path`.
 
     Args:
-        path: where it is to be.
-        kind: what it is to hold, in a word.
-        example: what a file in a folder might be called.
+        path: the file to be written.
+        contents: what the file will hold, in a word, e.g. "report".
+        example: name of such a file in a folder, for the message.
     """
     if path.is_dir():
         raise InvalidInputError(
@@ -24,30 +28,30 @@ def validate_output_path(path: Path, contents: str, example: str) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all.
+    """Writes a file atomically: whole or not at all.
 
     Raises:
-        BadInput: that cannot be done here.
+        InvalidInputError: the file cannot be written.
     """
     try:
         with atomic_write(path) as file:
             file.write(content)
-    except OSError as failure:
-        raise write_error(path, failure) from None
+    except OSError as error:
+        raise write_error(path, error) from None
 
 
 def create_folder(folder: Path) -> None:
-    """Makes a folder where there is none.
+    """Creates a folder if there is none.
 
     Raises:
-        BadInput: that cannot be done here.
+        InvalidInputError: the folder cannot be created.
     """
     try:
         folder.mkdir(exist_ok=True)
-    except OSError as failure:
-        raise write_error(folder, failure) from None
+    except OSError as error:
+        raise write_error(folder, error) from None
 
 
 def write_error(path: Path, error: OSError) -> InvalidInputError:
-    """Returns what to say of a file or folder that cannot be written."""
+    """Error for a file or folder that cannot be written."""
     return InvalidInputError(f"cannot write to {path}: {error.strerror}")

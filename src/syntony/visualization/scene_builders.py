@@ -1,4 +1,4 @@
-"""A task seen from above, moment by moment, as shapes that a page can draw."""
+"""Scenes of tasks: a top view of each environment step, as plain shapes."""
 
 from typing import Any
 
@@ -15,70 +15,77 @@ from syntony.tasks.particles.speaker_listener import (
 from syntony.tasks.particles.spread import AGENT_RADIUS, SimpleSpread
 from syntony.tasks.task import Task
 from syntony.tasks.warehouse.rules import HEADING_OFFSETS, Warehouse
-from syntony.visualization.obs_features import SHELF_COLOR
-from syntony.visualization.scene_drawing import GREEN, Number, Scene, Shape, agent_color
+from syntony.visualization.scene_drawing import Number, Scene, Shape
+from syntony.visualization.style import (
+    FLOOR_COLOR,
+    GOAL_COLOR,
+    GREEN,
+    GRID_LINE_COLOR,
+    SHELF_COLOR,
+    agent_color,
+)
 
-GRID_LINE_COLOR = "#80808055"
-GOAL_COLOR = "#E69F00"
 SPEAKER_STRIP_HEIGHT = 0.45
-"""Room for the speaker below its plane: where it stands is of no matter."""
+"""Height of the strip below the plane where the speaker is drawn: its position has no
+effect."""
 
 RENDERABLE_TASKS = (Foraging, Warehouse, SimpleSpread, SpeakerListener)
 
 
 def is_renderable(task: Task) -> bool:
-    """Returns whether somebody knows how to draw a task."""
+    """Whether `episode_scene` can draw a task."""
     return isinstance(task, RENDERABLE_TASKS)
 
 
 def episode_scene(
     task: Task, states: PyTree[np.ndarray], num_steps: int
 ) -> Scene | None:
-    """Returns an episode seen from above; None where nobody knows how to draw it.
+    """Scene of an episode, seen from above; None if the task cannot be drawn.
 
     Args:
-        states: of the task, time along the first axis.
-        steps: how many of them are drawn.
+        task: the task of the episode.
+        states: environment states, time along the first axis.
+        num_steps: number of states to draw, from the first one on.
     """
-    moments = range(num_steps)
+    steps = range(num_steps)
     match task:
         case Foraging():
             return _grid_scene(task.size, task.size, []) | {
-                "moments": [_foraging_shapes(task, states, t) for t in moments]
+                "frames": [_foraging_shapes(task, states, t) for t in steps]
             }
         case Warehouse():
             return _grid_scene(*task.grid_shape, _warehouse_background(task)) | {
-                "moments": [_warehouse_shapes(task, states, t) for t in moments]
+                "frames": [_warehouse_shapes(task, states, t) for t in steps]
             }
         case SimpleSpread():
-            return _plane_scene([_spread_shapes(states, t) for t in moments])
+            return _plane_scene([_spread_shapes(states, t) for t in steps])
         case SpeakerListener():
-            plane = _plane_scene([_listener_shapes(states, t) for t in moments])
+            plane = _plane_scene([_listener_shapes(states, t) for t in steps])
             return _add_speaker(plane, states)
     return None
 
 
 def _grid_scene(rows: int, columns: int, background: list[Shape]) -> Scene:
-    """Returns an empty board; cell (row, column) has its middle at (column, row)."""
-    across = [
+    """Static layer of a grid; cell (row, column) is centered at (column, row)."""
+    horizontal = [
         _line(-0.5, row - 0.5, columns - 0.5, row - 0.5) for row in range(rows + 1)
     ]
-    down = [
+    vertical = [
         _line(column - 0.5, -0.5, column - 0.5, rows - 0.5)
         for column in range(columns + 1)
     ]
-    box = [-0.55, -0.55, columns + 0.1, rows + 0.1]
-    return {"box": box, "still": background + across + down}
+    bounds = [-0.55, -0.55, columns + 0.1, rows + 0.1]
+    return {"bounds": bounds, "static": background + horizontal + vertical}
 
 
 def _plane_scene(frames: list[list[Shape]]) -> Scene:
-    """Returns a plane, wide enough for all that is ever on it; y points up."""
-    places = [max(abs(s["x"]), abs(s["y"])) for m in frames for s in m]
-    reach = max(1.1, *places) + AGENT_RADIUS
-    box = [-reach - 0.02, -reach - 0.02, 2 * reach + 0.04, 2 * reach + 0.04]
-    across = [_line(-reach, y, reach, y) for y in (-reach, 0, reach)]
-    down = [_line(x, -reach, x, reach) for x in (-reach, 0, reach)]
-    return {"box": box, "still": across + down, "moments": frames}
+    """Scene of a plane that contains the shapes of all frames."""
+    extents = [max(abs(s["x"]), abs(s["y"])) for frame in frames for s in frame]
+    limit = max(1.1, *extents) + AGENT_RADIUS
+    bounds = [-limit - 0.02, -limit - 0.02, 2 * limit + 0.04, 2 * limit + 0.04]
+    horizontal = [_line(-limit, y, limit, y) for y in (-limit, 0, limit)]
+    vertical = [_line(x, -limit, x, limit) for x in (-limit, 0, limit)]
+    return {"bounds": bounds, "static": horizontal + vertical, "frames": frames}
 
 
 def _foraging_shapes(task: Foraging, states: Any, t: int) -> list[Shape]:
@@ -99,13 +106,13 @@ def _foraging_shapes(task: Foraging, states: Any, t: int) -> list[Shape]:
             )
     for agent, (row, column) in enumerate(agents):
         level = int(states.level[t, agent])
-        shapes.append(_disc(column, row, 0.34, agent_color(agent), agent, text=level))
+        shapes.append(_circle(column, row, 0.34, agent_color(agent), agent, text=level))
     return shapes
 
 
 def _warehouse_background(task: Warehouse) -> list[Shape]:
     shelves = [
-        _square(c, r, 1, "#8080801A") for r, c in np.argwhere(~task.highway).tolist()
+        _square(c, r, 1, FLOOR_COLOR) for r, c in np.argwhere(~task.highway).tolist()
     ]
     goals = [_square(column, row, 1, GOAL_COLOR) for row, column in task.goals]
     return shelves + [goal | {"opacity": 0.45} for goal in goals]
@@ -114,24 +121,24 @@ def _warehouse_background(task: Warehouse) -> list[Shape]:
 def _warehouse_shapes(task: Warehouse, states: Any, t: int) -> list[Shape]:
     shapes = []
     for row, column in np.argwhere(states.shelf_grid[t] > 0).tolist():
-        asked = states.shelf_grid[t, row, column] <= task.num_requests
-        shapes.append(_square(column, row, 0.72, GREEN if asked else SHELF_COLOR))
+        requested = states.shelf_grid[t, row, column] <= task.num_requests
+        shapes.append(_square(column, row, 0.72, GREEN if requested else SHELF_COLOR))
     for agent, (row, column) in enumerate(states.position[t].tolist()):
-        load = int(states.load[t, agent])
+        load = int(states.carried_shelf[t, agent])
         if load:
-            shade = GREEN if load <= task.num_requests else SHELF_COLOR
-            shapes.append(_square(column, row, 0.9, shade))
+            color = GREEN if load <= task.num_requests else SHELF_COLOR
+            shapes.append(_square(column, row, 0.9, color))
         down, right = HEADING_OFFSETS[int(states.heading[t, agent])]
         shapes.append(
-            _disc(column, row, 0.32, agent_color(agent), agent, text=agent + 1)
+            _circle(column, row, 0.32, agent_color(agent), agent, text=agent + 1)
         )
-        nose = _line(
+        heading = _line(
             column + 0.3 * right,
             row + 0.3 * down,
             column + 0.48 * right,
             row + 0.48 * down,
         )
-        shapes.append(nose | {"fill": agent_color(agent), "width": 0.12})
+        shapes.append(heading | {"fill": agent_color(agent), "width": 0.12})
     return shapes
 
 
@@ -141,7 +148,7 @@ def _spread_shapes(states: Any, t: int) -> list[Shape]:
     ]
     for agent, (x, y) in enumerate(states.agents.position[t].tolist()):
         shapes.append(
-            _disc(x, -y, AGENT_RADIUS, agent_color(agent), agent, text=agent + 1)
+            _circle(x, -y, AGENT_RADIUS, agent_color(agent), agent, text=agent + 1)
         )
     return shapes
 
@@ -154,20 +161,20 @@ def _listener_shapes(states: Any, t: int) -> list[Shape]:
         for i, (x, y) in enumerate(states.landmark_position[t].tolist())
     ]
     x, y = states.listener.position[t, 0].tolist()
-    return [*shapes, _disc(x, -y, 0.075, agent_color(LISTENER), LISTENER, text=2)]
+    return [*shapes, _circle(x, -y, 0.075, agent_color(LISTENER), LISTENER, text=2)]
 
 
 def _add_speaker(scene: Scene, states: Any) -> Scene:
-    """Adds the speaker below the plane, and beside it the word that it has said."""
-    left, top, width, height = scene["box"]
+    """Adds the speaker below the plane, and beside it the message that it sent."""
+    left, top, width, height = scene["bounds"]
     y = top + height + SPEAKER_STRIP_HEIGHT / 2
-    moments = [
+    frames = [
         [*shapes, *_speaker_shapes(states.message[t].tolist(), y)]
-        for t, shapes in enumerate(scene["moments"])
+        for t, shapes in enumerate(scene["frames"])
     ]
     return scene | {
-        "box": [left, top, width, height + SPEAKER_STRIP_HEIGHT],
-        "moments": moments,
+        "bounds": [left, top, width, height + SPEAKER_STRIP_HEIGHT],
+        "frames": frames,
     }
 
 
@@ -177,7 +184,7 @@ def _speaker_shapes(message: list[float], y: float) -> list[Shape]:
         | {"text": "abc"[word], "round": 0.05, "opacity": 1.0 if message[word] else 0.2}
         for word in range(VOCAB_SIZE)
     ]
-    speaker = _disc(-0.55, y, 0.1, agent_color(SPEAKER), SPEAKER, text=1)
+    speaker = _circle(-0.55, y, 0.1, agent_color(SPEAKER), SPEAKER, text=1)
     return [speaker, *words]
 
 
@@ -189,8 +196,8 @@ def _square(x: Number, y: Number, side: Number, fill: str) -> Shape:
     return {"kind": "rect", "x": x, "y": y, "side": side, "fill": fill}
 
 
-def _disc(
+def _circle(
     x: Number, y: Number, radius: Number, fill: str, agent: int, *, text: int
 ) -> Shape:
-    place = {"kind": "disc", "x": x, "y": y, "r": radius, "fill": fill}
-    return place | {"agent": agent, "text": text}
+    circle = {"kind": "circle", "x": x, "y": y, "r": radius, "fill": fill}
+    return circle | {"agent": agent, "text": text}

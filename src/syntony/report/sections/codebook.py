@@ -1,4 +1,4 @@
-"""A codebook in a report: its symbols, how they moved, and how far apart they are."""
+"""Plots of a codebook: its constellation over training, and codeword distances."""
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -6,25 +6,26 @@ from jaxtyping import Complex, Float
 from syntony.equations import limits
 from syntony.equations.signal import pairs_to_complex
 from syntony.report.components import (
-    COLORS,
     LineStyle,
     Plot,
     Slider,
     Trace,
     line_trace,
     plotly_figure,
+    step_histogram_trace,
 )
 from syntony.systems.link.codes import classical_codes
 from syntony.training.codebook_history import CodebookHistory
+from syntony.visualization.style import SCREEN_LINE_COLORS
 
 MAX_SHOWN_USES = 16
-"""Channel uses that are drawn."""
+"""Channel uses that are drawn at most."""
 MAX_SHOWN_MESSAGES = 512
-"""Messages that are drawn."""
+"""Messages that are drawn at most."""
 GRID_COLUMNS = 4
 HISTOGRAM_BINS = 80
 SUBPLOT_GAP = 0.05
-"""Between two pictures, of the figure's width."""
+"""Gap between two subplots, as a fraction of the figure's width."""
 
 
 def constellation_plot(
@@ -33,43 +34,36 @@ def constellation_plot(
     snapshots: CodebookHistory | None,
     step: int,
 ) -> Plot:
-    """Returns what is sent in each channel use, and a slider through the training."""
+    """Symbols of each channel use, with a slider through the training.
+
+    Args:
+        name: prefix of the name of downloaded files.
+        codebook: the trained codebook.
+        snapshots: codebooks during training; None leaves out the slider.
+        step: the iteration of `codebook`.
+    """
     messages, uses = codebook.shape[0], min(codebook.shape[1], MAX_SHOWN_USES)
-    shown = np.unique(
-        np.linspace(0, messages - 1, min(messages, MAX_SHOWN_MESSAGES)).astype(int)
-    )
+    shown = _evenly_spaced(np.arange(messages), MAX_SHOWN_MESSAGES)
+    books, slider, hint = [codebook[shown]], None, ""
     if snapshots is not None:
-        # Only those of which the past is known can move.
-        shown = snapshots.message[
-            np.linspace(
-                0,
-                len(snapshots.message) - 1,
-                min(len(snapshots.message), MAX_SHOWN_MESSAGES),
-            ).astype(int)
-        ]
+        # The history of large codebooks holds only some of the messages.
+        shown = _evenly_spaced(snapshots.message, MAX_SHOWN_MESSAGES)
+        books = [codebook[shown], _snapshot_codebooks(snapshots, shown)]
+        slider = _training_slider(snapshots, shown, codebook, uses, step)
+        hint = " The slider shows the codebook during training."
     traces = [_symbol_scatter(codebook[shown, use], use, shown) for use in range(uses)]
-    slides = (
-        None
-        if snapshots is None
-        else _training_slider(snapshots, shown, codebook, uses, step)
-    )
-    every = (
-        [codebook[shown]]
-        if snapshots is None
-        else [codebook[shown], _snapshot_codebooks(snapshots, shown)]
-    )
-    reach = 1.08 * max(float(np.abs(book).max()) for book in every)
-    moved = "" if snapshots is None else " Move the slider to see how it was learned."
+    limit = 1.08 * max(float(np.abs(book).max()) for book in books)
     return Plot(
         name=f"{name}-constellation",
-        title="What is sent",
-        alt=f"{uses} scatter plots, one a channel use: the complex symbols of "
+        title="Constellation",
+        alt=f"{uses} scatter plots, one per channel use: the complex symbols of "
         f"{len(shown)} messages.",
-        caption="The symbols of all messages in each channel use, in-phase across and "
-        f"quadrature up; a message has one colour throughout.{moved}",
-        figure=plotly_figure(traces, xlabel="", ylabel="", **_grid_layout(uses, reach)),
+        caption="The symbols of all messages in each channel use: in-phase component "
+        "on the horizontal axis, quadrature component on the vertical axis. A message "
+        f"has the same color in all channel uses.{hint}",
+        figure=plotly_figure(traces, xlabel="", ylabel="", **_grid_layout(uses, limit)),
         width="wide",
-        slider=slides,
+        slider=slider,
         min_width_px=150 * min(uses, GRID_COLUMNS),
     )
 
@@ -80,33 +74,38 @@ def distance_plots(
     snapshots: CodebookHistory | None,
     fading: bool,
 ) -> list[Plot]:
-    """Returns how far codewords are from each other, at the end and on the way."""
+    """Histogram of codeword distances, and the minimum distance over training.
+
+    Args:
+        name: prefix of the name of downloaded files.
+        codebook: the trained codebook.
+        snapshots: codebooks during training; None leaves out the second plot.
+        fading: whether the channel has an unknown gain, which selects the classical
+            codes to compare with.
+    """
     codes = {"learned": codebook}
     messages, uses = codebook.shape
     for code in classical_codes(messages, uses, fading):
         if code.name != "random sphere":
             codes.setdefault(code.name, code.codebook)
-    top = max(float(_pairwise_distances(book).max()) for book in codes.values())
-    edges = np.linspace(0.0, top, HISTOGRAM_BINS)
+    longest = max(float(_pairwise_distances(book).max()) for book in codes.values())
+    edges = np.linspace(0.0, longest, HISTOGRAM_BINS)
     traces = []
-    for number, (said, book) in enumerate(codes.items()):
-        look = LineStyle(
-            COLORS[number % len(COLORS)], "solid" if not number else "dash"
-        )
-        share = np.histogram(_pairwise_distances(book), edges)[0] * 2 / len(book)
-        middle = (edges[1:] + edges[:-1]) / 2
-        shape = {"line": {"color": look.color, "dash": look.dash, "shape": "hvh"}}
-        traces.append(line_trace(middle, share, said, look) | shape)
-    least = limits.min_distance(codebook)
+    for index, (label, book) in enumerate(codes.items()):
+        color = SCREEN_LINE_COLORS[index % len(SCREEN_LINE_COLORS)]
+        style = LineStyle(color, "solid" if not index else "dash")
+        counts = np.histogram(_pairwise_distances(book), edges)[0]
+        traces.append(step_histogram_trace(edges, counts * 2 / len(book), label, style))
+    min_distance = limits.min_distance(codebook)
     plots = [
         Plot(
             name=f"{name}-distances",
             title="Distances of codewords",
-            alt="Histogram of distances between codewords; the smallest is "
-            f"{least:.3f}.",
-            caption="How many others a codeword has at each Euclidean distance, on "
-            f"average. The smallest is {least:.3f}: few neighbours, and far, are what "
-            "keeps errors rare over white noise.",
+            alt="Histogram of distances between codewords; the minimum distance is "
+            f"{min_distance:.3f}.",
+            caption="Mean number of other codewords at each Euclidean distance of a "
+            f"codeword. The minimum distance is {min_distance:.3f}: over white noise, "
+            "errors are rare if neighbors are few and far.",
             figure=plotly_figure(traces, xlabel="distance", ylabel="other codewords"),
             width="half",
         )
@@ -121,18 +120,18 @@ def distance_plots(
 
 
 def _min_distance_plot(name: str, snapshots: CodebookHistory) -> Plot:
-    """Returns how the smallest distance grew."""
-    every = [limits.min_distance(_to_complex(book)) for book in snapshots.codebook]
-    look = LineStyle(COLORS[0], "solid")
+    """Plot of the codebook's minimum distance over training."""
+    distances = [limits.min_distance(_to_complex(book)) for book in snapshots.codebook]
+    style = LineStyle(SCREEN_LINE_COLORS[0], "solid")
     trace = line_trace(
-        snapshots.step, every, "smallest distance", look, mode="lines+markers"
+        snapshots.step, distances, "minimum distance", style, mode="lines+markers"
     )
     return Plot(
-        name=f"{name}-smallest-distance",
-        title="Smallest distance over training",
-        alt="Line chart of the smallest distance of two codewords over iterations.",
-        caption="Euclidean distance of the two codewords nearest to each other.",
-        figure=plotly_figure([trace], xlabel="iterations", ylabel="smallest distance"),
+        name=f"{name}-minimum-distance",
+        title="Minimum distance over training",
+        alt="Line chart of the minimum distance of two codewords over iterations.",
+        caption="Minimum Euclidean distance of two codewords.",
+        figure=plotly_figure([trace], xlabel="iterations", ylabel="minimum distance"),
         width="half",
     )
 
@@ -140,25 +139,25 @@ def _min_distance_plot(name: str, snapshots: CodebookHistory) -> Plot:
 def _pairwise_distances(
     codebook: Complex[np.ndarray, "M C"],
 ) -> Float[np.ndarray, " pairs"]:
-    """Returns the distance of each pair of codewords, of a thousand at most."""
-    few = codebook[:1024]
-    inner = np.real(few @ few.conj().T)
+    """Euclidean distance of each pair of the first 1024 codewords."""
+    codewords = codebook[:1024]
+    inner = np.real(codewords @ codewords.conj().T)
     energy = np.diag(inner)
     squares = energy[:, None] + energy[None] - 2.0 * inner
-    return np.sqrt(np.maximum(squares[np.triu_indices(len(few), 1)], 0.0))
+    return np.sqrt(np.maximum(squares[np.triu_indices(len(codewords), 1)], 0.0))
 
 
 def _symbol_scatter(
     symbols: Complex[np.ndarray, " M"], use: int, messages: np.ndarray
 ) -> Trace:
-    number = "" if use == 0 else str(use + 1)
+    suffix = "" if use == 0 else str(use + 1)
     return {
         "type": "scatter",
         "mode": "markers",
         "x": np.real(symbols),
         "y": np.imag(symbols),
-        "xaxis": f"x{number}",
-        "yaxis": f"y{number}",
+        "xaxis": f"x{suffix}",
+        "yaxis": f"y{suffix}",
         "name": f"use {use + 1}",
         "text": [f"message {m}" for m in messages],
         "hovertemplate": "%{text}<br>%{x:.2f} + %{y:.2f}i<extra></extra>",
@@ -172,30 +171,29 @@ def _symbol_scatter(
 
 
 def _grid_layout(uses: int, axis_limit: float) -> dict[str, object]:
-    """Returns the layout of one picture a use, in rows."""
+    """Plotly layout of a grid with one square subplot per channel use."""
     columns = min(uses, GRID_COLUMNS)
     rows = -(-uses // columns)
     layout: dict[str, object] = {"height": 60 + 250 * rows, "hovermode": "closest"}
     titles = []
     for use in range(uses):
-        number = "" if use == 0 else str(use + 1)
+        suffix = "" if use == 0 else str(use + 1)
         row, column = divmod(use, columns)
-        left, wide = column / columns, 1 / columns - SUBPLOT_GAP
-        high = 1 / rows - 0.12
-        top = 1 - row / rows - 0.06
-        across = {"domain": [left, left + wide], "anchor": f"y{number}"}
-        up = {"domain": [top - high, top], "anchor": f"x{number}"}
-        alike = {
+        left, width = column / columns, 1 / columns - SUBPLOT_GAP
+        top, height = 1 - row / rows - 0.06, 1 / rows - 0.12
+        horizontal = {"domain": [left, left + width], "anchor": f"y{suffix}"}
+        vertical = {"domain": [top - height, top], "anchor": f"x{suffix}"}
+        shared = {
             "range": [-axis_limit, axis_limit],
             "showticklabels": False,
             "ticks": "",
         }
-        layout[f"xaxis{number}"] = {**across, **alike, "constrain": "domain"}
-        layout[f"yaxis{number}"] = {**up, **alike, "scaleanchor": f"x{number}"}
+        layout[f"xaxis{suffix}"] = {**horizontal, **shared, "constrain": "domain"}
+        layout[f"yaxis{suffix}"] = {**vertical, **shared, "scaleanchor": f"x{suffix}"}
         titles.append(
             {
                 "text": f"use {use + 1}",
-                "x": left + wide / 2,
+                "x": left + width / 2,
                 "y": top,
                 "xref": "paper",
                 "yref": "paper",
@@ -215,10 +213,8 @@ def _training_slider(
     uses: int,
     step: int,
 ) -> Slider:
-    books, steps = (
-        list(_snapshot_codebooks(snapshots, messages)),
-        snapshots.step.tolist(),
-    )
+    books = list(_snapshot_codebooks(snapshots, messages))
+    steps = snapshots.step.tolist()
     if not steps or steps[-1] < step:
         books.append(codebook[messages])
         steps.append(step)
@@ -230,11 +226,17 @@ def _training_slider(
     )
 
 
+def _evenly_spaced(messages: np.ndarray, max_count: int) -> np.ndarray:
+    """At most `max_count` of the messages, evenly spaced, with the first and last."""
+    last = len(messages) - 1
+    return messages[np.linspace(0, last, min(last + 1, max_count)).astype(int)]
+
+
 def _snapshot_codebooks(
     snapshots: CodebookHistory, messages: np.ndarray
 ) -> Complex[np.ndarray, "K M C"]:
-    kept = np.searchsorted(snapshots.message, messages)
-    return _to_complex(snapshots.codebook[:, kept])
+    positions = np.searchsorted(snapshots.message, messages)
+    return _to_complex(snapshots.codebook[:, positions])
 
 
 def _to_complex(pairs: Float[np.ndarray, "*batch 2"]) -> Complex[np.ndarray, "*batch"]:

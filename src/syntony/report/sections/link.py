@@ -1,23 +1,23 @@
-"""A link in a report: how often it errs, what it sends, and what is fed back."""
+"""Section of a link: error rates, constellation, feedback, and gradient quality."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Array, Bool, Complex, Float, Int, Key
 
+from syntony.channels.channel import Channel
 from syntony.equations import limits
 from syntony.equations.signal import pairs_to_complex, perturb
 from syntony.equations.statistics import wilson_interval
 from syntony.errors import InvalidInputError
 from syntony.evaluation.bler import BATCH_SIZE
+from syntony.evaluation.bler_curves import BLERCurves, bler_curves
 from syntony.evaluation.gradients import sample_gradients
 from syntony.evaluation.link import evaluate_link
 from syntony.report.components import (
-    COLORS,
-    GRAY,
     LineStyle,
     Plot,
     Section,
@@ -27,6 +27,7 @@ from syntony.report.components import (
     line_trace,
     log_axis,
     plotly_figure,
+    step_histogram_trace,
 )
 from syntony.report.runs import ReportRun, sanitize_filename
 from syntony.report.sections.codebook import constellation_plot, distance_plots
@@ -36,61 +37,70 @@ from syntony.systems.link.gradient_estimators import (
 )
 from syntony.systems.link.link import Link
 from syntony.training import codebook_history
+from syntony.training.run import Run
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import seed_keys
+from syntony.visualization.style import (
+    MIN_PLOTTED_RATE,
+    SCREEN_GRAY,
+    SCREEN_LINE_COLORS,
+    mask_low_rates,
+)
 
 MIN_ERRORS, MAX_BLOCKS = 200, 80_000
-"""Wrong blocks that make a point sure enough for a picture, and blocks to stop at."""
+"""Block errors at which the measurement of a point ends, and blocks at which it ends in
+any case: precise enough for a plot."""
 SNR_OFFSETS_DB = (-8.0, -6.0, -4.0, -2.0, 0.0, 2.0)
-"""SNRs of the picture, from that of the training."""
-MIN_PLOTTED_RATE = 1e-7
+"""SNRs of the BLER plot, relative to the SNR of the run's channel, in dB."""
 NUM_GRADIENT_BATCHES = 60
-"""Batches of which a gradient's noise is told."""
+"""Batches for the estimate of a gradient's signal-to-noise ratio."""
 PER_MESSAGE_BLER = 0.05
-"""The error rate at which messages are compared: rarer ones take too long."""
+"""Error rate near which messages are compared: lower ones need too many blocks."""
 NUM_HISTOGRAM_LOSSES = 20_000
-"""Losses in a histogram."""
+"""Losses in the histogram of the feedback link."""
+BOUND_DASHES = ("solid", "longdash", "dashdot", "dot")
 
 
 def link_section(index: int, report_run: ReportRun) -> Section:
-    """Returns what is to be seen of a trained link: of its first seed, rates of all."""
-    assert report_run.run is not None
-    learner = report_run.run.system
-    assert isinstance(learner, Link)
-    seed = report_run.run.config.seed
-    state = report_run.run.states[seed]
+    """Section of a run of a link: error rates of all seeds, the rest of the first seed.
+
+    Args:
+        index: index of the run in the report.
+        report_run: the run, with its trained states.
+    """
+    run = report_run.stored.run
+    assert run is not None
+    link = run.system
+    assert isinstance(link, Link)
+    seed, channel = run.config.seed, link.channel
+    state = run.states[seed]
     notes: list[str] = []
-    common_db = learner.channel.snr_db
     parts: list[Any] = []
-    if learner.channel.is_black_box:
-        notes.append("The channel is a black box: a report sends nothing through it.")
-    elif common_db is not None:
-        snrs_db = [float(common_db) + step for step in SNR_OFFSETS_DB]
-        found = evaluate_link(
-            report_run.run,
-            snrs_db,
-            target_block_errors=MIN_ERRORS,
-            max_blocks=MAX_BLOCKS,
-        )
-        parts.append(_bler_plot(report_run, found))
-        common_db = _snr_db_at_per_message_bler(found)
-    past = _read_snapshots(report_run, seed, notes)
-    parts += _codebook_plots(report_run, learner, state, past)
-    if not learner.channel.is_black_box:
-        at = (
-            learner.channel
-            if common_db is None
-            else learner.channel.with_snr(common_db)
-        )
-        parts.append(_per_message_plot(report_run, learner, state, at))
-        parts.append(_feedback_plot(report_run, learner, state))
-    parts.append(_summary_table(learner, state, seed))
-    if report_run.run.config.seeds > 1:
+    if channel.is_black_box:
+        notes.append("The channel is a black box: a report transmits nothing over it.")
+    elif channel.snr_db is not None:
+        evaluation = _evaluate_around_snr(run, float(channel.snr_db))
+        parts.append(_bler_plot(report_run, evaluation))
+        channel = channel.with_snr(_snr_db_at_per_message_bler(evaluation))
+    snapshots = _read_snapshots(report_run, seed, notes)
+    parts += _codebook_plots(report_run, link, state, snapshots)
+    if not channel.is_black_box:
+        parts.append(_per_message_plot(report_run, link, state, channel))
+        parts.append(_feedback_plot(report_run, link, state))
+    parts.append(_summary_table(link, state, seed))
+    if run.config.seeds > 1:
         notes.append(
-            f"Error rates are of all {report_run.run.config.seeds} seeds, all else of seed "
-            f"{seed}, the first."
+            f"Error rates are of all {run.config.seeds} seeds, everything else is of "
+            f"seed {seed}, the first."
         )
     return Section(f"run-{index}", f"Link: {report_run.label}", parts, notes)
+
+
+def _evaluate_around_snr(run: Run, snr_db: float) -> dict[str, Any]:
+    snrs_db = [snr_db + offset for offset in SNR_OFFSETS_DB]
+    return evaluate_link(
+        run, snrs_db, target_block_errors=MIN_ERRORS, max_blocks=MAX_BLOCKS
+    )
 
 
 def _codebook_plots(
@@ -101,50 +111,51 @@ def _codebook_plots(
 ) -> list[Plot]:
     name, fading = sanitize_filename(report_run.label), link.channel.has_unknown_gain
     codebook = np.asarray(pairs_to_complex(link.codebook(state.transmitter)), complex)
-    symbols = constellation_plot(name, codebook, snapshots, report_run.last_step)
-    return [symbols, *distance_plots(name, codebook, snapshots, fading)]
+    step = report_run.stored.last_step
+    constellation = constellation_plot(name, codebook, snapshots, step)
+    return [constellation, *distance_plots(name, codebook, snapshots, fading)]
 
 
 def _read_snapshots(
     report_run: ReportRun, seed: int, notes: list[str]
 ) -> codebook_history.CodebookHistory | None:
+    folder = RunFolder(report_run.stored.path)
     try:
-        past = codebook_history.read_history(RunFolder(report_run.path), seed)
-    except InvalidInputError as failure:
-        notes.append(f"{failure}.")
+        snapshots = codebook_history.read_history(folder, seed)
+    except InvalidInputError as error:
+        notes.append(f"{error}.")
         return None
-    if past is None:
-        notes.append("How its codebook moved is not known: an older version made it.")
-    return past
+    if snapshots is None:
+        notes.append("The run has no history of its codebook: its version had none.")
+    return snapshots
 
 
 def _bler_plot(report_run: ReportRun, evaluation: Mapping[str, Any]) -> Plot:
-    """Returns block error rates over SNR, beside other codes and bounds."""
-    points = evaluation["points"]
-    snr_db = [point["snr_db"] for point in points]
-    traces = _learned_bler_traces(snr_db, points, report_run.style)
-    for number, other in enumerate(points[0]["others"]):
-        rates = [point["others"][other]["bler"] for point in points]
-        look = LineStyle(COLORS[(number + 1) % len(COLORS)], "dash")
-        traces.append(line_trace(snr_db, _mask_low_rates(rates), other, look))
+    """Plot of block error rates over SNR: of the link, classical codes, and bounds."""
+    curves = bler_curves(evaluation)
+    traces = _learned_bler_traces(curves, report_run.style)
+    for index, (name, rates) in enumerate(curves.baselines.items()):
+        color = SCREEN_LINE_COLORS[(index + 1) % len(SCREEN_LINE_COLORS)]
+        style = LineStyle(color, "dash")
+        traces.append(line_trace(curves.snr_db, mask_low_rates(rates), name, style))
+    # Bands have width 0. Bounds are added later: they may lie far below all rates.
     measured = [trace["y"] for trace in traces if trace["line"]["width"]]
-    dashes = ("solid", "longdash", "dashdot", "dot")
-    for number, bound in enumerate(points[0]["bounds"]):
-        rates = [point["bounds"][bound] for point in points]
-        look = LineStyle(GRAY, dashes[number % len(dashes)])
-        traces.append(line_trace(snr_db, _mask_low_rates(rates), bound, look))
+    for index, (name, rates) in enumerate(curves.bounds.items()):
+        style = LineStyle(SCREEN_GRAY, BOUND_DASHES[index % len(BOUND_DASHES)])
+        traces.append(line_trace(curves.snr_db, mask_low_rates(rates), name, style))
     size = f"{evaluation['messages']} messages in {evaluation['uses']} channel uses"
     return Plot(
         name=f"{sanitize_filename(report_run.label)}-bler",
         title="Block error rate",
-        alt=f"Line chart of block error rates over SNR from {snr_db[0]:g} to "
-        f"{snr_db[-1]:g} dB: the link, codes that do not learn, and bounds.",
+        alt="Line chart of block error rates over SNR from "
+        f"{curves.snr_db[0]:g} to {curves.snr_db[-1]:g} dB: the link, classical codes, "
+        "and bounds.",
         caption=f"{evaluation['channel']}, {size}. Every seed with its 95 % interval "
-        f"(Wilson), of {MIN_ERRORS} wrong blocks or {MAX_BLOCKS:,} blocks. Grey: what no code can "
-        "be below, unless it is called an approximation.",
+        f"(Wilson), of {MIN_ERRORS} block errors or {MAX_BLOCKS:,} blocks. Gray: lower "
+        "bounds of any code, unless the name says approximation.",
         figure=plotly_figure(
             traces,
-            xlabel="SNR, dB a channel use",
+            xlabel="Es/N0 (dB)",
             ylabel="block error rate",
             yaxis=log_axis(measured, 0.5),
             height=460,
@@ -153,65 +164,52 @@ def _bler_plot(report_run: ReportRun, evaluation: Mapping[str, Any]) -> Plot:
     )
 
 
-def _learned_bler_traces(
-    snr_db: Sequence[float], points: Sequence[Mapping[str, Any]], style: LineStyle
-) -> list[Trace]:
+def _learned_bler_traces(curves: BLERCurves, style: LineStyle) -> list[Trace]:
     traces: list[Trace] = []
-    for number in range(len(points[0]["seeds"])):
-        lines = [point["seeds"][number] for point in points]
-        low, high = ([x[f"bler_{end}"] for x in lines] for end in ("low", "high"))
-        traces.append(
-            band_trace(
-                snr_db, np.maximum(low, MIN_PLOTTED_RATE), high, style, "learned"
-            )
-        )
-        dots = {"mode": "lines+markers", "showlegend": number == 0}
-        rates = _mask_low_rates([x["bler"] for x in lines])
-        traces.append(
-            line_trace(snr_db, rates, "learned", style, legendgroup="learned", **dots)
-        )
-        if "ml_bler" in lines[0]:
-            rates = _mask_low_rates([x["ml_bler"] for x in lines])
-            said, dotted = "learned, best decoder", style._replace(dash="dot")
-            group = {"legendgroup": said, "showlegend": number == 0}
-            traces.append(line_trace(snr_db, rates, said, dotted, **group))
+    for index, (rates, low, high) in enumerate(curves.seeds):
+        low = np.maximum(low, MIN_PLOTTED_RATE)
+        traces.append(band_trace(curves.snr_db, low, high, style, "learned"))
+        first = {"showlegend": index == 0}
+        markers = {"mode": "lines+markers", "legendgroup": "learned"} | first
+        rates = mask_low_rates(rates)
+        traces.append(line_trace(curves.snr_db, rates, "learned", style, **markers))
+        if curves.ml_bler:
+            name, dotted = "learned, ML detection", style._replace(dash="dot")
+            rates = mask_low_rates(curves.ml_bler[index])
+            group = {"legendgroup": name} | first
+            traces.append(line_trace(curves.snr_db, rates, name, dotted, **group))
     return traces
 
 
-def _mask_low_rates(rates: Sequence[float]) -> np.ndarray:
-    found = np.asarray(rates, float)
-    return np.where(found > MIN_PLOTTED_RATE, found, np.nan)
-
-
 def _snr_db_at_per_message_bler(evaluation: Mapping[str, Any]) -> float:
-    far = [
-        abs(np.log(max(p["bler"], MIN_PLOTTED_RATE) / PER_MESSAGE_BLER))
-        for p in evaluation["points"]
+    """SNR of the point whose error rate is nearest to `PER_MESSAGE_BLER`."""
+    distances = [
+        abs(np.log(max(point["bler"], MIN_PLOTTED_RATE) / PER_MESSAGE_BLER))
+        for point in evaluation["points"]
     ]
-    return float(evaluation["points"][int(np.argmin(far))]["snr_db"])
+    return float(evaluation["points"][int(np.argmin(distances))]["snr_db"])
 
 
 def _per_message_plot(
-    report_run: ReportRun, link: Link, state: Any, channel: Any
+    report_run: ReportRun, link: Link, state: Any, channel: Channel
 ) -> Plot:
-    """Returns how often each message is mistaken, and whether that is chance."""
-    assert report_run.run is not None
-    sent, wrong = _count_message_errors(
-        link, state, channel, report_run.run.config.seed
-    )
-    rate, mean = wrong / sent, wrong.sum() / sent.sum()
-    where = "" if channel.snr_db is None else f" at {float(channel.snr_db):g} dB"
-    worst = f"{rate.max() / mean:.1f} times" if mean > 0 else "just"
+    """Plot of the error rate of each message, in ascending order."""
+    run = report_run.stored.run
+    assert run is not None
+    blocks, errors = _count_message_errors(link, state, channel, run.config.seed)
+    rates, mean = errors / blocks, errors.sum() / blocks.sum()
+    snr = "" if channel.snr_db is None else f" at {float(channel.snr_db):g} dB"
+    ratio = f"{rates.max() / mean:.1f} times" if mean > 0 else "just"
     return Plot(
         name=f"{sanitize_filename(report_run.label)}-messages",
-        title="Errors of each message",
-        alt=f"Line chart of the error rate of each message{where}, lowest first; the "
-        f"mean is {mean:.3f}, the highest {rate.max():.3f}.",
-        caption=f"Error rates of all messages{where}, lowest first, with 95 % "
-        f"intervals (Wilson); about {int(sent.mean())} blocks each. Dashed: the mean. "
-        f"The worst message is mistaken {worst} as often as the mean.",
+        title="Error rate of each message",
+        alt=f"Line chart of the error rate of each message{snr}, lowest first; the "
+        f"mean is {mean:.3f}, the highest {rates.max():.3f}.",
+        caption=f"Error rates of all messages{snr}, lowest first, with 95 % "
+        f"intervals (Wilson); about {int(blocks.mean())} blocks each. Dashed: the "
+        f"mean. The highest error rate is {ratio} as high as the mean.",
         figure=plotly_figure(
-            _sorted_bler_traces(sent, wrong),
+            _sorted_bler_traces(blocks, errors),
             xlabel="messages, by their error rate",
             ylabel="error rate",
         ),
@@ -219,94 +217,89 @@ def _per_message_plot(
     )
 
 
-def _sorted_bler_traces(num_blocks: np.ndarray, num_errors: np.ndarray) -> list[Trace]:
-    """Returns error rates in their order, with intervals, beside their mean."""
-    rate, mean = num_errors / num_blocks, num_errors.sum() / num_blocks.sum()
-    order = np.argsort(rate, kind="stable")
-    edges = [
-        wilson_interval(int(w), int(n))
-        for w, n in zip(num_errors, num_blocks, strict=True)
+def _sorted_bler_traces(
+    num_blocks: Int[np.ndarray, " M"], num_errors: Int[np.ndarray, " M"]
+) -> list[Trace]:
+    """Traces of error rates in ascending order, their intervals, and their mean."""
+    rates, mean = num_errors / num_blocks, num_errors.sum() / num_blocks.sum()
+    order = np.argsort(rates, kind="stable")
+    intervals = [
+        wilson_interval(int(errors), int(blocks))
+        for errors, blocks in zip(num_errors, num_blocks, strict=True)
     ]
-    low, high = np.array(edges)[order].T
-    rank = np.arange(1, len(rate) + 1)
-    look = LineStyle(COLORS[0], "solid")
-    labels = [f"message {m}" for m in order]
+    low, high = np.array(intervals)[order].T
+    rank = np.arange(1, len(rates) + 1)
+    style, text = (
+        LineStyle(SCREEN_LINE_COLORS[0], "solid"),
+        [f"message {m}" for m in order],
+    )
+    hidden = {"showlegend": False}
     return [
-        band_trace(rank, low, high, look, "interval"),
-        line_trace(rank, rate[order], "message", look, text=labels, showlegend=False),
+        band_trace(rank, low, high, style, "interval"),
+        line_trace(rank, rates[order], "message", style, text=text, **hidden),
         line_trace(
             rank[[0, -1]],
             [mean, mean],
             "mean",
-            LineStyle(GRAY, "dash"),
-            showlegend=False,
+            LineStyle(SCREEN_GRAY, "dash"),
+            **hidden,
         ),
     ]
 
 
 def _count_message_errors(
-    link: Link, state: Any, channel: Any, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns for each message how often it was sent, and how often mistaken."""
-    batches = max(1, min(MAX_BLOCKS, 400 * link.messages) // BATCH_SIZE)
+    link: Link, state: Any, channel: Channel, seed: int
+) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
+    """Blocks sent and block errors, by message."""
+    num_batches = max(1, min(MAX_BLOCKS, 400 * link.messages) // BATCH_SIZE)
     key = jax.random.fold_in(seed_keys(seed).post_training_eval, 1)
-    every = jax.random.split(key, batches)
-    sent, wrong = np.asarray(jax.jit(_scan_message_errors)(link, state, channel, every))
-    return np.maximum(sent, 1), wrong
+    keys = jax.random.split(key, num_batches)
+    count = jax.jit(_scan_message_errors)
+    blocks, errors = np.asarray(count(link, state, channel, keys))
+    return np.maximum(blocks, 1), errors
 
 
 def _scan_message_errors(
-    link: Link, state: Any, channel: Any, batch_keys: jax.Array
-) -> jax.Array:
+    link: Link, state: Any, channel: Channel, batch_keys: Key[Array, " batches"]
+) -> Int[Array, "2 M"]:
     codebook = link.codebook(state.transmitter)
 
-    def batch(sums: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
+    def count_batch(
+        counts: Int[Array, "2 M"], key: Key[Array, ""]
+    ) -> tuple[Int[Array, "2 M"], None]:
         message_key, channel_key = jax.random.split(key)
         message = sample_messages(message_key, BATCH_SIZE, link.messages)
-        told = jnp.argmax(
-            state.receiver(channel(channel_key, codebook[message])), axis=-1
-        )
-        row = jnp.stack([jnp.ones_like(message), (told != message).astype(int)])
-        return sums.at[:, message].add(row), None
+        logits = state.receiver(channel(channel_key, codebook[message]))
+        is_error = jnp.argmax(logits, axis=-1) != message
+        added = jnp.stack([jnp.ones_like(message), is_error.astype(int)])
+        return counts.at[:, message].add(added), None
 
-    return jax.lax.scan(batch, jnp.zeros((2, link.messages), int), batch_keys)[0]
+    zeros = jnp.zeros((2, link.messages), int)
+    return jax.lax.scan(count_batch, zeros, batch_keys)[0]
 
 
 def _feedback_plot(report_run: ReportRun, link: Link, state: Any) -> Plot:
-    """Returns losses as the receiver sent them, and as they came back."""
-    assert report_run.run is not None
-    sent, heard, arrived = _sample_losses(link, state, report_run.run.config.seed)
-    most = float(np.quantile(np.concatenate([sent, heard[arrived]]), 0.999))
-    least = float(min(0.0, sent.min(), heard[arrived].min(initial=0.0)))
-    edges = np.linspace(least, max(most, least + 1e-6), 60)
-    traces = []
-    for said, losses, colour in (
-        ("as sent", sent, COLORS[0]),
-        ("as received", heard[arrived], COLORS[1]),
-    ):
-        share = np.histogram(losses, edges)[0] / len(sent)
-        shown = np.where(share > 0, share, np.nan)
-        middle = (edges[1:] + edges[:-1]) / 2
-        look = LineStyle(colour, "solid")
-        shape = {"line": {"color": colour, "shape": "hvh", "width": 2}}
-        traces.append(line_trace(middle, shown, said, look) | shape)
-    lost = 1.0 - arrived.mean()
-    late = link.feedback.delay_iterations
-    way = link.feedback.id
+    """Histogram of the losses that the receiver sends and the transmitter receives."""
+    run = report_run.stored.run
+    assert run is not None
+    sent, received, arrived = _sample_losses(link, state, run.config.seed)
+    received = received[arrived]
+    mean_received = received.mean() if arrived.any() else float("nan")
+    feedback = link.feedback.id
+    uses_odds = link.perturbation.feedback_loss == "odds"
+    traces = _loss_histogram_traces(sent, received)
     return Plot(
         name=f"{sanitize_filename(report_run.label)}-feedback",
-        title="What is fed back",
+        title="Feedback link",
         alt="Histogram of the receiver's losses as sent and as received by the "
-        f"transmitter, over the feedback {way}.",
-        caption=f"Feedback: {way}. Losses of {len(sent):,} blocks that the trained "
-        f"transmitter explored with; mean {sent.mean():.4f} as sent, "
-        f"{heard[arrived].mean() if arrived.any() else float('nan'):.4f} as received; "
-        f"{lost:.0%} were lost, and losses come {late} iterations late.",
+        f"transmitter, over the feedback link {feedback}.",
+        caption=f"Feedback link: {feedback}. Losses of {len(sent):,} perturbed blocks "
+        f"of the trained link; mean {sent.mean():.4f} as sent, {mean_received:.4f} as "
+        f"received; {1.0 - arrived.mean():.0%} were erased, and losses are delayed by "
+        f"{link.feedback.delay_iterations} iterations.",
         figure=plotly_figure(
             traces,
-            xlabel="odds against"
-            if link.perturbation.feedback_loss == "odds"
-            else "nats",
+            xlabel="inverse odds" if uses_odds else "nats",
             ylabel="share of blocks",
             yaxis=log_axis([trace["y"] for trace in traces]),
         ),
@@ -314,63 +307,88 @@ def _feedback_plot(report_run: ReportRun, link: Link, state: Any) -> Plot:
     )
 
 
+def _loss_histogram_traces(
+    sent: Float[np.ndarray, " B"], received: Float[np.ndarray, " R"]
+) -> list[Trace]:
+    """Outlines of both histograms, on bins up to the 99.9 % quantile of the losses."""
+    high = float(np.quantile(np.concatenate([sent, received]), 0.999))
+    low = float(min(0.0, sent.min(), received.min(initial=0.0)))
+    edges = np.linspace(low, max(high, low + 1e-6), 60)
+    traces = []
+    for label, losses, color in (
+        ("as sent", sent, SCREEN_LINE_COLORS[0]),
+        ("as received", received, SCREEN_LINE_COLORS[1]),
+    ):
+        shares = np.histogram(losses, edges)[0] / len(sent)
+        heights = np.where(shares > 0, shares, np.nan)
+        style = LineStyle(color, "solid")
+        traces.append(step_histogram_trace(edges, heights, label, style))
+    return traces
+
+
 def _sample_losses(
     link: Link, state: Any, seed: int
-) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"], np.ndarray]:
+) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"], Bool[np.ndarray, " B"]]:
+    """Losses of perturbed blocks as sent and as received, and whether they arrived."""
+
     @jax.jit
-    def batch(key: jax.Array) -> Any:
-        keys_ = jax.random.split(key, 4)
+    def sample_batch(key: Key[Array, ""]) -> Any:
+        keys = jax.random.split(key, 4)
         codebook = link.codebook(state.transmitter)
-        size = link.schedule.batch_size
         variance = link.perturbation_variance(state)
         message, noise = sample_perturbations(
-            link.perturbation, codebook, variance, (keys_[0], keys_[1]), batch_size=size
+            link.perturbation,
+            codebook,
+            variance,
+            (keys[0], keys[1]),
+            batch_size=link.schedule.batch_size,
         )
         sent = perturb(codebook[message], noise, variance)
-        loss = link.block_losses(state.receiver, keys_[2], sent, message)
-        return loss, *link.feedback(keys_[3], loss)
+        loss = link.block_losses(state.receiver, keys[2], sent, message)
+        return loss, *link.feedback(keys[3], loss)
 
     key = jax.random.fold_in(seed_keys(seed).post_training_eval, 2)
-    count = max(1, NUM_HISTOGRAM_LOSSES // link.schedule.batch_size)
-    parts = [jax.device_get(batch(k)) for k in jax.random.split(key, count)]
-    sent, heard, arrived = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return sent, heard, arrived
+    num_batches = max(1, NUM_HISTOGRAM_LOSSES // link.schedule.batch_size)
+    keys = jax.random.split(key, num_batches)
+    batches = [jax.device_get(sample_batch(key)) for key in keys]
+    sent, received, arrived = (
+        np.concatenate(values) for values in zip(*batches, strict=True)
+    )
+    return sent, received, arrived
 
 
 def _summary_table(link: Link, state: Any, seed: int) -> Table:
-    """Returns numbers of the trained link that need no picture."""
+    """Table of single numbers of the trained link."""
     codebook: Complex[np.ndarray, "M C"] = np.asarray(
         pairs_to_complex(link.codebook(state.transmitter)), complex
     )
     low, high = limits.energy_range(codebook)
     rows = [
         ["gradient", link.gradient],
-        ["feedback", link.feedback.id],
-        ["smallest distance of two codewords", f"{limits.min_distance(codebook):.3f}"],
-        ["energy a use, of single codewords", f"{low:.2f} to {high:.2f}"],
+        ["feedback link", link.feedback.id],
+        ["minimum distance of two codewords", f"{limits.min_distance(codebook):.3f}"],
+        ["energy per use, of single codewords", f"{low:.2f} to {high:.2f}"],
     ]
     if not link.channel.is_black_box:
         ratio = _gradient_snr_text(link, state, seed)
-        rows.append(["signal to noise of a gradient, at the end", ratio])
+        rows.append(["signal-to-noise ratio of a gradient, at the end", ratio])
     caption = (
-        "Signal to noise: the squared length of the mean of a batch's gradients in the "
-        f"codebook, over the mean square of what is left; of {NUM_GRADIENT_BATCHES} batches."
+        "Signal-to-noise ratio: squared norm of the mean of a batch's gradient in the "
+        "codebook, over the mean squared norm of its deviation; of "
+        f"{NUM_GRADIENT_BATCHES} batches."
     )
-    return Table("In numbers", ["", ""], rows, caption, width="half")
+    return Table("Summary", ["", ""], rows, caption, width="half")
 
 
 def _gradient_snr_text(link: Link, state: Any, seed: int) -> str:
-    """Returns the gradient's signal-to-noise ratio in dB, where it can be told."""
+    """Signal-to-noise ratio of a batch's gradient in dB, if it can be estimated."""
+    n = NUM_GRADIENT_BATCHES
     key = jax.random.fold_in(seed_keys(seed).post_training_eval, 3)
-    drawn = sample_gradients(link, state, key, NUM_GRADIENT_BATCHES)[0].astype(
-        np.float64
-    )
-    total, squares = drawn.sum(axis=0), float(np.sum(drawn**2))
-    # Products of different draws: no noise adds to them.
-    signal = (float(total @ total) - squares) / (
-        NUM_GRADIENT_BATCHES * (NUM_GRADIENT_BATCHES - 1)
-    )
-    noise = squares / NUM_GRADIENT_BATCHES - signal
+    gradients = sample_gradients(link, state, key, n)[0].astype(np.float64)
+    total, squares = gradients.sum(axis=0), float(np.sum(gradients**2))
+    # Inner products of different batches: their noise is independent.
+    signal = (float(total @ total) - squares) / (n * (n - 1))
+    noise = squares / n - signal
     if signal <= 0.0 or noise <= 0.0:
-        return f"below what {NUM_GRADIENT_BATCHES} batches can tell"
+        return f"too small to estimate from {n} batches"
     return f"{10 * np.log10(signal / noise):.1f} dB"

@@ -1,4 +1,4 @@
-"""Where the runs of a report came from: how to repeat them, and where they ran."""
+"""Provenance section: command, settings, versions and hardware of every run."""
 
 import json
 from collections.abc import Sequence
@@ -17,23 +17,24 @@ RUN_SETTINGS = (
     "eval_every",
     "eval_episodes",
 )
+"""Entries of `settings.json` that are shown above those of task and system."""
 
 
 def provenance_section(report_runs: Sequence[ReportRun]) -> Section:
-    """Returns settings, versions, command, time and hardware of every run."""
+    """Section with how to repeat every run, and with all of its settings."""
     parts: list[Any] = []
-    for subject in report_runs:
-        parts += [_provenance_table(subject), _settings_table(subject)]
+    for report_run in report_runs:
+        parts += [_provenance_table(report_run), _settings_table(report_run)]
     return Section("origin", "How to repeat this", parts, [])
 
 
 def _provenance_table(report_run: ReportRun) -> Table:
-    settings = report_run.settings
+    settings = report_run.stored.settings
     hardware, versions = settings.get("hardware"), settings.get("versions")
     rows = [
         ["command", rerun_command(settings) or "not known"],
         ["commit", str(settings.get("commit") or "not known")],
-        ["wall time", _wall_time_text(report_run)],
+        ["wall time", _wall_time_text(report_run.stored.wall_s)],
         ["hardware", _format_mapping(hardware)],
         ["versions", _format_mapping(versions)],
     ]
@@ -41,22 +42,20 @@ def _provenance_table(report_run: ReportRun) -> Table:
 
 
 def _settings_table(report_run: ReportRun) -> Table:
-    plan = {name: report_run.settings.get(name, "") for name in RUN_SETTINGS}
-    world = report_run.settings.get("task") or report_run.settings.get("channel")
-    about = {f"world.{k}": v for k, v in (world or {}).items()}
-    rows = [
-        [name, _format_value(v)]
-        for name, v in (plan | about | report_run.system_settings).items()
-    ]
+    stored = report_run.stored
+    shown = {name: stored.settings.get(name, "") for name in RUN_SETTINGS}
+    for kind in ("task", "channel"):
+        entries = stored.settings.get(kind) or {}
+        shown |= {f"{kind}.{name}": value for name, value in entries.items()}
+    shown |= stored.system_settings
+    rows = [[name, _format_value(value)] for name, value in shown.items()]
     return Table(
         f"Settings of {report_run.label}", ["setting", "value"], rows, collapsed=True
     )
 
 
-def _wall_time_text(report_run: ReportRun) -> str:
-    return (
-        "not known" if report_run.wall_s is None else format_duration(report_run.wall_s)
-    )
+def _wall_time_text(wall_s: float | None) -> str:
+    return "not known" if wall_s is None else format_duration(wall_s)
 
 
 def _format_mapping(mapping: Any) -> str:

@@ -1,17 +1,17 @@
 "use strict";
-// What all figures share: unpacking, colours of the theme, downloads, sliders.
+// Functions for all figures: decompression, colors of the theme, downloads, sliders.
 
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
-const SLIDE_MS = 250;
+const SLIDER_FRAME_MS = 250;
 
-async function unpack(id) {
+async function decompress(id) {
   const text = document.getElementById(id).textContent.trim();
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(plain).text();
+  const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
 }
 
-function colour(name) {
+function themeColor(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
@@ -21,22 +21,23 @@ function isDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-// Returns what of a layout depends on the theme, as Plotly.relayout takes it.
-function themed(layout) {
-  const found = {
-    paper_bgcolor: colour("card"), plot_bgcolor: colour("card"), "font.color": colour("ink"),
-    "hoverlabel.bgcolor": colour("card"), "hoverlabel.font.color": colour("ink"),
-    "hoverlabel.bordercolor": colour("edge"), "legend.bgcolor": "rgba(0,0,0,0)",
+// The entries of a layout that depend on the theme, as Plotly.relayout takes them.
+function themeLayout(layout) {
+  const entries = {
+    paper_bgcolor: themeColor("card"), plot_bgcolor: themeColor("card"), "font.color": themeColor("ink"),
+    "hoverlabel.bgcolor": themeColor("card"), "hoverlabel.font.color": themeColor("ink"),
+    "hoverlabel.bordercolor": themeColor("edge"), "legend.bgcolor": "rgba(0,0,0,0)",
   };
   for (const axis of Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name))) {
-    found[`${axis}.gridcolor`] = colour("grid");
-    found[`${axis}.zerolinecolor`] = colour("edge");
-    found[`${axis}.linecolor`] = colour("edge");
+    entries[`${axis}.gridcolor`] = themeColor("grid");
+    entries[`${axis}.zerolinecolor`] = themeColor("edge");
+    entries[`${axis}.linecolor`] = themeColor("edge");
   }
-  return found;
+  return entries;
 }
 
-function dressed(layout) {
+// A layout with the defaults of all figures.
+function withDefaults(layout) {
   return {
     font: { family: FONT, size: 12 },
     margin: { l: 12, r: 12, t: 12, b: 12 },
@@ -48,48 +49,47 @@ function dressed(layout) {
 
 const CONFIG = { displaylogo: false, displayModeBar: false, responsive: true };
 
-async function draw(place, figure) {
-  const layout = dressed(figure.layout);
-  place.style.minHeight = `${layout.height}px`;
-  await Plotly.newPlot(place, figure.data, layout, CONFIG);
-  await Plotly.relayout(place, themed(layout));
+async function draw(plot, figure) {
+  const layout = withDefaults(figure.layout);
+  plot.style.minHeight = `${layout.height}px`;
+  await Plotly.newPlot(plot, figure.data, layout, CONFIG);
+  await Plotly.relayout(plot, themeLayout(layout));
 }
 
-function repaint() {
+function applyTheme() {
   document.getElementById("theme").textContent = isDark() ? "Light" : "Dark";
-  for (const place of document.querySelectorAll(".js-plotly-plot")) {
-    Plotly.relayout(place, themed(place.layout));
+  for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+    Plotly.relayout(plot, themeLayout(plot.layout));
   }
 }
 
 function bindTheme() {
   try {
-    const kept = localStorage.getItem("syntony-theme");
-    if (kept) document.documentElement.dataset.theme = kept;
-  } catch { /* Nothing is kept where the browser forbids it. */ }
+    const stored = localStorage.getItem("syntony-theme");
+    if (stored) document.documentElement.dataset.theme = stored;
+  } catch { /* A browser may forbid storage; the theme is then not kept. */ }
   document.getElementById("theme").textContent = isDark() ? "Light" : "Dark";
   document.getElementById("theme").addEventListener("click", () => {
     const next = isDark() ? "light" : "dark";
     document.documentElement.dataset.theme = next;
     try { localStorage.setItem("syntony-theme", next); } catch { /* as above */ }
-    repaint();
+    applyTheme();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
 }
 
-function bindSaves(block, place, name) {
-  for (const button of block.querySelectorAll("[data-save]")) {
+function bindDownloads(block, plot, name) {
+  for (const button of block.querySelectorAll("[data-download]")) {
     button.addEventListener("click", () => {
-      const { width, height } = place.getBoundingClientRect();
-      Plotly.downloadImage(place, {
-        format: button.dataset.save, filename: name, width, height, scale: button.dataset.save === "png" ? 3 : 1,
-      });
+      const { width, height } = plot.getBoundingClientRect();
+      const format = button.dataset.download;
+      Plotly.downloadImage(plot, { format, filename: name, width, height, scale: format === "png" ? 3 : 1 });
     });
   }
 }
 
-// Calls `forth` again and again until it says no, or the button is pressed once more.
-function bindPlay(button, forth, milliseconds) {
+// Calls `advance` repeatedly until it returns false or the button is pressed again.
+function bindPlay(button, advance, milliseconds) {
   let timer = null;
   function stop() {
     clearInterval(timer);
@@ -101,29 +101,29 @@ function bindPlay(button, forth, milliseconds) {
     if (timer !== null) return stop();
     button.textContent = "Pause";
     button.setAttribute("aria-pressed", "true");
-    timer = setInterval(() => { if (!forth()) stop(); }, milliseconds);
+    timer = setInterval(() => { if (!advance()) stop(); }, milliseconds);
   }
   button.addEventListener("click", toggle);
   return { toggle, stop };
 }
 
-function bindSlides(block, place, slides) {
+function bindSlider(block, plot, slider) {
   const range = block.querySelector("input[type=range]");
-  const said = block.querySelector("output");
+  const output = block.querySelector("output");
   function show() {
-    const moment = Number(range.value);
-    said.textContent = slides.names[moment];
-    range.setAttribute("aria-valuetext", slides.names[moment]);
-    Plotly.restyle(place, { x: slides.x[moment], y: slides.y[moment] });
+    const frame = Number(range.value);
+    output.textContent = slider.frame_labels[frame];
+    range.setAttribute("aria-valuetext", slider.frame_labels[frame]);
+    Plotly.restyle(plot, { x: slider.x[frame], y: slider.y[frame] });
   }
   range.addEventListener("input", show);
-  let waiting = false;
-  bindPlay(block.querySelector("[data-do=play]"), () => {
+  let isPlaying = false;
+  bindPlay(block.querySelector("[data-action=play]"), () => {
     const last = Number(range.max);
-    // Played from its end, it begins anew.
-    range.value = Number(range.value) === last && !waiting ? 0 : Number(range.value) + 1;
-    waiting = Number(range.value) < last;
+    // At the last frame, it starts again from the first.
+    range.value = Number(range.value) === last && !isPlaying ? 0 : Number(range.value) + 1;
+    isPlaying = Number(range.value) < last;
     show();
-    return waiting;
-  }, SLIDE_MS);
+    return isPlaying;
+  }, SLIDER_FRAME_MS);
 }

@@ -1,0 +1,52 @@
+"""Style of every figure, scene and report: colors, style sheet, drawn error rates."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+# Okabe & Ito (2008): told apart by colorblind readers, and in grayscale.
+BLACK = "#000000"
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
+
+AGENT_COLORS = (BLUE, VERMILLION, PURPLE, SKY, ORANGE)
+SCREEN_LINE_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+"""Colors of lines on a screen: all of them are visible on white and on black."""
+LINE_COLORS = (*SCREEN_LINE_COLORS, BLACK)
+"""Colors of lines on white paper, in the order of `print.mplstyle`."""
+
+GRAY = "#737373"
+"""Reference lines on white paper."""
+SCREEN_GRAY = "#808080"
+"""Reference lines on a screen: visible on white and on black."""
+GRID_LINE_COLOR = "#80808055"
+FLOOR_COLOR = "#8080801A"
+SHELF_COLOR = "#8C8C8C"
+GOAL_COLOR = ORANGE
+
+STYLE_SHEET = Path(__file__).parent / "print.mplstyle"
+"""Matplotlib style sheet of the figures for print."""
+
+MIN_PLOTTED_RATE = 1e-7
+"""Lowest error rate that is drawn: no evaluation counts enough blocks for less."""
+
+
+def agent_color(agent: int) -> str:
+    """Color of an agent, the same in every figure."""
+    return AGENT_COLORS[agent % len(AGENT_COLORS)]
+
+
+def mask_low_rates(rates: ArrayLike) -> Float[np.ndarray, "..."]:
+    """Error rates with NaN in place of those up to `MIN_PLOTTED_RATE`.
+
+    A logarithmic axis has no place for an error rate of 0.
+    """
+    values = np.asarray(rates, float)
+    return np.where(values > MIN_PLOTTED_RATE, values, np.nan)
+
+
+def seeds_label(name: str, num_seeds: int) -> str:
+    """Legend label of a mean over seeds, e.g. `smpe (3 seeds)`."""
+    return f"{name} ({num_seeds} seed{'s' if num_seeds > 1 else ''})"
