@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     )
     from syntony.systems.link.link import Link as Link
     from syntony.systems.link.schedule import TrainingSchedule as TrainingSchedule
-    from syntony.systems.marl.ia2c import IA2C as IA2C
-    from syntony.systems.marl.ippo import IPPO as IPPO
-    from syntony.systems.marl.maa2c import MAA2C as MAA2C
-    from syntony.systems.marl.mappo import MAPPO as MAPPO
-    from syntony.systems.marl.qmix import QMIX as QMIX
+    from syntony.systems.marl.actor_critic import IA2C as IA2C
+    from syntony.systems.marl.actor_critic import IPPO as IPPO
+    from syntony.systems.marl.actor_critic import MAA2C as MAA2C
+    from syntony.systems.marl.actor_critic import MAPPO as MAPPO
     from syntony.systems.marl.smpe import SMPE as SMPE
-    from syntony.systems.marl.vdn import VDN as VDN
+    from syntony.systems.marl.value_decomposition import QMIX as QMIX
+    from syntony.systems.marl.value_decomposition import VDN as VDN
     from syntony.tasks.foraging.rules import Foraging as Foraging
     from syntony.tasks.registry import task as task
     from syntony.training.loop import resume as resume
@@ -35,18 +35,18 @@ _HOMES = {
     "PerturbationConfig": "syntony.systems.link.gradient_estimators",
     "Feedback": "syntony.channels.feedback",
     "Foraging": "syntony.tasks.foraging.rules",
-    "IA2C": "syntony.systems.marl.ia2c",
+    "IA2C": "syntony.systems.marl.actor_critic",
     "TrainingInterrupted": "syntony.training.signals",
-    "IPPO": "syntony.systems.marl.ippo",
+    "IPPO": "syntony.systems.marl.actor_critic",
     "Link": "syntony.systems.link.link",
-    "MAA2C": "syntony.systems.marl.maa2c",
-    "MAPPO": "syntony.systems.marl.mappo",
-    "QMIX": "syntony.systems.marl.qmix",
+    "MAA2C": "syntony.systems.marl.actor_critic",
+    "MAPPO": "syntony.systems.marl.actor_critic",
+    "QMIX": "syntony.systems.marl.value_decomposition",
     "Run": "syntony.training.run",
     "TrainingSchedule": "syntony.systems.link.schedule",
     "SMPE": "syntony.systems.marl.smpe",
     "TrainingDivergedError": "syntony.training.signals",
-    "VDN": "syntony.systems.marl.vdn",
+    "VDN": "syntony.systems.marl.value_decomposition",
     "channel": "syntony.channels.registry",
     "feedback": "syntony.channels.feedback",
     "load": "syntony.training.run",

@@ -1,4 +1,4 @@
-"""`python -m syntony` is `syntony`."""
+"""Entry point of `python -m syntony`, the same as `syntony`."""
 
 import sys
 

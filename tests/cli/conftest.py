@@ -1,4 +1,4 @@
-"""The commands are tested on a toy that trains in milliseconds."""
+"""A system that trains in milliseconds, for tests of the commands."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from syntony.systems import registry as systems
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Makes `toy` a system of ours, and a fresh folder the current one."""
+    """Registers the system `toy`, and changes to an empty folder."""
     from toy_system import Toy
 
     original = presets.preset

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what was typed is said in one line, with exit code 2."""
+"""Invalid input is reported in one line on stderr, with exit code 2."""
 
 import json
 import os
@@ -9,33 +9,33 @@ import pytest
 from syntony.cli import main
 from syntony.training.run_folder import RunFolder
 
-LIMIT = 250
-"""No line is longer than a few lines of a terminal."""
+MAX_LENGTH = 250
+"""Characters: no error is longer than a few lines of a terminal."""
 
 
-def complaint(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Returns the one line that a command says before it ends with exit code 2."""
-    assert main(words) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("syntony: ")
-    assert said.err.count("\n") == 1
-    assert len(said.err) < LIMIT
-    return said.err
+def error_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The line on stderr of a command that ends with exit code 2."""
+    assert main(argv) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("syntony: ")
+    assert output.err.count("\n") == 1
+    assert len(output.err) < MAX_LENGTH
+    return output.err
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("command", "expected"),
     [
         ("trian", "unknown command 'trian'; did you mean 'train'?"),
         ("--verbose", "unknown command '--verbose'"),
-        ("train", "train what? expected smpe, maa2c"),
-        ("train --gamma 0.9", "train what? expected smpe, maa2c"),
+        ("train", "train what? expected smpe, smpe_official, maa2c"),
+        ("train --gamma 0.9", "train what? expected smpe, smpe_official, maa2c"),
         ("train smp", "unknown system 'smp'; did you mean 'smpe'?"),
         ("train toy --rat 0.1", "unknown flag '--rat'; did you mean '--rate'?"),
         ("train toy --rat=0.1", "unknown flag '--rat'; did you mean '--rate'?"),
-        ("train toy 0.1", "'0.1' is one word too many"),
-        ("train toy --quiet yes", "'yes' is one word too many"),
+        ("train toy 0.1", "'0.1' is one argument too many"),
+        ("train toy --quiet yes", "'yes' is one argument too many"),
         ("train toy --rate x", "--rate: 'x' is not a number"),
         ("train toy --rate nan", "--rate: 'nan' is not a number"),
         ("train toy --rate 1e999", "--rate: '1e999' is not a finite number"),
@@ -56,15 +56,24 @@ def complaint(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("train smpe --task Foragin-8x8", "did you mean 'Foraging-2s-8x8-3p-2f-coop'?"),
         ("train smpe --task", "Missing value for argument '--task'"),
         ("train smpe --preset papr", "unknown preset 'papr'; did you mean 'paper'?"),
-        ("train smpe --hashed men", "--hashed: unknown value 'men'; did you mean"),
-        ("train smpe --environments 0", "environments is 0; expected"),
+        (
+            "train smpe --hash-input men",
+            "--hash-input: unknown value 'men'; did you mean",
+        ),
+        ("train smpe --num-envs 0", "num_envs is 0; expected"),
         ("train smpe --gamma 1.5", "gamma is 1.5; expected"),
         ("train link --messages 1", "messages is 1; expected 2 to"),
         ("train link --uses 0", "uses is 0; expected 1 to"),
         ("train link --snr-db nan", "--snr-db: 'nan' is not a number"),
         ("train link --snr-db 1e9", "snr_db is 1000000000.0; expected"),
-        ("train link --variance 1", "variance is 1.0; expected between 0 and 1"),
-        ("train link --variance 0", "variance is 0.0; expected between 0 and 1"),
+        (
+            "train link --perturbation-variance 1",
+            "perturbation_variance is 1.0; expected between 0 and 1",
+        ),
+        (
+            "train link --perturbation-variance 0",
+            "perturbation_variance is 0.0; expected between 0 and 1",
+        ),
         ("train link --channel awgm", "unknown channel 'awgm'; did you mean 'awgn'?"),
         ("train link --channel rician?k=3", "unknown parameter of rician 'k'"),
         ("train link --channel python:nowhere:f", "'nowhere' cannot be imported"),
@@ -73,13 +82,19 @@ def complaint(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
             "unknown feedback 'nois'; did you mean 'noisy'?",
         ),
         (
-            "train link --channel quantiser --gradient backprop",
-            "quantiser+awgn has no gradient; expected 'policy' or 'spsa'",
+            "train link --channel quantizer --gradient backprop",
+            "quantizer+awgn has no gradient; expected 'policy' or 'spsa'",
         ),
         ("train link --gradient forward", "--gradient: unknown value 'forward'"),
-        ("train link --batch 1", "batch is 1; expected at least 2"),
+        ("train link --batch-size 1", "batch_size is 1; expected at least 2"),
         ("train link --preset papr", "unknown preset 'papr'; did you mean 'paper'?"),
         ("train link --task Foraging-8x8", "unknown flag '--task'"),
+        # What defines an algorithm is no flag of it.
+        ("train mappo --objective ppo", "unknown flag '--objective'"),
+        ("train ippo --critic-input joint", "unknown flag '--critic-input'"),
+        ("train ia2c --critic-input joint", "unknown flag '--critic-input'"),
+        ("train qmix --mixing sum", "unknown flag '--mixing'"),
+        ("train vdn --mixing monotonic", "unknown flag '--mixing'"),
         ("evaluate run --snr-db 0:12:1", "leave out --snr-db"),
         ("evaluate", "Missing from syntony evaluate: RUN"),
         ("evaluate nowhere", "there is no run nowhere"),
@@ -87,7 +102,7 @@ def complaint(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("evaluate full", "full is not the folder of a run: no settings.json"),
         ("evaluate run --episodes 0", "episodes is 0; expected at least 1"),
         ("evaluate run --episodes x", "--episodes: 'x' is not a whole number"),
-        ("evaluate run run", "'run' is one word too many"),
+        ("evaluate run run", "'run' is one argument too many"),
         ("resume", "Missing from syntony resume: RUN"),
         ("resume nowhere", "there is no run nowhere"),
         ("resume run --steps 99", "steps is 99, but the run in run goes to 100"),
@@ -97,40 +112,42 @@ def complaint(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("demo --steps 3", "unknown flag '--steps'"),
     ],
 )
-def test_bad_words(words: str, expected: str, capsys: pytest.CaptureFixture[str]):
+def test_invalid_arguments(
+    command: str, expected: str, capsys: pytest.CaptureFixture[str]
+):
     Path("file").touch()
     Path("full").mkdir()
     Path("full", "of things").touch()
-    if " run" in words:
+    if " run" in command:
         assert main(["train", "toy", "--steps", "100", "--out", "run", "--quiet"]) == 0
-    assert expected in complaint(words.split(), capsys)
+    assert expected in error_line(command.split(), capsys)
 
 
-def test_another_configuration_in_the_folder(capsys: pytest.CaptureFixture[str]):
+def test_other_settings_in_the_folder(capsys: pytest.CaptureFixture[str]):
     assert main(["train", "toy", "--steps", "100", "--out", "run", "--quiet"]) == 0
-    words = ["train", "toy", "--steps", "100", "--out", "run", "--rate", "0.5"]
-    said = complaint(words, capsys)
-    assert "run holds another run: descent.rate is 0.1, not 0.5; try another" in said
+    argv = ["train", "toy", "--steps", "100", "--out", "run", "--rate", "0.5"]
+    error = error_line(argv, capsys)
+    assert "run holds another run: descent.rate is 0.1, not 0.5; try another" in error
 
 
-def test_a_folder_in_use(capsys: pytest.CaptureFixture[str]):
-    words = ["train", "toy", "--steps", "100", "--out", "run", "--quiet"]
+def test_folder_in_use(capsys: pytest.CaptureFixture[str]):
+    argv = ["train", "toy", "--steps", "100", "--out", "run", "--quiet"]
     with RunFolder(Path("run")).acquire_lock():
-        assert f"run is in use by process {os.getpid()} on" in complaint(words, capsys)
+        assert f"run is in use by process {os.getpid()} on" in error_line(argv, capsys)
 
 
-def edit(change: dict, *drop: str) -> None:
+def edit_settings(change: dict, *drop: str) -> None:
     path = Path("run/settings.json")
     settings = json.loads(path.read_text()) | change
     path.write_text(json.dumps({n: v for n, v in settings.items() if n not in drop}))
 
 
-def tear_newest() -> None:
+def truncate_checkpoints() -> None:
     for path in Path("run/checkpoints").iterdir():
         path.write_bytes(path.read_bytes()[:99])
 
 
-def lose_checkpoints() -> None:
+def delete_checkpoints() -> None:
     for path in Path("run/checkpoints").iterdir():
         path.unlink()
 
@@ -140,18 +157,27 @@ def lose_checkpoints() -> None:
     [
         (lambda: Path("run/settings.json").write_text("{"), "cannot be read"),
         (lambda: Path("run/settings.json").write_text("[]"), "no JSON object"),
-        (lambda: edit({"system": "smp"}), "unknown system 'smp'; did you mean 'smpe'"),
-        (lambda: edit({}, "system"), "system is missing"),
-        (lambda: edit({}, "settings"), "settings is missing"),
-        (lambda: edit({"steps": "x"}), "steps is 'x'; expected a whole number"),
-        (lambda: edit({"seeds": 0}), "seeds is 0; expected 1"),
-        (lambda: edit({"settings": 1}), "settings is 1; expected the fields of Toy"),
         (
-            lambda: edit({"settings": {"sise": 4}}),
+            lambda: edit_settings({"system": "smp"}),
+            "unknown system 'smp'; did you mean 'smpe'",
+        ),
+        (lambda: edit_settings({}, "system"), "system is missing"),
+        (lambda: edit_settings({}, "settings"), "settings is missing"),
+        (
+            lambda: edit_settings({"steps": "x"}),
+            "steps is 'x'; expected a whole number",
+        ),
+        (lambda: edit_settings({"seeds": 0}), "seeds is 0; expected 1"),
+        (
+            lambda: edit_settings({"settings": 1}),
+            "settings is 1; expected the fields of Toy",
+        ),
+        (
+            lambda: edit_settings({"settings": {"sise": 4}}),
             "settings 'sise'; did you mean 'size'",
         ),
-        (tear_newest, "is damaged"),
-        (lose_checkpoints, "checkpoint"),
+        (truncate_checkpoints, "is damaged"),
+        (delete_checkpoints, "checkpoint"),
     ],
 )
 @pytest.mark.parametrize("command", ["evaluate", "resume"])
@@ -160,12 +186,12 @@ def test_damaged_runs(
 ):
     assert main(["train", "toy", "--steps", "100", "--out", "run", "--quiet"]) == 0
     damage()
-    assert expected in complaint([command, "run"], capsys)
+    assert expected in error_line([command, "run"], capsys)
 
 
-def test_checkpoints_of_other_shapes(capsys: pytest.CaptureFixture[str]):
+def test_checkpoints_with_other_shapes(capsys: pytest.CaptureFixture[str]):
     assert main(["train", "toy", "--steps", "100", "--out", "run", "--quiet"]) == 0
     settings = json.loads(Path("run/settings.json").read_text())["settings"]
-    edit({"settings": settings | {"size": 5}})
-    said = complaint(["evaluate", "run"], capsys)
-    assert "holds 'state/x' as float32(3,); expected float32(5,)" in said
+    edit_settings({"settings": settings | {"size": 5}})
+    error = error_line(["evaluate", "run"], capsys)
+    assert "holds 'state/x' as float32(3,); expected float32(5,)" in error

@@ -1,4 +1,4 @@
-"""`syntony figures` and `syntony render`: what they write, and words without sense."""
+"""Files of `syntony figures` and `syntony render`, and their invalid arguments."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from syntony.cli import main
 
 
-def write_a_run(name: str = "one", **more: object) -> None:
+def write_run(name: str = "one", **more: object) -> None:
     Path(name).mkdir()
     settings = {"system": "toy", "settings": {"rate": 0.1}} | more
     (Path(name) / "settings.json").write_text(json.dumps(settings))
@@ -19,39 +19,39 @@ def write_a_run(name: str = "one", **more: object) -> None:
     (Path(name) / "metrics.jsonl").write_text("\n".join(lines) + "\n")
 
 
-@pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
-def test_figures_are_in_the_runs_folder(kind: str, capsys: pytest.CaptureFixture[str]):
-    write_a_run()
-    words = (
-        ["figures", "one"] if kind == "svg" else ["figures", "one", "--format", kind]
-    )
-    assert main(words) == 0
+@pytest.mark.parametrize("file_format", ["svg", "pdf", "png"])
+def test_figures_are_in_the_run_folder(
+    file_format: str, capsys: pytest.CaptureFixture[str]
+):
+    write_run()
+    flags = [] if file_format == "svg" else ["--format", file_format]
+    assert main(["figures", "one", *flags]) == 0
     first, note = capsys.readouterr().out.splitlines()
-    assert first == f"one/figures/learning_curve.{kind}"
+    assert first == f"one/figures/learning_curve.{file_format}"
     assert Path(first).stat().st_size > 1000
-    # Why there is nothing else.
+    # The reason why there are no other figures.
     assert note.startswith("note: one")
 
 
-def test_names_with_html_or_tex_in_them_are_only_text(
+def test_html_and_tex_in_names_are_text(
     capsys: pytest.CaptureFixture[str],
 ):
     hostile = r"<script>alert(1)</script> $\frac{$"
-    write_a_run("one", task={"id": hostile})
+    write_run("one", task={"id": hostile})
     assert main(["figures", "one"]) == 0
     file = capsys.readouterr().out.splitlines()[0]
     assert "<script" not in Path(file).read_text()
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         ("figures", "Missing from syntony figures: RUN"),
         ("figures nowhere", "there is no run nowhere; expected a run's folder"),
         ("figures .", ". is not the folder of a run: no settings.json"),
         ("figures one --format jpg", "--format: unknown value 'jpg'; did you mean"),
         ("figures one --fromat png", "unknown flag '--fromat'; did you mean"),
-        ("figures one two", "'two' is one word too many"),
+        ("figures one two", "'two' is one argument too many"),
         ("figures empty", "empty cannot be drawn: nothing has been measured in it"),
         ("figures damaged", "damaged/metrics.jsonl is damaged in line 2"),
         ("figures full", "cannot write to full/figures: "),
@@ -62,15 +62,17 @@ def test_names_with_html_or_tex_in_them_are_only_text(
         ("render toys", "toys is a toy, which has no team to render"),
     ],
 )
-def test_bad_words(words: str, expected: str, capsys: pytest.CaptureFixture[str]):
+def test_invalid_arguments(
+    arguments: str, expected: str, capsys: pytest.CaptureFixture[str]
+):
     for name in ("one", "empty", "damaged", "full"):
-        write_a_run(name)
+        write_run(name)
     Path("empty/metrics.jsonl").unlink()
     Path("damaged/metrics.jsonl").write_text('{"step": 0, "seed": 0}\n{"step": 1,\n')
     Path("full/figures").touch()
-    if "toys" in words:
+    if "toys" in arguments:
         assert main(["train", "toy", "--steps", "9", "--quiet", "--out", "toys"]) == 0
-    assert main(words.split()) == 2
+    assert main(arguments.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("syntony: ")
@@ -82,7 +84,7 @@ def test_bad_words(words: str, expected: str, capsys: pytest.CaptureFixture[str]
     ("command", "expected"),
     [
         ("figures", ["RUN", "svg|pdf|png", "default: svg"]),
-        ("render", ["RUN", "FILE.gif", "--fps FLOAT", "--most-steps INT"]),
+        ("render", ["RUN", "FILE.gif", "--fps FLOAT", "--max-steps INT"]),
     ],
 )
 def test_help(command: str, expected: list[str], capsys: pytest.CaptureFixture[str]):

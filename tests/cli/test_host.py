@@ -1,4 +1,4 @@
-"""The commands on other libraries' environments: faults, and other tasks' teams."""
+"""Commands on environments of other libraries: faults, evaluation on other tasks."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ pytest.importorskip("gymnasium")
 import external_envs
 
 RELAY = "pettingzoo:external_envs"
-SMALL = ["--environments", "4", "--hidden", "8", "--quiet"]
+SMALL = ["--num-envs", "4", "--hidden", "8", "--quiet"]
 TRAIN = [
     *("train", "maa2c", "--task", RELAY, "--steps", "80", "--eval-every", "40"),
     *("--eval-episodes", "4", *SMALL, "--out"),
@@ -21,89 +21,89 @@ DUO = "gymnasium:external_envs:Duo-v0?time_limit=5"
 
 
 @pytest.fixture(autouse=True)
-def behaved() -> Iterator[None]:
+def no_faults() -> Iterator[None]:
     yield
-    external_envs.mischief.what = None
+    external_envs.fault.change = None
 
 
-def crash(*answer: object) -> tuple:
-    raise TimeoutError(f"no server\nfor {len(answer)} parts")
+def crash(*time_step: object) -> tuple:
+    raise TimeoutError(f"no server\nfor {len(time_step)} parts")
 
 
-def measured(run: str) -> list[dict[str, float]]:
-    lines = syntony.load(run).metrics()
-    return [{k: v for k, v in line.items() if k != "wall_s"} for line in lines]
+def metrics_of(run: str) -> list[dict[str, float]]:
+    rows = syntony.load(run).metrics()
+    return [{k: v for k, v in row.items() if k != "wall_s"} for row in rows]
 
 
-def test_a_fault_is_said_and_the_run_goes_on(capsys: pytest.CaptureFixture[str]):
+def test_fault_is_reported_and_the_run_resumes(capsys: pytest.CaptureFixture[str]):
     # Four updates reach step 80; 48 steps are evaluation: this is in the third update.
-    external_envs.mischief.at = external_envs.taken + 48 + 48 + 40 + 15
-    external_envs.mischief.what = crash
+    external_envs.fault.step = external_envs.num_steps + 48 + 48 + 40 + 15
+    external_envs.fault.change = crash
     assert main([*TRAIN, "broken"]) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"environment {RELAY}, copy " in said
-    assert ": it raised TimeoutError: no server for 5 parts; all up to there" in said
-    assert said.startswith("syntony: seed 0, step ")
-    step = int(said.split("step ")[1].partition(":")[0])
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"environment {RELAY}, copy " in error
+    assert ": it raised TimeoutError: no server for 5 parts; all up to there" in error
+    assert error.startswith("syntony: seed 0, step ")
+    step = int(error.split("step ")[1].partition(":")[0])
     assert syntony.load("broken").steps == {0: step}
     assert 40 <= step < 80
 
     assert main(["resume", "broken", "--quiet"]) == 0
     assert main([*TRAIN, "whole"]) == 0
-    assert measured("broken") == measured("whole")
+    assert metrics_of("broken") == metrics_of("whole")
 
 
-def test_all_is_closed_in_the_end():
-    before = external_envs.open_now
-    stuck = [f"{RELAY}?stuck=true" if word == RELAY else word for word in TRAIN]
+def test_all_environments_are_closed():
+    before = external_envs.num_open
+    stuck = [f"{RELAY}?fail_close=true" if word == RELAY else word for word in TRAIN]
     assert main([*stuck, "run"]) == 0
-    assert external_envs.open_now == before
+    assert external_envs.num_open == before
     assert main(["evaluate", "run", "--episodes", "4", "--task", RELAY]) == 0
-    assert external_envs.open_now == before
+    assert external_envs.num_open == before
 
 
-def test_a_fault_while_it_is_measured(capsys: pytest.CaptureFixture[str]):
-    external_envs.mischief.at = external_envs.taken + 3
-    external_envs.mischief.what = crash
+def test_fault_during_evaluation(capsys: pytest.CaptureFixture[str]):
+    external_envs.fault.step = external_envs.num_steps + 3
+    external_envs.fault.change = crash
     assert main([*TRAIN, "run"]) == 1
     assert "syntony: seed 0, step 0: environment " in capsys.readouterr().err
     assert main([*TRAIN, "run"]) == 0
-    external_envs.mischief.at = external_envs.taken + 3
+    external_envs.fault.step = external_envs.num_steps + 3
     assert main(["evaluate", "run", "--episodes", "4"]) == 1
     assert f"syntony: environment {RELAY}, copy 2" in capsys.readouterr().err
 
 
-def test_a_team_is_measured_in_another_task(capsys: pytest.CaptureFixture[str]):
+def test_team_is_evaluated_on_another_task(capsys: pytest.CaptureFixture[str]):
     assert main([*TRAIN, "run"]) == 0
     shorter = f"{RELAY}?max_cycles=2"
-    words = ["evaluate", "run", "--episodes", "4", "--task", shorter]
+    argv = ["evaluate", "run", "--episodes", "4", "--task", shorter]
     capsys.readouterr()
-    assert main([*words, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["task"], found["untrained"]) == (shorter, {})
-    assert found["all"]["eval/length_mean"] == 2.0
-    assert main(words) == 0
+    assert main([*argv, "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert (results["task"], results["untrained"]) == (shorter, {})
+    assert results["all"]["eval/length_mean"] == 2.0
+    assert main(argv) == 0
     assert f"run: maa2c {shorter}, 4 episodes each" in capsys.readouterr().out
 
 
-def test_what_an_environment_prints_is_no_result(capsys: pytest.CaptureFixture[str]):
+def test_output_of_an_environment_goes_to_stderr(capsys: pytest.CaptureFixture[str]):
     chatty = [f"{RELAY}?chats=true" if word == RELAY else word for word in TRAIN]
     assert main([*chatty, "run"]) == 0
     capsys.readouterr()
     assert main(["evaluate", "run", "--episodes", "4", "--json"]) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out)["episodes"] == 4
-    assert {"relay: open", "relay: step"} <= set(said.err.splitlines())
+    output = capsys.readouterr()
+    assert json.loads(output.out)["episodes"] == 4
+    assert {"relay: open", "relay: step"} <= set(output.err.splitlines())
 
 
-def test_who_sees_its_last_action_learns_here_as_well():
-    words = ["train", "mappo", "--preset", "paper", *TRAIN[2:]]
-    assert main([*words, "run"]) == 0
+def test_last_action_as_observation():
+    argv = ["train", "mappo", "--preset", "paper", *TRAIN[2:]]
+    assert main([*argv, "run"]) == 0
     assert syntony.load("run").steps[0] >= 80
 
 
-def test_who_sees_its_last_action_is_measured_in_the_original(
+def test_last_action_as_observation_on_the_original_task(
     capsys: pytest.CaptureFixture[str],
 ):
     pytest.importorskip("lbforaging")
@@ -111,14 +111,14 @@ def test_who_sees_its_last_action_is_measured_in_the_original(
     lengths = ["--steps", "1", "--eval-every", "1", "--eval-episodes", "1"]
     assert main([*ours, *lengths, *SMALL, "--out", "run"]) == 0
     original = "gymnasium:lbforaging:Foraging-5x5-2p-1f-v3"
-    words = ["evaluate", "run", "--episodes", "2", "--task", original, "--json"]
+    argv = ["evaluate", "run", "--episodes", "2", "--task", original, "--json"]
     capsys.readouterr()
-    assert main(words) == 0
+    assert main(argv) == 0
     assert json.loads(capsys.readouterr().out)["task"] == original
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("command", "message"),
     [
         (f"train maa2c --task {RELAY}?N=3", "got an unexpected keyword argument 'N'"),
         ("train maa2c --task pettingzoo:nowhere", "to install it: pip install nowhere"),
@@ -133,23 +133,23 @@ def test_who_sees_its_last_action_is_measured_in_the_original(
         ("evaluate run --task nothing", "unknown task 'nothing'"),
     ],
 )
-def test_bad_input_is_one_line(
-    words: str, message: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_input_is_one_line(
+    command: str, message: str, capsys: pytest.CaptureFixture[str]
 ):
-    if "run" in words.split():
+    if "run" in command.split():
         assert (
             main([*TRAIN[:5], "5", *SMALL, "--eval-episodes", "1", "--out", "run"]) == 0
         )
     capsys.readouterr()
-    assert main(words.split()) == 2
-    said = capsys.readouterr()
-    assert message in said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    assert main(command.split()) == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
 
 
 def test_families_are_listed(capsys: pytest.CaptureFixture[str]):
     assert main(["list", "tasks"]) == 0
-    said = capsys.readouterr().out
-    assert "any pettingzoo:{module}[?{parameter}={value}&...]" in said
-    assert "any gymnasium:[{module}:]{id}[?{parameter}={value}&...]" in said
+    output = capsys.readouterr().out
+    assert "any pettingzoo:{module}[?{parameter}={value}&...]" in output
+    assert "any gymnasium:[{module}:]{id}[?{parameter}={value}&...]" in output

@@ -1,4 +1,4 @@
-"""The commands on tasks of one's own in JAX."""
+"""Commands on a user's task in JAX."""
 
 from pathlib import Path
 
@@ -13,17 +13,17 @@ SMALL = ["--steps", "1", "--eval-every", "1", "--eval-episodes", "1", "--hidden"
 
 
 @pytest.fixture(autouse=True)
-def _worlds_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def _user_tasks_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in (ROOT / "examples", ROOT / "tests" / "tasks"):
         monkeypatch.syspath_prepend(str(folder))
 
 
 @pytest.mark.parametrize("flag", [["--task", PLAIN], [f"--task={PLAIN}"]])
-def test_arguments_may_have_any_names(
+def test_methods_may_name_their_arguments_otherwise(
     flag: list[str], capsys: pytest.CaptureFixture[str]
 ):
-    words = ["train", "maa2c", *flag, *SMALL, "--quiet", "--out", "run"]
-    assert main(words) == 0
+    argv = ["train", "maa2c", *flag, *SMALL, "--quiet", "--out", "run"]
+    assert main(argv) == 0
     assert capsys.readouterr().err == ""
     assert syntony.load("run").settings["task"]["id"] == PLAIN
 

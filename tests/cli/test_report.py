@@ -1,4 +1,4 @@
-"""`syntony report`: the file that it writes, and words that make no sense."""
+"""File of `syntony report`, and its invalid arguments."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from syntony.cli import main
 
 
-def write_a_run(name: str = "one") -> None:
+def write_run(name: str = "one") -> None:
     Path(name).mkdir()
     settings = {"system": "toy", "settings": {"rate": 0.1}}
     (Path(name) / "settings.json").write_text(json.dumps(settings))
@@ -19,25 +19,25 @@ def write_a_run(name: str = "one") -> None:
     (Path(name) / "metrics.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def test_one_run_has_its_report_in_its_folder(capsys: pytest.CaptureFixture[str]):
-    write_a_run()
+def test_report_of_one_run_is_in_its_folder(capsys: pytest.CaptureFixture[str]):
+    write_run()
     assert main(["report", "one"]) == 0
     assert capsys.readouterr().out == "one/report.html\n"
     assert "<title>Syntony: one</title>" in Path("one/report.html").read_text()
 
 
-def test_several_have_it_here_or_where_it_is_wanted(
+def test_report_of_several_runs_is_in_the_current_folder_or_at_out(
     capsys: pytest.CaptureFixture[str],
 ):
-    write_a_run()
-    write_a_run("two")
+    write_run()
+    write_run("two")
     assert main(["report", "one", "two"]) == 0
     assert main(["report", "one", "two", "--out", "both.html"]) == 0
     assert capsys.readouterr().out == "report.html\nboth.html\n"
     assert Path("report.html").read_bytes() == Path("both.html").read_bytes()
 
 
-def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]):
+def test_help(capsys: pytest.CaptureFixture[str]):
     assert main(["report", "--help"]) == 0
     out = capsys.readouterr().out
     assert "FILE.html" in out
@@ -45,7 +45,7 @@ def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         ("", "there is nothing to report; expected one run's folder or more"),
         ("nowhere", "there is no run nowhere; expected a run's folder"),
@@ -57,11 +57,13 @@ def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]):
         ("damaged", "damaged/metrics.jsonl is damaged in line 2"),
     ],
 )
-def test_bad_words(words: str, expected: str, capsys: pytest.CaptureFixture[str]):
-    write_a_run()
-    write_a_run("damaged")
+def test_invalid_arguments(
+    arguments: str, expected: str, capsys: pytest.CaptureFixture[str]
+):
+    write_run()
+    write_run("damaged")
     Path("damaged/metrics.jsonl").write_text('{"step": 0, "seed": 0}\n{"step": 1,\n')
-    assert main(["report", *words.split()]) == 2
+    assert main(["report", *arguments.split()]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("syntony: ")

@@ -1,4 +1,4 @@
-"""Ctrl-C as a person presses it: at a process, once or twice."""
+"""Signals sent to a training process, once or twice."""
 
 import signal
 import subprocess
@@ -24,18 +24,18 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture
 def training(tmp_path: Path):
-    """A process that has begun to train, for hours."""
-    words = ["train", "toy", "--steps", "2e9", "--eval-every", "1e9", "--out", "run"]
+    """A process that has begun a long training."""
+    argv = ["train", "toy", "--steps", "2e9", "--eval-every", "1e9", "--out", "run"]
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *words],
+        [sys.executable, "-c", SCRIPT, *argv],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    journal = tmp_path / "run" / "metrics.jsonl"
+    metrics_path = tmp_path / "run" / "metrics.jsonl"
     while process.poll() is None:
-        if journal.exists() and journal.stat().st_size:
+        if metrics_path.exists() and metrics_path.stat().st_size:
             break
         time.sleep(0.01)
     yield process
@@ -46,23 +46,23 @@ def training(tmp_path: Path):
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
-def test_once_saves_and_says_how_to_go_on(
+def test_first_signal_saves_and_says_how_to_continue(
     training: subprocess.Popen, signum: signal.Signals, code: int, tmp_path: Path
 ):
     time.sleep(0.5)
     training.send_signal(signum)
-    _, said = training.communicate(timeout=60)
+    _, error = training.communicate(timeout=60)
     assert training.returncode == code
-    assert said == "syntony: stopped and saved; go on with: syntony resume run\n"
+    assert error == "syntony: stopped and saved; go on with: syntony resume run\n"
     steps = [path.stem[-12:] for path in (tmp_path / "run/checkpoints").iterdir()]
     assert len(steps) == 2
     assert min(steps) == "000000000000"
 
 
-def test_twice_quits_at_once(training: subprocess.Popen):
+def test_second_signal_exits_immediately(training: subprocess.Popen):
     training.send_signal(signal.SIGINT)
     time.sleep(0.01)
     training.send_signal(signal.SIGINT)
-    _, said = training.communicate(timeout=60)
+    _, error = training.communicate(timeout=60)
     assert training.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in error

@@ -1,4 +1,4 @@
-"""What commands say of full disks, missing sinks and torn checkpoints."""
+"""Errors of commands: full disks, missing packages and damaged checkpoints."""
 
 import errno
 import os
@@ -18,52 +18,52 @@ def run() -> Path:
     return Path("run")
 
 
-def test_a_full_disk_is_a_fault_in_one_line(
+def test_full_disk_is_reported_in_one_line(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    def full(_: int) -> None:
+    def raise_no_space(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", raise_no_space)
     assert main(["resume", str(run), "--steps", "400", "--quiet"]) == 1
-    said = capsys.readouterr().err
-    assert said == (
+    error = capsys.readouterr().err
+    assert error == (
         "syntony: cannot write to run: No space left on device; what was saved before "
         "is whole; when there is room, go on with: syntony resume run\n"
     )
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_torn_checkpoint_is_said_and_passed_over(
+def test_damaged_checkpoint_is_reported_and_skipped(
     run: Path, capsys: pytest.CaptureFixture[str]
 ):
     newest = max((run / "checkpoints").iterdir())
     newest.write_bytes(newest.read_bytes()[:-9])
     assert main(["resume", str(run), "--quiet"]) == 0
-    said = capsys.readouterr().err
-    assert said.startswith(f"syntony: {newest} is damaged (BadZipFile); using seed-0-")
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"syntony: {newest} is damaged (BadZipFile); using seed-0-")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
-def test_a_missing_package_is_bad_input(
+def test_missing_package_is_invalid_input(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.setitem(sys.modules, "wandb", None)
     assert main([*TOY, f"--{name}"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"syntony: --{name} needs ")
-    assert said.endswith(f"to install it: pip install 'syntony[{name}]'\n")
+    error = capsys.readouterr().err
+    assert error.startswith(f"syntony: --{name} needs ")
+    assert error.endswith(f"to install it: pip install 'syntony[{name}]'\n")
 
 
-@pytest.mark.parametrize("words", [["train", "toy"], ["resume"]])
-def test_help_says_what_a_resume_remembers(
-    words: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("argv", [["train", "toy"], ["resume"]])
+def test_help_says_what_a_resume_does_not_restore(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
 ):
-    assert main([*words, "--help"]) == 0
-    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--tensorboard" in said
-    assert "--wandb" in said
-    assert "asked" in said
-    assert "WANDB_MODE=offline" in said
+    assert main([*argv, "--help"]) == 0
+    output = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--tensorboard" in output
+    assert "--wandb" in output
+    assert "given again when resuming" in output
+    assert "WANDB_MODE=offline" in output

@@ -1,3 +1,3 @@
-"""The `syntony` command: words to records, calls, and what is printed."""
+"""Command line interface: parses arguments, calls the library, prints results."""
 
-from syntony.cli.command import main as main
+from syntony.cli.main import main as main

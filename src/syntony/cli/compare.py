@@ -1,4 +1,8 @@
-"""`syntony compare`: which runs are better, and how sure that is."""
+"""Compares runs at equal steps: every system with every other, on every task.
+
+Runs of one system with the same settings form a group; NAME=RUN,RUN forms a group of
+that name. Intervals are 95 % confidence intervals.
+"""
 
 import json
 from dataclasses import dataclass
@@ -7,115 +11,99 @@ from typing import Annotated, Any
 
 import tyro
 
-from syntony.cli.flags import BoolFlag, parse_args
-from syntony.cli.screen import make_console
+from syntony.cli.arguments import BoolFlag, RunsArgument
+from syntony.cli.console import make_console, make_table
 
 TEXT_COLUMNS = ("", "X", "than Y")
-"""Heads of columns that hold no numbers."""
+"""Titles of the columns that hold no numbers."""
 
 
 @dataclass(frozen=True)
-class CompareArgs:
-    """Compares runs at equal steps: each system with each other, task by task.
+class Compare:
+    """Arguments of `syntony compare`."""
 
-    Runs of one system and of the same settings are taken together; NAME=RUN,RUN names a
-    group of your own. Intervals are of 95 %.
-    """
-
-    runs: Annotated[
-        tuple[str, ...],
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="RUN...", help_behavior_hint=""),
-    ] = ()
+    runs: RunsArgument = ()
     """Run folders, or NAME=RUN, or NAME=RUN,RUN."""
     at_step: Annotated[
         int | None,
         tyro.conf.arg(
-            metavar="STEPS", help_behavior_hint="(default: the last that all reached)"
+            metavar="STEPS",
+            help_behavior_hint="(default: the last that all seeds reached)",
         ),
     ] = None
-    """The step at which all are compared."""
+    """Step at which the runs are compared."""
     eval_window: Annotated[
         int,
-        tyro.conf.arg(
-            metavar="STEPS", help_behavior_hint="(default: one evaluation alone)"
-        ),
+        tyro.conf.arg(metavar="STEPS", help_behavior_hint="(default: one evaluation)"),
     ] = 0
-    """A seed's score is the mean of its evaluations in so many steps up to there."""
+    """A seed's score is the mean of its evaluations in this many steps before."""
     threshold: Annotated[
         float | None,
         tyro.conf.arg(
             metavar="SCORE", help_behavior_hint="(default: nine tenths of the best)"
         ),
     ] = None
-    """The score whose first step is told."""
+    """Score for which the steps to reach it are reported."""
     metric: Annotated[
         str | None,
         tyro.conf.arg(
             metavar="NAME", help_behavior_hint="(default: the return, or eval/bler)"
         ),
     ] = None
-    """What is compared, e.g. eval/return_mean_greedy."""
+    """Metric to compare, e.g. eval/return_mean_greedy."""
     out: Annotated[
         str | None,
         tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: none)"),
     ] = None
-    """A folder for the tables (Markdown, LaTeX, CSV, JSON) and figures (SVG, PNG)."""
+    """Folder for tables (Markdown, LaTeX, CSV, JSON) and figures (SVG, PNG)."""
     json: BoolFlag = False
     """Print one JSON object, and nothing else."""
 
+    def execute(self) -> None:
+        """Compares the runs, prints the tables and writes the files."""
+        # Imported late: --help need not wait for JAX.
+        from syntony.comparison import tables
+        from syntony.comparison.compare import compare
 
-def run(argv: list[str]) -> None:
-    """Compares."""
-    asked = parse_args(CompareArgs, argv, prog="syntony compare")
-    # Late: --help need not wait for JAX.
-    from syntony.comparison import tables
-    from syntony.comparison.compare import compare
+        comparison = compare(
+            self.runs,
+            at_step=self.at_step,
+            eval_window=self.eval_window,
+            threshold=self.threshold,
+            metric=self.metric,
+        )
+        written: list[Path] = []
+        if self.out is not None:
+            # Later still: Matplotlib is for figures alone.
+            from syntony.comparison import figures
 
-    comparison = compare(
-        asked.runs,
-        at_step=asked.at_step,
-        eval_window=asked.eval_window,
-        threshold=asked.threshold,
-        metric=asked.metric,
-    )
-    written: list[Path] = []
-    if asked.out is not None:
-        # Later still: only pictures need what draws them.
-        from syntony.comparison import figures
-
-        written = tables.write_comparison(comparison.results, Path(asked.out))
-        written += figures.draw_comparison(comparison, Path(asked.out))
-    if asked.json:
-        print(json.dumps(comparison.results, allow_nan=False))
-        return
-    _print_tables(comparison.results)
-    for path in written:
-        print(path)
+            written = tables.write_comparison(comparison.results, Path(self.out))
+            written += figures.draw_comparison(comparison, Path(self.out))
+        if self.json:
+            print(json.dumps(comparison.results, allow_nan=False))
+            return
+        _print_tables(comparison.results)
+        for path in written:
+            print(path)
 
 
 def _print_tables(results: dict[str, Any]) -> None:
-    from rich.table import Table
-
     from syntony.comparison.tables import comparison_tables
 
-    screen = make_console()
-    for table in comparison_tables(results):
-        shown = Table(*table.header, box=None, pad_edge=False)
-        for column in shown.columns:
-            column.no_wrap = True
-            column.justify = "left" if column.header in TEXT_COLUMNS else "right"
-        for row in table.rows:
-            shown.add_row(*map(_to_text, row))
-        screen.print(table.title, markup=False)
-        screen.print(shown)
-        screen.print()
+    console = make_console()
+    for comparison_table in comparison_tables(results):
+        table = make_table(comparison_table.header, TEXT_COLUMNS)
+        for row in comparison_table.rows:
+            table.add_row(*map(_to_text, row))
+        console.print(comparison_table.title, markup=False)
+        console.print(table)
+        console.print()
     for note in results["notes"]:
-        screen.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}", markup=False)
 
 
 def _to_text(cell: str) -> Any:
-    """Returns a cell whose brackets are an interval's, not markup."""
+    """Cell whose brackets are those of an interval, not Rich's markup."""
     from rich.text import Text
 
     return Text(cell)

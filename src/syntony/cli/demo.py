@@ -1,4 +1,4 @@
-"""`syntony demo`: a link and a small team learn, and show what they have learned."""
+"""Trains a link and a small team in a few minutes, evaluates and draws both."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,23 +6,19 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import parse_args
-
 
 @dataclass(frozen=True)
-class DemoArgs:
-    """Trains a link and a small team for minutes, measures both, and draws them."""
+class Demo:
+    """Arguments of `syntony demo`."""
 
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "runs/demo"
-    """The folder of both runs."""
+    """Folder of both runs."""
 
+    def execute(self) -> None:
+        """Runs the demonstration."""
+        # Imported late: --help need not wait for JAX.
+        from syntony.cli.demos.demo import run_demo
+        from syntony.training.devices import enable_compilation_cache
 
-def run(argv: list[str]) -> None:
-    """Runs the demonstration."""
-    asked = parse_args(DemoArgs, argv, prog="syntony demo")
-    # Late: --help need not wait for JAX.
-    from syntony.cli.demos.demo import run_demo
-    from syntony.training.devices import enable_compilation_cache
-
-    enable_compilation_cache()
-    run_demo(Path(asked.out))
+        enable_compilation_cache()
+        run_demo(Path(self.out))

@@ -1,4 +1,4 @@
-"""`syntony list`: the names that other commands understand."""
+"""Lists systems, tasks, channels or presets, by the names that commands accept."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,40 +7,41 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import parse_args
+from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.errors import unknown_name_error
 
 
 @dataclass(frozen=True)
-class ListArgs:
-    """Lists the names that other commands understand."""
+class List:
+    """Arguments of `syntony list`."""
 
     what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WHAT")]
     """systems, tasks, channels or presets."""
 
-
-def run(argv: list[str]) -> None:
-    """Lists."""
-    asked = parse_args(ListArgs, argv, prog="syntony list").what
-    if asked not in LISTINGS:
-        raise unknown_name_error("list", asked, LISTINGS)
-    rows = list(LISTINGS[asked]())
-    width = max(len(name) for name, _ in rows)
-    for name, summary in rows:
-        print(f"{name:{width}}  {summary}".rstrip())
+    def execute(self) -> None:
+        """Prints names and summaries in two columns."""
+        if self.what not in LISTINGS:
+            raise unknown_name_error("list", self.what, LISTINGS)
+        rows = list(LISTINGS[self.what]())
+        width = max(len(name) for name, _ in rows)
+        for name, summary in rows:
+            print(f"{name:{width}}  {summary}".rstrip())
 
 
 def list_systems() -> Iterator[tuple[str, str]]:
-    """Yields each system's name, and the first line of its file."""
+    """Yields name and summary of every system."""
     from syntony.systems.registry import SYSTEMS
 
-    for name, kind in SYSTEMS.items():
-        about = sys.modules[kind.__module__].__doc__ or ""
-        yield name, about.partition("\n")[0]
+    for name, system in SYSTEMS.items():
+        if name in SYSTEM_SUMMARIES:
+            yield name, SYSTEM_SUMMARIES[name]
+        else:
+            docstring = sys.modules[system.__module__].__doc__ or ""
+            yield name, docstring.partition("\n")[0]
 
 
 def list_tasks() -> Iterator[tuple[str, str]]:
-    """Yields each family's pattern, what it is about, and an example."""
+    """Yields an example and the summary of every task family, then its pattern."""
     from syntony.tasks.registry import task_families
 
     for family in task_families():
@@ -49,14 +50,14 @@ def list_tasks() -> Iterator[tuple[str, str]]:
 
 
 def list_channels() -> Iterator[tuple[str, str]]:
-    """Yields an example of each channel, and what it does to a signal."""
+    """Yields an example id and the summary of every channel."""
     from syntony.channels.registry import channel_summaries
 
     yield from channel_summaries()
 
 
 def list_presets() -> Iterator[tuple[str, str]]:
-    """Yields each system's presets, the default first, and what they are."""
+    """Yields name and summary of every preset, the default of a system first."""
     from syntony.presets.registry import PRESETS
 
     for system, presets in PRESETS.items():

@@ -1,4 +1,4 @@
-"""A run that goes on, seen from outside: nothing is locked, nothing is written."""
+"""Status of a run, read from its folder without locking or writing anything."""
 
 import math
 import time
@@ -32,155 +32,159 @@ from syntony.training.run_folder import RunFolder
 
 SPARKLINE_CHARS = "▁▂▃▄▅▆▇█"
 PROGRESS_BAR_WIDTH = 24
-"""Characters of the bar that says how much is done."""
+"""Characters of the progress bar."""
 SPARKLINE_WIDTH_RANGE = (6, 60)
-"""Characters of a curve, at least and at most."""
+"""Smallest and largest number of characters of a curve."""
 LABEL_WIDTH = 74
-"""Characters that stand beside a curve."""
+"""Characters beside a curve."""
 MAX_ROWS = 24
-"""Curves that are shown: what a small terminal has room for."""
+"""Largest number of curves: they fit into a small terminal."""
 SPEED_WINDOW_FRACTION = 0.1
-"""The last part of the time so far, by which speed is judged."""
+"""Last fraction of the elapsed time, over which the speed is averaged."""
 STALE_AFTER_SECONDS = 3 * CHECKPOINT_INTERVAL_SECONDS
-"""Without news for so long, a run is taken to have stopped."""
+"""Seconds without a written file after which a run on another machine is stale."""
+MIN_ERROR_RATE = 1e-6
+"""Smallest error rate on the logarithmic axis: an evaluation may have no error."""
 
-RunState = Literal["running", "finished", "stopped", "killed", "silent"]
+RunState = Literal["running", "finished", "stopped", "killed", "stale"]
 STATE_COLORS = {"running": "green", "finished": "cyan", "killed": "red"}
 
 
 class RunStatus(NamedTuple):
-    """What a run's folder said when it was looked at."""
+    """Status of a run at one time."""
 
     path: Path
     description: str
-    """The system, and what it learns in."""
+    """The system, and its task or channel."""
     seeds: range
     steps: int
-    """Where each seed ends."""
-    lines: list[metrics_log.MetricsRow]
+    """Length of each seed."""
+    rows: list[metrics_log.MetricsRow]
     current_steps: dict[int, int]
-    """The step at which each seed was measured or saved last."""
+    """Step of the newest evaluation or checkpoint of each seed."""
     state: RunState
     seconds_since_update: float
-    """Seconds since anything was written."""
+    """Seconds since a file was written."""
 
     @property
     def fraction_done(self) -> float:
-        """The part of all steps that has been taken."""
+        """Fraction of the steps of all seeds that is done."""
         taken = sum(min(step, self.steps) for step in self.current_steps.values())
         return taken / (self.steps * len(self.seeds))
 
 
 def read_status(path: Path) -> RunStatus:
-    """Returns what a run's folder says now.
+    """Reads the status of a run from its folder.
 
     Raises:
-        BadInput: it holds no run, or one that makes no sense.
+        InvalidInputError: the folder has no run, or its settings are invalid.
     """
     folder = RunFolder(path)
-    settings, world = read_run_settings(folder)
-    counts = {"steps": MAX_STEPS, "seeds": MAX_SEEDS, "seed": MAX_STEPS}
-    steps, seeds, first = (_read_count(settings, n, most) for n, most in counts.items())
-    lines, every = (
-        metrics_log.read_rows(folder.metrics_path),
-        range(first, first + seeds),
-    )
-    about = f"{settings['system']} {'over' if settings['system'] == 'link' else 'on'} "
-    reached = {seed: _current_step(folder, lines, seed) for seed in every}
-    silence = max(0.0, time.time() - _last_modified(folder))
-    complete = all(step >= steps for step in reached.values())
+    settings, task_or_channel = read_run_settings(folder)
+    limits = {"steps": MAX_STEPS, "seeds": MAX_SEEDS, "seed": MAX_STEPS}
+    steps, num_seeds, first = (_read_count(settings, n, x) for n, x in limits.items())
+    seeds = range(first, first + num_seeds)
+    rows = metrics_log.read_rows(folder.metrics_path)
+    system = settings["system"]
+    preposition = "over" if system == "link" else "on"
+    current_steps = {seed: _current_step(folder, rows, seed) for seed in seeds}
+    age = max(0.0, time.time() - _last_modified(folder))
+    complete = all(step >= steps for step in current_steps.values())
     return RunStatus(
         path=path,
-        description=about + world if world else settings["system"],
-        seeds=every,
+        description=f"{system} {preposition} {task_or_channel}"
+        if task_or_channel
+        else system,
+        seeds=seeds,
         steps=steps,
-        lines=lines,
-        current_steps=reached,
-        state="finished" if complete else _run_state(folder, silence),
-        seconds_since_update=silence,
+        rows=rows,
+        current_steps=current_steps,
+        state="finished" if complete else _run_state(folder, age),
+        seconds_since_update=age,
     )
 
 
 def steps_per_second(status: RunStatus) -> float:
-    """Returns the steps a second of all seeds together, of late; 0 if not known."""
-    marks = sorted((x.get("wall_s") or 0.0, x["seed"], x["step"]) for x in status.lines)
+    """Recent steps per second of all seeds together; 0 if unknown."""
+    marks = sorted((x.get("wall_s") or 0.0, x["seed"], x["step"]) for x in status.rows)
     if not marks:
         return 0.0
-    last = marks[-1][0]
-    since = max(
-        [w for w, *_ in marks if w <= last * (1 - SPEED_WINDOW_FRACTION)],
+    end = marks[-1][0]
+    start = max(
+        [wall_s for wall_s, *_ in marks if wall_s <= end * (1 - SPEED_WINDOW_FRACTION)],
         default=marks[0][0],
     )
     before: dict[int, int] = {}
     latest: dict[int, int] = {}
     for wall_s, seed, step in marks:
-        if wall_s <= since:
+        if wall_s <= start:
             before[seed] = step
         latest[seed] = step
-    gained = sum(step - before.get(seed, 0) for seed, step in latest.items())
-    return max(gained, 0) / (last - since) if last > since else 0.0
+    steps = sum(step - before.get(seed, 0) for seed, step in latest.items())
+    return max(steps, 0) / (end - start) if end > start else 0.0
 
 
 def remaining_seconds(status: RunStatus) -> float | None:
-    """Returns the seconds until all seeds are at their end; None if not known."""
-    pace = steps_per_second(status)
+    """Estimated seconds until all seeds are finished; None if unknown."""
+    speed = steps_per_second(status)
     total = status.steps * len(status.seeds)
-    return (1 - status.fraction_done) * total / pace if pace > 0 else None
+    return (1 - status.fraction_done) * total / speed if speed > 0 else None
 
 
 def sparkline(
-    steps: Float[np.ndarray, " points"],
-    values: Float[np.ndarray, " points"],
+    steps: Float[np.ndarray, " T"],
+    values: Float[np.ndarray, " T"],
     *,
     last_step: float,
     low: float,
     high: float,
     width: int,
 ) -> str:
-    """Returns a curve as a row of bars, each the mean of what falls within it.
+    """Curve as a row of bars, each the mean of the values in its interval of steps.
 
     Args:
-        end: the step at the right edge.
+        steps: steps of the values, in ascending order.
+        values: the curve.
+        last_step: the step at the right edge.
         low: the value of the lowest bar.
-        high: that of the highest.
-        width: characters.
+        high: the value of the highest bar.
+        width: characters from step 0 to `last_step`.
     """
-    place = np.clip((steps / max(last_step, 1.0) * width).astype(int), 0, width - 1)
-    counts = np.bincount(place, minlength=width)
-    sums = np.bincount(place, values, minlength=width)
-    known = np.flatnonzero(counts)
-    # Where nothing was measured between two evaluations, the curve is as it was.
-    held = np.searchsorted(known, np.arange(place.max() + 1), side="right") - 1
-    means = (sums[known] / counts[known])[np.maximum(held, 0)]
-    share = (means - low) / (high - low) if high > low else np.zeros_like(means)
-    heights = np.clip(
-        (share * len(SPARKLINE_CHARS)).astype(int), 0, len(SPARKLINE_CHARS) - 1
-    )
-    bars = "".join(SPARKLINE_CHARS[height] for height in heights)
-    return " " * int(known[0]) + bars[int(known[0]) :]
+    bins = np.clip((steps / max(last_step, 1.0) * width).astype(int), 0, width - 1)
+    counts = np.bincount(bins, minlength=width)
+    sums = np.bincount(bins, values, minlength=width)
+    filled = np.flatnonzero(counts)
+    # An interval without an evaluation repeats the bar before.
+    source = np.searchsorted(filled, np.arange(bins.max() + 1), side="right") - 1
+    means = (sums[filled] / counts[filled])[np.maximum(source, 0)]
+    fraction = (means - low) / (high - low) if high > low else np.zeros_like(means)
+    num_levels = len(SPARKLINE_CHARS)
+    levels = np.clip((fraction * num_levels).astype(int), 0, num_levels - 1)
+    bars = "".join(SPARKLINE_CHARS[level] for level in levels)
+    return " " * int(filled[0]) + bars[int(filled[0]) :]
 
 
 def render_status(status: RunStatus, columns: int) -> RenderableType:
-    """Returns what a person is shown of a run, in a terminal of so many columns."""
-    head = Text(
-        f"{_replace_unprintable(str(status.path))}  {_replace_unprintable(status.description)}  "
+    """Status as Rich prints it.
+
+    Args:
+        status: the status.
+        columns: width of the terminal, in characters.
+    """
+    path, description = map(
+        _replace_unprintable, (str(status.path), status.description)
     )
-    head.append(status.state, style=STATE_COLORS.get(status.state, "yellow"))
-    bar = Table.grid(padding=(0, 2))
-    bar.add_row(
+    title = Text(f"{path}  {description}  ")
+    title.append(status.state, style=STATE_COLORS.get(status.state, "yellow"))
+    progress = Table.grid(padding=(0, 2))
+    progress.add_row(
         ProgressBar(1.0, status.fraction_done, width=PROGRESS_BAR_WIDTH),
         _progress_text(status),
     )
-    parts: list[RenderableType] = [head, bar]
-    rows = list(
-        _metric_rows(
-            status,
-            min(
-                max(columns - LABEL_WIDTH, SPARKLINE_WIDTH_RANGE[0]),
-                SPARKLINE_WIDTH_RANGE[1],
-            ),
-        )
-    )
+    parts: list[RenderableType] = [title, progress]
+    narrowest, widest = SPARKLINE_WIDTH_RANGE
+    width = min(max(columns - LABEL_WIDTH, narrowest), widest)
+    rows = list(_metric_rows(status, width))
     if rows:
         table = Table.grid(padding=(0, 2))
         for row in rows[:MAX_ROWS]:
@@ -192,74 +196,73 @@ def render_status(status: RunStatus, columns: int) -> RenderableType:
 
 
 def _progress_text(status: RunStatus) -> Text:
-    words = [f"{math.floor(100 * status.fraction_done)} %"]
+    parts = [f"{math.floor(100 * status.fraction_done)} %"]
     remaining = remaining_seconds(status)
     if status.state == "running" and remaining is not None:
-        words += [
+        parts += [
             f"{steps_per_second(status):,.0f} steps/s",
             f"{format_duration(remaining)} left",
         ]
-    if not status.lines:
-        words.append("nothing measured yet")
+    if not status.rows:
+        parts.append("no evaluation yet")
     if status.state != "finished":
-        words.append(f"last news {format_duration(status.seconds_since_update)} ago")
+        age = format_duration(status.seconds_since_update)
+        parts.append(f"last update {age} ago")
     if status.state in ("stopped", "killed"):
-        words.append(
-            f"go on with: syntony resume {_replace_unprintable(str(status.path))}"
-        )
-    return Text(", ".join(words))
+        path = _replace_unprintable(str(status.path))
+        parts.append(f"go on with: syntony resume {path}")
+    return Text(", ".join(parts))
 
 
 def _metric_rows(status: RunStatus, width: int) -> Iterator[list[str]]:
-    """Yields score, seed, curve, newest value and step, seeds of a score together."""
-    newest = {line["seed"]: line for line in status.lines}
-    for score in dict.fromkeys(n for x in status.lines for n in eval_metric_names(x)):
-        points = {
-            s: _plotted_points(score, c)
-            for s, c in points_by_seed(status.lines, score).items()
+    """Yields metric, seed, curve, newest value and step; seeds of a metric together."""
+    newest = {row["seed"]: row for row in status.rows}
+    names = (name for row in status.rows for name in eval_metric_names(row))
+    for metric in dict.fromkeys(names):
+        curves = {
+            seed: _plotted_points(metric, points)
+            for seed, points in points_by_seed(status.rows, metric).items()
         }
-        low = min((curve[1].min() for curve in points.values()), default=0.0)
-        high = max((curve[1].max() for curve in points.values()), default=0.0)
-        for seed, (steps, values) in points.items():
-            end = float(max(status.steps, steps[-1]))
+        low = min((values.min() for _, values in curves.values()), default=0.0)
+        high = max((values.max() for _, values in curves.values()), default=0.0)
+        for seed, (steps, values) in curves.items():
+            last_step = float(max(status.steps, steps[-1]))
             curve = sparkline(
-                steps, values, last_step=end, low=low, high=high, width=width
+                steps, values, last_step=last_step, low=low, high=high, width=width
             )
-            line = newest[seed]
-            value = format_interval(line, score) if f"{score}_low" in line else ""
-            where = f"step {line['step']:,}"
+            row = newest[seed]
+            value = format_interval(row, metric) if f"{metric}_low" in row else ""
             yield [
-                _replace_unprintable(metric_label(score)),
+                _replace_unprintable(metric_label(metric)),
                 f"seed {seed}",
                 f"{curve:{width}}",
                 value,
-                where,
+                f"step {row['step']:,}",
             ]
 
 
 def _plotted_points(
-    metric: str, points: Float[np.ndarray, "2 points"]
-) -> Float[np.ndarray, "2 points"]:
-    """Returns steps and heights: of rates their logarithms."""
+    metric: str, points: Float[np.ndarray, "2 T"]
+) -> Float[np.ndarray, "2 T"]:
+    """Steps and values of a curve; of error rates, their logarithms to base 10."""
     if metric not in ERROR_RATE_METRICS:
         return points
-    # No block wrong in an evaluation is no rate of nought.
-    return np.stack([points[0], np.log10(np.maximum(points[1], 1e-6))])
+    return np.stack([points[0], np.log10(np.maximum(points[1], MIN_ERROR_RATE))])
 
 
 def _run_state(folder: RunFolder, seconds_since_update: float) -> RunState:
-    """Returns whether a run that is not complete goes on."""
-    if said := read_exit_status(folder.lock_path):
-        # Some learn no more before their last step.
-        return said
-    holder = read_lock_owner(folder.lock_path)
-    mine = (
-        holder is not None and holder.is_local() and _lock_inode(folder) == holder.inode
+    """State of a run with seeds that have not reached their last step."""
+    if status := read_exit_status(folder.lock_path):
+        # "finished" is possible: some systems stop before their last step.
+        return status
+    owner = read_lock_owner(folder.lock_path)
+    is_ours = (
+        owner is not None and owner.is_local() and _lock_inode(folder) == owner.inode
     )
-    if holder is not None and mine:
-        return "running" if holder.is_alive() else "killed"
-    # On another machine, or a copy: by whether there are news.
-    return "running" if seconds_since_update < STALE_AFTER_SECONDS else "silent"
+    if owner is not None and is_ours:
+        return "running" if owner.is_alive() else "killed"
+    # On another machine, or a copy: only the age of the files is known.
+    return "running" if seconds_since_update < STALE_AFTER_SECONDS else "stale"
 
 
 def _lock_inode(folder: RunFolder) -> int | None:
@@ -270,18 +273,18 @@ def _lock_inode(folder: RunFolder) -> int | None:
 
 
 def _current_step(
-    folder: RunFolder, lines: Sequence[metrics_log.MetricsRow], seed: int
+    folder: RunFolder, rows: Sequence[metrics_log.MetricsRow], seed: int
 ) -> int:
-    measured = max((x["step"] for x in lines if x["seed"] == seed), default=0)
+    evaluated = max((row["step"] for row in rows if row["seed"] == seed), default=0)
     saved = [
         checkpoint_step(path)
         for path in checkpoint_paths(folder.checkpoints_dir, seed)[:1]
     ]
-    return max([measured, *saved])
+    return max([evaluated, *saved])
 
 
 def _last_modified(folder: RunFolder) -> float:
-    """Returns when a file of the run was changed last: seconds since 1970."""
+    """Time of the newest change of a file of the run, in seconds since 1970."""
     files = [folder.settings_path, folder.metrics_path, folder.checkpoints_dir]
     return max(map(_mtime, files))
 
@@ -295,23 +298,28 @@ def _mtime(path: Path) -> float:
 
 def _read_count(settings: dict[str, Any], name: str, max_value: int) -> int:
     value = settings.get(name)
-    least = 0 if name == "seed" else 1
-    if type(value) is not int or not least <= value <= max_value:
-        expected = f"a whole number, {least} to {max_value:,}"
+    min_value = 0 if name == "seed" else 1
+    if type(value) is not int or not min_value <= value <= max_value:
+        expected = f"a whole number, {min_value} to {max_value:,}"
         raise InvalidInputError(f"{name} is {value!r}; expected {expected}")
     return value
 
 
 def _replace_unprintable(text: str) -> str:
-    """Returns a text without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Text without control characters, which could change the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def poll_status(path: Path, poll_interval: float) -> Iterable[RunStatus]:
-    """Yields a look at a run every few seconds, until it is finished."""
+    """Yields the status of a run until it is finished.
+
+    Args:
+        path: the run folder.
+        poll_interval: seconds between two reads.
+    """
     while True:
-        found = read_status(path)
-        yield found
-        if found.state == "finished":
+        status = read_status(path)
+        yield status
+        if status.state == "finished":
             return
         time.sleep(poll_interval)

@@ -1,4 +1,7 @@
-"""`syntony render`: a trained team at play, as an animated picture."""
+"""Renders episodes of a trained team, drawn from above, as an animated GIF.
+
+The episodes are the first ones, not selected ones; actions are sampled.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,21 +9,17 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import RunArgument, parse_args
+from syntony.cli.arguments import RunArgument
 
 
 @dataclass(frozen=True)
-class RenderArgs:
-    """Films episodes of a trained team, seen from above: a GIF.
-
-    The episodes are the first that the team lives, not chosen ones; its actions are
-    sampled.
-    """
+class Render:
+    """Arguments of `syntony render`."""
 
     run: RunArgument
-    """The run folder, of a team."""
+    """Run folder of a team."""
     episodes: int = 3
-    """How many, one after the other."""
+    """Episodes, one after the other."""
     out: Annotated[
         str | None,
         tyro.conf.arg(
@@ -28,33 +27,31 @@ class RenderArgs:
             help_behavior_hint="(default: figures/episodes.gif, in the run's folder)",
         ),
     ] = None
-    """The file."""
+    """GIF file."""
     seed: Annotated[
         int | None,
         tyro.conf.arg(metavar="INT", help_behavior_hint="(default: the first)"),
     ] = None
-    """Whose team."""
+    """Seed whose team is rendered."""
     max_steps: int = 100
-    """Steps of an episode that are shown."""
+    """Largest number of environment steps shown of an episode."""
     fps: float = 5.0
-    """Steps a second."""
+    """Environment steps shown per second."""
 
+    def execute(self) -> None:
+        """Renders the episodes and prints the path of the file."""
+        # Imported late: --help need not wait for JAX.
+        from syntony.training.devices import enable_compilation_cache
+        from syntony.training.run import load
+        from syntony.visualization.gif import render_episodes
 
-def run(argv: list[str]) -> None:
-    """Renders."""
-    asked = parse_args(RenderArgs, argv, prog="syntony render")
-    # Late: --help need not wait for JAX.
-    from syntony.training.devices import enable_compilation_cache
-    from syntony.training.run import load
-    from syntony.visualization.gif import render_episodes
-
-    enable_compilation_cache()
-    path = render_episodes(
-        load(asked.run),
-        None if asked.out is None else Path(asked.out),
-        episodes=asked.episodes,
-        seed=asked.seed,
-        max_steps=asked.max_steps,
-        fps=asked.fps,
-    )
-    print(path)
+        enable_compilation_cache()
+        path = render_episodes(
+            load(self.run),
+            None if self.out is None else Path(self.out),
+            episodes=self.episodes,
+            seed=self.seed,
+            max_steps=self.max_steps,
+            fps=self.fps,
+        )
+        print(path)

@@ -1,4 +1,8 @@
-"""`syntony report`: one HTML file that shows what runs have learned."""
+"""Writes one HTML file about one run or several.
+
+The file contains all data that it shows: curves, an episode to play, beliefs; of links
+error rates and constellations. It opens in any browser, without a network.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,23 +10,15 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import parse_args
+from syntony.cli.arguments import RunsArgument
 
 
 @dataclass(frozen=True)
-class ReportArgs:
-    """Writes one HTML file about one run or several, to be looked at or sent on.
+class Report:
+    """Arguments of `syntony report`."""
 
-    It holds all that it shows: curves, an episode to be played, beliefs; of links error
-    rates and constellations. Whoever opens it needs a browser and no network.
-    """
-
-    runs: Annotated[
-        tuple[str, ...],
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="RUN...", help_behavior_hint=""),
-    ] = ()
-    """Run folders; what was measured in several is overlaid."""
+    runs: RunsArgument = ()
+    """Run folders; metrics that several share are drawn together."""
     out: Annotated[
         str | None,
         tyro.conf.arg(
@@ -30,16 +26,14 @@ class ReportArgs:
             help_behavior_hint="(default: report.html, in the folder of a single run)",
         ),
     ] = None
-    """The file."""
+    """HTML file."""
 
+    def execute(self) -> None:
+        """Writes the report and prints its path."""
+        # Imported late: --help need not wait for JAX.
+        from syntony.report.page import write_report
+        from syntony.training.devices import enable_compilation_cache
 
-def run(argv: list[str]) -> None:
-    """Reports."""
-    asked = parse_args(ReportArgs, argv, prog="syntony report")
-    # Late: --help need not wait for JAX.
-    from syntony.report.page import write_report
-    from syntony.training.devices import enable_compilation_cache
-
-    enable_compilation_cache()
-    out = None if asked.out is None else Path(asked.out)
-    print(write_report(asked.runs, out, print_fn=print))
+        enable_compilation_cache()
+        out = None if self.out is None else Path(self.out)
+        print(write_report(self.runs, out, print_fn=print))

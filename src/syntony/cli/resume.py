@@ -1,41 +1,32 @@
-"""`syntony resume`: a run goes on where it stopped."""
+"""Continues a run from its newest checkpoints, as if it had never stopped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import tyro
 
-from syntony.cli.flags import BoolFlag, RunArgument, parse_args
+from syntony.cli.arguments import LoggingOptions, RunArgument
 
 
 @dataclass(frozen=True)
-class ResumeArgs:
-    """Lets a run go on from its newest checkpoints, as if it had never stopped."""
+class Resume:
+    """Arguments of `syntony resume`."""
 
     run: RunArgument
-    """The run folder."""
+    """Run folder."""
     steps: Annotated[
         int | None,
-        tyro.conf.arg(metavar="INT", help_behavior_hint="(default: as planned)"),
+        tyro.conf.arg(metavar="INT", help_behavior_hint="(default: unchanged)"),
     ] = None
-    """A new end of each seed, in environment steps; no nearer than the old one."""
-    quiet: BoolFlag = False
-    """Show nothing."""
-    tensorboard: BoolFlag = False
-    """Also write to tensorboard/ in the run folder, for TensorBoard. To be asked for
-    again by each resume; then the whole curve is there, once."""
-    wandb: BoolFlag = False
-    """Also log to Weights & Biases; without a network: WANDB_MODE=offline. To be
-    asked for again as well."""
+    """New length of every seed, in environment steps of a team or iterations of a link;
+    at least the old one."""
+    logging: LoggingOptions = field(default_factory=LoggingOptions)
 
+    def execute(self) -> None:
+        """Continues the run."""
+        # Imported late: --help need not wait for JAX.
+        from syntony.training.devices import enable_compilation_cache
+        from syntony.training.loop import resume
 
-def run(argv: list[str]) -> None:
-    """Resumes."""
-    asked = parse_args(ResumeArgs, argv, prog="syntony resume")
-    # Late: --help need not wait for JAX.
-    from syntony.training.devices import enable_compilation_cache
-    from syntony.training.loop import resume
-
-    enable_compilation_cache()
-    options = dict(vars(asked))
-    resume(options.pop("run"), **options)
+        enable_compilation_cache()
+        resume(self.run, steps=self.steps, **vars(self.logging))

@@ -1,7 +1,15 @@
-"""`syntony train`: a preset, changed by flags, becomes a run."""
+"""Trains a system with one or more seeds, into a run folder.
+
+The same command on the same folder continues its run. A team is trained on a task
+(--task ID, see: syntony list tasks), a link over a channel (--channel ID, see: syntony
+list channels) at --snr-db X. Every constant of a system is a flag as well, with unit
+and default; they are listed by: syntony train SYSTEM --help
+"""
 
 import dataclasses
+import inspect
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -11,132 +19,163 @@ from tyro.constructors import PrimitiveTypeInfo
 from syntony.channels.channel import Channel
 from syntony.channels.feedback import Feedback, feedback
 from syntony.channels.registry import channel
-from syntony.cli.flags import BoolFlag, TyroRule, TyroSpec, make_tyro_spec, parse_args
+from syntony.cli.arguments import (
+    LoggingOptions,
+    TyroSpec,
+    make_tyro_spec,
+    parse_args,
+    parse_known_args,
+)
+from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.errors import InvalidInputError
 from syntony.presets import registry
 from syntony.systems.link.link import Link
 from syntony.systems.registry import SYSTEMS, system_class
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
-from syntony.training.devices import enable_compilation_cache
-from syntony.training.loop import train
 
 DEFAULT_TASK = "Foraging-2s-8x8-3p-2f-coop"
+DEFAULT_CHANNEL = "awgn"
+Name = Annotated[str, tyro.conf.arg(metavar="NAME")]
+Id = Annotated[str, tyro.conf.arg(metavar="ID")]
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How long, how often, and where to."""
+    """Preset, length, evaluations, seeds and folder."""
 
-    preset: str
-    """Constants to start from; see: syntony list presets."""
+    preset: Name
+    """Constants that other flags change; see: syntony list presets."""
     steps: int
     """Length of each seed: environment steps of a team, iterations of a link."""
     eval_every: int
-    """Steps from one evaluation to the next."""
+    """Steps between two evaluations."""
     eval_episodes: int
     """Episodes of an evaluation; blocks, of a link."""
     seeds: int = 1
-    """Number of seeds, each of which learns alone."""
+    """Number of seeds, which are trained independently."""
     seed: int = 0
     """The first seed."""
     out: Annotated[
         str | None,
         tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: new, in runs/)"),
     ] = None
-    """The run folder. If it holds this very run, that goes on."""
-    quiet: BoolFlag = False
-    """Show nothing."""
-    tensorboard: BoolFlag = False
-    """Also write to tensorboard/ in the run folder, for TensorBoard. Not remembered: a
-    resumed run does so if it is asked again."""
-    wandb: BoolFlag = False
-    """Also log to Weights & Biases; without a network: WANDB_MODE=offline. Not
-    remembered either."""
+    """Run folder. If it holds a run with the same settings, that is continued."""
 
 
 @dataclass(frozen=True)
 class SNROptions:
-    """How strong the signal is."""
+    """Strength of the signal."""
 
     snr_db: float
-    """E_s / N_0 a channel use while training, in dB."""
+    """E_s / N_0 per complex channel use during training, in dB."""
 
 
-def run(argv: list[str]) -> None:
-    """Trains."""
+@dataclass(frozen=True)
+class Train:
+    """A system, and the arguments of `train` for it."""
+
+    system: Any
+    arguments: Mapping[str, Any]
+
+    def execute(self) -> None:
+        """Trains the system."""
+        # Imported late: --help need not wait for the training loop.
+        from syntony.training.devices import enable_compilation_cache
+        from syntony.training.loop import train
+
+        enable_compilation_cache()
+        train(self.system, **self.arguments)
+
+
+def parse_train(argv: list[str]) -> Train:
+    """Parses the arguments of `syntony train`.
+
+    Task or channel, preset and length are parsed first: the defaults of all other
+    flags, which the help text shows, depend on them.
+
+    Raises:
+        InvalidInputError: an argument is unknown, invalid or missing.
+    """
     if not argv or argv[0].startswith("-"):
-        *most, last = SYSTEMS
-        raise InvalidInputError(f"train what? expected {', '.join(most)} or {last}")
+        *others, last = SYSTEMS
+        raise InvalidInputError(f"train what? expected {', '.join(others)} or {last}")
     name, flags = argv[0], argv[1:]
-    kind = system_class(name)
-    options, learner = (_parse_link_args if kind is Link else _parse_team_args)(
-        name, flags
+    prog = f"syntony train {name}"
+    selection, flags = parse_known_args(_selection_class(name), flags, prog=prog)
+    configs = _default_configs(name, selection)
+    args_class = dataclasses.make_dataclass(
+        "TrainArgs", [(field, _described_type(x)) for field, x in configs.items()]
     )
-    enable_compilation_cache()
-    train(learner, **vars(options))
-
-
-def _parse_team_args(name: str, argv: list[str]) -> tuple[TrainOptions, Any]:
-    """Returns the options, and the system: a preset's, but for what flags say."""
-    preset = _flag_value(argv, "--preset", registry.default_preset(name))
-    world = task(_flag_value(argv, "--task", DEFAULT_TASK))
-    learner = registry.preset(name, preset, world)
-    options = TrainOptions(preset=preset, **registry.default_run_options(name, world))
-    read = _parse_configs(name, argv, {"run": options, name: learner}, [_task_rule])
-    return read.run, getattr(read, name)
-
-
-def _parse_link_args(name: str, argv: list[str]) -> tuple[TrainOptions, Any]:
-    """Returns the options, and the link: a preset's, but for what flags say."""
-    preset = _flag_value(argv, "--preset", registry.default_preset(name))
-    world = channel(_flag_value(argv, "--channel", "awgn"))
-    learner: Any = registry.preset(name, preset, world)
-    options = TrainOptions(preset=preset, **registry.default_run_options(name))
-    records: dict[str, Any] = {"run": options, name: learner}
-    if world.snr_db is not None:
-        records["noise"] = SNROptions(snr_db=world.snr_db)
-    elif _has_flag(argv, "--snr-db"):
-        raise InvalidInputError(
-            f"{world.id} has a noise of its own; leave out --snr-db"
-        )
-    read = _parse_configs(name, argv, records, [_channel_rule, _feedback_rule])
-    link = getattr(read, name)
-    if world.snr_db is not None:
-        at_snr = link.channel.at(read.noise.snr_db)
-        link = dataclasses.replace(link, channel=at_snr)
-    if not _has_flag(argv, "--decay-iterations"):
-        # What falls until the end falls until the end that was asked for.
-        schedule = dataclasses.replace(link.schedule, decay_iterations=read.run.steps)
-        link = dataclasses.replace(link, schedule=schedule)
-    return read.run, link
-
-
-def _parse_configs(
-    name: str, argv: list[str], configs: dict[str, Any], rules: list[TyroRule]
-) -> Any:
-    fields = [(field, type(record)) for field, record in configs.items()]
-    together = dataclasses.make_dataclass("Train", fields, frozen=True)
-    prog, default = f"syntony train {name}", together(**configs)
     with warnings.catch_warnings():
-        # How a task of one's own names its methods' arguments is nobody's business.
+        # A user's task may name the arguments of its methods otherwise than `Task`.
         warnings.filterwarnings("ignore", r"The field `\w+\.task` is annotated")
-        return parse_args(together, argv, prog=prog, default=default, rules=rules)
+        args = parse_args(
+            args_class,
+            flags,
+            prog=prog,
+            description=SYSTEM_SUMMARIES.get(name, ""),
+            default=args_class(**configs),
+            rules=[_task_rule, _channel_rule, _feedback_rule],
+        )
+    return Train(args.system, vars(args.training) | vars(args.logging))
 
 
-def _has_flag(argv: list[str], flag: str) -> bool:
-    return any(word == flag or word.startswith(f"{flag}=") for word in argv)
+def _selection_class(name: str) -> type:
+    """Dataclass of the flags that the defaults of other flags depend on."""
+    parameters = inspect.signature(system_class(name)).parameters
+    fields: list[tuple[str, Any, Any]] = [
+        ("preset", Name, registry.default_preset(name)),
+        ("steps", int | None, None),
+    ]
+    if "task" in parameters:
+        fields += [("task", Id, DEFAULT_TASK)]
+    if "channel" in parameters:
+        fields += [("channel", Id, DEFAULT_CHANNEL), ("snr_db", float | None, None)]
+    return dataclasses.make_dataclass("Selection", fields)
 
 
-def _flag_value(argv: list[str], flag: str, default: str) -> str:
-    """Returns the value of a flag that other flags' defaults depend on."""
-    value = default
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
-        if word == flag and following and not following.startswith("-"):
-            value = following
-        elif word.startswith(f"{flag}="):
-            value = word.removeprefix(f"{flag}=")
-    return value
+def _default_configs(name: str, selection: Any) -> dict[str, Any]:
+    """Dataclasses whose fields are the flags, with the values that are the defaults."""
+    task_or_channel = _select_task_or_channel(selection)
+    system = registry.preset(name, selection.preset, task_or_channel)
+    run_options = registry.default_run_options(name, task_or_channel)
+    if selection.steps is not None:
+        run_options |= {"steps": selection.steps}
+    configs: dict[str, Any] = {
+        "training": TrainOptions(preset=selection.preset, **run_options),
+        "logging": LoggingOptions(),
+    }
+    if isinstance(system, Link):
+        # By default, what decays over training decays until its end.
+        steps = run_options["steps"]
+        schedule = dataclasses.replace(system.schedule, decay_iterations=steps)
+        system = dataclasses.replace(system, schedule=schedule)
+        if system.channel.snr_db is not None:
+            configs["signal"] = SNROptions(snr_db=system.channel.snr_db)
+    return configs | {"system": system}
+
+
+def _described_type(config: Any) -> Any:
+    """Type of a dataclass, described by the first paragraph of its docstring.
+
+    The other paragraphs are about Python: arguments, examples.
+    """
+    summary = (type(config).__doc__ or "").partition("\n\n")[0]
+    return Annotated[type(config), tyro.conf.arg(help=summary)]
+
+
+def _select_task_or_channel(selection: Any) -> Task | Channel | None:
+    if hasattr(selection, "task"):
+        return task(selection.task)
+    if not hasattr(selection, "channel"):
+        return None
+    selected = channel(selection.channel)
+    if selection.snr_db is None:
+        return selected
+    if selected.snr_db is None:
+        raise InvalidInputError(f"{selected.id} has no SNR to set; leave out --snr-db")
+    return selected.with_snr(selection.snr_db)
 
 
 def _task_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
@@ -154,10 +193,10 @@ def _feedback_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
 def _id_rule(
     info: PrimitiveTypeInfo, target_type: Any, from_id: Any
 ) -> TyroSpec | None:
-    """Reads an id as the record that it names."""
-    # Where names of arguments differ from the protocol's, it is one of two types.
+    """Rule for what an id names."""
+    # tyro widens the type to a union for a user's class with other argument names.
     if target_type not in (info.type, *get_args(info.type)):
         return None
     return make_tyro_spec(
-        "ID", lambda words: from_id(words[0]), object, lambda record: record.id
+        "ID", lambda args: from_id(args[0]), object, lambda value: value.id
     )

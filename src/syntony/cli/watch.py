@@ -1,48 +1,47 @@
-"""`syntony watch`: a run followed in the terminal."""
+"""Shows the progress of a run: learning curves, speed, remaining time, state.
+
+It only reads and takes no lock, so it works on a folder that another machine writes to,
+and on a copy. Without a terminal it prints once. Ctrl-C ends it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from syntony.cli.flags import BoolFlag, RunArgument, parse_args
+from syntony.cli.arguments import BoolFlag, RunArgument
 from syntony.errors import InvalidInputError
 
 
 @dataclass(frozen=True)
-class WatchArgs:
-    """Follows a run: a curve for each score and seed, speed, time left, and its state.
-
-    It reads and locks nothing, so it works on a folder that another machine writes
-    to, or on a copy. Where there is no terminal it prints once. Ctrl-C ends it.
-    """
+class Watch:
+    """Arguments of `syntony watch`."""
 
     run: RunArgument
-    """The run folder."""
+    """Run folder."""
     once: BoolFlag = False
-    """Print how the run is now, and end."""
+    """Print the current state, and exit."""
     interval: float = 5.0
-    """Seconds from one look to the next."""
+    """Seconds between two updates."""
 
+    def execute(self) -> None:
+        """Shows the run until it is finished."""
+        if not 0.1 <= self.interval <= 3600:
+            raise InvalidInputError(
+                f"interval is {self.interval}; expected 0.1 to 3600 seconds"
+            )
+        # Imported late: --help need not wait for them.
+        from rich.console import Console
+        from rich.live import Live
 
-def run(argv: list[str]) -> None:
-    """Watches."""
-    asked = parse_args(WatchArgs, argv, prog="syntony watch")
-    if not 0.1 <= asked.interval <= 3600:
-        raise InvalidInputError(
-            f"every is {asked.interval}; expected 0.1 to 3600 seconds"
-        )
-    # Late: --help need not wait for them.
-    from rich.console import Console
-    from rich.live import Live
+        from syntony.cli.monitor import poll_status, read_status, render_status
 
-    from syntony.cli.monitor import poll_status, read_status, render_status
-
-    path, console = Path(asked.run), Console(highlight=False)
-    if asked.once or not console.is_terminal:
-        console.print(render_status(read_status(path), console.width), soft_wrap=True)
-        return
-    try:
-        with Live(console=console, auto_refresh=False) as live:
-            for found in poll_status(path, asked.interval):
-                live.update(render_status(found, console.width), refresh=True)
-    except KeyboardInterrupt:
-        return
+        path, console = Path(self.run), Console(highlight=False)
+        if self.once or not console.is_terminal:
+            status = render_status(read_status(path), console.width)
+            console.print(status, soft_wrap=True)
+            return
+        try:
+            with Live(console=console, auto_refresh=False) as live:
+                for status in poll_status(path, self.interval):
+                    live.update(render_status(status, console.width), refresh=True)
+        except KeyboardInterrupt:
+            return

@@ -15,10 +15,10 @@ LINK = Link(
 
 
 @pytest.mark.slow
-def test_demo_shows_its_result_and_shows_it_again(
+def test_results_are_printed_and_printed_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(link, "CAP", 4096)
+    monkeypatch.setattr(link, "MAX_BLOCKS", 4096)
     link.run_link_demo(tmp_path, link=LINK, steps=30)
     first = capsys.readouterr().out
     assert "QPSK" in first
@@ -28,5 +28,5 @@ def test_demo_shows_its_result_and_shows_it_again(
 
     link.run_link_demo(tmp_path, link=LINK, steps=30)
     again = capsys.readouterr().out
-    assert "measuring" not in again
+    assert "evaluating" not in again
     assert again.endswith(first[first.index("SNR dB") :])

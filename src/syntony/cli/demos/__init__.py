@@ -1,1 +1,1 @@
-"""The demonstration."""
+"""Demonstrations of `syntony demo`."""

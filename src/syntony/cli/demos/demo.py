@@ -1,4 +1,4 @@
-"""The demonstration: what it is to infer, and what it is to transmit."""
+"""The whole demonstration: a learned link, a team trained with SMPE², one report."""
 
 from pathlib import Path
 
@@ -9,30 +9,30 @@ from syntony.report.page import write_report
 
 NEXT_STEPS = """
 Next:
-  syntony render {infer} --out team.gif
-  syntony evaluate {transmit} --snr-db 0:12:1
+  syntony render {team} --out team.gif
+  syntony evaluate {link} --snr-db 0:12:1
   syntony train link --channel rayleigh
   syntony train smpe --task Foraging-2s-8x8-3p-2f-coop --seeds 2
   syntony list channels"""
 
 
 def run_demo(path: Path) -> None:
-    """Shows both systems at work; what is finished already is shown again at once.
+    """Runs both demonstrations; results that exist are printed again.
 
     Args:
-        path: the folder of both runs.
+        path: folder of both runs.
     """
-    infer, transmit = path / "infer", path / "transmit"
+    team_path, link_path = path / "team", path / "link"
     console = Console(highlight=False)
-    if (infer / "demo.json").is_file() and (transmit / "demo.json").is_file():
-        console.print(f"{path} holds this demonstration's result; here it is again.")
-        console.print(f"(To repeat it all, remove {path} first.)\n")
-    link.run_link_demo(transmit)
+    if (team_path / "demo.json").is_file() and (link_path / "demo.json").is_file():
+        console.print(f"{path} holds this demonstration's result, printed again here.")
+        console.print(f"(To repeat the training, remove {path} first.)\n")
+    link.run_link_demo(link_path)
     console.print()
-    team.run_team_demo(infer)
+    team.run_team_demo(team_path)
     page = path / "report.html"
     if not page.is_file():
         console.print("\nwriting a report of both")
-        write_report([str(infer), str(transmit)], page)
+        write_report([str(team_path), str(link_path)], page)
     console.print(f"\nBoth in one page, to be opened in a browser: {page}")
-    console.print(NEXT_STEPS.format(infer=infer, transmit=transmit))
+    console.print(NEXT_STEPS.format(team=team_path, link=link_path))

@@ -1,0 +1,128 @@
+"""Entry point of the command line: the table of subcommands, and their exit codes.
+
+Exit codes: 0 done; 1 a fault, e.g. a full disk; 2 invalid input, in one line on stderr;
+128 + signal when stopped by a signal (130 Ctrl-C, 143 SIGTERM), with the run saved.
+"""
+
+import io
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TextIO
+
+from syntony.cli.help_text import main_help, train_help
+from syntony.errors import EnvironmentStepError, InvalidInputError, unknown_name_error
+from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
+
+
+class Command(NamedTuple):
+    """Subcommand, known by names alone so that it is imported only when it runs."""
+
+    target: str
+    """`module:name` of its dataclass, or of a function from arguments to one.
+
+    The dataclass has a field for each argument and a method `execute`. The docstring
+    of its module is the help text, and the first line of that its summary."""
+    usage: str = ""
+    """Positional arguments, as the help text shows them."""
+
+
+COMMANDS = {
+    "demo": Command("syntony.cli.demo:Demo"),
+    "train": Command("syntony.cli.train:parse_train", "SYSTEM"),
+    "resume": Command("syntony.cli.resume:Resume", "RUN"),
+    "watch": Command("syntony.cli.watch:Watch", "RUN"),
+    "evaluate": Command("syntony.cli.evaluate:Evaluate", "RUN"),
+    "compare": Command("syntony.cli.compare:Compare", "RUN..."),
+    "report": Command("syntony.cli.report:Report", "RUN..."),
+    "figures": Command("syntony.cli.figures:Figures", "RUN"),
+    "render": Command("syntony.cli.render:Render", "RUN"),
+    "list": Command("syntony.cli.list:List", "WHAT"),
+}
+"""All subcommands, in the order of the help text."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: arguments after `syntony`; by default those of the process.
+
+    Returns:
+        The exit code.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without e.g. ² shows a question mark instead of a traceback.
+            stream.reconfigure(errors="replace")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            _run_command(args)
+        except SystemExit as end:  # `--help` of a command exits.
+            return int(end.code or 0)
+        except TrainingInterrupted as stop:
+            # Everything is saved: another Ctrl-C would only interrupt the exit.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            return _print_error(stop, code=128 + stop.signum)
+        except KeyboardInterrupt:
+            # The second Ctrl-C, or nothing to save yet: exit without joining threads.
+            os._exit(128 + signal.SIGINT)
+        except InvalidInputError as error:
+            return _print_error(error, code=2)
+        except (EnvironmentStepError, TrainingDivergedError, OSError) as error:
+            # OSError: e.g. a full disk or a removed folder; a traceback adds nothing.
+            return _print_error(error, code=1)
+    return 0
+
+
+def _run_command(argv: list[str]) -> None:
+    match argv:
+        case [] | ["-h" | "--help" | "help"]:
+            usages = {name: command.usage for name, command in COMMANDS.items()}
+            print(main_help(usages), end="")
+        case ["-V" | "--version"]:
+            # Imported late: it takes longer than all else of `syntony --help`.
+            from importlib.metadata import version
+
+            print(f"syntony {version('syntony')}")
+        case ["train", "-h" | "--help"]:
+            print(train_help(), end="")
+        case [name, *args] if name in COMMANDS:
+            _parse_command(name, args).execute()
+        case [name, *_]:
+            raise unknown_name_error("command", name, COMMANDS)
+
+
+def _parse_command(name: str, argv: list[str]) -> Any:
+    """Command with its arguments, ready to execute."""
+    # Imported late: the help texts above need neither tyro nor JAX.
+    from pkgutil import resolve_name
+
+    from syntony.cli.arguments import parse_args
+
+    target = resolve_name(COMMANDS[name].target)
+    if not isinstance(target, type):
+        return target(argv)
+    description = sys.modules[target.__module__].__doc__
+    return parse_args(target, argv, prog=f"syntony {name}", description=description)
+
+
+def _print_error(error: BaseException, *, code: int) -> int:
+    print("syntony:", *str(error).split(), file=sys.stderr)
+    return code
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del category, filename, lineno, file, line
+    print(f"syntony: {message}", file=sys.stderr)
