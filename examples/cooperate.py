@@ -1,10 +1,10 @@
-"""Does it help to infer what teammates see? SMPE² beside its backbone, MAA2C.
+"""SMPE² compared with MAA2C, its actor-critic without beliefs and exploration bonus.
 
-Two agents that see one cell around themselves must lift food together. Both systems get
-the same task, budget and seeds; the picture shows each seed and the mean.
+Two agents that observe one cell around themselves must load food together. Both systems
+have the same task, number of steps and seeds; the figure shows each seed and the mean.
 
     python examples/cooperate.py              about three minutes on two cores
-    python examples/cooperate.py 20000        a glance: so many steps a seed
+    python examples/cooperate.py 20000        a short run: environment steps per seed
 """
 
 import sys
@@ -15,22 +15,23 @@ from syntony.evaluation.learning_curves import read_learning_curve
 from syntony.visualization import figures
 
 TASK = syntony.task("Foraging-1s-6x6-2p-2f-coop")
-TEAMS = {"SMPE²": syntony.SMPE(task=TASK), "MAA2C": syntony.MAA2C(task=TASK)}
+SYSTEMS = {"SMPE²": syntony.SMPE(task=TASK), "MAA2C": syntony.MAA2C(task=TASK)}
 
 
 def compare(steps: int) -> None:
-    """Trains both teams, prints what they earn, and draws how they learned."""
+    """Trains both systems, prints their mean returns, and plots learning curves."""
     curves, out = {}, Path(f"runs/cooperate-{steps}")
-    for name, team in TEAMS.items():
+    for name, system in SYSTEMS.items():
         print(f"{name} on {TASK.id}")
         run = syntony.train(
-            team, steps=steps, seeds=2, out=out / name, eval_every=steps // 10
+            system, steps=steps, seeds=2, out=out / name, eval_every=steps // 10
         )
         for seed, scores in run.evaluate(episodes=500).items():
-            print(f"  seed {seed} earns {scores['eval/return_mean'].mean():.3f} of 1")
+            mean_return = scores["eval/return_mean"].mean()
+            print(f"  seed {seed}: mean return {mean_return:.3f} of 1")
         curves[name] = read_learning_curve(run.path)
-    picture = figures.plot_learning_curves(curves, title=TASK.id)
-    print(*figures.save_figure(picture, out / "comparison"), sep="\n")
+    figure = figures.plot_learning_curves(curves, title=TASK.id)
+    print(*figures.save_figure(figure, out / "comparison"), sep="\n")
 
 
 if __name__ == "__main__":
