@@ -1,10 +1,10 @@
-"""How fast does foraging step, against the original lbforaging, on one core?
+"""Speed of Foraging, compared with the original lbforaging, on one core.
 
     python benchmarks/foraging_stepping.py [--csv FILE]
 
-Random actions, drawn beforehand for both. `stepping` counts steps alone; `episodes`
-counts the resets too, one for each episode of 50 steps. Ours returns every observation
-and reward, as a learner needs them; compilation is left out. Best of several runs.
+Random actions, sampled beforehand for both. `stepping` times steps alone; `episodes`
+includes a reset per episode of 50 steps. Ours returns every observation and reward, as
+training needs them; compilation is excluded. Best of several runs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ TASKS = ("Foraging-2s-8x8-3p-2f-coop", "Foraging-7s-20x20-5p-3f-coop")
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="foraging against lbforaging")
-    parser.add_argument("--csv", help="write the table to this file, too")
+    parser.add_argument("--csv", help="also write the table to this file")
     path = parser.parse_args().csv
     tasks = [Foraging.parse(id) for id in TASKS]
     tables = [
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def original_rates(task: Foraging) -> tuple[float, float]:
-    """Returns env steps/s without and with resets."""
+    """Env steps/s without and with resets."""
     env = ForagingEnv(
         players=task.players,
         min_player_level=task.min_player_level,
@@ -50,15 +50,15 @@ def original_rates(task: Foraging) -> tuple[float, float]:
     actions = rng.integers(task.num_actions, size=shape).tolist()
     env.reset(seed=0)
 
-    def walk() -> None:
+    def rollout() -> None:
         for action in actions:
             env.step(action)
 
     def episode() -> None:
         env.reset()
-        walk()
+        rollout()
 
-    return best(walk, task.time_limit), best(episode, task.time_limit)
+    return best(rollout, task.time_limit), best(episode, task.time_limit)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""How fast are tasks that are stepped on the host, beside the same in JAX?
+"""Speed of external environments in Python, compared with the same tasks in JAX.
 
     python benchmarks/host_stepping.py [--csv FILE]
 
-MAA2C with `--preset paper`, ten episodes side by side, one seed, one core. `playing`
-counts the steps of a team that acts; `learning` those of whole updates. `cpu` is what
-counts: environment steps for each second of processor time, of which other programs on
-the machine take nothing away. Compilation is left out.
+MAA2C, ten parallel episodes, one seed, one core. `acting` times rollouts; `training`
+whole steps with updates. `_cpu` is per second of processor time, which is independent
+of other programs on the machine. Compilation is excluded.
 """
 
 import argparse
@@ -21,8 +20,7 @@ if hasattr(os, "sched_setaffinity"):
 
 import jax
 
-from syntony.systems.marl.maa2c import MAA2C
-from syntony.tasks.registry import task
+import syntony
 
 TASKS = (
     "pettingzoo:mpe2.simple_spread_v3",
@@ -32,58 +30,58 @@ TASKS = (
     "gymnasium:rware:rware-tiny-2ag-v2",
 )
 SECONDS = 4.0
-COLUMNS = ("task", "playing", "playing_cpu", "learning", "learning_cpu")
+COLUMNS = ("task", "acting", "acting_cpu", "training", "training_cpu")
 
 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", help="write the table to this file, too")
+    parser.add_argument("--csv", help="also write the table to this file")
     path = parser.parse_args().csv
     print(f"{COLUMNS[0]:72}" + "".join(f"{name:>14}" for name in COLUMNS[1:]))
     table = []
     for id in TASKS:
-        table.append((id, *rates(MAA2C(task=task(id)))))
+        table.append((id, *rates(syntony.MAA2C(task=syntony.task(id)))))
         print(f"{id:72}" + "".join(f"{rate:14,}" for rate in table[-1][1:]), flush=True)
     if path:
         with open(path, "w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *table])
 
 
-def rates(team: MAA2C) -> list[int]:
-    """Returns env steps a second, of the clock and of the processor: twice two."""
-    state = jax.jit(team.init)(jax.random.key(0))
-    live, step = team.collect_episodes, team.step
-    if team.as_jittable() is team:
-        live, step = jax.jit(live, static_argnums=2), jax.jit(step)
+def rates(system: syntony.MAA2C) -> list[int]:
+    """Env steps/s of acting and training, each by the clock and by processor time."""
+    state = jax.jit(system.init)(jax.random.key(0))
+    collect, step = system.collect_episodes, system.step
+    if system.as_jittable() is system:
+        collect, step = jax.jit(collect, static_argnums=2), jax.jit(step)
 
-    def play(number: int) -> int:
-        key = jax.random.fold_in(jax.random.key(1), number)
-        return int(live(state, key, team.num_envs).num_steps)
+    def act(index: int) -> int:
+        key = jax.random.fold_in(jax.random.key(1), index)
+        return int(collect(state, key, system.num_envs).num_steps)
 
-    def learn(number: int) -> int:
-        del number
+    def train(index: int) -> int:
+        del index
         nonlocal state
         before: Any = state.env_steps
         state, _ = step(state)
         return int(state.env_steps - before)
 
-    return [round(x) for what in (play, learn) for x in rate(what)]
+    return [round(x) for measured in (act, train) for x in rate(measured)]
 
 
-def rate(what: Callable[[int], int]) -> tuple[float, float]:
-    """Returns steps a second of the clock, and of the processor."""
-    # Twice: what the first leaves is of other types than what it was given.
-    for number in range(2):
-        what(number)
-    done, number = 0, 2
-    start, busy = time.perf_counter(), time.process_time()
+def rate(measured: Callable[[int], int]) -> tuple[float, float]:
+    """Steps per second of the clock, and of processor time."""
+    # Two calls: the state's array types change after the first, which compiles again.
+    for index in range(2):
+        measured(index)
+    steps, index = 0, 2
+    start, cpu_start = time.perf_counter(), time.process_time()
     while time.perf_counter() - start < SECONDS:
-        number += 1
-        done += what(number)
+        index += 1
+        steps += measured(index)
     return (
-        done / (time.perf_counter() - start),
-        done / (time.process_time() - busy),
+        steps / (time.perf_counter() - start),
+        steps / (time.process_time() - cpu_start),
     )
 
 

@@ -1,6 +1,6 @@
-"""The link's training loop in plain PyTorch: the peer that `link_speed.py` measures.
+"""Training loop of a link in plain PyTorch: the peer in `link_speed.py`.
 
-One step of the receiver and one of the transmitter an iteration, over white noise.
+One step of the receiver and one of the transmitter per iteration, over AWGN.
 """
 
 import torch  # pyright: ignore[reportMissingImports]
@@ -8,7 +8,7 @@ from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
 
 
 class TorchLink:
-    """A transmitter and a receiver that learn in turns."""
+    """Transmitter and receiver that are trained alternately."""
 
     def __init__(
         self,
@@ -22,16 +22,16 @@ class TorchLink:
         learning_rate: float = 1e-3,
     ):
         size = 2 * uses
-        self.batch_size, self.everything = batch, torch.arange(messages)
+        self.batch_size, self.all_messages = batch, torch.arange(messages)
         self.transmitter = nn.Sequential(
             nn.Embedding(messages, hidden), nn.ELU(), nn.Linear(hidden, size)
         )
         self.receiver = nn.Sequential(
             nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, messages)
         )
-        self.transmitter_adam, self.receiver_adam = (
-            torch.optim.Adam(side.parameters(), learning_rate)
-            for side in (self.transmitter, self.receiver)
+        self.transmitter_optimizer, self.receiver_optimizer = (
+            torch.optim.Adam(network.parameters(), learning_rate)
+            for network in (self.transmitter, self.receiver)
         )
         self.noise_std = (10 ** (-snr_db / 10) / 2.0) ** 0.5
         self.perturbation_variance, self.scale = variance, (1.0 - variance) ** 0.5
@@ -42,16 +42,16 @@ class TorchLink:
         self.train_transmitter()
 
     def train_receiver(self) -> None:
-        """Descends the cross-entropy of what is heard."""
-        message = self.draw(self.batch_size)
+        """Takes a gradient step on the cross-entropy of the channel output."""
+        message = self.sample(self.batch_size)
         with torch.no_grad():
             y = self.channel(self.codebook()[message])
         loss = nn.functional.cross_entropy(self.receiver(y), message)
-        descend(self.receiver_adam, loss)
+        gradient_step(self.receiver_optimizer, loss)
 
     def train_transmitter(self) -> None:
-        """Descends the surrogate: losses, less their mean, times ln π."""
-        message = self.draw(self.batch_size // 2).repeat(2)
+        """Takes a gradient step on the surrogate: (loss − mean loss) times ln π."""
+        message = self.sample(self.batch_size // 2).repeat(2)
         mean = self.scale * self.codebook()[message]
         with torch.no_grad():
             half = torch.randn(self.batch_size // 2, mean.shape[1])
@@ -60,32 +60,34 @@ class TorchLink:
             logits = self.receiver(self.channel(sent))
             loss = nn.functional.cross_entropy(logits, message, reduction="none")
         log_prob = -(sent - mean).square().sum(-1) / self.perturbation_variance
-        descend(self.transmitter_adam, ((loss - loss.mean()) * log_prob).mean())
+        gradient_step(
+            self.transmitter_optimizer, ((loss - loss.mean()) * log_prob).mean()
+        )
 
     def codebook(self) -> Tensor:
-        """Returns all codewords, with energy 1 a use on average."""
-        x = self.transmitter(self.everything)
+        """All codewords, with a mean energy of 1 per use."""
+        x = self.transmitter(self.all_messages)
         return x * torch.rsqrt(2.0 * x.square().mean())
 
-    def draw(self, count: int) -> Tensor:
-        """Returns messages in turn from a random one on."""
-        messages = len(self.everything)
+    def sample(self, count: int) -> Tensor:
+        """Consecutive messages from a random one on."""
+        messages = len(self.all_messages)
         return (torch.randint(messages, ()) + torch.arange(count)) % messages
 
     def channel(self, x: Tensor) -> Tensor:
-        """Returns blocks with white noise."""
+        """Blocks with additive Gaussian noise."""
         return x + self.noise_std * torch.randn_like(x)
 
     @torch.no_grad()
     def error_rate(self, blocks: int) -> float:
-        """Returns the share of blocks that are decided wrongly."""
-        message = self.draw(blocks)
+        """Block error rate."""
+        message = self.sample(blocks)
         decided = self.receiver(self.channel(self.codebook()[message])).argmax(-1)
         return float((decided != message).float().mean())
 
 
-def descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
-    """Takes one step down the gradient of a loss."""
-    adam.zero_grad()
+def gradient_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Takes one gradient step on a loss."""
+    optimizer.zero_grad()
     loss.backward()
-    adam.step()
+    optimizer.step()

@@ -1,19 +1,19 @@
-"""How fast does a link train: against PyTorch, and as a share of the machine's limit?
+"""Training speed of a link, compared with PyTorch and with the machine's limit.
 
-    pip install 'syntony[bench]'
+    pip install -e '.[bench]'
     python benchmarks/link_speed.py [--threads N ...] [--csv FILE]
 
-The peer is the same loop in plain PyTorch, as a good engineer would write it: the
-transmitter runs once on all messages, rows of it are gathered, Adam, the same estimator
-with antithetic pairs and the batch's mean as baseline. It is spared the clipping of
-gradients, the schedule and the checks that ours does.
+The peer is the same loop in optimized plain PyTorch: the transmitter's network runs
+once on all messages and its rows are gathered; Adam; the same estimator with antithetic
+pairs and the batch's mean as baseline. It has no gradient clipping, schedule and
+checks, unlike ours.
 
-For each number of threads a process of its own, bound to as many cores, measures both
-in turns. Wall time means something on an idle machine alone, more so with several
-threads; processor time of one thread, on a busy one as well.
+For each number of threads a child process, bound to as many cores, measures both
+alternately. Wall time is meaningful on an idle machine only, especially with several
+threads; processor time of one thread also on a busy one.
 
-The limit: the products that the algorithm cannot do without, at the rate of the best
-large product among JAX, PyTorch and NumPy, measured in the same turns.
+The limit: the time of the necessary matrix products, at the rate of the fastest large
+product of JAX, PyTorch and NumPy, measured in the same turns.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from pathlib import Path
 from typing import Any
 
 BATCHES = {1000: 50, 10_000: 5}
-"""Blocks a step, and iterations that are timed together."""
+"""Batch size, and iterations that are timed together."""
 TURNS = 7
 MESSAGES, USES, HIDDEN, SNR_DB = 256, 4, 256, 10.0
-TARGET = 6.2e-3
+TARGET_BLER = 6.2e-3
 """Block error rate of uncoded QPSK at 10 dB."""
-EVALUATED = 100_000
+EVALUATION_BLOCKS = 100_000
 COLUMNS = ("measure", "batch", "threads", "syntony", "pytorch", "limit", "load")
 Timed = Callable[[], Any]
 
@@ -47,29 +47,29 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="also write the table here")
     parser.add_argument("--threads", type=int, nargs="+", default=[2, 1])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(measure(arguments.one)))
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.one)))
         return
-    rows = [row for threads in arguments.threads for row in alone(threads)]
+    rows = [row for threads in args.threads for row in measure_in_child(threads)]
     for row in rows:
         print("  ".join(f"{name} {row.get(name, '')}" for name in COLUMNS))
-    if arguments.csv:
-        with arguments.csv.open("w", newline="") as file:
+    if args.csv:
+        with args.csv.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows([row.get(name) for name in COLUMNS] for row in rows)
 
 
-def alone(threads: int) -> list[dict[str, Any]]:
-    """Measures in a fresh process."""
+def measure_in_child(threads: int) -> list[dict[str, Any]]:
+    """Measures in a child process."""
     command = [sys.executable, __file__, "--one", str(threads)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(result.stdout)
 
 
 def measure(threads: int) -> list[dict[str, Any]]:
-    """Returns the rows of the table for this number of threads."""
+    """Rows of the table for this number of threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     import torch  # pyright: ignore[reportMissingImports]
@@ -80,7 +80,7 @@ def measure(threads: int) -> list[dict[str, Any]]:
     for batch, iterations in BATCHES.items():
         rows += training(batch, iterations, products)
     rows += to_target()
-    # What others left of the machine: these numbers are for load 1 to 2.
+    # Timings are valid for a load of 1 to 2.
     load = round(os.getloadavg()[0], 1)
     return [{"threads": threads, "load": load} | row for row in rows]
 
@@ -88,7 +88,7 @@ def measure(threads: int) -> list[dict[str, Any]]:
 def training(
     batch: int, iterations: int, products: dict[str, Timed]
 ) -> list[dict[str, Any]]:
-    """Returns iterations a second of both, and the processor time of an iteration."""
+    """Iterations per second of both, and processor time per iteration."""
     ours, compile_s = syntony_training(batch)
     theirs = torch_link(batch).iterate
     timed = {
@@ -115,46 +115,48 @@ def training(
 
 
 def syntony_training(batch: int) -> tuple[Callable[[int], Any], float]:
-    """Returns what trains a link for some iterations, and how long compiling took."""
+    """Function that trains a link for a number of iterations, and compile time."""
     import jax
     import numpy as np
 
-    learner, programs, compile_s = compiled_link(batch, 1000)
-    progress = programs.begin(learner, jax.random.key(0))
+    link, programs, compile_s = compiled_link(batch, 1000)
+    train_state = programs.init(link, jax.random.key(0))
 
     def train(iterations: int) -> None:
-        nonlocal progress
-        most = np.int32(iterations)
-        progress, _ = programs.advance(learner, progress, np.int32(2**30), most)
-        jax.block_until_ready(progress)
+        nonlocal train_state
+        max_updates = np.int32(iterations)
+        train_state, _ = programs.train_chunk(
+            link, train_state, np.int32(2**30), max_updates
+        )
+        jax.block_until_ready(train_state)
 
-    # Past the first iterations, in which only the receiver learns.
-    train(learner.schedule.receiver_warmup_iterations + 1)
+    # After the warm-up, in which only the receiver is trained.
+    train(link.schedule.receiver_warmup_iterations + 1)
     return train, compile_s
 
 
 def compiled_link(batch: int, episodes: int) -> tuple[Any, Any, float]:
-    """Returns a link, its programs as `syntony train` makes them, and how long that."""
+    """Link, its programs as compiled by `syntony train`, and compile time in s."""
     from syntony.channels.awgn import AWGN
     from syntony.systems.link.link import Link
     from syntony.systems.link.schedule import TrainingSchedule
     from syntony.training.compiled import compile_programs
     from syntony.training.devices import worker_devices
 
-    learner = Link(
+    link = Link(
         channel=AWGN(snr_db=SNR_DB),
         messages=MESSAGES,
         uses=USES,
         hidden=HIDDEN,
         schedule=TrainingSchedule(batch_size=batch),
     )
-    began = time.perf_counter()
-    programs = compile_programs(learner, episodes, worker_devices(1)[0])
-    return learner, programs, round(time.perf_counter() - began, 1)
+    start = time.perf_counter()
+    programs = compile_programs(link, episodes, worker_devices(1)[0])
+    return link, programs, round(time.perf_counter() - start, 1)
 
 
 def torch_link(batch: int) -> Any:
-    """Returns a link in PyTorch, explored as ours is at the start."""
+    """Link in PyTorch, with the initial perturbation variance of ours."""
     import torch  # pyright: ignore[reportMissingImports]
     from link_in_pytorch import TorchLink
 
@@ -168,30 +170,30 @@ def torch_link(batch: int) -> Any:
 
 
 def to_target(chunk: int = 25) -> list[dict[str, Any]]:
-    """Returns iterations and seconds to `TARGET`; compiling and judging left out."""
+    """Iterations and seconds to `TARGET_BLER`, without compilation and evaluation."""
     import jax
     import numpy as np
 
-    learner, programs, _ = compiled_link(1000, EVALUATED)
-    progress = programs.begin(learner, jax.random.key(0))
+    link, programs, _ = compiled_link(1000, EVALUATION_BLOCKS)
+    train_state = programs.init(link, jax.random.key(0))
     bounds = np.int32(2**30), np.int32(chunk)
 
     def train() -> None:
-        nonlocal progress
-        progress, _ = programs.advance(learner, progress, *bounds)
-        jax.block_until_ready(progress)
+        nonlocal train_state
+        train_state, _ = programs.train_chunk(link, train_state, *bounds)
+        jax.block_until_ready(train_state)
 
     def error_rate(_: int) -> float:
-        found = programs.evaluate(learner, progress.state, jax.random.key(1))
-        return float(np.mean(found["eval/bler"]))
+        samples = programs.evaluate(link, train_state.state, jax.random.key(1))
+        return float(np.mean(samples["eval/bler"]))
 
     peer = torch_link(1000)
     ours = until_target(train, error_rate)
     theirs = until_target(partial(repeat, peer.iterate, chunk), peer.error_rate)
-    aim = f"to a block error rate of {TARGET}"
+    target = f"to a block error rate of {TARGET_BLER}"
     return [
         {
-            "measure": f"{unit} {aim}",
+            "measure": f"{unit} {target}",
             "batch": 1000,
             "syntony": round(ours[i] * factor, 2),
             "pytorch": round(theirs[i] * factor, 2),
@@ -201,28 +203,28 @@ def to_target(chunk: int = 25) -> list[dict[str, Any]]:
 
 
 def until_target(
-    train: Timed, error_rate: Callable[[int], float], most: int = 100
+    train: Timed, error_rate: Callable[[int], float], max_rounds: int = 100
 ) -> tuple[float, float]:
-    """Returns rounds and seconds of training until its error rate was met, or NaN."""
+    """Rounds and seconds of training to the target error rate, or NaN."""
     seconds = 0.0
-    for rounds in range(1, most + 1):
-        began = time.perf_counter()
+    for rounds in range(1, max_rounds + 1):
+        start = time.perf_counter()
         train()
-        seconds += time.perf_counter() - began
-        if error_rate(EVALUATED) <= TARGET:
+        seconds += time.perf_counter() - start
+        if error_rate(EVALUATION_BLOCKS) <= TARGET_BLER:
             return rounds, seconds
     return math.nan, math.nan
 
 
 def evaluation(products: dict[str, Timed]) -> dict[str, Any]:
-    """Returns blocks a second that `syntony evaluate` decides, twice: net and ML."""
+    """Blocks per second of `syntony evaluate`, by the receiver and by ML detection."""
     import jax
 
     from syntony.evaluation.bler import BATCH_SIZE
     from syntony.systems.link.link import Link
     from syntony.training.devices import compiler_options
 
-    batches = max(1, EVALUATED // BATCH_SIZE)
+    batches = max(1, EVALUATION_BLOCKS // BATCH_SIZE)
     state, key = jax.jit(Link().init)(jax.random.key(0)), jax.random.key(2)
     program = jax.jit(partial(count_errors, batches=batches)).lower(state, key)
     compiled = program.compile(compiler_options())
@@ -238,7 +240,7 @@ def evaluation(products: dict[str, Timed]) -> dict[str, Any]:
 
 
 def count_errors(state: Any, key: Any, *, batches: int) -> Any:
-    """Returns wrong blocks of a link, and of the best decoder for its codebook."""
+    """Block errors of a link's receiver, and of ML detection of its codebook."""
     import jax
     import jax.numpy as jnp
 
@@ -249,16 +251,16 @@ def count_errors(state: Any, key: Any, *, batches: int) -> Any:
     codebook = link.codebook(state.transmitter)
     detectors = link_detectors(link, state)
 
-    def more(i: Any, wrong: Any) -> Any:
-        each = jax.random.fold_in(key, i)
-        message, decided = simulate_batch(codebook, detectors, each, link.channel)
-        return wrong + jnp.sum(decided != message, axis=-1)
+    def add_batch(i: Any, errors: Any) -> Any:
+        batch_key = jax.random.fold_in(key, i)
+        message, decided = simulate_batch(codebook, detectors, batch_key, link.channel)
+        return errors + jnp.sum(decided != message, axis=-1)
 
-    return jax.lax.fori_loop(0, batches, more, jnp.zeros(2, jnp.int32))
+    return jax.lax.fori_loop(0, batches, add_batch, jnp.zeros(2, jnp.int32))
 
 
 def iteration_flops(batch: int) -> float:
-    """Returns what an iteration needs: two passes forward, one backward.
+    """FLOPs of an iteration: two forward passes, one backward pass.
 
     The receiver's input needs no gradient, the transmitter's network runs on M rows.
     """
@@ -267,7 +269,7 @@ def iteration_flops(batch: int) -> float:
 
 
 def forward_flops() -> int:
-    """Returns the FLOPs of the receiver for one block."""
+    """FLOPs of the receiver for one block."""
     return 2 * 2 * USES * HIDDEN + 2 * HIDDEN * MESSAGES
 
 
@@ -275,37 +277,37 @@ SIZE = 1024
 
 
 def large_products() -> dict[str, Timed]:
-    """Returns a large float32 product of each library, to be timed."""
+    """A large float32 matrix product of each library, to be timed."""
     import jax
     import jax.numpy as jnp
     import numpy as np
     import torch  # pyright: ignore[reportMissingImports]
 
-    theirs, plain = torch.ones(SIZE, SIZE), np.ones((SIZE, SIZE), np.float32)
-    ours, product = jnp.ones((SIZE, SIZE)), jax.jit(jnp.matmul)
+    torch_x, numpy_x = torch.ones(SIZE, SIZE), np.ones((SIZE, SIZE), np.float32)
+    jax_x, matmul = jnp.ones((SIZE, SIZE)), jax.jit(jnp.matmul)
     return {
-        "JAX's product": lambda: product(ours, ours).block_until_ready(),
-        "PyTorch's product": lambda: theirs @ theirs,
-        "NumPy's product": lambda: plain @ plain,
+        "JAX's product": lambda: matmul(jax_x, jax_x).block_until_ready(),
+        "PyTorch's product": lambda: torch_x @ torch_x,
+        "NumPy's product": lambda: numpy_x @ numpy_x,
     }
 
 
 def rate(seconds: dict[str, float], products: dict[str, Timed]) -> float:
-    """Returns the best rate of a large product, in GFLOP/s."""
+    """Highest rate of a large product, in GFLOP/s."""
     return 2 * SIZE**3 / min(seconds[name] for name in products) / 1e9
 
 
 def in_turns(timed: dict[str, Timed]) -> tuple[dict[str, float], dict[str, float]]:
-    """Returns the median of wall and of processor seconds of each, after a warm-up."""
+    """Medians of wall time and processor time of each, in s, after a warm-up."""
     wall: dict[str, list[float]] = {name: [] for name in timed}
     processor: dict[str, list[float]] = {name: [] for name in timed}
     repeat(lambda: [run() for run in timed.values()], 1)
     for _ in range(TURNS):
         for name, run in timed.items():
-            began = time.perf_counter(), time.process_time()
+            start = time.perf_counter(), time.process_time()
             run()
-            wall[name].append(time.perf_counter() - began[0])
-            processor[name].append(time.process_time() - began[1])
+            wall[name].append(time.perf_counter() - start[0])
+            processor[name].append(time.process_time() - start[1])
     median = statistics.median
     return (
         {name: median(values) for name, values in wall.items()},
@@ -314,7 +316,7 @@ def in_turns(timed: dict[str, Timed]) -> tuple[dict[str, float], dict[str, float
 
 
 def repeat(run: Timed, times: int) -> None:
-    """Runs something several times."""
+    """Calls a function several times."""
     for _ in range(times):
         run()
 

@@ -1,14 +1,16 @@
-"""Turns runs of links into the small files behind published error rates.
+"""Writes the files of published block error rates from runs of links.
 
     python benchmarks/publish_link.py OUT NAME=RUN... [--snr-db 0:12:1]
-        [--errors 1000] [--blocks 2000000] [--one] [--curves]
+        [--target-block-errors 1000] [--max-blocks 2000000]
+        [--training-snr-only] [--curves-only]
 
-Evaluates every run anew, and writes to OUT: `bler.csv` (block error rates over SNR of
-every seed, beside the best decoder, other codes and bounds), `convergence.csv`, `.svg`
-and `.png` (error rates while training), a figure of error rates for each run, and
-`made_by.json` (command, commit, seeds, hardware). With --one, every run is measured at
-one SNR, that of its training: `bler.csv`, and `bler.svg` and `.png` with all runs side
-by side. With --curves nothing is measured: `convergence` and `made_by.json` alone.
+Evaluates every run, and writes to OUT: `bler.csv` (block error rates over SNR of every
+seed, beside maximum-likelihood detection, classical codes and bounds),
+`convergence.csv`, `.svg` and `.png` (error rates during training), a figure of error
+rates for each run, and `made_by.json` (command, commit, seeds, hardware). With
+--training-snr-only, every run is evaluated at its training SNR: `bler.csv`, and
+`bler.svg` and `.png` with all runs side by side. With --curves-only nothing is
+evaluated: `convergence` and `made_by.json` alone.
 """
 
 import argparse
@@ -26,7 +28,7 @@ from syntony.training.devices import enable_compilation_cache
 from syntony.training.run import Run, load
 from syntony.visualization import figures, link_figures
 
-FACTS = (
+RUN_SETTINGS = (
     "command",
     "commit",
     "seeds",
@@ -39,45 +41,48 @@ FACTS = (
 
 
 def main() -> None:
-    """Reads the runs that are named, measures them, and writes what is published."""
+    """Reads the named runs, evaluates them, and writes their files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
     parser.add_argument("--snr-db", default="0:12:1")
-    parser.add_argument("--errors", type=int, default=TARGET_BLOCK_ERRORS)
-    parser.add_argument("--blocks", type=int, default=MAX_BLOCKS)
-    parser.add_argument("--one", action="store_true")
-    parser.add_argument("--curves", action="store_true")
-    asked = parser.parse_args()
+    parser.add_argument("--target-block-errors", type=int, default=TARGET_BLOCK_ERRORS)
+    parser.add_argument("--max-blocks", type=int, default=MAX_BLOCKS)
+    parser.add_argument("--training-snr-only", action="store_true")
+    parser.add_argument("--curves-only", action="store_true")
+    args = parser.parse_args()
     enable_compilation_cache()
-    pairs = (pair.split("=", 1) for pair in asked.runs)
+    pairs = (pair.split("=", 1) for pair in args.runs)
     runs = {name: load(run) for name, run in pairs}
-    out: Path = asked.out
+    out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
-    made_by = {name: facts(run) for name, run in runs.items()}
+    made_by = {name: run_settings(run) for name, run in runs.items()}
     (out / "made_by.json").write_text(json.dumps(made_by, indent=1) + "\n")
-    if asked.curves:
+    if args.curves_only:
         draw_convergence(out, runs)
         return
-    snrs_db = None if asked.one else parse_snr_range(asked.snr_db)
-    found = {
+    snrs_db = None if args.training_snr_only else parse_snr_range(args.snr_db)
+    evaluations = {
         name: evaluate_link(
-            run, snrs_db, target_block_errors=asked.errors, max_blocks=asked.blocks
+            run,
+            snrs_db,
+            target_block_errors=args.target_block_errors,
+            max_blocks=args.max_blocks,
         )
         for name, run in runs.items()
     }
-    write_rates(out / "bler.csv", found)
-    if asked.one:
-        figures.save_figure(link_figures.plot_bler_per_run(found), out / "bler")
+    write_rates(out / "bler.csv", evaluations)
+    if args.training_snr_only:
+        figures.save_figure(link_figures.plot_bler_per_run(evaluations), out / "bler")
         return
-    for name, measured in found.items():
+    for name, evaluation in evaluations.items():
         slug = name.replace(" ", "-").replace(",", "")
-        figures.save_figure(link_figures.plot_bler(measured, title=name), out / slug)
+        figures.save_figure(link_figures.plot_bler(evaluation, title=name), out / slug)
     draw_convergence(out, runs)
 
 
 def draw_convergence(out: Path, runs: Mapping[str, Run]) -> None:
-    """Draws and writes the error rates of all runs while they learned."""
+    """Draws and writes the error rates of all runs during training."""
     curves = {
         name: read_learning_curve(run.path, "eval/bler") for name, run in runs.items()
     }
@@ -93,43 +98,44 @@ def draw_convergence(out: Path, runs: Mapping[str, Run]) -> None:
                     writer.writerow((name, int(step), seed, f"{score:.3e}"))
 
 
-def write_rates(path: Path, found: Mapping[str, Any]) -> None:
-    """Writes every point of every seed, and what it is compared with, one a row."""
+def write_rates(path: Path, evaluations: Mapping[str, Any]) -> None:
+    """Writes every point of every seed, its baselines and bounds, one per row."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
             ("run", "snr_db", "what", "seed", "bler", "low", "high", "errors", "blocks")
         )
-        for name, measured in found.items():
-            for point in measured["points"]:
+        for name, evaluation in evaluations.items():
+            for point in evaluation["points"]:
                 for row in rows(point):
                     writer.writerow((name, point["snr_db"], *row))
 
 
 def rows(point: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Returns the rows of one point: seeds, their ML decoders, other codes, bounds."""
-    found: list[tuple[Any, ...]] = []
-    for line in point["seeds"]:
-        found.append(("learned", line["seed"], *counts(line, "")))
-        if "ml_bler" in line:
-            found.append(("learned, ML", line["seed"], *counts(line, "ml_")))
-    found += [(name, "", *counts(line, "")) for name, line in point["others"].items()]
-    nothing = ("", "", "", "")
+    """Rows of one point: seeds, their ML detectors, classical codes, bounds."""
+    table: list[tuple[Any, ...]] = []
+    for result in point["seeds"]:
+        table.append(("learned", result["seed"], *counts(result, "")))
+        if "ml_bler" in result:
+            table.append(("learned, ML", result["seed"], *counts(result, "ml_")))
+    baselines = point["baselines"].items()
+    table += [(name, "", *counts(result, "")) for name, result in baselines]
+    empty = ("", "", "", "")
     bounds = point["bounds"].items()
-    return found + [(name, "", f"{rate:.4e}", *nothing) for name, rate in bounds]
+    return table + [(name, "", f"{rate:.4e}", *empty) for name, rate in bounds]
 
 
-def counts(line: Mapping[str, Any], kind: str) -> tuple[Any, ...]:
-    """Returns a rate, its interval, and the counts that they come from."""
-    rate, low, high = (line[f"{kind}bler{end}"] for end in ("", "_low", "_high"))
+def counts(result: Mapping[str, Any], kind: str) -> tuple[Any, ...]:
+    """A rate, its interval, and the counts of errors and blocks."""
+    rate, low, high = (result[f"{kind}bler{end}"] for end in ("", "_low", "_high"))
     numbers = (f"{rate:.4e}", f"{low:.4e}", f"{high:.4e}")
-    return (*numbers, line[f"{kind}errors"], line["blocks"])
+    return (*numbers, result[f"{kind}errors"], result["blocks"])
 
 
-def facts(run: Run) -> dict[str, Any]:
-    """Returns how a run was made."""
+def run_settings(run: Run) -> dict[str, Any]:
+    """Settings of a run that are published."""
     settings = run.settings
-    return {name: settings[name] for name in FACTS}
+    return {name: settings[name] for name in RUN_SETTINGS}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does a team that learned in a task of ours earn the same in the original package?
+"""Return of a trained team in a built-in task and in the original package.
 
     python benchmarks/publish_transfer.py OUT RUN=ORIGINAL [RUN=ORIGINAL ...]
         [--episodes N]
@@ -7,11 +7,11 @@ RUN is a run folder, ORIGINAL the id of the same task in its original package, e
 
     runs/maa2c=gymnasium:lbforaging:Foraging-2s-8x8-3p-2f-coop-v3?max_player_level=3
 
-Every seed lives through N episodes of both, with sampled and with most likely actions.
-Writes to OUT, for each run, a CSV of every seed and score: both means with their 95 %
+Every seed is evaluated on N episodes of both, with sampled and with greedy actions.
+Writes to OUT, for each run, a CSV of every seed and metric: both means with their 95 %
 bootstrap intervals over episodes, and their difference with Welch's interval, which
-should hold 0 in 95 rows of 100; and adds to its `made_by.json`: commands, commits,
-hardware.
+should contain 0 in 95 rows of 100; and adds commands, commits and hardware to
+`made_by.json`.
 """
 
 import argparse
@@ -34,52 +34,52 @@ COLUMNS = (
     *("original_mean", "original_low", "original_high"),
     *("difference", "difference_low", "difference_high"),
 )
-FACTS = ("command", "commit", "hardware")
+RUN_SETTINGS = ("command", "commit", "hardware")
 Scores = Mapping[str, np.ndarray]
 
 
 def main() -> None:
-    """Measures the runs that are named, and writes what is published of them."""
+    """Evaluates the named runs, and writes their files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("runs", nargs="+", metavar="RUN=ORIGINAL")
     parser.add_argument("--episodes", type=int, default=1000)
-    arguments = parser.parse_args()
-    out: Path = arguments.out
+    args = parser.parse_args()
+    out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
 
-    record = out / "made_by.json"
-    made_by = json.loads(record.read_text()) if record.exists() else {}
-    for pair in arguments.runs:
-        path, original = pair.split("=", 1)
-        run = syntony.load(path)
-        table = list(rows(run, original, arguments.episodes))
+    path = out / "made_by.json"
+    made_by = json.loads(path.read_text()) if path.exists() else {}
+    for pair in args.runs:
+        folder, original = pair.split("=", 1)
+        run = syntony.load(folder)
+        table = list(rows(run, original, args.episodes))
         with (out / f"{run.path.name}.csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *table])
         made_by[run.path.name] = {
             "transfer": collect_provenance(),
-            "training": {name: run.settings.get(name) for name in FACTS},
+            "training": {name: run.settings.get(name) for name in RUN_SETTINGS},
         }
-        record.write_text(json.dumps(made_by, indent=2) + "\n")
+        path.write_text(json.dumps(made_by, indent=2) + "\n")
         for row in table:
             print(*row)
 
 
 def rows(run: syntony.Run, original: str, episodes: int) -> Iterator[tuple]:
-    """Yields what is published of each seed and score."""
+    """Rows of each seed and metric."""
     ours = run.evaluate(episodes=episodes)
     theirs = run.evaluate(episodes=episodes, task=syntony.task(original))
-    world: Any = run.system
+    system: Any = run.system
     for seed, scores in ours.items():
         for name in scores:
-            head = world.task.id, original, seed, run.steps[seed], name, episodes
-            yield *head, *measured(scores, theirs[seed], name)
+            index = system.task.id, original, seed, run.steps[seed], name, episodes
+            yield *index, *means_and_difference(scores, theirs[seed], name)
 
 
-def measured(ours: Scores, theirs: Scores, name: str) -> Iterator[str]:
-    """Yields both means and their difference, each with its 95 % interval."""
-    for line in map(means_with_intervals, (ours, theirs)):
-        yield from (f"{line[name + end]:.4f}" for end in ("", "_low", "_high"))
+def means_and_difference(ours: Scores, theirs: Scores, name: str) -> Iterator[str]:
+    """Both means and their difference, each with its 95 % interval."""
+    for row in map(means_with_intervals, (ours, theirs)):
+        yield from (f"{row[name + end]:.4f}" for end in ("", "_low", "_high"))
     pair = theirs[name].astype(float), ours[name].astype(float)
     difference = pair[0].mean() - pair[1].mean()
     yield from (f"{x:.4f}" for x in (difference, *welch_interval(*pair)))

@@ -1,6 +1,6 @@
-"""What measurements of stepping share: one core, timed runs, the rates of our tasks.
+"""Common parts of the stepping benchmarks: one core, timed runs, rates of our tasks.
 
-Imported before JAX is, so that one core is all that it finds.
+It must be imported before JAX, which then uses one core only.
 """
 
 import csv
@@ -21,18 +21,18 @@ from syntony.tasks.task import Task, TimeStep
 BATCHES = (10, 1000)
 RUNS = 4
 SECONDS = 0.5
-"""How long one run lasts at least."""
+"""Minimum duration of one run."""
 COLUMNS = ("task", "environment", "batch", "stepping", "episodes", "ratio")
 
 Rates = tuple[float, float]
-"""Environment steps a second, without and with resets."""
+"""Environment steps per second, without and with resets."""
 
 
 def rows(task: Task, peer: str, theirs: Rates, *, actions: int) -> list[tuple]:
-    """Returns env steps/s of a peer and of ours; the ratio is that of stepping.
+    """Env steps/s of a peer and of ours; the ratio is that of stepping.
 
     Args:
-        actions: how many of the first ones all agents may choose.
+        actions: random actions are sampled from the first `actions` ones.
     """
     rates = [(peer, 1, *theirs)]
     rates += [("syntony", b, *our_rates(task, b, actions=actions)) for b in BATCHES]
@@ -50,36 +50,36 @@ def rows(task: Task, peer: str, theirs: Rates, *, actions: int) -> list[tuple]:
 
 
 def our_rates(task: Task, batch: int, *, actions: int) -> Rates:
-    """Returns env steps/s without and with resets."""
+    """Env steps/s without and with resets."""
     shape = (task.time_limit, batch, task.num_agents)
-    drawn = jax.random.randint(jax.random.key(0), shape, 0, actions)
+    sampled = jax.random.randint(jax.random.key(0), shape, 0, actions)
     keys = jax.random.split(jax.random.key(1), batch)
     reset = jax.jit(jax.vmap(task.reset))
     steps = task.time_limit * batch
 
-    def live(state: Any, action: Array) -> tuple[Any, TimeStep]:
+    def step(state: Any, action: Array) -> tuple[Any, TimeStep]:
         return jax.vmap(task.step)(keys, state, action)
 
-    walk = jax.jit(lambda state, drawn: jax.lax.scan(live, state, drawn))
+    rollout = jax.jit(lambda state, actions: jax.lax.scan(step, state, actions))
 
     def episode(keys: Key[Array, " B"]) -> TimeStep:
-        return walk(reset(keys)[0], drawn)[1]
+        return rollout(reset(keys)[0], sampled)[1]
 
     start = reset(keys)[0]
     return (
-        best(lambda: jax.block_until_ready(walk(start, drawn)), steps),
+        best(lambda: jax.block_until_ready(rollout(start, sampled)), steps),
         best(lambda: jax.block_until_ready(episode(keys)), steps),
     )
 
 
 def best(run: Callable[[], object], steps: int) -> float:
-    """Returns the highest rate, in steps a second, of several timed runs."""
+    """Highest rate, in steps per second, of several timed runs."""
     run()
     return max(rate(run, steps) for _ in range(RUNS))
 
 
 def rate(run: Callable[[], object], steps: int) -> float:
-    """Returns how many steps a second are taken by runs of so many each."""
+    """Steps per second of repeated runs of `steps` steps each."""
     start, done = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - start) < SECONDS:
         run()
@@ -88,7 +88,7 @@ def rate(run: Callable[[], object], steps: int) -> float:
 
 
 def show(table: Sequence[tuple], path: str | None) -> None:
-    """Prints the table, and writes it where it is wanted."""
+    """Prints the table, and writes it to a file if one is given."""
     print(f"{COLUMNS[0]:30}" + "".join(f"{name:>13}" for name in COLUMNS[1:]))
     for id, name, batch, stepping, episodes, ratio in table:
         rates = f"{stepping:13,.0f}{episodes:13,.0f}{ratio:12,.0f}x"

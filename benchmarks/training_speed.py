@@ -1,13 +1,13 @@
-"""How fast do teams train, and what share of the machine's limit is that?
+"""Training speed of multi-agent systems, compared with the machine's limit.
 
-Each measurement is a process of its own, so that peak memory and compile time are its
-own too. Everything of training is included (bursts, bonus), evaluation is left out.
+Each measurement is a child process, so that peak memory and compile time are its own.
+All parts of training are included (beliefs, bonus), evaluation is excluded.
 
     python benchmarks/training_speed.py [--csv FILE] [TASK ...]
 
-The limit: the products that the algorithm cannot do without, at the rate of a large
-matrix product on all cores. The FLOPs of a step are counted layer by layer below:
-forward, twice that backward, and no product more than once.
+The limit: the time of the necessary matrix products, at the rate of a large product on
+all cores. The FLOPs of a step are counted layer by layer below: forward, twice that
+backward, and each product once.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from typing import Any
 TASKS = ("Foraging-2s-8x8-3p-2f-coop", "SimpleSpread-3", "rware-tiny-4ag-hard")
 SYSTEMS = ("smpe", "maa2c")
 STEPS = 300_000
-"""Environment steps that are timed for each seed, after a third as many unmeasured."""
+"""Environment steps that are timed for each seed, after a third as many untimed."""
 COLUMNS = (
     "task",
     "system",
@@ -45,31 +45,31 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", default=TASKS, metavar="TASK")
     parser.add_argument("--csv", type=Path, help="also write the table here")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        task, system, seeds = arguments.one
+    args = parser.parse_args()
+    if args.one:
+        task, system, seeds = args.one
         print(json.dumps(measure(task, system, int(seeds))))
         return
     rows = []
-    for measured in itertools.product(arguments.tasks, SYSTEMS, (1, 2)):
-        rows.append(alone(*measured))
+    for case in itertools.product(args.tasks, SYSTEMS, (1, 2)):
+        rows.append(measure_in_child(*case))
         print("  ".join(f"{name} {rows[-1][name]}" for name in COLUMNS), flush=True)
-    if arguments.csv:
-        with arguments.csv.open("w", newline="") as file:
+    if args.csv:
+        with args.csv.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows([row[name] for name in COLUMNS] for row in rows)
 
 
-def alone(task: str, system: str, seeds: int) -> dict[str, Any]:
-    """Measures in a fresh process."""
+def measure_in_child(task: str, system: str, seeds: int) -> dict[str, Any]:
+    """Measures in a child process."""
     command = [sys.executable, __file__, "--one", task, system, str(seeds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(result.stdout)
 
 
 def measure(id: str, name: str, seeds: int) -> dict[str, Any]:
-    """Trains for a while, as `syntony train` does, and returns a row of the table."""
+    """Trains as `syntony train` does, and returns a row of the table."""
     import jax
     import numpy as np
 
@@ -78,37 +78,34 @@ def measure(id: str, name: str, seeds: int) -> dict[str, Any]:
     from syntony.training.compiled import compile_programs
     from syntony.training.devices import worker_devices
 
-    learner: Any = preset(name, "paper", task(id))
-    updates = max(1, STEPS // 3 // (learner.num_envs * learner.task.time_limit))
-    crew = worker_devices(seeds)
-    began = time.perf_counter()
-    programs = compile_programs(learner, 100, crew[0])
-    compile_s = time.perf_counter() - began
+    system: Any = preset(name, "paper", task(id))
+    updates = max(1, STEPS // 3 // (system.num_envs * system.task.time_limit))
+    devices = worker_devices(seeds)
+    start = time.perf_counter()
+    programs = compile_programs(system, 100, devices[0])
+    compile_s = time.perf_counter() - start
 
-    def learn(progress: Any, updates: int) -> Any:
-        far = np.int32(2**30)
-        progress, chunk = programs.train_chunk(
-            learner, progress, far, np.int32(updates)
+    def train(train_state: Any, updates: int) -> Any:
+        no_limit = np.int32(2**30)
+        train_state, chunk = programs.train_chunk(
+            system, train_state, no_limit, np.int32(updates)
         )
-        return jax.block_until_ready(progress), int(chunk.step)
+        return jax.block_until_ready(train_state), int(chunk.step)
 
-    def begin(seed: int) -> Any:
-        key = jax.device_put(jax.random.key(seed), crew[0])
-        return learn(programs.init(learner, key), updates)
+    def init(seed: int) -> Any:
+        key = jax.device_put(jax.random.key(seed), devices[0])
+        return train(programs.init(system, key), updates)
 
-    with ThreadPoolExecutor(len(crew)) as pool:
-        states = list(pool.map(begin, range(seeds)))
+    with ThreadPoolExecutor(len(devices)) as pool:
+        states = list(pool.map(init, range(seeds)))
         before = sum(step for _, step in states)
-        began = time.perf_counter()
-        states = list(pool.map(lambda s: learn(s[0], 3 * updates), states))
-        seconds = time.perf_counter() - began
+        start = time.perf_counter()
+        states = list(pool.map(lambda s: train(s[0], 3 * updates), states))
+        seconds = time.perf_counter() - start
         rate = (sum(step for _, step in states) - before) / seconds
-    flops = flops_per_step(learner, name)
-    gflops = sgemm_gflops()
-    return {
-        "task": id,
-        "system": name,
-        "seeds": seeds,
+    flops, gflops = flops_per_step(system, name), sgemm_gflops()
+    case = {"task": id, "system": name, "seeds": seeds}
+    return case | {
         "steps_per_s": round(rate),
         "compile_s": round(compile_s, 1),
         "peak_memory_gb": round(peak_memory_gb(), 2),
@@ -118,51 +115,53 @@ def measure(id: str, name: str, seeds: int) -> dict[str, Any]:
     }
 
 
-def flops_per_step(learner: Any, name: str) -> float:
-    """Returns the floating-point operations that one environment step needs."""
-    task, backbone = learner.task, learner.actor_critic
-    agents, size, hidden = task.agents, task.obs_size, backbone.hidden
+def flops_per_step(system: Any, name: str) -> float:
+    """FLOPs that one environment step needs."""
+    from syntony.systems.marl.smpe_beliefs import filter_layer_sizes
+
+    task, config = system.task, system.actor_critic
+    agents, size, hidden = task.num_agents, task.obs_dim, config.hidden
     smpe = name == "smpe"
-    latent = learner.beliefs.latent_dim if smpe else 0
+    latent = system.beliefs.latent_dim if smpe else 0
 
     actor = product(size + latent + agents, hidden) + 2 * product(hidden, 3 * hidden)
-    actor += product(hidden, task.actions)
-    judged, critic = product(agents * size, hidden), layers(hidden, hidden, 1)
+    actor += product(hidden, task.num_actions)
+    critic_input, critic = product(agents * size, hidden), layers(hidden, hidden, 1)
     # The rollout's pass serves the loss; back-propagation costs two more.
     flops = 3 * actor
-    # The critic's own pass and gradient, and its slow copy's pass. What all agents see
-    # together is the same for each of them.
-    flops += 4 * (judged / agents + critic)
+    # The critic's own pass and gradient, and its target network's pass. The joint
+    # observation is the same for each agent.
+    flops += 4 * (critic_input / agents + critic)
     if smpe:
-        beliefs = learner.beliefs
+        beliefs = system.beliefs
         others = (agents - 1) * size
         encoder = layers(size, latent, latent, 2 * latent)
         decoder = layers(latent, latent, latent, others)
-        filters = layers(*beliefs.filter_layer_sizes(task))
+        filters = layers(*filter_layer_sizes(beliefs, task))
         sample = 3 * (encoder + decoder + filters) + filters
         samples = (
             beliefs.belief_minibatches
             * beliefs.belief_minibatch_size
             / beliefs.belief_update_interval
         )
-        hashing = product(latent, learner.exploration.bits)
-        flops += 4 * (judged + critic) + 3 * filters + encoder + hashing
+        hashing = product(latent, system.exploration.hash_bits)
+        flops += 4 * (critic_input + critic) + 3 * filters + encoder + hashing
         flops += samples * sample
     return agents * flops
 
 
 def layers(*sizes: int) -> int:
-    """Returns the FLOPs of a perceptron, for one row."""
+    """FLOPs of an MLP, for one row."""
     return sum(product(a, b) for a, b in itertools.pairwise(sizes))
 
 
 def product(size_in: int, size_out: int) -> int:
-    """Returns the FLOPs of a row times a matrix."""
+    """FLOPs of a row times a matrix."""
     return 2 * size_in * size_out
 
 
 def sgemm_gflops(size: int = 1024, repeats: int = 20) -> float:
-    """Returns the rate of a large float32 product on all cores, in GFLOP/s."""
+    """Rate of a large float32 matrix product on all cores, in GFLOP/s."""
     import jax
     import jax.numpy as jnp
 
@@ -176,14 +175,14 @@ def sgemm_gflops(size: int = 1024, repeats: int = 20) -> float:
     compiled(x).block_until_ready()
     fastest = float("inf")
     for _ in range(3):
-        began = time.perf_counter()
+        start = time.perf_counter()
         compiled(x).block_until_ready()
-        fastest = min(fastest, time.perf_counter() - began)
+        fastest = min(fastest, time.perf_counter() - start)
     return 2 * size**3 * repeats / fastest / 1e9
 
 
 def peak_memory_gb() -> float:
-    """Returns the most memory that this process has held."""
+    """Peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
 

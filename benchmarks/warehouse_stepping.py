@@ -1,17 +1,17 @@
-"""How fast does the warehouse step, against Jumanji's RobotWarehouse and the original?
+"""Speed of the warehouse, compared with Jumanji's RobotWarehouse and the original.
 
     python benchmarks/warehouse_stepping.py [--csv FILE] [--jumanji PYTHON]
 
-Random actions, drawn beforehand; the resets and compilation are left out; every
-observation and reward is returned, as a learner needs them. All take turns in one run,
-on all cores, so that what else the machine does falls on each; best of several turns.
+Random actions, sampled beforehand; resets and compilation are excluded; every
+observation and reward is returned, as training needs them. All alternate in one run, on
+all cores, so that other load on the machine affects each; best of several turns.
 
-Jumanji is no part of our environment. It needs one of its own, whose Python is named:
+Jumanji is not in our virtual environment. It needs one of its own, given by its Python:
 
     python -m venv jumanji && jumanji/bin/pip install jumanji
     python benchmarks/warehouse_stepping.py --jumanji jumanji/bin/python
 
-The rules of Jumanji's differ (docs/tasks/warehouse.md); floor, agents, copies do not.
+The rules of Jumanji's differ (docs/tasks/warehouse.md); floor, agents, batch do not.
 """
 
 import argparse
@@ -28,21 +28,21 @@ BATCHES = (8, 64, 2048)
 STEPS = 50
 TURNS = 3
 SECONDS = 1.0
-"""How long one turn lasts at least."""
+"""Minimum duration of one turn."""
 COLUMNS = ("agents", "batch", "syntony", "jumanji", "ratio", "rware", "load")
 
 
 def main() -> None:
-    """Prints the table; or, as its own child, measures one side."""
+    """Prints the table; as a child process, measures one side."""
     parser = argparse.ArgumentParser(description="the warehouse against its peers")
-    parser.add_argument("--csv", help="write the table to this file, too")
-    parser.add_argument("--jumanji", help="a Python that has Jumanji")
+    parser.add_argument("--csv", help="also write the table to this file")
+    parser.add_argument("--jumanji", help="Python of an environment with Jumanji")
     parser.add_argument("--side", help="measure one of %(metavar)s", metavar="SIDES")
     options = parser.parse_args()
     if options.side:
         return measure_one(*options.side.split(","))
     if not options.jumanji:
-        print("Jumanji is left out; --help tells how to get it")
+        print("without Jumanji; --help says how to install it")
 
     print("".join(f"{name:>12}" for name in COLUMNS))
     table = []
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def row(jumanji: str | None, agents: int, batch: int, original: int) -> tuple:
-    """Returns env steps/s of all, and how busy the machine was."""
+    """Env steps/s of all, and the load of the machine."""
     ours = theirs = 0
     for _ in range(TURNS):
         ours = max(ours, best(sys.executable, "syntony", agents, batch))
@@ -70,7 +70,7 @@ def row(jumanji: str | None, agents: int, batch: int, original: int) -> tuple:
 
 
 def best(python: str, side: str, agents: int, batch: int) -> int:
-    """Returns env steps/s of one side, measured by a process of its own."""
+    """Env steps/s of one side, measured in a child process."""
     command = [python, __file__, "--side", f"{side},{agents},{batch}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
@@ -91,7 +91,7 @@ def measure_one(side: str, agents: str, batch: str) -> None:
 
 
 def syntony(agents: int, batch: int) -> Callable[[], object]:
-    """Returns what steps our floor."""
+    """Function that steps our warehouse."""
     from syntony.tasks.warehouse.rules import Warehouse
 
     task = Warehouse.parse(f"rware-tiny-{agents}ag-hard")
@@ -100,11 +100,11 @@ def syntony(agents: int, batch: int) -> Callable[[], object]:
         state, step = task.step(key, state, action)
         return state, (step.obs, step.reward)
 
-    return walk(task.reset, step, agents, batch)
+    return rollout_fn(task.reset, step, agents, batch)
 
 
 def jumanji(agents: int, batch: int) -> Callable[[], object]:
-    """Returns what steps Jumanji's floor."""
+    """Function that steps Jumanji's warehouse."""
     from jumanji.environments.routing.robot_warehouse import (  # type: ignore
         RobotWarehouse,
         generator,
@@ -124,28 +124,28 @@ def jumanji(agents: int, batch: int) -> Callable[[], object]:
         state, step = env.step(state, action)
         return state, (step.observation.agents_view, step.reward)
 
-    return walk(env.reset, step, agents, batch)
+    return rollout_fn(env.reset, step, agents, batch)
 
 
-def walk(reset: Any, step: Any, agents: int, batch: int) -> Callable[[], object]:
-    """Returns what lives many steps of a batch, compiled."""
+def rollout_fn(reset: Any, step: Any, agents: int, batch: int) -> Callable[[], object]:
+    """Compiled function that takes many steps of a batch."""
     import jax
 
     keys = jax.random.split(jax.random.PRNGKey(0), batch)
     start, _ = jax.jit(jax.vmap(reset))(keys)
     shape = (STEPS, batch, agents)
     actions = jax.random.randint(jax.random.PRNGKey(1), shape, 0, 5)
-    luck = jax.random.split(jax.random.PRNGKey(2), (STEPS, batch))
+    step_keys = jax.random.split(jax.random.PRNGKey(2), (STEPS, batch))
 
-    def live(state: Any, chance: Any) -> Any:
-        return jax.vmap(step)(chance[0], state, chance[1])
+    def batch_step(state: Any, inputs: Any) -> Any:
+        return jax.vmap(step)(inputs[0], state, inputs[1])
 
-    lived = jax.jit(lambda state, chance: jax.lax.scan(live, state, chance))
-    return lambda: jax.block_until_ready(lived(start, (luck, actions)))
+    rollout = jax.jit(lambda state, inputs: jax.lax.scan(batch_step, state, inputs))
+    return lambda: jax.block_until_ready(rollout(start, (step_keys, actions)))
 
 
 def rware(agents: int, batch: int) -> Callable[[], object]:
-    """Returns what steps the original, one copy."""
+    """Function that steps one environment of the original."""
     import numpy as np
     from rware.warehouse import RewardType, Warehouse
 
