@@ -1,7 +1,9 @@
 """`import syntony` is quick and has all public names."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,19 @@ import syntony
 @pytest.mark.parametrize("name", [name for name in dir(syntony) if name[0] != "_"])
 def test_every_public_name_exists(name: str):
     assert getattr(syntony, name).__name__ == name
+
+
+def test_the_names_for_type_checkers_are_the_same():
+    """The block for type checkers, the map of lazy imports and `__all__` agree."""
+    tree = ast.parse(Path(syntony.__file__).read_text())
+    imports = [
+        (alias.name, node.module)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("syntony.")
+        for alias in node.names
+    ]
+    assert dict(imports) == syntony._MODULES
+    assert sorted(syntony.__all__) == sorted(syntony._MODULES)
 
 
 def test_version():

@@ -1,4 +1,4 @@
-"""What every channel keeps to: the protocol, its SNR, where a gradient flows."""
+"""Properties of every channel: the protocol, its SNR, its gradient."""
 
 import jax
 import jax.numpy as jnp
@@ -10,71 +10,87 @@ from syntony.channels.channel import Channel
 from syntony.channels.registry import CHANNEL_FAMILIES, channel, parse_channel
 from syntony.errors import InvalidInputError
 
-ONES = [family.example for family in CHANNEL_FAMILIES.values()]
-CHAINS = ["amplifier+phase?random=true+awgn", "awgn+quantiser", "iq+multipath+rayleigh"]
+SINGLE = [family.example for family in CHANNEL_FAMILIES.values()]
+CHAINS = [
+    "amplifier+phase?random_initial_phase=true+awgn",
+    "awgn+quantizer",
+    "iq+multipath+rayleigh",
+]
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(50, 4, 2)).astype(np.float32) / 2**0.5
 
 
 def draw(channel: Channel, x: np.ndarray = X) -> jax.Array:
-    """Returns the channel's answer under one and the same chance."""
+    """Output of the channel with the same key in every call."""
     return channel(jax.random.clone(KEY), jnp.asarray(x, jnp.float32))
 
 
-@pytest.mark.parametrize("id", [*ONES, *CHAINS])
-def test_it_keeps_to_the_protocol(id: str):
-    one = parse_channel(id)
-    assert isinstance(one, Channel)
-    assert one.id == id
-    assert not one.is_black_box
-    y = draw(one)
+@pytest.mark.parametrize("id", [*SINGLE, *CHAINS])
+def test_implements_the_protocol(id: str):
+    parsed = parse_channel(id)
+    assert isinstance(parsed, Channel)
+    assert parsed.id == id
+    assert not parsed.is_black_box
+    for property_ in ("differentiable", "is_black_box", "has_unknown_gain"):
+        assert isinstance(getattr(parsed, property_), bool)
+    y = draw(parsed)
     assert (y.shape, y.dtype) == (X.shape, jnp.float32)
-    np.testing.assert_array_equal(y, draw(one))
+    np.testing.assert_array_equal(y, draw(parsed))
 
 
-@pytest.mark.parametrize("id", [*ONES, *CHAINS])
-def test_gradients_flow_where_it_says_so(id: str):
-    one = channel(id)
-    weights, way = np.random.default_rng(1).normal(size=(2, *X.shape))
+@pytest.mark.parametrize("name", CHANNEL_FAMILIES)
+def test_a_name_alone_is_an_id(name: str):
+    assert parse_channel(name).id == name
 
-    def score(x: jax.Array) -> jax.Array:
-        return jnp.sum(weights * one(jax.random.clone(KEY), x))
 
-    slope = float(jnp.sum(jax.grad(score)(jnp.asarray(X)) * way))
-    if not one.differentiable:
-        assert slope == 0.0
+@pytest.mark.parametrize("id", [*SINGLE, *CHAINS])
+def test_gradient_equals_a_finite_difference(id: str):
+    tested = channel(id)
+    weights, direction = np.random.default_rng(1).normal(size=(2, *X.shape))
+
+    def weighted_sum(x: jax.Array) -> jax.Array:
+        return jnp.sum(weights * tested(jax.random.clone(KEY), x))
+
+    derivative = float(jnp.sum(jax.grad(weighted_sum)(jnp.asarray(X)) * direction))
+    if not tested.differentiable:
+        assert derivative == 0.0
         return
-    ends = [float(score(jnp.asarray(X + side * way))) for side in (0.01, -0.01)]
-    secant = (ends[0] - ends[1]) / 0.02
-    assert abs(slope) > 1.0
-    assert slope == pytest.approx(secant, rel=0.02, abs=0.1)
+    plus, minus = (
+        float(weighted_sum(jnp.asarray(X + step * direction))) for step in (0.01, -0.01)
+    )
+    finite_difference = (plus - minus) / 0.02
+    assert abs(derivative) > 1.0
+    assert derivative == pytest.approx(finite_difference, rel=0.02, abs=0.1)
 
 
-def test_only_the_quantiser_has_no_gradient():
-    without = {
+def test_only_the_quantizer_is_not_differentiable():
+    names = {
         name for name in CHANNEL_FAMILIES if not parse_channel(name).differentiable
     }
-    assert without == {"quantiser"}
+    assert names == {"quantizer"}
 
 
-def test_who_fades():
+def test_channels_with_unknown_gain():
     fading = {name for name in CHANNEL_FAMILIES if parse_channel(name).has_unknown_gain}
     assert fading == {"rayleigh", "rician", "multipath"}
     assert not parse_channel("multipath?fading=false").has_unknown_gain
 
 
-@pytest.mark.parametrize("id", ONES)
-def test_another_snr_changes_the_noise_and_nothing_else(id: str):
-    one = channel(id)
-    clean = draw(one.with_snr(300.0))
-    loud, quiet = draw(one.with_snr(0.0)) - clean, draw(one.with_snr(10.0)) - clean
-    np.testing.assert_allclose(quiet, loud / 10**0.5, atol=1e-5)
-    assert np.std(loud) == pytest.approx(0.5**0.5, rel=0.15)
-    assert one.with_snr(7.0).snr_db == 7.0
+@pytest.mark.parametrize("id", SINGLE)
+def test_another_snr_changes_only_the_noise(id: str):
+    tested = channel(id)
+    noiseless = draw(tested.with_snr(300.0))
+    noise_0db = draw(tested.with_snr(0.0)) - noiseless
+    noise_10db = draw(tested.with_snr(10.0)) - noiseless
+    np.testing.assert_allclose(noise_10db, noise_0db / 10**0.5, atol=1e-5)
+    assert np.std(noise_0db) == pytest.approx(0.5**0.5, rel=0.15)
+    assert tested.with_snr(7.0).snr_db == 7.0
 
 
-@pytest.mark.parametrize("id", [id for id in ONES if parse_channel(id).snr_db is None])
-def test_without_noise_another_snr_is_the_same(id: str):
+@pytest.mark.parametrize(
+    "id", [id for id in SINGLE if parse_channel(id).snr_db is None]
+)
+def test_another_snr_of_a_noiseless_channel_has_no_effect(id: str):
     assert parse_channel(id).with_snr(3.0) == parse_channel(id)
 
 
@@ -83,34 +99,34 @@ def test_a_sweep_over_snr_compiles_once(id: str):
     traced = []
 
     @jax.jit
-    def sent(channel: Channel, x: jax.Array) -> jax.Array:
+    def transmit(channel: Channel, x: jax.Array) -> jax.Array:
         traced.append(channel.id)
         return channel(jax.random.key(0), x)
 
     for snr_db in (0.0, 5.0, 10.0):
-        sent(parse_channel(id).with_snr(snr_db), X)
+        transmit(parse_channel(id).with_snr(snr_db), X)
     assert len(traced) == 1
     assert "snr_db=traced" in traced[0]
 
 
-def test_a_sweep_over_snr_can_be_a_batch():
+def test_a_sweep_over_snr_can_be_vmapped():
     def power(snr_db: jax.Array) -> jax.Array:
         return jnp.sum(
             draw(parse_channel("phase+awgn").with_snr(snr_db), np.zeros_like(X)) ** 2
         )
 
-    got = jax.vmap(power)(jnp.array([0.0, 10.0]))
-    np.testing.assert_allclose(got / (50 * 4), [1.0, 0.1], rtol=0.3)
-    assert got[0] / got[1] == pytest.approx(10.0, rel=1e-4)
+    powers = jax.vmap(power)(jnp.array([0.0, 10.0]))
+    np.testing.assert_allclose(powers / (50 * 4), [1.0, 0.1], rtol=0.3)
+    assert powers[0] / powers[1] == pytest.approx(10.0, rel=1e-4)
 
 
-def test_a_chain_is_one_channel_after_the_other():
+def test_a_chain_applies_its_parts_in_order():
     parts = tuple(
         parse_channel(id) for id in ("amplifier", "rayleigh", "awgn?snr_db=3.0")
     )
     y, keys = jnp.asarray(X), jax.random.split(jax.random.clone(KEY), 3)
-    for part, own_key in zip(parts, keys, strict=True):
-        y = part(own_key, y)
+    for part, part_key in zip(parts, keys, strict=True):
+        y = part(part_key, y)
     chain = Chain(parts=parts)
     np.testing.assert_allclose(draw(chain), y, rtol=1e-6)
     assert (chain.snr_db, chain.has_unknown_gain, chain.differentiable) == (
@@ -118,12 +134,15 @@ def test_a_chain_is_one_channel_after_the_other():
         True,
         True,
     )
-    # Order matters: what saturates is not what has faded.
-    turned = Chain(parts=parts[::-1])
-    assert np.max(abs(draw(turned.with_snr(300.0)) - draw(chain.with_snr(300.0)))) > 0.1
+    # Order matters: the signal saturates before or after fading.
+    reversed_chain = Chain(parts=parts[::-1])
+    assert (
+        np.max(abs(draw(reversed_chain.with_snr(300.0)) - draw(chain.with_snr(300.0))))
+        > 0.1
+    )
 
 
-def test_chains_within_chains_are_flat():
+def test_nested_chains_are_flattened():
     a, b, c = (parse_channel(id) for id in ("iq", "phase", "awgn"))
     left = Chain(parts=(Chain(parts=(a, b)), c))
     right = Chain(parts=[a, Chain(parts=(b, c))])
@@ -131,7 +150,7 @@ def test_chains_within_chains_are_flat():
     assert hash(left) == hash(right)
 
 
-def test_a_chain_has_two_parts_at_least():
+def test_a_chain_needs_two_parts():
     with pytest.raises(
         InvalidInputError, match="a chain has 1 parts; expected two or more"
     ):
@@ -140,7 +159,7 @@ def test_a_chain_has_two_parts_at_least():
 
 @pytest.mark.parametrize("snr_db", [float("nan"), float("inf"), -float("inf"), 301.0])
 @pytest.mark.parametrize("id", ["awgn", "rayleigh", "rician"])
-def test_an_snr_is_a_number(id: str, snr_db: float):
+def test_an_snr_must_be_finite_and_within_limits(id: str, snr_db: float):
     with pytest.raises(
         InvalidInputError, match=r"^snr_db is .*; expected -100.0 to 300.0, e.g"
     ):

@@ -1,4 +1,4 @@
-"""Phase noise and frequency offset against the laws they claim to follow."""
+"""Phase noise and carrier-frequency offset against their distributions."""
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,14 @@ BLOCKS, USES = 10_000, 6
 
 
 def gains(channel) -> NDArray[np.complex128]:
-    """Returns y / x, of all uses."""
+    """Gains y / x of all uses."""
     angle = np.random.default_rng(0).uniform(0, 2 * np.pi, (BLOCKS, USES))
     x = np.exp(1j * angle).astype(np.complex64)
     y = pairs_to_complex(channel(jax.random.key(1), jnp.asarray(complex_to_pairs(x))))
     return y / x
 
 
-def test_phase_walks_from_zero_in_normal_steps():
+def test_phase_is_a_gaussian_random_walk_from_zero():
     gain = gains(PhaseNoise(std=0.2))
     np.testing.assert_allclose(abs(gain), 1.0, rtol=1e-5)
     np.testing.assert_allclose(gain[:, 0], 1.0, atol=1e-6)
@@ -33,13 +33,15 @@ def test_phase_walks_from_zero_in_normal_steps():
 
 
 @pytest.mark.parametrize("lag", [1, 2, 5])
-def test_phase_forgets_as_wiener_says(lag: int):
+def test_phase_autocorrelation_is_that_of_wiener_noise(lag: int):
     gain = gains(PhaseNoise(std=0.5, random_initial_phase=True))
-    got = np.mean(gain[:, lag:] * gain[:, :-lag].conj())
-    assert got == pytest.approx(np.exp(-lag * 0.5**2 / 2), abs=5 / np.sqrt(BLOCKS))
+    autocorrelation = np.mean(gain[:, lag:] * gain[:, :-lag].conj())
+    assert autocorrelation == pytest.approx(
+        np.exp(-lag * 0.5**2 / 2), abs=5 / np.sqrt(BLOCKS)
+    )
 
 
-def test_a_random_phase_is_uniform_and_fades():
+def test_a_random_initial_phase_is_uniform_and_an_unknown_gain():
     start = np.angle(gains(PhaseNoise(std=0.0, random_initial_phase=True)))
     np.testing.assert_allclose(start, np.tile(start[:, :1], USES), atol=1e-5)
     uniform = stats.uniform(-np.pi, 2 * np.pi)
@@ -48,11 +50,11 @@ def test_a_random_phase_is_uniform_and_fades():
     assert not PhaseNoise().has_unknown_gain
 
 
-def test_no_phase_noise_is_no_change():
+def test_phase_noise_of_zero_changes_nothing():
     np.testing.assert_allclose(gains(PhaseNoise(std=0.0)), 1.0, atol=1e-6)
 
 
-def test_an_offset_is_a_ramp_of_uniform_slope():
+def test_an_offset_is_a_phase_ramp_of_uniform_rate():
     gain = gains(CarrierFrequencyOffset(max_cfo=0.05))
     rate = np.angle(gain[:, 1]) / (2 * np.pi)
     ramp = np.exp(2j * np.pi * rate[:, None] * np.arange(USES))
@@ -60,7 +62,7 @@ def test_an_offset_is_a_ramp_of_uniform_slope():
     assert stats.kstest(rate, stats.uniform(-0.05, 0.1).cdf).pvalue > 1e-3
 
 
-def test_an_offset_has_the_mean_gain_that_it_says():
+def test_an_offset_has_its_documented_mean_gain():
     z = 2 * np.pi * 0.1 * np.arange(1, USES)
-    got = np.mean(gains(CarrierFrequencyOffset(max_cfo=0.1))[:, 1:], axis=0)
-    np.testing.assert_allclose(got, np.sin(z) / z, atol=5 / np.sqrt(BLOCKS))
+    mean_gain = np.mean(gains(CarrierFrequencyOffset(max_cfo=0.1))[:, 1:], axis=0)
+    np.testing.assert_allclose(mean_gain, np.sin(z) / z, atol=5 / np.sqrt(BLOCKS))

@@ -1,9 +1,9 @@
-"""Foraging against the original: the same steps to the letter, spawning in law.
+"""Foraging against lbforaging: equal steps, and equally distributed initial states.
 
-The original goes through its loaders in the order of a Python set, which changes from
-run to run. It cannot matter: foods keep three steps apart, so no agent is beside two
-of them and the groups that load are disjoint. `tests/tasks/test_foraging.py` proves it
-on spawned boards.
+The original iterates over loading agents in the order of a Python set, which differs
+between runs. It has no effect: foods are at least three steps apart, so no agent is
+adjacent to two of them and the groups that load are disjoint, as
+`tests/tasks/foraging/test_foraging.py` tests on spawned boards.
 """
 
 import collections
@@ -40,9 +40,9 @@ COPIES = 32
 STEPS = 64
 MOVES = {1: (-1, 0), 2: (1, 0), 3: (0, -1), 4: (0, 1)}
 EVENTS = {
-    *("load", "joint load", "two loads at once", "failed load", "load of nothing"),
-    *("wall or food in the way", "collision", "followed", "shared cell"),
-    *("seen beyond sight", "unseen", "food missing", "terminated", "truncated"),
+    *("load", "joint load", "two loads at once", "failed load", "load without food"),
+    *("blocked by a wall or food", "collision", "followed", "shared cell"),
+    *("visible beyond sight", "invisible", "food missing", "terminated", "truncated"),
 }
 
 
@@ -62,7 +62,7 @@ def original(task: Foraging) -> Original:
     )
 
 
-def places(env: Original) -> np.ndarray:
+def positions(env: Original) -> np.ndarray:
     return np.array([player.position for player in env.players])
 
 
@@ -71,19 +71,19 @@ def levels(env: Original) -> np.ndarray:
 
 
 def board(env: Original) -> ForagingState:
-    """Returns the original's state as ours."""
+    """State of the original as `ForagingState`."""
     rows, columns = np.nonzero(env.field)
     food_position = np.full((env.max_num_food, 2), env.rows)
     food_position[: len(rows)] = np.stack([rows, columns], axis=-1)
     food_level = np.zeros(env.max_num_food)
     food_level[: len(rows)] = env.field[rows, columns]
-    parts: Any = places(env), levels(env), food_position, food_level
+    parts: Any = positions(env), levels(env), food_position, food_level
     parts = *parts, env._food_spawned, env.current_step
     return jax.tree.map(lambda part: np.asarray(part, np.int32), ForagingState(*parts))
 
 
 def field(state: ForagingState, size: int) -> np.ndarray:
-    """Returns the original's grid of food levels."""
+    """Grid of food levels, as in the original."""
     grid = np.zeros((size, size), int)
     for (row, column), level in zip(state.food_position, state.food_level, strict=True):
         if level:
@@ -92,51 +92,51 @@ def field(state: ForagingState, size: int) -> np.ndarray:
 
 
 def gather(env: Original, rng: np.random.Generator) -> list[int]:
-    """All go to one food and load there, stumbling now and then."""
+    """All agents go to one food and load, with some random actions."""
     target = np.argwhere(env.field)[0]
-    return [stumble(approach(env, player, target), rng) for player in env.players]
+    return [perturb(approach(env, player, target), rng) for player in env.players]
 
 
 def spread(env: Original, rng: np.random.Generator) -> list[int]:
-    """Each goes to the food at its rank, so that several are loaded at once."""
+    """Each agent goes to the food of its rank, so that several are loaded at once."""
     foods = np.argwhere(env.field)
     targets = [foods[rank % len(foods)] for rank in range(len(env.players))]
     pairs = zip(env.players, targets, strict=True)
-    return [stumble(approach(env, *pair), rng) for pair in pairs]
+    return [perturb(approach(env, *pair), rng) for pair in pairs]
 
 
 def approach(env: Original, player: Any, target: np.ndarray) -> int:
     if env.adjacent_food(*player.position) > 0:
         return LOAD
-    away = target - player.position
-    axis = int(np.argmax(np.abs(away)))
-    move = np.eye(2, dtype=int)[axis] * np.sign(away[axis])
+    offset = target - player.position
+    axis = int(np.argmax(np.abs(offset)))
+    move = np.eye(2, dtype=int)[axis] * np.sign(offset[axis])
     return next(action for action, step in MOVES.items() if step == tuple(move))
 
 
-def stumble(action: int, rng: np.random.Generator) -> int:
+def perturb(action: int, rng: np.random.Generator) -> int:
     return int(rng.integers(6)) if rng.random() < 0.15 else action
 
 
-def wander(env: Original, rng: np.random.Generator) -> list[int]:
+def random_actions(env: Original, rng: np.random.Generator) -> list[int]:
     return [int(action) for action in rng.integers(6, size=len(env.players))]
 
 
 class Comparison:
-    """Steps the original and ours side by side; counts what differs and happens.
+    """Steps the original and ours in parallel; counts differences and events.
 
     Args:
-        task: ours.
-        truth: what the original is told to be; the same, unless the test is tested.
+        task: our task.
+        reference: parameters of the original; others, to test the comparison itself.
     """
 
-    def __init__(self, task: Foraging, truth: Foraging):
+    def __init__(self, task: Foraging, reference: Foraging):
         self.task = task
         self.rng = np.random.default_rng(0)
-        self.envs = [original(truth) for _ in range(COPIES)]
+        self.envs = [original(reference) for _ in range(COPIES)]
         self.states = [reset(env, seed) for seed, env in enumerate(self.envs)]
-        self.differ = collections.Counter()
-        self.happened = collections.Counter()
+        self.differences = collections.Counter()
+        self.events = collections.Counter()
 
     def run(self, steps: int = STEPS) -> "Comparison":
         step = jax.jit(jax.vmap(self.task.step))
@@ -151,7 +151,7 @@ class Comparison:
         return self
 
     def act(self, copy: int) -> list[int]:
-        return (wander, gather, spread)[copy % 3](self.envs[copy], self.rng)
+        return (random_actions, gather, spread)[copy % 3](self.envs[copy], self.rng)
 
     def compare(
         self, env: Original, action: list[int], state: ForagingState, step: TimeStep
@@ -159,15 +159,15 @@ class Comparison:
         before, valid = board(env), valid_actions(env)
         obs, reward, done, *_ = env.step(action)
         same = {
-            "position": np.array_equal(state.position, places(env)),
+            "position": np.array_equal(state.position, positions(env)),
             "food": np.array_equal(field(state, env.rows), env.field),
             "reward": np.allclose(step.reward, reward, rtol=0, atol=1e-6),
             "observation": np.array_equal(step.obs, np.stack(obs)),
             "end": bool(step.terminated | step.truncated) == done,
-            "kind of end": bool(step.terminated) == (not env.field.any()),
+            "termination": bool(step.terminated) == (not env.field.any()),
         }
-        self.differ.update(part for part, equal in same.items() if not equal)
-        self.happened.update(events(env, before, valid, np.array(action)))
+        self.differences.update(part for part, equal in same.items() if not equal)
+        self.events.update(step_events(env, before, valid, np.array(action)))
         return reset(env) if done else state
 
 
@@ -177,76 +177,76 @@ def reset(env: Original, seed: int | None = None) -> ForagingState:
 
 
 def valid_actions(env: Original) -> np.ndarray:
-    """Returns which actions the original takes as they are, agents by actions."""
+    """Mask of the actions that are valid in the original, agents by actions."""
     valid = [env._valid_actions[player] for player in env.players]
     return np.array([[a in actions for a in environment.Action] for actions in valid])
 
 
-def events(
+def step_events(
     env: Original, before: ForagingState, valid: np.ndarray, action: np.ndarray
 ) -> set[str]:
-    """Names what the original did in the step behind it."""
-    allowed = valid[np.arange(len(action)), action]
-    loading, walking = action == LOAD, (action != LOAD) & (action != NONE)
-    failed = loading & allowed & np.array([p.reward <= 0 for p in env.players])
+    """Names of the events of the original's last step."""
+    valid_action = valid[np.arange(len(action)), action]
+    loading, moving = action == LOAD, (action != LOAD) & (action != NONE)
+    failed = loading & valid_action & np.array([p.reward <= 0 for p in env.players])
     earning = np.array([player.reward > 0 for player in env.players])
     foods_before = np.count_nonzero(before.food_level)
     loads = foods_before - np.count_nonzero(env.field)
-    moved = (places(env) != before.position).any(-1)
-    return named(
+    moved = (positions(env) != before.position).any(-1)
+    return true_names(
         {
             "load": loads > 0,
             "joint load": earning.sum() > loads > 0,
             "two loads at once": loads > 1,
             "failed load": failed.any(),
-            "load of nothing": (loading & ~allowed).any(),
-            "wall or food in the way": (walking & ~allowed).any(),
-            "collision": (walking & allowed & ~moved).any(),
+            "load without food": (loading & ~valid_action).any(),
+            "blocked by a wall or food": (moving & ~valid_action).any(),
+            "collision": (moving & valid_action & ~moved).any(),
             "food missing": env.current_step == 1 and foods_before < env.max_num_food,
             "terminated": not env.field.any(),
             "truncated": env.field.any() and env.game_over,
         }
-    ) | meetings(env, before, moved)
+    ) | relations(env, before, moved)
 
 
-def meetings(env: Original, before: ForagingState, moved: np.ndarray) -> set[str]:
-    """Names how the agents now stand to one another."""
+def relations(env: Original, before: ForagingState, moved: np.ndarray) -> set[str]:
+    """Names of the relations between the agents after the step."""
     others = ~np.eye(len(moved), dtype=bool)
-    entered = (places(env)[:, None] == before.position).all(-1) & others
-    apart = np.abs(places(env)[:, None] - places(env))
-    offset = places(env) - np.maximum(places(env) - env.sight, 0)[:, None]
+    entered = (positions(env)[:, None] == before.position).all(-1) & others
+    distance = np.abs(positions(env)[:, None] - positions(env))
+    offset = positions(env) - np.maximum(positions(env) - env.sight, 0)[:, None]
     in_window = ((offset >= 0) & (offset <= 2 * env.sight)).all(-1)
-    return named(
+    return true_names(
         {
             "followed": (entered & moved).any(),
-            "shared cell": ((apart == 0).all(-1) & others).any(),
-            "seen beyond sight": (in_window & (apart.max(-1) > env.sight)).any(),
-            "unseen": (~in_window).any(),
+            "shared cell": ((distance == 0).all(-1) & others).any(),
+            "visible beyond sight": (in_window & (distance.max(-1) > env.sight)).any(),
+            "invisible": (~in_window).any(),
         }
     )
 
 
-def named(truths: dict[str, Any]) -> set[str]:
-    return {name for name, true in truths.items() if true}
+def true_names(values: dict[str, Any]) -> set[str]:
+    return {name for name, value in values.items() if value}
 
 
 @functools.cache
-def compared(id: str) -> Comparison:
+def run_comparison(id: str) -> Comparison:
     task = Foraging.parse(id)
     return Comparison(task, task).run()
 
 
 @pytest.mark.parametrize("id", IDS)
-def test_steps_equal_the_originals(id: str):
-    assert not compared(id).differ
+def test_steps_equal_the_original(id: str):
+    assert not run_comparison(id).differences
 
 
-def test_every_kind_of_step_was_compared():
+def test_every_event_occurred():
     assert len(IDS) * COPIES * STEPS >= 20_000
-    happened = sum((compared(id).happened for id in IDS), collections.Counter())
-    print(dict(sorted(happened.items())))
-    assert happened.keys() == EVENTS
-    assert min(happened.values()) >= 10
+    counts = sum((run_comparison(id).events for id in IDS), collections.Counter())
+    print(dict(sorted(counts.items())))
+    assert counts.keys() == EVENTS
+    assert min(counts.values()) >= 10
 
 
 @pytest.mark.parametrize(
@@ -257,10 +257,10 @@ def test_every_kind_of_step_was_compared():
         ({"time_limit": 20}, {"end"}),
     ],
 )
-def test_the_comparison_can_fail(change: dict[str, float], parts: set[str]):
-    truth = Foraging.parse("Foraging-2s-6x6-3p-2f-coop?penalty=0.1")
-    differ = Comparison(dataclasses.replace(truth, **change), truth).run(24).differ
-    assert differ.keys() == parts
+def test_the_comparison_detects_differences(change: dict[str, float], parts: set[str]):
+    reference = Foraging.parse("Foraging-2s-6x6-3p-2f-coop?penalty=0.1")
+    task = dataclasses.replace(reference, **change)
+    assert Comparison(task, reference).run(24).differences.keys() == parts
 
 
 SPAWNED = (
@@ -269,8 +269,8 @@ SPAWNED = (
     "Foraging-5x5-4p-2f?min_player_level=2&max_player_level=4",
 )
 BOARDS = 2_000
-SUSPICION = 1e-4
-"""A chance below which two samples are not held to be of one law."""
+MIN_P_VALUE = 1e-4
+"""Significance level, below which two samples are taken to differ."""
 
 
 @functools.cache
@@ -286,26 +286,26 @@ def spawn(id: str) -> list[ForagingState]:
 
 
 def features(state: ForagingState, rng: np.random.Generator) -> dict[str, tuple]:
-    """Returns what is compared of a board: only foods there, in no order of theirs."""
-    there = rng.permutation(np.flatnonzero(state.food_level))
-    first, second = there[0], there[-1]
-    place, food, agent = state.position, state.food_position, len(state.level) - 1
+    """Compared properties of a board; spawned foods are in random order."""
+    spawned = rng.permutation(np.flatnonzero(state.food_level))
+    first, second = spawned[0], spawned[-1]
+    position, food, agent = state.position, state.food_position, len(state.level) - 1
     return {
-        "first agent": tuple(place[0]),
-        "last agent": tuple(place[agent]),
-        "agents' offset": tuple(place[agent] - place[0]),
+        "first agent": tuple(position[0]),
+        "last agent": tuple(position[agent]),
+        "agents' offset": tuple(position[agent] - position[0]),
         "agents' levels": tuple(np.sort(state.level)),
-        "foods": (len(there),),
+        "foods": (len(spawned),),
         "a food": tuple(food[first]),
         "foods' offset": tuple(np.sort(np.abs(food[first] - food[second]))),
-        "from agent to food": tuple(np.abs(food[first] - place[0])),
+        "from agent to food": tuple(np.abs(food[first] - position[0])),
         "a food's level": (sum(sorted(state.level)[:3]), state.food_level[first]),
-        "worth": (int(state.total_food_level),),
+        "total food level": (int(state.total_food_level),),
     }
 
 
-def unlikeness(theirs: list[tuple], ours: list[tuple]) -> float:
-    """Returns the chance that two samples of one law differ as much: chi-square."""
+def homogeneity_p_value(theirs: list[tuple], ours: list[tuple]) -> float:
+    """P-value of a chi-square test that two samples have the same distribution."""
     counts = collections.Counter(theirs), collections.Counter(ours)
     common = [value for value, n in (counts[0] + counts[1]).items() if n >= 40]
     table = np.array([[count[value] for value in common] for count in counts])
@@ -317,20 +317,24 @@ def unlikeness(theirs: list[tuple], ours: list[tuple]) -> float:
     return float(result.pvalue)
 
 
-def chances(theirs: list[ForagingState], ours: list[ForagingState]) -> dict[str, float]:
+def p_values(
+    theirs: list[ForagingState], ours: list[ForagingState]
+) -> dict[str, float]:
     rng = np.random.default_rng(0)
-    seen = [[features(s, rng) for s in states] for states in (theirs, ours)]
+    samples = [[features(s, rng) for s in states] for states in (theirs, ours)]
     return {
-        name: unlikeness(*([board[name] for board in boards] for boards in seen))
-        for name in seen[0][0]
+        name: homogeneity_p_value(
+            *([board[name] for board in boards] for boards in samples)
+        )
+        for name in samples[0][0]
     }
 
 
 @pytest.mark.parametrize("id", SPAWNED)
-def test_spawning_has_the_originals_law(id: str):
-    found = chances(originals(id), spawn(id))
-    print({name: round(chance, 4) for name, chance in found.items()})
-    assert min(found.values()) > SUSPICION
+def test_initial_states_have_the_distribution_of_the_original(id: str):
+    result = p_values(originals(id), spawn(id))
+    print({name: round(p, 4) for name, p in result.items()})
+    assert min(result.values()) > MIN_P_VALUE
 
 
 @pytest.mark.parametrize(
@@ -341,6 +345,6 @@ def test_spawning_has_the_originals_law(id: str):
         ("Foraging-7x7-3p-2f-coop", "a food"),
     ],
 )
-def test_the_law_can_fail(wrong: str, feature: str):
-    found = chances(originals("Foraging-6x6-3p-2f-coop"), spawn(wrong))
-    assert found[feature] < SUSPICION
+def test_the_distribution_test_detects_differences(wrong: str, feature: str):
+    result = p_values(originals("Foraging-6x6-3p-2f-coop"), spawn(wrong))
+    assert result[feature] < MIN_P_VALUE

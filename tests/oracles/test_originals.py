@@ -1,6 +1,6 @@
-"""Teams in the original packages: what they see is what is there, and ours are theirs.
+"""Rollouts and training in the original packages, and transfer of trained policies.
 
-A team that learned in a task of ours must earn the same in the original of it.
+Policies trained in a built-in task must have the same return in its original.
 """
 
 import importlib
@@ -13,8 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from syntony.systems.marl.actor_critic import ActorCriticConfig
-from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig
 from syntony.tasks.external.gymnasium import GymnasiumEnv
 from syntony.tasks.external.pettingzoo import PettingZooEnv
 from syntony.tasks.registry import task
@@ -31,7 +30,7 @@ SHAPES = {
     FORAGING: (2, 6, 15, 50),
     WAREHOUSE: (2, 5, 71, 500),
 }
-"""Agents, actions, numbers in an observation, steps: as the packages document them."""
+"""Agents, actions, observation length and steps, as the packages document them."""
 SMALL = ActorCriticConfig(num_envs=2, hidden=8)
 
 
@@ -43,9 +42,9 @@ def _packages() -> None:
 
 @pytest.mark.parametrize("id", SHAPES)
 def test_shapes(id: str):
-    host = task(id)
-    expected = host.num_agents, host.num_actions, host.obs_dim, host.time_limit
-    assert expected == SHAPES[id]
+    env = task(id)
+    shape = env.num_agents, env.num_actions, env.obs_dim, env.time_limit
+    assert shape == SHAPES[id]
 
 
 @pytest.mark.parametrize(
@@ -53,32 +52,33 @@ def test_shapes(id: str):
     [(f"{SPREAD}?N=5&local_ratio=0", 5, 30), (f"{FORAGING}?players=4", 4, 21)],
 )
 def test_parameters_reach_the_environment(id: str, players: int, size: int):
-    host = task(id)
-    assert (host.num_agents, host.obs_dim) == (players, size)
+    env = task(id)
+    assert (env.num_agents, env.obs_dim) == (players, size)
 
 
 @pytest.fixture
-def lived(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, list[int]]]:
-    """Returns how to live two episodes, and to learn the seeds that they began with."""
+def collect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, list[int]]]:
+    """Function that collects two episodes, and the seeds of their resets."""
 
-    def live(kind: type, id: str, key: Any) -> tuple[Any, list[int]]:
+    def collect(env_class: type, id: str, key: Any) -> tuple[Any, list[int]]:
         seeds: list[int] = []
-        reset = kind.reset
+        reset = env_class.reset
         monkeypatch.setattr(
-            kind, "reset", lambda self, seed: seeds.append(seed) or reset(self, seed)
+            env_class,
+            "reset",
+            lambda env, seed: seeds.append(seed) or reset(env, seed),
         )
-        team = MAA2C(task=task(id), actor_critic=SMALL)
-        init_key, live_key = jax.random.split(key)
-        return jax.device_get(
-            team.collect_episodes(team.init(init_key), live_key, 2)
-        ), seeds
+        system = MAA2C(task=task(id), actor_critic=SMALL)
+        init_key, rollout_key = jax.random.split(key)
+        trajectory = system.collect_episodes(system.init(init_key), rollout_key, 2)
+        return jax.device_get(trajectory), seeds
 
-    return live
+    return collect
 
 
 @pytest.mark.parametrize("id", [FORAGING, f"{WAREHOUSE}?time_limit=60"])
-def test_tuples_against_the_environment_itself(id: str, key, lived):
-    episodes, seeds = lived(GymnasiumEnv, id, key)
+def test_tuples_equal_the_environment(id: str, key, collect):
+    episodes, seeds = collect(GymnasiumEnv, id, key)
     env = gymnasium.make(id.removeprefix("gymnasium:").partition("?")[0]).unwrapped
     for e, seed in enumerate(seeds):
         obs, _ = env.reset(seed=seed)
@@ -89,28 +89,28 @@ def test_tuples_against_the_environment_itself(id: str, key, lived):
                 episodes.reward[t, e], np.float32(np.asarray(rewards))
             )
         np.testing.assert_array_equal(episodes.obs[-1, e], np.stack(obs))
-    assert episodes.available.all()
+    assert episodes.action_mask.all()
 
 
 @pytest.mark.parametrize("id", [SPREAD, SPEAKER])
-def test_dictionaries_against_the_environment_itself(id: str, key, lived):
-    episodes, seeds = lived(PettingZooEnv, id, key)
+def test_dictionaries_equal_the_environment(id: str, key, collect):
+    episodes, seeds = collect(PettingZooEnv, id, key)
     env = importlib.import_module(id.removeprefix("pettingzoo:")).parallel_env()
     names = env.possible_agents
     for e, seed in enumerate(seeds):
-        seen, _ = env.reset(seed=seed)
+        obs, _ = env.reset(seed=seed)
         for t in range(25):
-            assert_padded(episodes.obs[t, e], [seen[name] for name in names])
+            assert_padded(episodes.obs[t, e], [obs[name] for name in names])
             action = dict(zip(names, episodes.action[t, e].tolist(), strict=True))
-            seen, rewards, *_ = env.step(action)
+            obs, rewards, *_ = env.step(action)
             expected = np.array([rewards[name] for name in names], np.float32)
             np.testing.assert_array_equal(episodes.reward[t, e], expected)
-        assert_padded(episodes.obs[25, e], [seen[name] for name in names])
-    choices = [env.action_space(name).n for name in names]
+        assert_padded(episodes.obs[25, e], [obs[name] for name in names])
+    num_actions = [env.action_space(name).n for name in names]
     np.testing.assert_array_equal(
-        episodes.available,
+        episodes.action_mask,
         np.broadcast_to(
-            np.arange(5) < np.array(choices)[:, None], episodes.available.shape
+            np.arange(5) < np.array(num_actions)[:, None], episodes.action_mask.shape
         ),
     )
     assert episodes.truncated[24].all()
@@ -132,7 +132,7 @@ def assert_padded(obs: np.ndarray, expected: list[np.ndarray]) -> None:
         pytest.param(f"{WAREHOUSE}?time_limit=25", marks=pytest.mark.slow),
     ],
 )
-def test_a_team_trains_in_it(id: str, tmp_path: Path):
+def test_training(id: str, tmp_path: Path):
     options: dict[str, Any] = {"eval_every": 75, "eval_episodes": 2, "quiet": True}
     run = train(
         MAA2C(task=task(id), actor_critic=SMALL), steps=150, out=tmp_path, **options
@@ -149,51 +149,51 @@ Scores = dict[str, np.ndarray]
 
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scores]:
-    """Returns what a half-trained team of ours earns, in each task."""
-    backbone = ActorCriticConfig(hidden=32, n_step=10, actor_lr=2e-3, critic_lr=2e-3)
-    team = MAA2C(task=task(OURS), actor_critic=backbone)
+    """Evaluation metrics of a briefly trained team in each task."""
+    config = ActorCriticConfig(hidden=32, n_step=10, actor_lr=2e-3, critic_lr=2e-3)
+    system = MAA2C(task=task(OURS), actor_critic=config)
     options: dict[str, Any] = {"eval_every": 75_000, "quiet": True}
-    run = train(team, steps=75_000, out=tmp_path_factory.mktemp("run"), **options)
+    run = train(system, steps=75_000, out=tmp_path_factory.mktemp("run"), **options)
     return {
         id: run.evaluate(episodes=200, task=task(id))[0]
         for id in (OURS, THEIRS, *OTHERS)
     }
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> float:
-    """Returns by how many standard errors two means differ."""
-    variance = one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other)
-    return float(abs(one.mean() - other.mean()) / np.sqrt(variance))
+def z_score(first: np.ndarray, other: np.ndarray) -> float:
+    """Difference of two means in standard errors."""
+    variance = first.var(ddof=1) / len(first) + other.var(ddof=1) / len(other)
+    return float(abs(first.mean() - other.mean()) / np.sqrt(variance))
 
 
 @pytest.mark.slow
-def test_a_team_of_ours_earns_the_same_in_the_original(scores: dict[str, Scores]):
+def test_a_trained_team_has_the_same_return_in_the_original(scores: dict[str, Scores]):
     ours, theirs = scores[OURS], scores[THEIRS]
-    assert ours["eval/return_mean"].mean() > 0.3, "it has learned something"
+    assert ours["eval/return_mean"].mean() > 0.3, "the team has been trained"
     for name in ours:
-        assert apart(ours[name], theirs[name]) < 3.0, name
+        assert z_score(ours[name], theirs[name]) < 3.0, name
 
 
 @pytest.mark.slow
-def test_a_team_of_our_warehouse_delivers_as_much_in_the_original(tmp_path: Path):
-    """On a floor so small that it learns in seconds to deliver a dozen shelves."""
-    floor = "column_height=1&request_queue_size=3"
-    team = MAA2C(
-        task=task(f"rware-tiny-2ag?{floor}"),
+def test_a_trained_warehouse_team_has_the_same_return_in_the_original(tmp_path: Path):
+    """In a warehouse so small that training takes seconds."""
+    parameters = "column_height=1&request_queue_size=3"
+    system = MAA2C(
+        task=task(f"rware-tiny-2ag?{parameters}"),
         actor_critic=ActorCriticConfig(hidden=32, n_step=10),
     )
     options: dict[str, Any] = {"eval_every": 2_000_000, "quiet": True}
-    run = train(team, steps=2_000_000, out=tmp_path, **options)
-    original = task(f"gymnasium:rware:rware-tiny-2ag-v2?{floor}")
+    run = train(system, steps=2_000_000, out=tmp_path, **options)
+    original = task(f"gymnasium:rware:rware-tiny-2ag-v2?{parameters}")
     name = "eval/return_mean"
     ours = run.evaluate(episodes=200)[0][name]
     theirs = run.evaluate(episodes=30, task=original)[0][name]
     assert ours.mean() > 3.0, "untrained it is 0.5"
-    assert apart(ours, theirs) < 3.0, (ours.mean(), theirs.mean())
+    assert z_score(ours, theirs) < 3.0, (ours.mean(), theirs.mean())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("other", OTHERS)
-def test_other_rules_would_be_noticed(scores: dict[str, Scores], other: str):
+def test_other_rules_are_detected(scores: dict[str, Scores], other: str):
     ours, theirs = scores[OURS], scores[other]
-    assert max(apart(ours[name], theirs[name]) for name in ours) > 5.0
+    assert max(z_score(ours[name], theirs[name]) for name in ours) > 5.0

@@ -1,4 +1,4 @@
-"""Speaker and listener against mpe2, and against the original's rules.
+"""Speaker-listener against mpe2, and against the rules of the original MPE.
 
 Every step starts from the same state, rounded to float32, with the same actions.
 """
@@ -18,13 +18,13 @@ mpe2 = pytest.importorskip("mpe2.simple_speaker_listener_v4")
 
 Original = Any
 
-MPE2 = SpeakerListener.parse("SpeakerListener?shared_reward=false&position_first=true")
+MPE2 = SpeakerListener.parse("SpeakerListener?shared_reward=false&explicit_euler=true")
 COPIES = 40
 STEPS = 125
 
 
 def state(env: Original) -> SpeakerState:
-    """Returns the environment's state as ours."""
+    """State of the environment as `SpeakerState`."""
     speaker, listener = env.world.agents
     landmarks = env.world.landmarks
 
@@ -47,22 +47,24 @@ def round_off(env: Original) -> None:
             setattr(entity.state, part, exact.astype(np.float32).astype(float))
 
 
-def velocity_first(world: Any, forces: list[Any]) -> None:
-    """Moves as the first particle worlds: by the velocity behind the step."""
+def semi_implicit_euler(world: Any, forces: list[Any]) -> None:
+    """Moves by the velocity after the step, as the original MPE."""
     listener = world.agents[1].state
     listener.p_vel = 0.75 * listener.p_vel + 0.1 * forces[1]
     listener.p_pos = listener.p_pos + 0.1 * listener.p_vel
 
 
-def compared(task: SpeakerListener, *, paper: bool = False, steps: int = STEPS) -> dict:
-    """Returns the largest difference of each part, over many steps side by side."""
+def max_errors(
+    task: SpeakerListener, *, paper: bool = False, steps: int = STEPS
+) -> dict:
+    """Largest difference of each part, over many steps in parallel."""
     envs = [mpe2.raw_env() for _ in range(COPIES)]
     rng = np.random.default_rng(0)
     step = jax.jit(jax.vmap(task.step))
     keys = jax.random.split(jax.random.key(0), COPIES)
     for seed, env in enumerate(envs):
         if paper:
-            env.world.integrate_state = types.MethodType(velocity_first, env.world)
+            env.world.integrate_state = types.MethodType(semi_implicit_euler, env.world)
         env.reset(seed=seed)
         round_off(env)
     errors = []
@@ -82,54 +84,54 @@ def compared(task: SpeakerListener, *, paper: bool = False, steps: int = STEPS) 
 def difference(
     env: Original, action: np.ndarray, after: Any, step: Any, *, paper: bool
 ):
-    """Returns by how much each part differs, after the environment's step as well."""
+    """Largest difference of each part, after a step of the environment as well."""
     for choice in action:
         env.step(int(choice))
     speaker, listener = (env.observe(name) for name in env.agents)
     obs = np.stack([np.concatenate([speaker, np.zeros(8)]), listener])
     reward = np.array([env.rewards[name] for name in env.agents])
-    true = state(env)
+    reference = state(env)
     pairs = {
-        "position": (after.listener.position, true.listener.position),
-        "velocity": (after.listener.velocity, true.listener.velocity),
-        "goal": (after.goal, true.goal),
-        "word": (after.message, true.message),
+        "position": (after.listener.position, reference.listener.position),
+        "velocity": (after.listener.velocity, reference.listener.velocity),
+        "goal": (after.goal, reference.goal),
+        "message": (after.message, reference.message),
         "observation": (step.obs, obs),
-        # In the original both are given the sum over both.
+        # In the original each agent receives the sum over both.
         "reward": (step.reward, np.full(2, reward.sum()) if paper else reward),
-        "end": (step.truncated, all(env.truncations.values())),
-        "no end": (step.terminated, False),
+        "truncation": (step.truncated, all(env.truncations.values())),
+        "termination": (step.terminated, False),
     }
     return {
-        part: np.max(np.abs(np.subtract(found, right, dtype=float)))
-        for part, (found, right) in pairs.items()
+        part: np.max(np.abs(np.subtract(ours, expected, dtype=float)))
+        for part, (ours, expected) in pairs.items()
     }
 
 
-ACCURACY = 5e-6
+TOLERANCE = 5e-6
 
 
-def test_steps_equal_mpe2s():
-    errors = compared(MPE2)
+def test_steps_equal_mpe2():
+    errors = max_errors(MPE2)
     print(errors)
     assert COPIES * STEPS >= 5_000
-    assert max(errors.values()) < ACCURACY
+    assert max(errors.values()) < TOLERANCE
 
 
-def test_by_default_steps_equal_the_papers():
-    errors = compared(SpeakerListener(), paper=True, steps=50)
-    assert max(errors.values()) < ACCURACY
+def test_default_steps_equal_the_paper():
+    errors = max_errors(SpeakerListener(), paper=True, steps=50)
+    assert max(errors.values()) < TOLERANCE
 
 
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ("shared_reward=true&position_first=true", {"reward"}),
+        ("shared_reward=true&explicit_euler=true", {"reward"}),
         ("shared_reward=false", {"position", "observation", "reward"}),
-        ("shared_reward=false&position_first=true&time_limit=24", {"end"}),
+        ("shared_reward=false&explicit_euler=true&time_limit=24", {"truncation"}),
     ],
 )
-def test_the_comparison_can_fail(change: str, parts: set[str]):
+def test_the_comparison_detects_differences(change: str, parts: set[str]):
     task = SpeakerListener.parse(f"SpeakerListener?{change}")
-    errors = compared(task, steps=25)
-    assert {part for part, error in errors.items() if error > ACCURACY} == parts
+    errors = max_errors(task, steps=25)
+    assert {part for part, error in errors.items() if error > TOLERANCE} == parts

@@ -1,4 +1,4 @@
-"""Spread against mpe2, and against the rules of the original, built from mpe2's parts.
+"""Simple spread against mpe2, and against the rules of the original MPE.
 
 Every step starts from the same state, rounded to float32, with the same actions.
 """
@@ -21,17 +21,17 @@ Original = Any
 
 MPE2 = (
     "?distance_cost=0.5&collision_cost=0.5&self_collision=false&shared_reward=false"
-    "&position_first=true"
+    "&explicit_euler=true"
 )
 COPIES = 40
 
 
-class Pair:
-    """Steps the environment and ours side by side; keeps what differs and happens.
+class Comparison:
+    """Steps the environment and ours in parallel; keeps differences and events.
 
     Args:
-        task: ours.
-        paper: give mpe2's parts the paper's rules.
+        task: our task.
+        paper: whether to change mpe2 to the rules of the paper.
         local_ratio: mpe2's weight of collisions.
     """
 
@@ -46,11 +46,11 @@ class Pair:
         for env in self.envs:
             if paper:
                 world = env.world
-                world.integrate_state = types.MethodType(velocity_first, world)
-        self.differ: dict[str, float] = {}
-        self.happened: dict[str, int] = {}
+                world.integrate_state = types.MethodType(semi_implicit_euler, world)
+        self.differences: dict[str, float] = {}
+        self.event_counts: dict[str, int] = {}
 
-    def run(self, steps: int) -> "Pair":
+    def run(self, steps: int) -> "Comparison":
         step = jax.jit(jax.vmap(self.task.step))
         keys = jax.random.split(jax.random.key(0), COPIES)
         for seed, env in enumerate(self.envs):
@@ -69,7 +69,7 @@ class Pair:
         return self
 
     def restart(self, env: Original, seed: int | None = None) -> None:
-        """Starts an episode; every other one in a crowd, so that agents collide."""
+        """Starts an episode; half of them with close agents, so that they collide."""
         env.reset(seed=seed)
         if self.rng.random() < 0.5:
             for agent in env.world.agents:
@@ -77,15 +77,15 @@ class Pair:
         round_off(env)
 
     def act(self, copy: int) -> np.ndarray:
-        """Wanders, in half of the copies; in the others heads for the landmarks."""
+        """Random actions in half of the environments, else moves to landmarks."""
         if copy % 2:
             return self.rng.integers(5, size=self.task.players).astype(np.int32)
         world = self.envs[copy].world
-        ways = [
+        offsets = [
             mark.state.p_pos - agent.state.p_pos
             for agent, mark in zip(world.agents, reversed(world.landmarks), strict=True)
         ]
-        return np.array([heading(way) for way in ways], np.int32)
+        return np.array([action_towards(offset) for offset in offsets], np.int32)
 
     def compare(
         self, env: Original, action: np.ndarray, after: SpreadState, step: TimeStep
@@ -98,40 +98,42 @@ class Pair:
             "position": [agent.state.p_pos for agent in world.agents],
             "velocity": [agent.state.p_vel for agent in world.agents],
             "observation": [env.observe(name) for name in env.agents],
-            "reward": papers(reward) if self.paper else reward,
-            "end": all(env.truncations.values()),
+            "reward": paper_rewards(reward) if self.paper else reward,
+            "truncation": all(env.truncations.values()),
         }
         mine = (*after.agents, step.obs, step.reward, step.truncated)
-        for (part, true), found in zip(theirs.items(), mine, strict=True):
-            assert np.shape(true) == np.shape(found)
-            error = np.abs(np.subtract(true, found, dtype=float))
-            share = np.max(error / (1.0 + np.abs(np.asarray(true, float))))
-            self.differ[part] = max(self.differ.get(part, 0.0), float(share))
+        for (part, expected), ours in zip(theirs.items(), mine, strict=True):
+            assert np.shape(expected) == np.shape(ours)
+            error = np.abs(np.subtract(expected, ours, dtype=float))
+            relative = np.max(error / (1.0 + np.abs(np.asarray(expected, float))))
+            self.differences[part] = max(
+                self.differences.get(part, 0.0), float(relative)
+            )
         assert not step.terminated
         for event in events(env):
-            self.happened[event] = self.happened.get(event, 0) + 1
+            self.event_counts[event] = self.event_counts.get(event, 0) + 1
         round_off(env)
 
 
-def velocity_first(world: Any, forces: list[Any]) -> None:
-    """Moves as the first particle worlds: by the velocity behind the step."""
+def semi_implicit_euler(world: Any, forces: list[Any]) -> None:
+    """Moves by the velocity after the step, as the original MPE."""
     for agent, force in zip(world.agents, forces, strict=False):
         agent.state.p_vel = 0.75 * agent.state.p_vel + 0.1 * force
         agent.state.p_pos = agent.state.p_pos + 0.1 * agent.state.p_vel
 
 
-def papers(reward: list[float]) -> list[float]:
-    """Returns the original's rewards from mpe2's, which are halves of it.
+def paper_rewards(reward: list[float]) -> list[float]:
+    """Rewards of the paper from those of mpe2, which are half as large.
 
-    There an agent touches itself, too, and all are given the sum over agents.
+    In the paper an agent also collides with itself, and receives the sum over agents.
     """
-    own = [2.0 * given - 1.0 for given in reward]
+    own = [2.0 * r - 1.0 for r in reward]
     return [sum(own)] * len(own)
 
 
-def heading(way: np.ndarray) -> int:
-    axis = int(np.argmax(np.abs(way)))
-    return 1 + 2 * axis + int(way[axis] > 0)
+def action_towards(offset: np.ndarray) -> int:
+    axis = int(np.argmax(np.abs(offset)))
+    return 1 + 2 * axis + int(offset[axis] > 0)
 
 
 def round_off(env: Original) -> None:
@@ -142,7 +144,7 @@ def round_off(env: Original) -> None:
 
 
 def state(env: Original) -> SpreadState:
-    """Returns the environment's state as ours."""
+    """State of the environment as `SpreadState`."""
 
     def read(entities: Any, part: str) -> Any:
         return np.array([getattr(e.state, part) for e in entities], np.float32)
@@ -157,51 +159,53 @@ def state(env: Original) -> SpreadState:
 
 def events(env: Original) -> set[str]:
     position, velocity = state(env).agents
-    apart = np.linalg.norm(position[:, None] - position, axis=-1)
-    hits = (apart < 0.3).sum(0) - 1
-    truths = {
-        "collision": hits.any(),
-        "several at once": hits.max() > 1,
-        "no collision": not hits.any(),
-        "pushed faster than an action can": np.abs(velocity).max() > 2.0,
+    distance = np.linalg.norm(position[:, None] - position, axis=-1)
+    collisions = (distance < 0.3).sum(0) - 1
+    occurred = {
+        "collision": collisions.any(),
+        "several at once": collisions.max() > 1,
+        "no collision": not collisions.any(),
+        "faster than an action alone": np.abs(velocity).max() > 2.0,
     }
-    return {name for name, true in truths.items() if true}
+    return {name for name, value in occurred.items() if value}
 
 
-ACCURACY = 5e-6
+TOLERANCE = 5e-6
 """Of one step in float32: relative, absolute below 1."""
 
 
 def check(players: int, steps: int) -> None:
-    pair = Pair(SimpleSpread.parse(f"SimpleSpread-{players}{MPE2}")).run(steps)
-    print(pair.differ, pair.happened)
-    assert max(pair.differ.values()) < ACCURACY
-    assert min(pair.happened[e] for e in ("collision", "no collision")) >= 100
-    assert players == 2 or pair.happened["several at once"] >= 20
-    assert pair.happened["pushed faster than an action can"] >= 20
+    comparison = Comparison(SimpleSpread.parse(f"SimpleSpread-{players}{MPE2}")).run(
+        steps
+    )
+    print(comparison.differences, comparison.event_counts)
+    assert max(comparison.differences.values()) < TOLERANCE
+    assert min(comparison.event_counts[e] for e in ("collision", "no collision")) >= 100
+    assert players == 2 or comparison.event_counts["several at once"] >= 20
+    assert comparison.event_counts["faster than an action alone"] >= 20
 
 
 @pytest.mark.parametrize(("players", "steps"), [(2, 125), (3, 125), (5, 25), (8, 25)])
-def test_steps_equal_mpe2s(players: int, steps: int):
+def test_steps_equal_mpe2(players: int, steps: int):
     check(players, steps)
 
 
-# mpe2 needs ten seconds and more for so many steps of so many agents.
+# mpe2 takes more than ten seconds for so many steps of so many agents.
 @pytest.mark.slow
 @pytest.mark.parametrize("players", [5, 8])
-def test_many_steps_of_large_teams_equal_mpe2s(players: int):
+def test_many_steps_of_large_teams_equal_mpe2(players: int):
     check(players, 125)
 
 
 @pytest.mark.parametrize("players", [3, 5])
-def test_by_default_steps_equal_the_papers(players: int):
-    pair = Pair(SimpleSpread(players=players), paper=True).run(25)
-    print(pair.differ, pair.happened)
-    assert max(pair.differ.values()) < ACCURACY
-    assert pair.happened["collision"] >= 100
+def test_default_steps_equal_the_paper(players: int):
+    comparison = Comparison(SimpleSpread(players=players), paper=True).run(25)
+    print(comparison.differences, comparison.event_counts)
+    assert max(comparison.differences.values()) < TOLERANCE
+    assert comparison.event_counts["collision"] >= 100
 
 
-def test_any_local_ratio_of_mpe2s_can_be_set():
+def test_any_local_ratio_of_mpe2_can_be_set():
     task = SimpleSpread(
         players=3,
         distance_cost=0.9,
@@ -210,7 +214,9 @@ def test_any_local_ratio_of_mpe2s_can_be_set():
         shared_reward=False,
         explicit_euler=True,
     )
-    assert max(Pair(task, local_ratio=0.1).run(25).differ.values()) < ACCURACY
+    assert (
+        max(Comparison(task, local_ratio=0.1).run(25).differences.values()) < TOLERANCE
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,13 +226,13 @@ def test_any_local_ratio_of_mpe2s_can_be_set():
         ("collision_cost=0.51", {"reward"}),
         ("self_collision=true", {"reward"}),
         ("shared_reward=true", {"reward"}),
-        ("position_first=false", {"position", "observation", "reward"}),
-        ("time_limit=24", {"end"}),
+        ("explicit_euler=false", {"position", "observation", "reward"}),
+        ("time_limit=24", {"truncation"}),
     ],
 )
-def test_the_comparison_can_fail(change: str, parts: set[str]):
+def test_the_comparison_detects_differences(change: str, parts: set[str]):
     field = change.partition("=")[0]
-    kept = [word for word in MPE2[1:].split("&") if not word.startswith(field)]
+    kept = [p for p in MPE2[1:].split("&") if not p.startswith(field)]
     task = SimpleSpread.parse("SimpleSpread-3?" + "&".join([*kept, change]))
-    differ = Pair(task).run(25).differ
-    assert {part for part, error in differ.items() if error > ACCURACY} == parts
+    differences = Comparison(task).run(25).differences
+    assert {part for part, error in differences.items() if error > TOLERANCE} == parts

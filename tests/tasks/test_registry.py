@@ -1,3 +1,5 @@
+"""Task ids: the families, and error messages of unknown ids."""
+
 import re
 from pathlib import Path
 
@@ -5,12 +7,15 @@ import pytest
 
 from syntony.errors import InvalidInputError
 from syntony.tasks import registry
+from syntony.tasks.external.external_env import ShapeOnlyTask
 from syntony.tasks.foraging.rules import Foraging
+from syntony.tasks.last_action import LastAction
+from syntony.tasks.task import Task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def test_an_id_becomes_its_record():
+def test_an_id_becomes_its_config():
     task = registry.task("Foraging-2s-8x8-3p-2f-coop")
     assert task == Foraging(size=8, players=3, foods=2, sight=2, coop=True)
 
@@ -18,7 +23,7 @@ def test_an_id_becomes_its_record():
 @pytest.mark.parametrize(
     "family", registry.task_families(), ids=lambda family: family.prefix
 )
-def test_families_are_ready_to_be_listed(
+def test_every_family_is_listed(
     family: registry.TaskFamily, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.syspath_prepend(str(EXAMPLES))
@@ -28,7 +33,25 @@ def test_families_are_ready_to_be_listed(
     assert "\n" not in family.summary
 
 
-def test_prefixes_do_not_hide_one_another():
+@pytest.mark.parametrize(
+    "family", registry.task_families(), ids=lambda family: family.prefix
+)
+def test_every_task_implements_the_protocol(
+    family: registry.TaskFamily, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    task = registry.task(family.example)
+    shape_only = ShapeOnlyTask(
+        id=task.id,
+        num_agents=task.num_agents,
+        num_actions=task.num_actions,
+        obs_dim=task.obs_dim,
+        time_limit=task.time_limit,
+    )
+    assert all(isinstance(t, Task) for t in (task, LastAction(task=task), shape_only))
+
+
+def test_no_prefix_starts_with_another():
     prefixes = [family.prefix for family in registry.task_families()]
     assert not [a for a in prefixes for b in prefixes if a != b and a.startswith(b)]
 
@@ -50,7 +73,7 @@ def test_an_unknown_family_gets_the_nearest_id(id: str, nearest: str):
 
 
 @pytest.mark.parametrize("id", ["", "CartPole", "?", "\n"])
-def test_the_families_are_listed_if_none_is_near(id: str):
+def test_examples_are_listed_if_none_is_near(id: str):
     with pytest.raises(
         InvalidInputError, match=r"^unknown task .*; valid: .*Foraging-2s"
     ) as it:

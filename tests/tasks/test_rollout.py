@@ -1,4 +1,4 @@
-"""Whole episodes in lock-step: masks, final observations, returns, choices."""
+"""Rollouts: masks, final observations, returns, sampled actions."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from syntony.config import pytree_dataclass
+from syntony.config import field, pytree_dataclass
 from syntony.tasks.rollout import rollout
 from syntony.tasks.task import TimeStep
 
@@ -19,14 +19,14 @@ class Clock(NamedTuple):
 
 @pytree_dataclass
 class Countdown:
-    """Ends after 1 to 9 steps, drawn at the reset, or at the limit; pays the action."""
+    """Terminates after 1 to 9 steps, drawn at the reset; the reward is the action."""
 
-    num_agents: int = 2
-    num_actions: int = 3
-    obs_dim: int = 1
-    time_limit: int = 5
-    shared_reward: bool = False
-    id: str = "countdown"
+    num_agents: int = field(2, static=True)
+    num_actions: int = field(3, static=True)
+    obs_dim: int = field(1, static=True)
+    time_limit: int = field(5, static=True)
+    shared_reward: bool = field(False, static=True)
+    id: str = field("countdown", static=True)
 
     def reset(self, key):
         state = Clock(jnp.int32(0), jax.random.randint(key, (), 1, 10))
@@ -48,46 +48,47 @@ class Countdown:
         return state, TimeStep(self.observe(state), reward, terminated, truncated)
 
 
-def eager(obs, memory):
-    """Prefers the last action most, and counts its calls."""
+def prefer_last_action(obs, hidden):
+    """Policy that prefers the last action, and counts its calls."""
     logits = jnp.broadcast_to(jnp.array([0.0, 1.0, 2.0]), (*obs.shape[:2], 3))
-    return logits, memory + 1
+    return logits, hidden + 1
 
 
-def lived(key, **choices):
-    return rollout(Countdown(), eager, jnp.int32(0), key, episodes=64, **choices)
+def run(key, **options):
+    policy = prefer_last_action
+    return rollout(Countdown(), policy, jnp.int32(0), key, episodes=64, **options)
 
 
-def test_episodes_end_where_the_task_says(key):
-    episodes = lived(key)
-    ends = np.asarray(episodes.state.end[0])
+def test_episodes_end_where_the_task_ends_them(key):
+    trajectory = run(key)
+    ends = np.asarray(trajectory.state.end[0])
     lengths = np.minimum(ends, 5)
-    np.testing.assert_array_equal(episodes.valid.sum(0), lengths)
-    assert episodes.num_steps == lengths.sum()
-    np.testing.assert_array_equal(episodes.terminated.sum(0), ends <= 5)
-    np.testing.assert_array_equal(episodes.truncated.sum(0), ends > 5)
+    np.testing.assert_array_equal(trajectory.valid.sum(0), lengths)
+    assert trajectory.num_steps == lengths.sum()
+    np.testing.assert_array_equal(trajectory.terminated.sum(0), ends <= 5)
+    np.testing.assert_array_equal(trajectory.truncated.sum(0), ends > 5)
     rows = np.arange(64)
-    ended = np.asarray(episodes.terminated | episodes.truncated)
+    ended = np.asarray(trajectory.terminated | trajectory.truncated)
     assert ended[lengths - 1, rows].all()
-    np.testing.assert_array_equal(episodes.obs[lengths, rows, 0, 0], lengths)
+    np.testing.assert_array_equal(trajectory.obs[lengths, rows, 0, 0], lengths)
     assert {1, 5} <= set(lengths)
 
 
-def test_nothing_is_earned_behind_the_end(key):
-    episodes = lived(key, greedy=True)
-    lengths = np.asarray(episodes.valid.sum(0))
+def test_no_reward_after_the_end(key):
+    trajectory = run(key, greedy=True)
+    lengths = np.asarray(trajectory.valid.sum(0))
     # Greedy agents take actions 2 and, as 2 is not available to the second, 1.
-    np.testing.assert_array_equal(episodes.returns, 3 * lengths)
-    assert not np.asarray(episodes.reward)[~np.asarray(episodes.valid)].any()
+    np.testing.assert_array_equal(trajectory.returns, 3 * lengths)
+    assert not np.asarray(trajectory.reward)[~np.asarray(trajectory.valid)].any()
 
 
-def test_draws_follow_the_policy_and_its_log_probabilities(key):
-    episodes = lived(key)
-    action = np.asarray(episodes.action)
+def test_sampled_actions_follow_the_policy(key):
+    trajectory = run(key)
+    action = np.asarray(trajectory.action)
     assert action[..., 1].max() == 1
     p = np.exp([0.0, 1.0, 2.0]) / np.exp([0.0, 1.0, 2.0]).sum()
     np.testing.assert_allclose(
-        np.exp(episodes.log_prob[..., 0]), p[action[..., 0]], rtol=1e-5
+        np.exp(trajectory.log_prob[..., 0]), p[action[..., 0]], rtol=1e-5
     )
-    shares = np.bincount(action[..., 0].ravel(), minlength=3) / action[..., 0].size
-    np.testing.assert_allclose(shares, p, atol=0.1)
+    frequencies = np.bincount(action[..., 0].ravel(), minlength=3) / action[..., 0].size
+    np.testing.assert_allclose(frequencies, p, atol=0.1)

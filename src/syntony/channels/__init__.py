@@ -1,1 +1,1 @@
-"""What lies between signals."""
+"""Channels: from transmitted to received symbols."""

@@ -1,10 +1,10 @@
-"""White Gaussian noise: the channel of a cable, or of free space."""
+"""Additive white Gaussian noise (AWGN)."""
 
 from jaxtyping import Array, Float, Key
 
 from syntony.channels.channel import SNR_LIMITS
 from syntony.channels.identified import NoisyChannel
-from syntony.config import pytree_dataclass
+from syntony.config import field, pytree_dataclass
 from syntony.equations.signal import complex_noise, noise_power
 
 
@@ -20,10 +20,9 @@ class AWGN(NoisyChannel):
     """
 
     NAME = "awgn"
-    LIMITS = SNR_LIMITS
 
-    snr_db: float = 10.0
-    """E_s / N_0 a complex use, in dB."""
+    snr_db: float = field(10.0, limits=SNR_LIMITS)
+    """E_s / N_0 per channel use, in dB."""
 
     has_unknown_gain = False
 

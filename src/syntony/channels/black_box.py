@@ -1,7 +1,7 @@
-"""A channel that is any function of NumPy arrays: a simulator, a process, a radio.
+"""Black-box channels: functions of NumPy arrays, e.g. a simulator or a radio.
 
-Nothing is known of it but what it answers. It is called between compiled pieces, never
-within one, and what comes back is looked at before anybody learns from it.
+They are called between compiled functions, never within one. The received symbols are
+validated before they are used for training.
 """
 
 import sys
@@ -27,17 +27,17 @@ USER_PREFIX = "python:"
 
 
 class ChannelError(InvalidInputError):
-    """A channel of the user's own failed, or returned what is no signal."""
+    """Failure of a user's channel, or an invalid signal returned by it."""
 
 
-# No `record`: a function is not data to JAX, so that nothing in here can be traced.
+# Not a `pytree_dataclass`: a function is no data to JAX, so nothing here is traced.
 @jax.tree_util.register_static
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BlackBoxChannel:
-    """Calls a function that turns complex64[B, C] into complex[B, C]."""
+    """A user's function from complex64[B, C] to complex[B, C]."""
 
     function: Callable[[np.ndarray], Any]
-    """Draws y for x; its chance, and its noise, are its own business."""
+    """Samples y given x, with a random generator and noise of its own."""
 
     snr_db = None
     differentiable = False
@@ -45,14 +45,14 @@ class BlackBoxChannel:
     has_unknown_gain = False
 
     def check(self) -> None:
-        """Does nothing: what a function does shows when it is called."""
+        """Does nothing: a function is validated when it is called."""
 
     @property
     def id(self) -> str:
         """`python:MODULE:FUNCTION`, or `python:<NAME>` if it cannot be imported."""
         module = getattr(self.function, "__module__", "")
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
-        # What a script defines is in another place when something else is the script.
+        # The module `__main__` is another one when another script runs.
         known = module != "__main__" and _resolve_name(sys.modules.get(module), name)
         if known is self.function:
             return f"{USER_PREFIX}{module}:{name}"
@@ -65,55 +65,57 @@ class BlackBoxChannel:
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
-        """Returns the function's answer.
+        """The function's value as pairs of reals.
 
         Raises:
-            ChannelFault: it raised, or returned no finite complex numbers of x's shape.
+            ChannelError: the function raised an exception, or returned anything but
+                finite complex numbers of the shape of x.
         """
-        del key  # It has its own chance.
+        del key  # The function has a random generator of its own.
         sent = pairs_to_complex(x)
         try:
-            # A copy of its own: it may change that in place, even its shape.
-            answer = self.function(sent.copy())
-            got = np.asarray(answer)
+            # A copy, as the function may change it in place, even its shape.
+            result = self.function(sent.copy())
+            received = np.asarray(result)
         except USER_CODE_EXCEPTIONS as error:
             raise ChannelError(
                 f"channel {self.id} raised {summarize_exception(error)}"
             ) from error
         expected = f"expected {_format_shape(sent)}"
-        if got.shape != sent.shape or not np.iscomplexobj(got):
-            said = "None" if answer is None else _format_shape(got)
-            raise ChannelError(f"channel {self.id} returned {said}; {expected}")
+        if received.shape != sent.shape or not np.iscomplexobj(received):
+            actual = "None" if result is None else _format_shape(received)
+            raise ChannelError(f"channel {self.id} returned {actual}; {expected}")
         with np.errstate(over="ignore"):
-            received = got.astype(np.complex64)
-        if broken := np.sum(~np.isfinite(received)):
+            symbols = received.astype(np.complex64)
+        if num_invalid := np.sum(~np.isfinite(symbols)):
             raise ChannelError(
-                f"channel {self.id} returned {_format_shape(got)} with {broken} values that "
-                f"are infinite or no number; {expected}, all finite"
+                f"channel {self.id} returned {_format_shape(received)} with "
+                f"{num_invalid} values that are infinite or NaN; {expected}, all finite"
             )
-        return jnp.asarray(complex_to_pairs(received))
+        return jnp.asarray(complex_to_pairs(symbols))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BlackBoxChannel) and self.function is other.function
 
     def __hash__(self) -> int:
-        # A function may be an object that has no hash of its own.
+        # A callable object may not be hashable.
         return id(self.function)
 
 
 def load_black_box(id: str) -> BlackBoxChannel:
-    """Returns the channel that `python:MODULE:FUNCTION` names.
+    """Imports the channel with the id `python:MODULE:FUNCTION`.
 
-    A module is looked for where Python finds its modules, then in the current folder.
+    The module is searched on Python's path, then in the current folder.
 
     Raises:
-        BadInput: there is no such module or function, or the module cannot be imported.
+        InvalidInputError: there is no such module or function, or the module cannot be
+            imported.
     """
     module_name, _, name = id.removeprefix(USER_PREFIX).partition(":")
     if module_name.startswith("<"):
         raise InvalidInputError(
-            f"channel {id!r} was a function that no name leads to; expected "
-            f"{USER_PREFIX}MODULE:FUNCTION, of a function at the top of a module's file"
+            f"channel {id!r} is a function that cannot be imported; expected "
+            f"{USER_PREFIX}MODULE:FUNCTION, a function at the top level of a module"
         )
     if not module_name or not name:
         raise InvalidInputError(
@@ -138,13 +140,14 @@ def _import_channel_module(name: str) -> Any:
         return import_module(name)
     except USER_CODE_EXCEPTIONS as error:
         raise InvalidInputError(
-            f"module {name!r} cannot be imported: {summarize_exception(error)}; expected a module "
-            f"that Python finds, e.g. {name.partition('.')[0]}.py in the current folder"
+            f"module {name!r} cannot be imported: {summarize_exception(error)}; "
+            "expected a module that Python finds, e.g. "
+            f"{name.partition('.')[0]}.py in the current folder"
         ) from error
 
 
 def _resolve_name(root: Any, name: str) -> Any:
-    """Returns what a dotted name leads to, or None."""
+    """Attribute with a dotted name, or None."""
     for part in name.split("."):
         root = getattr(root, part, None)
     return root

@@ -1,6 +1,4 @@
-"""Carrier-frequency offset: two oscillators that disagree."""
-
-from typing import ClassVar
+"""Carrier-frequency offset: transmitter and receiver oscillators that differ."""
 
 import jax
 import jax.numpy as jnp
@@ -8,27 +6,26 @@ from jaxtyping import Array, Float, Key
 
 from syntony.channels.identified import NoiselessChannel
 from syntony.channels.phase import rotate
-from syntony.config import pytree_dataclass
-from syntony.identifiers import Limits
+from syntony.config import between, field, pytree_dataclass
 
 
 @pytree_dataclass
 class CarrierFrequencyOffset(NoiselessChannel):
-    """Turns each block at a constant rate that nobody knows; adds no noise.
+    """Rotates each block at a constant unknown rate; adds no noise.
 
         y_c = x_c exp(2π i ν c),    c = 0 … C − 1,    ν ~ U(−ν_max, ν_max) once a block
 
-    The first use stays as it is. Of mean gain over ν at use c: sin(z) / z, with
-    z = 2π ν_max c. For a phase that nobody knows, join it to `phase?std=0&random=true`.
+    The first use is not rotated. The mean gain over ν at use c is sin(z) / z, with
+    z = 2π ν_max c. For an unknown initial phase, combine it with
+    `phase?std=0&random_initial_phase=true`.
 
     Source: Moose, "A technique for OFDM frequency offset correction" (1994), eq. 1.
     """
 
     NAME = "cfo"
-    LIMITS: ClassVar[Limits] = {"max_cfo": lambda _: (0.0, 0.5)}
 
-    max_cfo: float = 0.01
-    """ν_max, in cycles a use: the offset in Hz over the symbol rate."""
+    max_cfo: float = field(0.01, limits=between(0.0, 0.5))
+    """ν_max in cycles per use: largest offset in Hz over the symbol rate."""
 
     has_unknown_gain = False
 

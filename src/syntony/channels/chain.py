@@ -1,4 +1,4 @@
-"""Channels one after the other."""
+"""Several channels in series."""
 
 import functools
 from collections.abc import Sequence
@@ -13,14 +13,12 @@ from syntony.errors import InvalidInputError
 
 @pytree_dataclass
 class Chain:
-    """Passes a signal through all of its parts, the first one first.
+    """Channels in series, y = f_K(… f_2(f_1(x))).
 
-    y = f_K(… f_2(f_1(x)))
-
-    A chain within a chain is the same as its parts in its place.
+    A chain within a chain is replaced by its parts.
     """
 
-    # A sequence, for a tuple would be static: the parts' numbers are to be traced.
+    # A sequence, as a tuple would be static, and the parts' numbers are to be traced.
     parts: Sequence[Channel]
     """f_1 … f_K."""
 
@@ -43,7 +41,7 @@ class Chain:
 
     @property
     def snr_db(self) -> float | None:
-        """That of its last part with noise."""
+        """The SNR of the last part with noise, in dB; None if there is none."""
         given = [part.snr_db for part in self.parts if part.snr_db is not None]
         return given[-1] if given else None
 
@@ -60,7 +58,7 @@ class Chain:
         return any(part.has_unknown_gain for part in self.parts)
 
     def with_snr(self, snr_db: Float[Array, ""] | float) -> "Chain":
-        """Returns the chain with all noise at this SNR."""
+        """The same chain with all noises at this SNR in dB."""
         return Chain(parts=tuple(part.with_snr(snr_db) for part in self.parts))
 
     def __call__(

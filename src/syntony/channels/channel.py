@@ -1,59 +1,68 @@
-"""What lies between signals: the protocol that every channel follows."""
+"""The protocol of channels."""
 
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
-from syntony.identifiers import Limits
+from syntony.config import between
 
 
 @runtime_checkable
 class Channel(Protocol):
-    """P(y | x), to be drawn from; a record of settings, no state inside.
+    """A channel law p(y | x) that can be sampled: a config, without state.
 
-    A batch is B blocks of C complex uses as pairs of reals, of mean energy 1 a use.
-    Every block has a channel of its own: nothing of it leaks into another.
+    A batch is B blocks of C channel uses, complex symbols as pairs of reals, with mean
+    energy 1 per use. Blocks are independent: none interferes with another.
     """
 
     @property
     def id(self) -> str:
-        """The id that `channels.ids.exact` turns back into this record."""
+        """The id from which `channels.registry.parse_channel` makes this config."""
         ...
 
     @property
     def snr_db(self) -> float | None:
-        """E_s / N_0 a use in dB, for a signal of unit power; None without noise."""
+        """E_s / N_0 per channel use in dB, at unit signal power; None without noise."""
         ...
 
     @property
     def differentiable(self) -> bool:
-        """Whether `jax.grad` through it tells how y moves with x."""
+        """Whether `jax.grad` through the channel is the derivative of y."""
         ...
 
     @property
     def is_black_box(self) -> bool:
-        """Whether it is no JAX code: then it is called outside of `jit` only."""
+        """Whether it is not JAX code, and can only be called outside of `jit`."""
         ...
 
     @property
     def has_unknown_gain(self) -> bool:
-        """Whether it multiplies each block by a complex gain that nobody knows."""
+        """Whether each block has a random complex gain unknown to both sides."""
         ...
 
     def check(self) -> None:
-        """Raises `BadInput` if there is no such channel; done when it is made."""
+        """Validates the parameters; also called on construction.
+
+        Raises:
+            InvalidInputError: a parameter is outside of its limits.
+        """
         ...
 
     def with_snr(self, snr_db: Float[Array, ""] | float) -> "Channel":
-        """Returns this channel with another noise; itself if it has none."""
+        """The same channel at another SNR in dB; unchanged if it adds no noise."""
         ...
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
-        """Returns a draw of y for each x. The key is consumed."""
+        """A sample of y given x.
+
+        Args:
+            key: consumed.
+            x: transmitted symbols, with mean energy 1 per use.
+        """
         ...
 
 
-SNR_LIMITS: Limits = {"snr_db": lambda _: (-100.0, 300.0)}
-"""What a signal-to-noise ratio may be, in dB; float32 holds noise that small."""
+SNR_LIMITS = between(-100.0, 300.0)
+"""Limits of an SNR in dB; float32 holds noise power down to 1e-30."""

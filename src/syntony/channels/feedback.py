@@ -1,4 +1,4 @@
-"""How losses come back from receiver to transmitter."""
+"""The feedback link: how losses return from the receiver to the transmitter."""
 
 import numbers
 import re
@@ -9,35 +9,36 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony import identifiers
-from syntony.config import pytree_dataclass
+from syntony.config import between, field, pytree_dataclass, validate
 from syntony.errors import InvalidInputError, unknown_name_error
-from syntony.identifiers import Limits
 
 DEFAULT_BITS = 8
-"""Bits of a loss whose bits can be flipped, if nobody says how many."""
+"""Bits of each loss if there are bit flips and the number of bits is not set."""
 
 
 @pytree_dataclass
 class Feedback:
-    """The path back: noise, then a quantiser, then flips of its bits, then erasures.
+    """The feedback link: noise, a quantizer, bit flips, then erasures of the losses.
 
-    The default is the perfect one, that of Aoudia & Hoydis (2018).
+    The default is perfect feedback, as in Aoudia & Hoydis (2018).
     """
 
-    noise_std: float = 0.0
-    """Standard deviation of what is added, in those of the batch's losses."""
-    bits: int = 0
-    """Bits of each loss; 0 sends it as it is (8 bits if there are flips)."""
-    clip_quantile: float = 1.0
-    """Quantile of the batch at which losses are clipped before they are quantised.
-    Below 1, where errors are rare, what is cut off is all that there was to learn from
-    (the published 0.95 costs a factor of 30 at 10 dB)."""
-    bit_flip_prob: float = 0.0
-    """Probability that a bit arrives flipped. To trace it, set `bits`."""
-    erasure_prob: float = 0.0
-    """Probability that a loss does not arrive."""
-    delay_iterations: int = 0
-    """Iterations that losses are late. It is the learner that waits for them."""
+    noise_std: float = field(0.0, limits=between(0.0, 1000.0))
+    """Standard deviation of additive noise, in standard deviations of the batch's
+    losses."""
+    bits: int = field(0, static=True, limits=between(0, 16))
+    """Bits of each quantized loss; 0 is unquantized (8 bits if there are bit flips)."""
+    clip_quantile: float = field(1.0, limits=between(0.01, 1.0))
+    """Quantile of the batch at which losses are clipped before quantization; 1 clips
+    nothing. Below 1, when block errors are rare, it removes the only losses with
+    information (the published 0.95 costs a factor of 30 in BLER at 10 dB)."""
+    bit_flip_prob: float = field(0.0, limits=between(0.0, 1.0))
+    """Probability that a bit is received flipped. To trace it, set `bits`."""
+    erasure_prob: float = field(0.0, limits=between(0.0, 1.0))
+    """Probability that a loss is not received."""
+    delay_iterations: int = field(0, static=True, limits=between(0, 1000))
+    """Delay of the losses, in training iterations; applied by the link's training, not
+    when the feedback is called."""
 
     def __post_init__(self):
         if (
@@ -49,41 +50,49 @@ class Feedback:
         self.check()
 
     def check(self) -> None:
-        """Raises `BadInput` if there is no such feedback; done when it is made."""
-        identifiers.check_limits(self, _LIMITS)
+        """Validates the parameters; also called on construction.
+
+        Raises:
+            InvalidInputError: a parameter is outside of its limits.
+        """
+        validate(self)
 
     @property
     def id(self) -> str:
-        """The id that `feedback` turns back into this record."""
-        said = [_format_term(self, name, term) for name, term in FEEDBACK_TERMS.items()]
-        return "+".join(filter(None, said)) or "perfect"
+        """The id from which `feedback` makes this config."""
+        terms = [_format_term(self, name, t) for name, t in FEEDBACK_TERMS.items()]
+        return "+".join(filter(None, terms)) or "perfect"
 
     def __call__(
         self, key: Key[Array, ""], loss: Float[Array, " B"]
     ) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
-        """Returns the losses as they arrive, and which arrive; the others are zero.
+        """Received losses, zero where erased, and a mask of those received.
 
-        The key is consumed.
+        Args:
+            key: consumed.
+            loss: loss of each block.
         """
         noise_key, flip_key, erasure_key = jax.random.split(key, 3)
-        heard = add_noise(noise_key, loss, self.noise_std)
+        received = add_noise(noise_key, loss, self.noise_std)
         if self.bits:
-            lowest, span = loss_range(heard, self.clip_quantile)
-            code = quantize(normalize(heard, lowest, span), self.bits)
+            lowest, span = loss_range(received, self.clip_quantile)
+            code = quantize(normalize(received, lowest, span), self.bits)
             code = flip_bits(flip_key, code, self.bits, self.bit_flip_prob)
-            heard = lowest + span * dequantize(code, self.bits)
+            received = lowest + span * dequantize(code, self.bits)
         arrived = ~jax.random.bernoulli(erasure_key, self.erasure_prob, loss.shape)
-        return jnp.where(arrived, heard, 0.0), arrived
+        return jnp.where(arrived, received, 0.0), arrived
 
 
 def add_noise(
     key: Key[Array, ""], loss: Float[Array, " B"], std: Float[Array, ""] | float
 ) -> Float[Array, " B"]:
-    """Returns l + s σ_l n, n ~ N(0, 1), with σ_l the standard deviation of the batch.
+    """Noisy losses l + s σ_l n, n ~ N(0, 1), with σ_l the batch's standard deviation.
 
-    It leaves the mean of a policy gradient as it is, and adds to its variance.
+    A policy gradient keeps its mean; its variance increases.
 
     Args:
+        key: consumed.
+        loss: l of each block.
         std: s ≥ 0.
 
     Source: Goutay, Aoudia & Hoydis (2018), arXiv 1810.05419: losses over a noisy link.
@@ -94,13 +103,14 @@ def add_noise(
 def loss_range(
     loss: Float[Array, " B"], clip_quantile: Float[Array, ""] | float
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Returns min l and q_c − min l, where q_c is the batch's quantile c.
+    """Lowest loss min l and range q_c − min l, where q_c is the batch's quantile c.
 
-    They travel once a batch, and to a learner that subtracts the mean and does not mind
-    the scale, not at all.
+    They are transmitted once per batch; not at all if the transmitter subtracts the
+    mean and its optimizer is invariant to the scale of the losses.
 
     Args:
-        clip: c in (0, 1].
+        loss: l of each block.
+        clip_quantile: c in (0, 1].
 
     Source: Song et al. (2019), arXiv 1904.09252, §III: clipped at 95 %, and shifted.
     """
@@ -111,17 +121,17 @@ def loss_range(
 def normalize(
     loss: Float[Array, " B"], lowest: Float[Array, ""], span: Float[Array, ""]
 ) -> Float[Array, " B"]:
-    """Returns u = min((l − min l) / (q_c − min l), 1), in [0, 1].
+    """Normalized losses u = min((l − min l) / (q_c − min l), 1), in [0, 1].
 
     Source: Song et al. (2019), §III.
     """
-    # Losses that are all alike have no span; then they all are the lowest.
+    # If all losses are equal, the range is zero, and u is 0.
     unit = (loss - lowest) / jnp.where(span > 0.0, span, 1.0)
     return jnp.minimum(unit, 1.0)
 
 
 def quantize(unit: Float[Array, " B"], bits: int) -> Int[Array, " B"]:
-    """Returns min(⌊2^b u⌋, 2^b − 1), the cell of u in [0, 1].
+    """Quantization index min(⌊2^b u⌋, 2^b − 1) of u in [0, 1].
 
     Source: Song et al. (2019), §III: uniform, mid-rise.
     """
@@ -135,13 +145,15 @@ def flip_bits(
     bits: int,
     probability: Float[Array, ""] | float,
 ) -> Int[Array, " B"]:
-    """Returns the code with each of its bits flipped by chance: a symmetric channel.
+    """Quantization indices after a binary symmetric channel.
 
-    Of one bit, the mean is drawn to ½ by the factor 1 − 2 p.
+    The expectation of one bit moves towards ½ by the factor 1 − 2 p.
 
     Args:
-        bits: b; the bits are those of the cell's number, most significant or not.
-        probability: p of each bit, independent of all others.
+        key: consumed.
+        code: quantization indices.
+        bits: b, the number of bits of an index.
+        probability: p of a flip of each bit, independent of all others.
 
     Source: Song et al. (2019), §IV: training with random bit flips.
     """
@@ -150,7 +162,7 @@ def flip_bits(
 
 
 def dequantize(code: Int[Array, " B"], bits: int) -> Float[Array, " B"]:
-    """Returns (k + ½) / 2^b, the middle of cell k.
+    """Center (k + ½) / 2^b of quantization cell k.
 
     Source: Song et al. (2019), §III.
     """
@@ -158,12 +170,13 @@ def dequantize(code: Int[Array, " B"], bits: int) -> Float[Array, " B"]:
 
 
 def feedback(id: str) -> Feedback:
-    """Returns the feedback that `id` names, such as `quantised?bits=1+late`.
+    """Feedback with this id, e.g. `quantized?bits=1+delayed`.
 
-    Terms are joined by `+` in any order; what they name is done in that of `Feedback`.
+    Terms are joined by `+` in any order; `Feedback` fixes the order of its stages.
 
     Raises:
-        BadInput: a term or parameter is unknown or given twice, or a value is no good.
+        InvalidInputError: a term or parameter is unknown or given twice, or a value is
+            outside of its limits.
     """
     fields: dict[str, Any] = {}
     # A number may have a plus in its exponent.
@@ -174,7 +187,7 @@ def feedback(id: str) -> Feedback:
         term = FEEDBACK_TERMS[name]
         _, given = identifiers.parse_id(part, term.config_class, f"parameter of {name}")
         values = vars(term.config_class(**given))
-        added = {field: values[said] for said, field in term.fields.items()}
+        added = {attr: values[p] for p, attr in term.fields.items()}
         if added.keys() & fields.keys():
             raise InvalidInputError(f"{name} is given twice in {id!r}; expected once")
         fields |= added
@@ -182,8 +195,8 @@ def feedback(id: str) -> Feedback:
 
 
 def _format_term(feedback: Feedback, name: str, term: "FeedbackTerm") -> str:
-    """Returns a term's part of the id; nothing if it does nothing."""
-    values = {said: getattr(feedback, field) for said, field in term.fields.items()}
+    """A term's part of the id; empty if the term has no effect."""
+    values = {p: getattr(feedback, attr) for p, attr in term.fields.items()}
     first = next(iter(values.values()), 0.0)
     idle = identifiers.format_value(first, 0.0) == "0.0"
     return "" if idle else identifiers.format_id(name, term.config_class(**values))
@@ -191,52 +204,58 @@ def _format_term(feedback: Feedback, name: str, term: "FeedbackTerm") -> str:
 
 @pytree_dataclass
 class PerfectTerm:
-    """Losses as they are."""
+    """Parameters of `perfect`: none."""
 
 
 @pytree_dataclass
 class NoiseTerm:
-    """Noise; the default is as spread as the losses themselves."""
+    """Parameters of `noisy`: additive noise."""
 
     std: float = 1.0
+    """Standard deviation, in standard deviations of the batch's losses."""
 
 
 @pytree_dataclass
 class QuantizationTerm:
-    """A quantiser."""
+    """Parameters of `quantized`: a uniform quantizer."""
 
-    bits: int = 4
+    bits: int = field(4, static=True)
+    """Bits of each loss."""
     clip_quantile: float = 1.0
+    """Quantile of the batch at which losses are clipped."""
 
 
 @pytree_dataclass
 class BitFlipTerm:
-    """Flips of the quantiser's bits."""
+    """Parameters of `flipped`: a binary symmetric channel after the quantizer."""
 
     probability: float = 0.1
+    """Probability of a flip of each bit."""
 
 
 @pytree_dataclass
 class ErasureTerm:
-    """Losses that do not arrive."""
+    """Parameters of `erased`: losses that are not received."""
 
     probability: float = 0.1
+    """Probability of an erasure."""
 
 
 @pytree_dataclass
 class DelayTerm:
-    """Losses that arrive later."""
+    """Parameters of `delayed`: losses that are received later."""
 
-    iterations: int = 1
+    iterations: int = field(1, static=True)
+    """Delay, in training iterations."""
 
 
 class FeedbackTerm(NamedTuple):
-    """A part of a feedback's id, and what it sets."""
+    """A term of a feedback's id, and the fields of `Feedback` that it sets."""
 
     config_class: type
-    """Its parameters as they are typed."""
+    """Parameters of the term."""
     fields: dict[str, str]
-    """The field of `Feedback` for each; where the first is zero, the term is idle."""
+    """Field of `Feedback` by parameter; if the first is 0, the term has no effect."""
 
 
 FEEDBACK_TERMS = {
@@ -249,13 +268,4 @@ FEEDBACK_TERMS = {
     "erased": FeedbackTerm(ErasureTerm, {"probability": "erasure_prob"}),
     "delayed": FeedbackTerm(DelayTerm, {"iterations": "delay_iterations"}),
 }
-"""What a feedback may suffer, by name."""
-
-_LIMITS: Limits = {
-    "noise_std": lambda _: (0.0, 1000.0),
-    "bits": lambda _: (0, 16),
-    "clip_quantile": lambda _: (0.01, 1.0),
-    "bit_flip_prob": lambda _: (0.0, 1.0),
-    "erasure_prob": lambda _: (0.0, 1.0),
-    "delay_iterations": lambda _: (0, 1000),
-}
+"""Terms of a feedback's id by name."""

@@ -1,4 +1,4 @@
-"""What all channels of our own share: a name, limits, and an SNR that may be moved."""
+"""Base classes of the built-in channels: the id, validation, and another SNR."""
 
 import dataclasses
 from typing import Any, ClassVar, TypeVar, cast
@@ -6,24 +6,22 @@ from typing import Any, ClassVar, TypeVar, cast
 from jaxtyping import Array, Float
 
 from syntony import identifiers
-from syntony.identifiers import Limits
+from syntony.config import validate
 
 ChannelT = TypeVar("ChannelT", bound="BaseChannel")
 
 
 class BaseChannel:
-    """A channel that an id describes in full; its fields are the parameters."""
+    """A channel that is defined by its id; its fields are the id's parameters."""
 
     NAME: ClassVar[str]
-    """What its id starts with."""
-    LIMITS: ClassVar[Limits]
-    """What its parameters may be."""
+    """Name in the id, before the parameters."""
 
     differentiable = True
     is_black_box = False
 
     def check(self) -> None:
-        identifiers.check_limits(self, self.LIMITS)
+        validate(self)
 
     def __post_init__(self):
         self.check()
@@ -34,14 +32,14 @@ class BaseChannel:
 
 
 class NoisyChannel(BaseChannel):
-    """A channel with noise, and a field `snr_db` that says how much."""
+    """A channel that adds noise, at the SNR of its field `snr_db`."""
 
     def with_snr(self: ChannelT, snr_db: Float[Array, ""] | float) -> ChannelT:
         return dataclasses.replace(cast(Any, self), snr_db=snr_db)
 
 
 class NoiselessChannel(BaseChannel):
-    """A channel that changes a signal and adds no noise."""
+    """A channel that adds no noise."""
 
     snr_db = None
 

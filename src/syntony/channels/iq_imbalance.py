@@ -1,44 +1,37 @@
-"""IQ imbalance: a mixer whose two arms are not alike."""
-
-from typing import ClassVar
+"""IQ imbalance: a mixer whose in-phase and quadrature branches differ."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from syntony.channels.identified import NoiselessChannel
-from syntony.config import pytree_dataclass
-from syntony.identifiers import Limits
+from syntony.config import between, field, pytree_dataclass
 
 
 @pytree_dataclass
 class IQImbalance(NoiselessChannel):
-    """Adds to each use a weak mirror image of itself; adds no noise.
+    """Adds to each symbol a weak mirror image of itself; adds no noise.
 
         Re y = Re x,    Im y = g (cos φ Im x − sin φ Re x)
 
     that is y = μ x + ν x*, with μ = (1 + g e^{−iφ}) / 2 and ν = (1 − g e^{iφ}) / 2. The
-    image is rejected by |μ|² / |ν|² = (1 + 2 g cos φ + g²) / (1 − 2 g cos φ + g²).
+    image rejection is |μ|² / |ν|² = (1 + 2 g cos φ + g²) / (1 − 2 g cos φ + g²).
 
-    Source: Valkama, Renfors & Koivunen (2001), the mixer with all imbalance in one arm.
+    Source: Valkama, Renfors & Koivunen (2001), with all imbalance in one branch.
     """
 
     NAME = "iq"
-    LIMITS: ClassVar[Limits] = {
-        "gain_db": lambda _: (-60.0, 60.0),
-        "phase_deg": lambda _: (-90.0, 90.0),
-    }
 
-    gain_db: float = 1.0
-    """20 log₁₀ g, of the arm of the imaginary part over the other, in dB."""
-    phase_deg: float = 5.0
-    """φ, by how much the arms miss a right angle, in degrees."""
+    gain_db: float = field(1.0, limits=between(-60.0, 60.0))
+    """20 log₁₀ g, gain of the quadrature over the in-phase branch, in dB."""
+    phase_deg: float = field(5.0, limits=between(-90.0, 90.0))
+    """φ, deviation of the angle between the branches from 90°, in degrees."""
 
     has_unknown_gain = False
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
-        del key  # A mixer leaves nothing to chance.
+        del key  # A mixer is deterministic.
         gain = 10.0 ** (jnp.asarray(self.gain_db) / 20.0)
         angle = jnp.deg2rad(self.phase_deg)
         real, imaginary = x[..., 0], x[..., 1]

@@ -1,14 +1,11 @@
-"""Multipath: echoes that overlap."""
-
-from typing import ClassVar
+"""Multipath: a finite impulse response per block."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from syntony.channels.identified import NoiselessChannel
-from syntony.config import pytree_dataclass
+from syntony.config import between, field, pytree_dataclass
 from syntony.equations.signal import complex_multiply, complex_noise
-from syntony.identifiers import Limits
 
 
 @pytree_dataclass
@@ -18,27 +15,27 @@ class Multipath(NoiselessChannel):
         y_c = Σ_l h_l x_{c−l},    l = 0 … L − 1,    x_c = 0 for c < 0
         E|h_l|² ∝ 10^(−d l / 10),    Σ_l E|h_l|² = 1
 
-    The taps are h_l ~ CN(0, E|h_l|²), independent and once a block, or fixed at their
-    real roots √E|h_l|². Blocks do not reach into one another: a silent guard of L − 1
-    uses lies between them, and what rings on into it is not received. So the first
-    uses, and the last, arrive with less than the energy sent.
+    The taps are h_l ~ CN(0, E|h_l|²), independent and drawn once per block, or fixed at
+    their real roots √E|h_l|². Blocks do not interfere: a guard interval of L − 1 uses
+    lies between them, and what arrives in it is discarded. So the first and the last
+    uses are received with less than the transmitted energy.
 
     Source: the tapped delay line of Proakis & Salehi, "Digital Communications", ch.
         13.5, with an exponential power-delay profile.
     """
 
     NAME = "multipath"
-    LIMITS: ClassVar[Limits] = {
-        "taps": lambda _: (1, 64),
-        "decay_db": lambda _: (0.0, 100.0),
-    }
 
-    taps: int = 3
-    """L ≥ 1."""
-    decay_db: float = 3.0
-    """d ≥ 0, by how much each tap is weaker than the one before, in dB."""
-    fading: bool = True
+    taps: int = field(3, static=True, limits=between(1, 64))
+    """L ≥ 1, number of taps."""
+    decay_db: float = field(3.0, limits=between(0.0, 100.0))
+    """d ≥ 0, decrease of the mean power from each tap to the next, in dB."""
+    fading: bool = field(True, static=True)
     """Whether taps are drawn for each block (Rayleigh), or fixed."""
+
+    @property
+    def has_unknown_gain(self) -> bool:
+        return self.fading
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
@@ -47,13 +44,13 @@ class Multipath(NoiselessChannel):
         if self.fading:
             taps = amplitude * complex_noise(key, (len(x), self.taps), 1.0)
         else:
-            line = amplitude * jnp.array([1.0, 0.0])
-            taps = jnp.broadcast_to(line, (len(x), self.taps, 2))
+            real_taps = amplitude * jnp.array([1.0, 0.0])
+            taps = jnp.broadcast_to(real_taps, (len(x), self.taps, 2))
         return convolve(taps, x)
 
 
 def tap_powers(taps: int, decay_db: Float[Array, ""] | float) -> Float[Array, " L"]:
-    """Returns E|h_l|² = 10^(−d l / 10) / Σ_k 10^(−d k / 10)."""
+    """Mean powers E|h_l|² = 10^(−d l / 10) / Σ_k 10^(−d k / 10) of the taps."""
     power = 10.0 ** (-jnp.asarray(decay_db) * jnp.arange(taps) / 10.0)
     return power / jnp.sum(power)
 
@@ -61,7 +58,7 @@ def tap_powers(taps: int, decay_db: Float[Array, ""] | float) -> Float[Array, " 
 def convolve(
     taps: Float[Array, "B L 2"], x: Float[Array, "B C 2"]
 ) -> Float[Array, "B C 2"]:
-    """Returns the first C uses of h * x, of each block."""
+    """First C uses of the convolution h * x of each block."""
     y = jnp.zeros_like(x)
     for delay in range(min(taps.shape[1], x.shape[1])):
         echo = complex_multiply(x, taps[:, delay, None])

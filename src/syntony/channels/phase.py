@@ -1,24 +1,21 @@
-"""Phase noise: an oscillator that wanders."""
-
-from typing import ClassVar
+"""Wiener phase noise of an oscillator."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from syntony.channels.identified import NoiselessChannel
-from syntony.config import pytree_dataclass
+from syntony.config import between, field, pytree_dataclass
 from syntony.equations.signal import complex_multiply
-from syntony.identifiers import Limits
 
 
 @pytree_dataclass
 class PhaseNoise(NoiselessChannel):
-    """Turns each use by a phase that walks at random; adds no noise.
+    """Rotates each use by a phase that follows a random walk; adds no noise.
 
         y_c = x_c exp(i φ_c),    φ_{c+1} = φ_c + w_c,    w_c ~ N(0, σ²)
 
-    φ_0 = 0 at a block's first use, as after perfect synchronisation, or is uniform on
+    φ_0 = 0 at a block's first use, as after perfect synchronization, or is uniform on
     the circle. E[exp(i (φ_{c+m} − φ_c))] = exp(−m σ² / 2). For an oscillator of full
     linewidth β and uses of length T, σ² = 2π β T.
 
@@ -26,12 +23,11 @@ class PhaseNoise(NoiselessChannel):
     """
 
     NAME = "phase"
-    LIMITS: ClassVar[Limits] = {"std": lambda _: (0.0, 100.0)}
 
-    std: float = 0.05
-    """σ, of the step between two uses, in radians."""
-    random_initial_phase: bool = False
-    """Whether φ_0 is uniform on the circle: then nobody knows the block's phase."""
+    std: float = field(0.05, limits=between(0.0, 100.0))
+    """σ, standard deviation of the phase step between two uses, in radians."""
+    random_initial_phase: bool = field(False, static=True)
+    """Whether φ_0 is uniform on the circle, so that the block's phase is unknown."""
 
     @property
     def has_unknown_gain(self) -> bool:
@@ -53,9 +49,10 @@ class PhaseNoise(NoiselessChannel):
 def rotate(
     x: Float[Array, "B C 2"], angle: Float[Array, "B C"]
 ) -> Float[Array, "B C 2"]:
-    """Returns x exp(i φ), of complex numbers as pairs.
+    """Product x exp(i φ) of complex numbers as pairs.
 
     Args:
+        x: symbols.
         angle: φ, in radians.
     """
     return complex_multiply(x, jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1))

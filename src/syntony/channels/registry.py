@@ -1,4 +1,4 @@
-"""Ids to channels: `channel("amplifier?smoothness=2+awgn?snr_db=10")`."""
+"""Channels by id: `channel("amplifier?smoothness=2+awgn?snr_db=10")`."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -22,13 +22,13 @@ from syntony.errors import InvalidInputError, unknown_name_error
 
 
 class ChannelFamily(NamedTuple):
-    """Channels that share a record, and how to type them."""
+    """A channel class as it is listed."""
 
     config_class: type
     example: str
-    """A valid id, with the parameters that one would set first."""
+    """A valid id, with the parameters that are set most often."""
     summary: str
-    """What it does to a signal, in one line."""
+    """The effect on a signal, in one line."""
 
 
 CHANNEL_FAMILIES = {
@@ -37,27 +37,27 @@ CHANNEL_FAMILIES = {
         Rayleigh, "rayleigh?snr_db=15.0", "an unknown gain for each block, and noise"
     ),
     "rician": ChannelFamily(
-        Rician, "rician?k_db=6.0", "the same, with a line of sight among the paths"
+        Rician, "rician?k_db=6.0", "Rayleigh fading plus a line of sight, and noise"
     ),
     "amplifier": ChannelFamily(
         Amplifier, "amplifier?backoff_db=1.0", "saturation of strong symbols (Rapp)"
     ),
     "phase": ChannelFamily(
-        PhaseNoise, "phase?std=0.1", "a phase that walks at random (Wiener)"
+        PhaseNoise, "phase?std=0.1", "phase noise: a random walk (Wiener)"
     ),
     "cfo": ChannelFamily(
         CarrierFrequencyOffset,
-        "cfo?largest=0.02",
+        "cfo?max_cfo=0.02",
         "an unknown carrier-frequency offset",
     ),
     "multipath": ChannelFamily(
-        Multipath, "multipath?taps=2", "echoes that overlap (FIR)"
+        Multipath, "multipath?taps=2", "delayed echoes: a random FIR filter"
     ),
     "iq": ChannelFamily(
         IQImbalance, "iq?gain_db=2.0", "IQ imbalance: a weak mirror image"
     ),
     "quantizer": ChannelFamily(
-        Quantizer, "quantiser?bits=2", "few bits for each real part"
+        Quantizer, "quantizer?bits=2", "few bits for each real part"
     ),
 }
 """Channels by name."""
@@ -67,41 +67,23 @@ USER_CHANNEL = ChannelFamily(
 )
 
 
-def channel(id: str) -> Channel:
-    """Returns the channel that `id` names, with noise.
+def channel(spec: Channel | str | Callable[[Any], Any]) -> Channel:
+    """Channel with this id, or over this function of NumPy arrays.
 
-    Parts are joined by `+`, the first one first. Where none of them adds noise, white
-    noise of the default SNR comes last: an amplifier alone is no link. A function of
-    one's own is taken to have its noise in it.
+    The parts of an id are joined by `+`, in the order in which the signal passes them.
+    If none of them adds noise, AWGN of the default SNR is appended. A user's function
+    is assumed to add its own noise.
 
-    Raises:
-        BadInput: no channel has that name; the message has the nearest one.
-    """
-    named = parse_channel(id)
-    if named.is_black_box or named.snr_db is not None:
-        return named
-    return Chain(parts=(named, AWGN()))
-
-
-def parse_channel(id: str) -> Channel:
-    """Returns the channel that `id` names, as it stands: the inverse of `Channel.id`.
+    Args:
+        spec: an id, a function from complex64[B, C] to complex[B, C], or a channel,
+            which is returned unchanged.
 
     Raises:
-        BadInput: no channel has that name; the message has the nearest one.
-    """
-    # A number may have a plus in its exponent.
-    parts = [_parse_part(part) for part in re.split(r"\+(?![0-9])", id)]
-    return Chain(parts=tuple(parts)) if len(parts) > 1 else parts[0]
-
-
-def as_channel(spec: Channel | str | Callable[[Any], Any]) -> Channel:
-    """Returns a channel for an id, for a function of NumPy arrays, or for itself.
-
-    Raises:
-        BadInput: it is none of these.
+        InvalidInputError: it is none of these, or there is no channel with this id;
+            then the message has the nearest one.
     """
     if isinstance(spec, str):
-        return channel(spec)
+        return _channel_with_noise(parse_channel(spec))
     if isinstance(spec, Channel) and not isinstance(spec, type):
         return spec
     if not callable(spec) or isinstance(spec, type):
@@ -112,8 +94,25 @@ def as_channel(spec: Channel | str | Callable[[Any], Any]) -> Channel:
     return BlackBoxChannel(function=spec)
 
 
+def parse_channel(id: str) -> Channel:
+    """Channel with exactly this id: the inverse of `Channel.id`.
+
+    Raises:
+        InvalidInputError: there is no such channel; the message has the nearest one.
+    """
+    # A number may have a plus in its exponent.
+    parts = [_parse_part(part) for part in re.split(r"\+(?![0-9])", id)]
+    return Chain(parts=tuple(parts)) if len(parts) > 1 else parts[0]
+
+
+def _channel_with_noise(parsed: Channel) -> Channel:
+    if parsed.is_black_box or parsed.snr_db is not None:
+        return parsed
+    return Chain(parts=(parsed, AWGN()))
+
+
 def channel_summaries() -> Iterator[tuple[str, str]]:
-    """Yields an example of each channel, and what it does to a signal."""
+    """Yields an example id and a summary of each channel."""
     for family in (*CHANNEL_FAMILIES.values(), USER_CHANNEL):
         yield family.example, family.summary
 
@@ -126,6 +125,6 @@ def _parse_part(id: str) -> Channel:
         raise unknown_name_error(
             "channel", name, [*CHANNEL_FAMILIES, USER_CHANNEL.example]
         )
-    record = CHANNEL_FAMILIES[name].config_class
-    _, parameters = identifiers.parse_id(id, record, f"parameter of {name}")
-    return cast(Channel, record(**parameters))
+    config_class = CHANNEL_FAMILIES[name].config_class
+    _, parameters = identifiers.parse_id(id, config_class, f"parameter of {name}")
+    return cast(Channel, config_class(**parameters))

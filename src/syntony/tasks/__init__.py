@@ -1,1 +1,1 @@
-"""What lies between agents."""
+"""Tasks: the environments in which a team of agents acts."""

@@ -1,4 +1,4 @@
-"""How tasks are named: a family's ids, and the parameters after a question mark."""
+"""Families of tasks: the ids of a benchmark, with parameters after a question mark."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,24 +9,25 @@ from syntony.tasks.task import Task
 
 
 class TaskFamily(NamedTuple):
-    """Tasks that share a record, and how to type them."""
+    """Tasks that share a config class, and the form of their ids."""
 
     prefix: str
-    """What every id of the family starts with."""
+    """Start of every id of the family."""
     pattern: str
-    """What an id looks like; square brackets hold what may be left out."""
+    """Form of an id; square brackets enclose optional parts."""
     example: str
     """A valid id."""
     summary: str
-    """What the agents have to do, in one line."""
+    """The objective of the agents, in one line."""
     parse: Callable[[str], Task]
-    """Turns an id into its record, or raises `BadInput`."""
+    """Makes a task from an id, or raises `InvalidInputError`."""
 
 
 def parse_task_id(id: str, task_class: type) -> tuple[str, FieldValues]:
-    """Splits a task's id into the name and the parameters' values.
+    """Splits a task's id into the name and the values of its parameters.
 
     Raises:
-        BadInput: a parameter is unknown, given twice, or not a value of its kind.
+        InvalidInputError: a parameter is unknown, given twice, or not a value of the
+            type of its default.
     """
     return identifiers.parse_id(id, task_class, "task parameter")

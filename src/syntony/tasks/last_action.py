@@ -1,17 +1,20 @@
-"""A task whose agents also see what they themselves did last."""
+"""A task whose observations include each agent's last action."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import pytree_dataclass
 from syntony.tasks.task import Task, TimeStep
 
+ArrayT = TypeVar("ArrayT", Array, np.ndarray)
+
 
 class LastActionState(NamedTuple):
-    """The task's state, and what was done in it last."""
+    """The task's state, and the last actions."""
 
     task_state: Any
     last_action: Float[Array, "N A"]
@@ -20,7 +23,7 @@ class LastActionState(NamedTuple):
 
 @pytree_dataclass
 class LastAction:
-    """Any task; an agent's last action, one-hot, stands behind its observation."""
+    """Wraps a task: appends each agent's one-hot last action to its observation."""
 
     task: Task
 
@@ -49,20 +52,31 @@ class LastAction:
         return self.task.shared_reward
 
     def reset(self, key: Key[Array, ""]) -> tuple[LastActionState, Float[Array, "N O"]]:
-        """Resets the task; nothing was done yet."""
+        """Resets the task; the last action is zero."""
         state, obs = self.task.reset(key)
-        action = jnp.zeros((self.num_agents, self.num_actions))
-        return LastActionState(state, action), jnp.concatenate([obs, action], axis=-1)
+        last_action = jnp.zeros((self.num_agents, self.num_actions))
+        return LastActionState(state, last_action), append_last_action(obs, last_action)
 
     def action_mask(self, state: LastActionState) -> Bool[Array, "N A"]:
-        """What the task allows."""
+        """Action mask of the task."""
         return self.task.action_mask(state.task_state)
 
     def step(
         self, key: Key[Array, ""], state: LastActionState, action: Int[Array, " N"]
     ) -> tuple[LastActionState, TimeStep]:
-        """Moves all agents once, and shows each its move."""
-        inner, step = self.task.step(key, state.task_state, action)
-        done = jax.nn.one_hot(action, self.num_actions)
-        obs = jnp.concatenate([step.obs, done], axis=-1)
-        return LastActionState(inner, done), step._replace(obs=obs)
+        """Steps the task."""
+        task_state, step = self.task.step(key, state.task_state, action)
+        last_action = jax.nn.one_hot(action, self.num_actions)
+        obs = append_last_action(step.obs, last_action)
+        return LastActionState(task_state, last_action), step._replace(obs=obs)
+
+
+def append_last_action(obs: ArrayT, last_action: ArrayT) -> ArrayT:
+    """Observations followed by the agents' last actions.
+
+    Args:
+        obs: observation of each agent, [N, O]; a JAX or a NumPy array.
+        last_action: one-hot, [N, A]; zero before the first step of an episode.
+    """
+    # NumPy arrays stay on the host: an external environment is stepped there.
+    return obs.__array_namespace__().concat([obs, last_action], axis=-1)

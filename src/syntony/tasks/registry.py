@@ -1,4 +1,4 @@
-"""Ids to tasks: `task("Foraging-2s-8x8-3p-2f-coop")`."""
+"""Tasks by id: `task("Foraging-2s-8x8-3p-2f-coop")`."""
 
 from syntony.errors import unknown_name_error
 from syntony.tasks import user_task
@@ -22,10 +22,10 @@ TASK_FAMILIES = (
 
 
 def task(id: str) -> Task:
-    """Returns the task that `id` names.
+    """Task with this id.
 
     Raises:
-        BadInput: no task has that name; the message has the nearest one.
+        InvalidInputError: there is no such task; the message has the nearest id.
     """
     for family in task_families():
         if id.startswith(family.prefix):
@@ -34,5 +34,5 @@ def task(id: str) -> Task:
 
 
 def task_families() -> tuple[TaskFamily, ...]:
-    """Returns all families of tasks, for listing."""
+    """All families of tasks, in the order in which they are listed."""
     return TASK_FAMILIES

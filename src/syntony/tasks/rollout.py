@@ -1,7 +1,7 @@
-"""A policy lives through whole episodes, side by side, and they are written down.
+"""Rollouts of a policy: a batch of whole episodes.
 
-A batch is reset once and stepped to the time limit; what an episode does after its own
-end is masked. (A reset costs five to nine steps, so none is taken inside the scan.)
+A batch is reset once and stepped to the time limit; steps after an episode's end are
+masked. (A reset costs as much as five to nine steps, so the scan contains none.)
 """
 
 from collections.abc import Callable
@@ -15,38 +15,39 @@ from syntony.equations import distributions
 from syntony.tasks.task import Task
 
 Policy = Callable[[Float[Array, "E N O"], PyTree], tuple[Float[Array, "E N A"], PyTree]]
-"""Observations and memory to logits of the actions and memory."""
+"""From observations and hidden state to action logits and the next hidden state."""
 
 
 class Trajectory(NamedTuple):
-    """E episodes of T steps by N agents. Where `mask` is false nothing counts."""
+    """E episodes of T steps by N agents. Where `valid` is false, steps do not count."""
 
     state: PyTree[Array]
-    """The task's states, T+1 of each of E: for pictures; costs nothing unread."""
+    """The task's states, T+1 of each of E episodes, for drawing; XLA removes them where
+    they are not used."""
     obs: Float[Array, "T1 E N O"]
-    """o_0 … o_T; after an episode's last step, its true final observation, for good."""
+    """o_0 … o_T; after an episode's last step, its true final observation, repeated."""
     action_mask: Bool[Array, "T E N A"]
     action: Int[Array, "T E N"]
     log_prob: Float[Array, "T E N"]
     """ln π(a) of the policy that acted."""
     reward: Float[Array, "T E N"]
-    """Zero behind the end of an episode."""
+    """Zero after the end of an episode."""
     terminated: Bool[Array, "T E"]
     truncated: Bool[Array, "T E"]
     valid: Bool[Array, "T E"]
     """True up to and including the step that ended the episode."""
     alive: Bool[Array, "T E N"]
-    """Which agents act in those steps: all, but for who has finished early. Such a one
-    sees zeros and earns nothing; what its team still earns counts for its value."""
+    """Which agents act: all, except those that have finished early. These observe zeros
+    and earn no reward; later rewards of the team still count for their values."""
 
     @property
     def num_steps(self) -> Int[Array, ""]:
-        """Environment steps that were really lived."""
+        """Number of valid environment steps."""
         return jnp.sum(self.valid, dtype=jnp.int32)
 
     @property
     def returns(self) -> Float[Array, " E"]:
-        """Sum of the team's rewards over each episode."""
+        """Return of each episode: the sum of rewards over steps and agents."""
         return jnp.sum(self.reward, axis=(0, 2))
 
 
@@ -59,46 +60,51 @@ def rollout(
     episodes: int,
     greedy: Bool[Array, ""] | bool = False,
 ) -> Trajectory:
-    """Returns whole episodes of `policy`, lived in lock-step.
+    """Runs a batch of whole episodes with a policy.
 
     Args:
-        memory: what the policy starts every episode with.
-        episodes: how many, E.
-        greedy: take the most likely actions, instead of drawing them.
+        task: the environment.
+        policy: from observations and hidden state to logits and hidden state.
+        initial_hidden: hidden state of the policy at the start of every episode.
+        key: consumed.
+        episodes: number of episodes E.
+        greedy: whether to take the most probable actions instead of sampling.
     """
     reset_key, task_key, noise_key = jax.random.split(key, 3)
     state, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
     alive = jnp.ones(episodes, bool)
 
-    # All actions' luck in one draw: on a CPU, one a step costs half the rollout.
+    # One draw for all steps: on a CPU, one draw per step costs half of the rollout.
     shape = (task.time_limit, episodes, task.num_agents, task.num_actions)
     noise = jnp.where(greedy, 0.0, jax.random.gumbel(noise_key, shape))
 
-    def live(carry: tuple[Any, ...], luck: tuple[Array, Array]):
-        state, obs, alive, memory = carry
-        task_key, noise = luck
-        logits, memory = policy(obs, memory)
-        available = jax.vmap(task.action_mask)(state)
-        action, log_prob = sample_actions(logits, available, noise)
+    def env_step(carry: tuple[Any, ...], randomness: tuple[Array, Array]):
+        state, obs, alive, hidden = carry
+        task_key, noise = randomness
+        logits, hidden = policy(obs, hidden)
+        action_mask = jax.vmap(task.action_mask)(state)
+        action, log_prob = sample_actions(logits, action_mask, noise)
         task_keys = jax.random.split(task_key, episodes)
         next_state, step = jax.vmap(task.step)(task_keys, state, action)
         reward = jnp.where(alive[:, None], step.reward, 0.0)
         ended = (alive & step.terminated, alive & step.truncated)
-        lived = (state, obs, available, action, log_prob, reward, *ended, alive)
-        # Behind its end a task may say what it likes, NaN as well.
+        transition = (state, obs, action_mask, action, log_prob, reward, *ended, alive)
+        # After an episode's end, a task's observations may be anything, also NaN.
         obs = jnp.where(alive[:, None, None], step.obs, obs)
         alive = alive & ~(step.terminated | step.truncated)
-        return (next_state, obs, alive, memory), lived
+        return (next_state, obs, alive, hidden), transition
 
-    luck = (jax.random.split(task_key, task.time_limit), noise)
-    (*last, _, _), lived = jax.lax.scan(live, (state, obs, alive, initial_hidden), luck)
+    randomness = (jax.random.split(task_key, task.time_limit), noise)
+    carry = (state, obs, alive, initial_hidden)
+    (*last, _, _), transitions = jax.lax.scan(env_step, carry, randomness)
     state, obs = jax.tree.map(
-        lambda rest, end: jnp.concatenate([rest, end[None]]), lived[:2], tuple(last)
+        lambda steps, end: jnp.concatenate([steps, end[None]]),
+        transitions[:2],
+        tuple(last),
     )
-    playing = jnp.broadcast_to(
-        lived[-1][..., None], (*lived[-1].shape, task.num_agents)
-    )
-    return Trajectory(state, obs, *lived[2:], playing)
+    valid = transitions[-1]
+    agents_alive = jnp.broadcast_to(valid[..., None], (*valid.shape, task.num_agents))
+    return Trajectory(state, obs, *transitions[2:], agents_alive)
 
 
 def sample_actions(
@@ -106,10 +112,12 @@ def sample_actions(
     action_mask: Bool[Array, "E N A"],
     noise: Float[Array, "E N A"],
 ) -> tuple[Int[Array, "E N"], Float[Array, "E N"]]:
-    """Returns actions of those available, and ln π of them.
+    """Samples available actions, with their log-probabilities ln π.
 
     Args:
-        noise: Gumbel's; without any the actions are the most likely.
+        logits: unmasked logits of the policy.
+        action_mask: available actions.
+        noise: Gumbel noise; if it is zero, the most probable actions are taken.
     """
     logits = distributions.masked_logits(logits, action_mask)
     action = distributions.categorical_sample(noise, logits)

@@ -1,4 +1,4 @@
-"""What lies between agents: the protocol that every task follows."""
+"""The protocol of tasks."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -6,24 +6,24 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 
 class TimeStep(NamedTuple):
-    """What a task answers when all agents have acted once."""
+    """Result of an environment step."""
 
     obs: Float[Array, "N O"]
-    """What each agent sees next; after the last step, the true final observation."""
+    """Next observation of each agent; after the last step, the true final one."""
     reward: Float[Array, " N"]
-    """What each agent earned. The team's reward is the sum over agents."""
+    """Reward of each agent. The team's reward is the sum over agents."""
     terminated: Bool[Array, ""]
-    """The episode reached an end of its own: nothing can be earned after it."""
+    """Whether the episode reached a terminal state, whose value is zero."""
     truncated: Bool[Array, ""]
-    """The time limit cut the episode: more could have been earned after it."""
+    """Whether the time limit ended the episode in a state of nonzero value."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A cooperative, partially observed world; a record of settings, no state inside.
+    """A cooperative, partially observable environment (Dec-POMDP): a config, no state.
 
-    Both methods are pure. A batch of episodes is `jax.vmap` of them. After an
-    episode's end a task may be stepped on; what it answers then is masked out.
+    `reset` and `step` are pure. A batch of episodes is `jax.vmap` of them. A task may
+    be stepped after an episode's end; the results are masked out.
     """
 
     @property
@@ -48,28 +48,38 @@ class Task(Protocol):
 
     @property
     def shared_reward(self) -> bool:
-        """Whether each agent is given the whole team's reward.
+        """Whether each agent receives the whole team's reward.
 
         The sum over agents then counts it N times, as published returns of some tasks
-        do; a return of such a task is reported per agent as well.
+        do; for such a task the return per agent is reported as well.
         """
         ...
 
     @property
     def id(self) -> str:
-        """The id that `syntony.task` turns back into this record."""
+        """The id from which `syntony.task` makes this config."""
         ...
 
     def reset(self, key: Key[Array, ""]) -> tuple[Any, Float[Array, "N O"]]:
-        """Returns the first state of an episode and what each agent sees of it."""
+        """Initial state and observations of an episode.
+
+        Args:
+            key: consumed.
+        """
         ...
 
     def action_mask(self, state: Any) -> Bool[Array, "N A"]:
-        """Returns which actions each agent may choose."""
+        """Mask of the available actions of each agent; at least one per agent."""
         ...
 
     def step(
         self, key: Key[Array, ""], state: Any, action: Int[Array, " N"]
     ) -> tuple[Any, TimeStep]:
-        """Moves all agents once."""
+        """Applies the joint action.
+
+        Args:
+            key: consumed.
+            state: current state.
+            action: index of each agent's action, less than A.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Tasks of the user's own, written in JAX: `python:MODULE:RECORD?parameter=number`."""
+"""Tasks of the user, written in JAX: `python:MODULE:CLASS?parameter=number`."""
 
 import dataclasses
 import numbers
@@ -21,43 +21,44 @@ from syntony.tasks.task import Task
 
 PREFIX = "python:"
 REQUIRED_ATTRIBUTES = [name for name in vars(Task) if not name.startswith("_")]
-"""What a task has to have."""
+"""Attributes that a task must have."""
 SIZE_ATTRIBUTES = ("num_agents", "num_actions", "obs_dim", "time_limit")
-"""Those of them that count something."""
+"""Those attributes that are positive whole numbers."""
 
 
 def parse(id: str) -> Task:
-    """Returns the task that `id` names: a record, made with its parameters.
+    """Imports the class of a task, makes it with the id's parameters, and validates it.
 
     Raises:
-        BadInput: there is no such module or record, or it is no task.
+        InvalidInputError: there is no such module or dataclass, or it is not a task.
     """
     module_name, _, name = id.removeprefix(PREFIX).partition("?")[0].partition(":")
     if not (module_name and name):
         raise InvalidInputError(
-            f"task {id!r} is incomplete; expected {PREFIX}MODULE:RECORD"
+            f"task {id!r} is incomplete; expected {PREFIX}MODULE:CLASS"
         )
-    home = import_user_module(module_name)
-    records = {n: x for n, x in vars(home).items() if dataclasses.is_dataclass(x)}
-    if name not in records:
-        known = records or ["(it has none)"]
-        raise unknown_name_error(f"record of {module_name}", name, known)
-    task = _instantiate(id, records[name])
-    if lacking := [part for part in REQUIRED_ATTRIBUTES if not hasattr(task, part)]:
-        raise InvalidInputError(f"{id} is no task: it lacks {', '.join(lacking)}")
-    own = f"{PREFIX}{module_name}:{name}"
-    if str(task.id).partition("?")[0] != own:
+    module = import_user_module(module_name)
+    classes = {n: x for n, x in vars(module).items() if dataclasses.is_dataclass(x)}
+    if name not in classes:
+        valid = classes or ["(it has none)"]
+        raise unknown_name_error(f"dataclass of {module_name}", name, valid)
+    task = _instantiate(id, classes[name])
+    if missing := [part for part in REQUIRED_ATTRIBUTES if not hasattr(task, part)]:
+        raise InvalidInputError(f"{id} is not a task: it lacks {', '.join(missing)}")
+    expected = f"{PREFIX}{module_name}:{name}"
+    if str(task.id).partition("?")[0] != expected:
         raise InvalidInputError(
-            f"{id} has the id {task.id!r}; expected one that starts with {own!r}"
+            f"{id} has the id {task.id!r}; expected one that starts with {expected!r}"
         )
     validate_task(task)
     return task
 
 
 def validate_task(task: Task) -> None:
-    """Raises BadInput where a task fails, or answers in other shapes than it should.
+    """Checks a task's sizes, and the shapes, types and values of its first step.
 
-    Nothing of it is lived but the first step of one episode.
+    Raises:
+        InvalidInputError: one of them is invalid, or the task raised an exception.
     """
     for name in SIZE_ATTRIBUTES:
         size = getattr(task, name)
@@ -65,34 +66,8 @@ def validate_task(task: Task) -> None:
             raise InvalidInputError(
                 f"{task.id}: {name} is {size!r}; expected a whole number, at least 1"
             )
-    agents, key = task.num_agents, jax.random.key(0)
-    state, obs = _eval_shape(task, "reset", key)
-    action = jax.ShapeDtypeStruct((agents,), jnp.int32)
-    after, step = _eval_shape(task, "step", key, state, action)
-    seen, flag = (
-        _format_shape_dtype(jnp.float32, agents, task.obs_dim),
-        _format_shape_dtype(jnp.bool_),
-    )
-    for name, found, expected in (
-        ("obs of reset", obs, seen),
-        (
-            "action_mask",
-            _eval_shape(task, "action_mask", state),
-            _format_shape_dtype(jnp.bool_, agents, task.num_actions),
-        ),
-        ("obs of step", step.obs, seen),
-        ("reward", step.reward, _format_shape_dtype(jnp.float32, agents)),
-        ("terminated", step.terminated, flag),
-        ("truncated", step.truncated, flag),
-    ):
-        if (form := _shape_dtype_of(found)) != expected:
-            raise InvalidInputError(f"{task.id}: {name} is {form}; expected {expected}")
-    was, now = (list(map(_shape_dtype_of, jax.tree.leaves(x))) for x in (state, after))
-    if was != now:
-        raise InvalidInputError(
-            f"{task.id}: step makes of the state {', '.join(was)} the state "
-            f"{', '.join(now)}; expected the same types and shapes"
-        )
+    key = jax.random.key(0)
+    _validate_shapes(task, key)
     for name, finite in jax.jit(partial(_finite_outputs, task))(key).items():
         if not finite:
             raise InvalidInputError(
@@ -100,22 +75,52 @@ def validate_task(task: Task) -> None:
             )
 
 
+def _validate_shapes(task: Task, key: Key[Array, ""]) -> None:
+    agents = task.num_agents
+    state, obs = _eval_shape(task, "reset", key)
+    action = jax.ShapeDtypeStruct((agents,), jnp.int32)
+    next_state, step = _eval_shape(task, "step", key, state, action)
+    action_mask = _eval_shape(task, "action_mask", state)
+    obs_type = _format_shape_dtype(jnp.float32, agents, task.obs_dim)
+    mask_type = _format_shape_dtype(jnp.bool_, agents, task.num_actions)
+    for name, value, expected in (
+        ("obs of reset", obs, obs_type),
+        ("action_mask", action_mask, mask_type),
+        ("obs of step", step.obs, obs_type),
+        ("reward", step.reward, _format_shape_dtype(jnp.float32, agents)),
+        ("terminated", step.terminated, _format_shape_dtype(jnp.bool_)),
+        ("truncated", step.truncated, _format_shape_dtype(jnp.bool_)),
+    ):
+        if (actual := _shape_dtype_of(value)) != expected:
+            raise InvalidInputError(
+                f"{task.id}: {name} is {actual}; expected {expected}"
+            )
+    before, after = (
+        list(map(_shape_dtype_of, jax.tree.leaves(x))) for x in (state, next_state)
+    )
+    if before != after:
+        raise InvalidInputError(
+            f"{task.id}: step changes the state from {', '.join(before)} to "
+            f"{', '.join(after)}; expected the same types and shapes"
+        )
+
+
 def _eval_shape(task: Task, method: str, *args: Any) -> Any:
-    """Returns the shapes of what a part of the task answers."""
+    """Shapes and types of the values that a method of the task returns."""
     try:
         return jax.eval_shape(getattr(task, method), *args)
     except USER_CODE_EXCEPTIONS as error:
-        # What JAX says goes on for paragraphs.
-        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        raise InvalidInputError(f"{task.id}: {method} raised {what}") from error
+        # JAX's messages have many paragraphs.
+        cause = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise InvalidInputError(f"{task.id}: {method} raised {cause}") from error
 
 
 def _finite_outputs(task: Task, key: Key[Array, ""]) -> dict[str, Bool[Array, ""]]:
-    """Returns whether what the first step of an episode answers is finite."""
+    """Whether the observations and rewards of an episode's first step are finite."""
     state, obs = task.reset(key)
     _, step = task.step(key, state, jnp.zeros((task.num_agents,), jnp.int32))
-    answers = {"obs of reset": obs, "obs of step": step.obs, "reward": step.reward}
-    return {name: jnp.isfinite(answer).all() for name, answer in answers.items()}
+    outputs = {"obs of reset": obs, "obs of step": step.obs, "reward": step.reward}
+    return {name: jnp.isfinite(value).all() for name, value in outputs.items()}
 
 
 def _format_shape_dtype(dtype: Any, *shape: int) -> str:
@@ -134,14 +139,14 @@ def _instantiate(id: str, task_class: Any) -> Any:
         raise
     except USER_CODE_EXCEPTIONS as error:
         raise InvalidInputError(
-            f"{id} cannot be made: {summarize_exception(error)}"
+            f"{id} cannot be constructed: {summarize_exception(error)}"
         ) from error
 
 
 FAMILY = TaskFamily(
     prefix=PREFIX,
-    pattern=f"{PREFIX}{{module}}:{{record}}[?{{parameter}}={{value}}&...]",
+    pattern=f"{PREFIX}{{module}}:{{class}}[?{{parameter}}={{value}}&...]",
     example=f"{PREFIX}your_own_task:Corridor",
-    summary="a task of your own in JAX; this one is in examples/",
+    summary="your own task in JAX; this example is in examples/",
     parse=parse,
 )

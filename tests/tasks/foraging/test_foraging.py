@@ -1,4 +1,4 @@
-"""Foraging's rules by hand, its boards by property, its ids there and back."""
+"""Foraging: rules by hand, properties of initial boards, and ids."""
 
 import dataclasses
 import itertools
@@ -32,7 +32,7 @@ ID = "Foraging-2s-8x8-3p-2f-coop"
 def state(
     agents: list[tuple[int, int, int]], foods: list[tuple[int, int, int]], time: int = 0
 ) -> ForagingState:
-    """Returns the board with these (row, column, level)."""
+    """Board with agents and foods at (row, column, level)."""
     agent, food = jnp.array(agents, jnp.int32), jnp.array(foods, jnp.int32)
     return ForagingState(
         position=agent[:, :2],
@@ -45,111 +45,111 @@ def state(
 
 
 def step(
-    board: ForagingState, *action: int, **settings
+    board: ForagingState, *action: int, **parameters
 ) -> tuple[ForagingState, TimeStep]:
     players, foods = len(board.level), len(board.food_level)
     task = Foraging(size=6, players=players, foods=foods, sight=6, coop=False)
-    task = dataclasses.replace(task, **settings)
+    task = dataclasses.replace(task, **parameters)
     return task.step(jax.random.key(0), board, jnp.array(action))
 
 
-def places(board: ForagingState) -> list[tuple[int, ...]]:
-    return [tuple(place) for place in board.position.tolist()]
+def positions(board: ForagingState) -> list[tuple[int, ...]]:
+    return [tuple(position) for position in board.position.tolist()]
 
 
 FAR = (4, 4, 3)
-"""A food out of everyone's way."""
+"""A food that no agent reaches."""
 
 
-def test_agents_walk_in_four_directions_and_stand():
+def test_agents_move_in_four_directions_and_stay():
     board = state([(1, 1, 1), (2, 4, 1), (1, 3, 1), (4, 1, 1), (0, 0, 1)], [FAR])
     after, _ = step(board, NORTH, SOUTH, WEST, EAST, NONE)
-    assert places(after) == [(0, 1), (3, 4), (1, 2), (4, 2), (0, 0)]
+    assert positions(after) == [(0, 1), (3, 4), (1, 2), (4, 2), (0, 0)]
 
 
-def test_walls_and_food_are_in_the_way():
+def test_walls_and_food_block():
     board = state([(0, 0, 1), (5, 5, 1), (4, 3, 1), (3, 4, 1)], [FAR])
     after, _ = step(board, NORTH, EAST, EAST, SOUTH)
-    assert places(after) == places(board)
+    assert positions(after) == positions(board)
 
 
-def test_a_loaded_food_is_no_longer_in_the_way():
+def test_a_loaded_food_does_not_block():
     after, _ = step(state([(4, 3, 1)], [(4, 4, 0)]), EAST)
-    assert places(after) == [(4, 4)]
+    assert positions(after) == [(4, 4)]
 
 
 @pytest.mark.parametrize("other", [WEST, NONE, LOAD])
-def test_none_of_several_that_want_a_cell_enters_it(other: int):
+def test_agents_with_the_same_target_stay(other: int):
     column = 2 if other == WEST else 1
     after, _ = step(state([(0, 0, 1), (0, column, 1)], [FAR]), EAST, other)
-    assert places(after) == [(0, 0), (0, column)]
+    assert positions(after) == [(0, 0), (0, column)]
 
 
-def test_agents_may_swap_and_follow():
+def test_agents_can_swap_and_follow():
     board = state([(0, 0, 1), (0, 1, 1), (2, 0, 1), (2, 1, 1)], [FAR])
     after, _ = step(board, EAST, WEST, EAST, EAST)
-    assert places(after) == [(0, 1), (0, 0), (2, 1), (2, 2)]
+    assert positions(after) == [(0, 1), (0, 0), (2, 1), (2, 2)]
 
 
-def test_two_share_a_cell_whose_owner_was_refused():
-    # The third stands, so the second is refused; the first enters all the same.
+def test_two_agents_share_a_cell_if_its_occupant_is_blocked():
+    # The third agent blocks the second; the first enters the cell of the second.
     after, _ = step(state([(0, 0, 1), (0, 1, 1), (0, 2, 1)], [FAR]), EAST, EAST, NONE)
-    assert places(after) == [(0, 1), (0, 1), (0, 2)]
+    assert positions(after) == [(0, 1), (0, 1), (0, 2)]
 
 
-def test_food_is_shared_by_level():
-    # Levels 1 + 2 lift 3, a third of the 9 that were spawned.
+def test_reward_is_shared_by_level():
+    # Levels 1 + 2 load a food of level 3, a third of all 9.
     board = state([(1, 2, 1), (2, 1, 2), (2, 3, 3)], [(2, 2, 3), (4, 4, 6)])
-    after, told = step(board, LOAD, LOAD, NONE)
-    np.testing.assert_allclose(told.reward, [1 / 9, 2 / 9, 0], rtol=1e-6)
+    after, timestep = step(board, LOAD, LOAD, NONE)
+    np.testing.assert_allclose(timestep.reward, [1 / 9, 2 / 9, 0], rtol=1e-6)
     assert after.food_level.tolist() == [0, 6]
-    assert not told.terminated
+    assert not timestep.terminated
 
 
-def test_more_level_than_needed_shares_the_same_worth():
-    # 3 + 3 lift 4: each earns half of all there was.
+def test_excess_level_shares_the_same_reward():
+    # 3 + 3 load 4: each receives half of the only food.
     board = state([(1, 2, 3), (2, 1, 3)], [(2, 2, 4)])
-    after, told = step(board, LOAD, LOAD)
-    assert told.reward.tolist() == [0.5, 0.5]
+    after, timestep = step(board, LOAD, LOAD)
+    assert timestep.reward.tolist() == [0.5, 0.5]
     assert after.food_level.tolist() == [0]
-    assert told.terminated
+    assert timestep.terminated
 
 
-def test_only_loaders_pay_for_a_failure():
+def test_only_loading_agents_have_the_penalty():
     board = state([(1, 2, 1), (2, 1, 2), (0, 0, 3)], [(2, 2, 3)])
-    after, told = step(board, LOAD, NONE, LOAD, penalty=0.25)
-    assert told.reward.tolist() == [-0.25, 0, 0]
+    after, timestep = step(board, LOAD, NONE, LOAD, penalty=0.25)
+    assert timestep.reward.tolist() == [-0.25, 0, 0]
     assert after.food_level.tolist() == [3]
 
 
 def test_two_foods_can_be_loaded_at_once():
-    # One succeeds, one fails: 1 of 3 earned, and the penalty.
+    # One load succeeds, one fails: a reward of 1 / 3, and the penalty.
     board = state([(1, 2, 1), (4, 3, 1)], [(1, 1, 1), (4, 4, 2)])
-    after, told = step(board, LOAD, LOAD, penalty=0.5)
-    np.testing.assert_allclose(told.reward, [1 / 3, -0.5], rtol=1e-6)
+    after, timestep = step(board, LOAD, LOAD, penalty=0.5)
+    np.testing.assert_allclose(timestep.reward, [1 / 3, -0.5], rtol=1e-6)
     assert after.food_level.tolist() == [0, 2]
 
 
-def test_food_is_not_loaded_across_a_corner():
-    _, told = step(state([(1, 1, 3)], [(2, 2, 1)]), LOAD, penalty=1.0)
-    assert told.reward.tolist() == [0]
+def test_food_is_not_loaded_diagonally():
+    _, timestep = step(state([(1, 1, 3)], [(2, 2, 1)]), LOAD, penalty=1.0)
+    assert timestep.reward.tolist() == [0]
 
 
-@pytest.mark.parametrize(("time", "cut"), [(8, False), (9, True)])
-def test_the_time_limit_cuts(time: int, cut: bool):
-    _, told = step(state([(0, 0, 1)], [FAR], time), NONE, time_limit=10)
-    assert (bool(told.terminated), bool(told.truncated)) == (False, cut)
+@pytest.mark.parametrize(("time", "truncated"), [(8, False), (9, True)])
+def test_the_time_limit_truncates(time: int, truncated: bool):
+    _, timestep = step(state([(0, 0, 1)], [FAR], time), NONE, time_limit=10)
+    assert (bool(timestep.terminated), bool(timestep.truncated)) == (False, truncated)
 
 
-def test_the_last_food_at_the_time_limit_is_an_end_and_no_cut():
-    _, told = step(state([(1, 2, 3)], [(2, 2, 3)], 9), LOAD, time_limit=10)
-    assert (bool(told.terminated), bool(told.truncated)) == (True, False)
+def test_the_last_food_at_the_time_limit_terminates():
+    _, timestep = step(state([(1, 2, 3)], [(2, 2, 3)], 9), LOAD, time_limit=10)
+    assert (bool(timestep.terminated), bool(timestep.truncated)) == (True, False)
 
 
-def test_a_board_without_food_ends_at_once_and_earns_nothing():
-    _, told = step(state([(1, 1, 1)], [(6, 6, 0)]), LOAD, penalty=1.0)
-    assert told.terminated
-    assert told.reward.tolist() == [0]
+def test_a_board_without_food_terminates_without_reward():
+    _, timestep = step(state([(1, 1, 1)], [(6, 6, 0)]), LOAD, penalty=1.0)
+    assert timestep.terminated
+    assert timestep.reward.tolist() == [0]
 
 
 def observe(board: ForagingState, sight: int, size: int = 9) -> list[list[int]]:
@@ -170,19 +170,19 @@ def test_positions_are_relative_to_the_clipped_window():
     assert observe(state([(1, 0, 2)], [(3, 2, 1)]), sight=2) == [[3, 2, 1, 1, 0, 2]]
 
 
-def test_agents_are_seen_beyond_sight_at_the_low_border_and_food_is_not():
+def test_agents_but_not_food_are_visible_beyond_sight_at_the_low_border():
     corner, other = observe(state([(0, 0, 1), (4, 4, 2)], [(3, 3, 1)]), sight=2)
     assert corner == [-1, -1, 0, 0, 0, 1, 4, 4, 2]
     assert other == [1, 1, 1, 2, 2, 2, -1, -1, 0]
 
 
-def test_the_observer_comes_first_and_those_seen_close_up():
+def test_visible_agents_are_packed_after_the_observer():
     board = state([(4, 4, 1), (8, 8, 2), (4, 5, 3), (5, 4, 2)], [(1, 1, 1)])
     third = np.reshape(observe(board, sight=1)[2], (-1, 3))[1:]
     assert third.tolist() == [[1, 1, 3], [1, 0, 1], [2, 0, 2], [-1, -1, 0]]
 
 
-def test_every_action_may_be_chosen():
+def test_every_action_is_available():
     task = Foraging.parse(ID)
     board, obs = task.reset(jax.random.key(0))
     assert task.action_mask(board).all()
@@ -193,13 +193,13 @@ def test_every_action_may_be_chosen():
 def test_a_penalty_can_be_traced(key: Key[Array, ""]):
     board = state([(1, 2, 1)], [(2, 2, 3)])
 
-    def pay(task: Foraging) -> Array:
+    def traced_reward(task: Foraging) -> Array:
         assert task.id.endswith("?penalty=traced")
         return task.step(key, board, jnp.array([LOAD]))[1].reward
 
     task = Foraging(size=6, players=1, foods=1, sight=2, coop=True)
     task = dataclasses.replace(task, penalty=0.5)
-    assert jax.jit(pay)(task).tolist() == [-0.5]
+    assert jax.jit(traced_reward)(task).tolist() == [-0.5]
 
 
 LAYOUTS = (
@@ -222,7 +222,7 @@ def spawned(request: pytest.FixtureRequest) -> tuple[Foraging, ForagingState]:
 Spawned = tuple[Foraging, ForagingState]
 
 
-def steps_between(a: Any, b: Any) -> np.ndarray:
+def distances(a: Any, b: Any) -> np.ndarray:
     return np.abs(a[:, :, None] - b[:, None]).sum(-1)
 
 
@@ -230,41 +230,41 @@ def cells(size: int) -> np.ndarray:
     return np.array(list(itertools.product(range(size), repeat=2)))
 
 
-def test_no_cell_is_beside_two_foods(spawned: Spawned):
+def test_no_cell_is_adjacent_to_two_foods(spawned: Spawned):
     task, boards = spawned
-    beside = steps_between(cells(task.size)[None], boards.food_position) == 1
-    assert (beside & (boards.food_level > 0)[:, None]).sum(-1).max() == 1
+    adjacent = distances(cells(task.size)[None], boards.food_position) == 1
+    assert (adjacent & (boards.food_level > 0)[:, None]).sum(-1).max() == 1
 
 
-def test_agents_and_foods_have_cells_of_their_own(spawned: Spawned):
+def test_agents_and_foods_are_in_different_cells(spawned: Spawned):
     task, boards = spawned
     agents, foods = boards.position, boards.food_position
-    there = boards.food_level > 0
+    spawned_food = boards.food_level > 0
     assert ((agents >= 0) & (agents < task.size)).all()
-    assert ((foods > 0) & (foods < task.size - 1))[there].all()
-    assert (steps_between(agents, agents) == 0).sum() == agents[..., 0].size
-    assert not ((steps_between(agents, foods) == 0) & there[:, None]).any()
+    assert ((foods > 0) & (foods < task.size - 1))[spawned_food].all()
+    assert (distances(agents, agents) == 0).sum() == agents[..., 0].size
+    assert not ((distances(agents, foods) == 0) & spawned_food[:, None]).any()
 
 
-def test_a_food_is_missing_only_where_no_cell_was_left(spawned: Spawned):
+def test_a_food_is_missing_only_without_a_legal_cell(spawned: Spawned):
     task, boards = spawned
     board = cells(task.size)
     inner = ((board > 0) & (board < task.size - 1)).all(-1)
-    there = (boards.food_level > 0)[:, None]
-    taken = (steps_between(board[None], boards.position) == 0).any(-1)
-    near = ((steps_between(board[None], boards.food_position) <= 2) & there).any(-1)
-    left = (inner & ~taken & ~near).any(-1)
-    assert not left[~there.all((1, 2))].any()
+    spawned_food = (boards.food_level > 0)[:, None]
+    taken = (distances(board[None], boards.position) == 0).any(-1)
+    near = ((distances(board[None], boards.food_position) <= 2) & spawned_food).any(-1)
+    legal = (inner & ~taken & ~near).any(-1)
+    assert not legal[~spawned_food.all((1, 2))].any()
 
 
-def test_levels_are_in_their_range(spawned: Spawned):
+def test_levels_are_within_their_limits(spawned: Spawned):
     task, boards = spawned
     assert boards.level.min() == task.min_player_level
     assert boards.level.max() == task.max_player_level
-    most = np.sort(boards.level)[:, :3].sum(-1, keepdims=True)
-    there = boards.food_level > 0
-    assert (boards.food_level <= most).all()
-    assert not task.coop or (boards.food_level == most)[there].all()
+    max_level = np.sort(boards.level)[:, :3].sum(-1, keepdims=True)
+    spawned_food = boards.food_level > 0
+    assert (boards.food_level <= max_level).all()
+    assert not task.coop or (boards.food_level == max_level)[spawned_food].all()
     assert (boards.total_food_level == boards.food_level.sum(-1)).all()
 
 
@@ -272,15 +272,15 @@ def test_levels_are_in_their_range(spawned: Spawned):
 def tasks(draw: st.DrawFn) -> Foraging:
     size = draw(st.integers(3, 30))
     foods = draw(st.integers(1, (size - 2) ** 2))
-    least = draw(st.integers(1, 9))
+    min_level = draw(st.integers(1, 9))
     return Foraging(
         size=size,
         players=draw(st.integers(1, size**2 - foods)),
         foods=foods,
         sight=draw(st.integers(1, size)),
         coop=draw(st.booleans()),
-        min_player_level=least,
-        max_player_level=draw(st.integers(least, 12)),
+        min_player_level=min_level,
+        max_player_level=draw(st.integers(min_level, 12)),
         penalty=draw(st.floats(0, 1e6)),
         time_limit=draw(st.integers(1, 1000)),
     )
@@ -288,20 +288,18 @@ def tasks(draw: st.DrawFn) -> Foraging:
 
 @settings(deadline=None)
 @given(tasks())
-def test_an_id_goes_there_and_back(task: Foraging):
+def test_id_round_trip(task: Foraging):
     assert Foraging.parse(task.id) == task
 
 
 @settings(deadline=None)
 @given(st.text() | st.from_regex(r"Foraging[-0-9sxpfco]*(\?[a-z_]*=?[-0-9.e]*)?"))
-def test_what_cannot_be_read_is_said_in_one_line(id: str):
+def test_a_malformed_id_is_reported_in_one_line(id: str):
     try:
-        task = Foraging.parse(id)
-    except InvalidInputError as wrong:
-        said = str(wrong)
-    else:
-        said = task.id
-    assert said.isprintable()
+        text = Foraging.parse(id).id
+    except InvalidInputError as error:
+        text = str(error)
+    assert text.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -329,12 +327,12 @@ def test_what_cannot_be_read_is_said_in_one_line(id: str):
         (f"{ID}?penalty=1&penalty=1", "penalty is given twice"),
     ],
 )
-def test_what_is_wrong_with_an_id_is_said(id: str, message: str):
+def test_an_invalid_id_is_reported(id: str, message: str):
     with pytest.raises(InvalidInputError, match=re.escape(message)):
         Foraging.parse(id)
 
 
-def test_settings_are_held_to_the_same_limits():
+def test_configs_have_the_same_limits():
     with pytest.raises(InvalidInputError, match="sight is 9; expected 1 to 8"):
         Foraging(size=8, players=2, foods=1, sight=9, coop=False)
     with pytest.raises(InvalidInputError, match="penalty is nan; expected"):

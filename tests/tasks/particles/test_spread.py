@@ -1,4 +1,4 @@
-"""Spread's rewards and observations by hand, its ids there and back."""
+"""Simple spread: rewards and observations by hand, and ids."""
 
 import dataclasses
 import re
@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from jaxtyping import Array, Key
 
 from syntony.errors import InvalidInputError
-from syntony.systems.marl.actor_critic import ActorCriticConfig
-from syntony.systems.marl.maa2c import MAA2C
+from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig
 from syntony.tasks.particles.physics import ParticleState, at_rest
 from syntony.tasks.particles.spread import (
     SimpleSpread,
@@ -29,38 +28,38 @@ MPE2 = {
     "collision_cost": 0.5,
     "self_collision": False,
     "shared_reward": False,
-    "position_first": True,
+    "explicit_euler": True,
 }
 
 
 def state(agents: list, landmarks: list, time: int = 0) -> SpreadState:
-    place = at_rest(jnp.array(agents, jnp.float32))
-    return SpreadState(place, jnp.array(landmarks, jnp.float32), jnp.array(time))
+    particles = at_rest(jnp.array(agents, jnp.float32))
+    return SpreadState(particles, jnp.array(landmarks, jnp.float32), jnp.array(time))
 
 
-def all_rest(task: SimpleSpread, start: SpreadState) -> np.ndarray:
-    """Returns the rewards, T by N, of an episode in which nobody acts."""
-    none, rewards, told = jnp.zeros(task.players, jnp.int32), [], None
+def rest(task: SimpleSpread, start: SpreadState) -> np.ndarray:
+    """Rewards, T by N, of an episode in which no agent moves."""
+    none, rewards, timestep = jnp.zeros(task.players, jnp.int32), [], None
     step = jax.jit(task.step)
     for t in range(task.time_limit):
-        assert told is None or not (told.truncated | told.terminated), t
-        start, told = step(jax.random.key(0), start, none)
-        rewards.append(told.reward)
-    assert told is not None
-    assert told.truncated
+        assert timestep is None or not (timestep.truncated | timestep.terminated), t
+        start, timestep = step(jax.random.key(0), start, none)
+        rewards.append(timestep.reward)
+    assert timestep is not None
+    assert timestep.truncated
     return np.stack(rewards)
 
 
-# Three agents far apart; of the landmarks one is 0.5 away from the nearest agent,
-# as 0.3² + 0.4² = 0.5², one 0.2, and one has an agent on it.
+# Three agents far apart; the distances of the landmarks to the nearest agent are 0.5,
+# as 0.3² + 0.4² = 0.5², 0.2, and 0.
 AGENTS = [(-0.8, 0.0), (0.1, 0.1), (0.9, -0.5)]
 LANDMARKS = [(-0.5, 0.4), (0.1, 0.3), (0.9, -0.5)]
 
 
 def test_the_return_of_a_team_at_rest_by_hand():
-    # Each agent loses 0.7, and 1 for touching itself; each is given the sum, −5.1.
-    # The team's return counts it once for each of 3 agents, 25 times.
-    rewards = all_rest(SimpleSpread(players=3), state(AGENTS, LANDMARKS))
+    # Each agent's cost is 0.7, and 1 for its self-collision; each receives the sum,
+    # −5.1. The team's return counts it for each of 3 agents, 25 times.
+    rewards = rest(SimpleSpread(players=3), state(AGENTS, LANDMARKS))
     np.testing.assert_allclose(rewards, -5.1, rtol=1e-5)
     np.testing.assert_allclose(rewards.sum(), -382.5, rtol=1e-5)
 
@@ -68,58 +67,66 @@ def test_the_return_of_a_team_at_rest_by_hand():
 @pytest.mark.parametrize(
     ("players", "constant"), [(3, -225), (4, -400), (5, -625), (8, -1600)]
 )
-def test_even_a_perfect_team_loses_the_constant(players: int, constant: int):
-    # −N²T: every landmark is covered, and each touches only itself.
+def test_the_optimal_return_is_the_self_collision_cost(players: int, constant: int):
+    # −N²T: every landmark is covered, and each agent collides only with itself.
     spots = [(float(i), 0.0) for i in range(players)]
-    rewards = all_rest(SimpleSpread(players=players), state(spots, spots))
+    rewards = rest(SimpleSpread(players=players), state(spots, spots))
     assert rewards.sum() == constant == -(players**2) * 25
 
 
-def test_the_return_of_a_team_at_rest_in_mpe2s_rules():
+def test_the_return_of_a_team_at_rest_with_the_rules_of_mpe2():
     # Half of 0.7 for each of 3 agents, 25 times.
     task = SimpleSpread(players=3, **MPE2)
-    rewards = all_rest(task, state(AGENTS, LANDMARKS))
+    rewards = rest(task, state(AGENTS, LANDMARKS))
     np.testing.assert_allclose(rewards.sum(), -0.35 * 3 * 25, rtol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_papers_reward_is_mpe2s_times_two_n_less_n_squared(seed: int):
-    # Per step and for the whole team, from the same places.
-    place, landmark = 0.4 * jax.random.normal(jax.random.key(seed), (2, 4, 2))
-    board = SpreadState(at_rest(place), landmark, jnp.array(0))
-    papers = SimpleSpread(players=4).reward(board).sum()
-    mpe2s = SimpleSpread(players=4, **MPE2).reward(board).sum()
-    np.testing.assert_allclose(papers, 2 * 4 * mpe2s - 4**2, rtol=1e-5)
+def test_the_reward_of_the_paper_is_two_n_times_that_of_mpe2_less_n_squared(seed: int):
+    # Team reward per step, in the same state.
+    position, landmark = 0.4 * jax.random.normal(jax.random.key(seed), (2, 4, 2))
+    board = SpreadState(at_rest(position), landmark, jnp.array(0))
+    paper = SimpleSpread(players=4).reward(board).sum()
+    mpe2 = SimpleSpread(players=4, **MPE2).reward(board).sum()
+    np.testing.assert_allclose(paper, 2 * 4 * mpe2 - 4**2, rtol=1e-5)
 
 
-def test_collisions_cost_those_who_touch():
-    # The first touches both others, which do not touch each other.
-    place = [(0.0, 0.0), (0.25, 0.0), (-0.25, 0.0)]
-    assert count_collisions(jnp.array(place), include_self=False).tolist() == [2, 1, 1]
-    assert count_collisions(jnp.array(place), include_self=True).tolist() == [3, 2, 2]
-    alone = SimpleSpread(players=3, shared_reward=False, collision_cost=0.5)
-    # All landmarks at (0, 0), which the first agent covers.
-    rewards = alone.reward(state(place, [(0.0, 0.0)] * 3))
+def test_collisions_by_hand():
+    # The first agent overlaps both others, which do not overlap each other.
+    position = [(0.0, 0.0), (0.25, 0.0), (-0.25, 0.0)]
+    assert count_collisions(jnp.array(position), include_self=False).tolist() == [
+        2,
+        1,
+        1,
+    ]
+    assert count_collisions(jnp.array(position), include_self=True).tolist() == [
+        3,
+        2,
+        2,
+    ]
+    individual = SimpleSpread(players=3, shared_reward=False, collision_cost=0.5)
+    # All landmarks are at (0, 0), covered by the first agent.
+    rewards = individual.reward(state(position, [(0.0, 0.0)] * 3))
     assert rewards.tolist() == [-1.5, -1, -1]
-    shared = dataclasses.replace(alone, shared_reward=True)
-    assert shared.reward(state(place, [(0.0, 0.0)] * 3)).tolist() == [-3.5] * 3
+    shared = dataclasses.replace(individual, shared_reward=True)
+    assert shared.reward(state(position, [(0.0, 0.0)] * 3)).tolist() == [-3.5] * 3
 
 
-def test_each_landmark_counts_its_nearest_agent():
-    place = jnp.array([[0.0, 0.0], [3.0, 0.0]])
+def test_coverage_cost_uses_the_nearest_agent():
+    position = jnp.array([[0.0, 0.0], [3.0, 0.0]])
     landmark = jnp.array([[0.0, 2.0], [1.0, 0.0]])
-    assert coverage_cost(place, landmark) == 3.0
+    assert coverage_cost(position, landmark) == 3.0
 
 
 def test_observations_by_hand():
-    place = jnp.array([[0.0, 1.0], [2.0, 3.0], [5.0, 5.0]])
+    position = jnp.array([[0.0, 1.0], [2.0, 3.0], [5.0, 5.0]])
     velocity = jnp.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
     landmark = jnp.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
-    board = SpreadState(ParticleState(place, velocity), landmark, jnp.array(0))
+    board = SpreadState(ParticleState(position, velocity), landmark, jnp.array(0))
     _, second, _ = SimpleSpread(players=3).observe(board)
     own, landmarks = [0.3, 0.4, 2, 3], [-1, -2, 0, -1, 1, 0]
-    others, silence = [-2, -2, 3, 2], [0, 0, 0, 0]
-    np.testing.assert_allclose(second, own + landmarks + others + silence, rtol=1e-6)
+    others, messages = [-2, -2, 3, 2], [0, 0, 0, 0]
+    np.testing.assert_allclose(second, own + landmarks + others + messages, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("players", "size"), [(2, 12), (3, 18), (5, 30), (8, 48)])
@@ -133,32 +140,32 @@ def test_sizes_are_those_of_the_paper(players: int, size: int, key: Key[Array, "
     assert board.landmark_position.shape == (players, 2)
 
 
-def test_episodes_are_cut_and_never_end(key: Key[Array, ""]):
-    def rest(obs, memory):
-        return jnp.zeros((*obs.shape[:2], 5)), memory
+def test_episodes_truncate_and_never_terminate(key: Key[Array, ""]):
+    def uniform_policy(obs, hidden):
+        return jnp.zeros((*obs.shape[:2], 5)), hidden
 
     task = SimpleSpread(players=2, time_limit=7)
-    lived = rollout(task, rest, jnp.zeros(()), key, episodes=3)
-    assert lived.num_steps == 21
-    assert not lived.terminated.any()
-    assert lived.truncated[-1].all()
+    trajectory = rollout(task, uniform_policy, jnp.zeros(()), key, episodes=3)
+    assert trajectory.num_steps == 21
+    assert not trajectory.terminated.any()
+    assert trajectory.truncated[-1].all()
 
 
-def test_both_scales_of_a_shared_reward_are_reported(key: Key[Array, ""]):
+def test_a_shared_reward_is_also_reported_per_agent(key: Key[Array, ""]):
     task = SimpleSpread(players=2, time_limit=3)
-    team = MAA2C(task=task, actor_critic=ActorCriticConfig(num_envs=2, hidden=4))
+    system = MAA2C(task=task, actor_critic=ActorCriticConfig(num_envs=2, hidden=4))
     keys = jax.random.split(key)
-    scores = team.evaluate(team.init(keys[0]), keys[1], 8)
-    each = scores["eval/return_mean_per_agent"]
-    np.testing.assert_allclose(each * 2, scores["eval/return_mean"], rtol=1e-6)
+    scores = system.evaluate(system.init(keys[0]), keys[1], 8)
+    per_agent = scores["eval/return_mean_per_agent"]
+    np.testing.assert_allclose(per_agent * 2, scores["eval/return_mean"], rtol=1e-6)
 
 
-def test_one_scale_is_enough_if_each_is_given_its_own(key: Key[Array, ""]):
+def test_an_individual_reward_is_not_reported_per_agent(key: Key[Array, ""]):
     task = SimpleSpread(players=2, time_limit=3, shared_reward=False)
-    team = MAA2C(task=task, actor_critic=ActorCriticConfig(num_envs=2, hidden=4))
+    system = MAA2C(task=task, actor_critic=ActorCriticConfig(num_envs=2, hidden=4))
 
     def scores(key: Key[Array, ""]) -> Any:
-        return team.evaluate(team.init(key), key, 8)
+        return system.evaluate(system.init(key), key, 8)
 
     with jax.debug_key_reuse(False):
         names = jax.eval_shape(scores, key)
@@ -169,13 +176,13 @@ def test_one_scale_is_enough_if_each_is_given_its_own(key: Key[Array, ""]):
 def test_costs_can_be_traced(key: Key[Array, ""]):
     board, _ = SimpleSpread(players=3).reset(key)
 
-    def pay(task: SimpleSpread) -> Array:
+    def traced_reward(task: SimpleSpread) -> Array:
         assert "distance_cost=traced" in task.id
         return task.reward(board)
 
     task = SimpleSpread(players=3, distance_cost=0.0, collision_cost=2.0)
-    hits = count_collisions(board.agents.position, include_self=True).sum()
-    np.testing.assert_allclose(jax.jit(pay)(task), -2.0 * hits)
+    collisions = count_collisions(board.agents.position, include_self=True).sum()
+    np.testing.assert_allclose(jax.jit(traced_reward)(task), -2.0 * collisions)
 
 
 @given(
@@ -186,21 +193,21 @@ def test_costs_can_be_traced(key: Key[Array, ""]):
         collision_cost=st.floats(0, 1e6),
         self_collision=st.booleans(),
         shared_reward=st.booleans(),
-        position_first=st.booleans(),
+        explicit_euler=st.booleans(),
         time_limit=st.integers(1, 1000),
     )
 )
-def test_an_id_goes_there_and_back(task: SimpleSpread):
+def test_id_round_trip(task: SimpleSpread):
     assert SimpleSpread.parse(task.id) == task
 
 
 @given(st.text() | st.from_regex(r"SimpleSpread[-0-9a-z]*(\?[a-z_]*=?[-0-9.e]*)?"))
-def test_what_cannot_be_read_is_said_in_one_line(id: str):
+def test_a_malformed_id_is_reported_in_one_line(id: str):
     try:
-        said = SimpleSpread.parse(id).id
-    except InvalidInputError as wrong:
-        said = str(wrong)
-    assert said.isprintable()
+        text = SimpleSpread.parse(id).id
+    except InvalidInputError as error:
+        text = str(error)
+    assert text.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -221,6 +228,6 @@ def test_what_cannot_be_read_is_said_in_one_line(id: str):
         ("SimpleSpread-3?shared_reward=1", "expected true or false, e.g. shared_rewar"),
     ],
 )
-def test_what_is_wrong_with_an_id_is_said(id: str, message: str):
+def test_an_invalid_id_is_reported(id: str, message: str):
     with pytest.raises(InvalidInputError, match=re.escape(message)):
         SimpleSpread.parse(id)

@@ -1,4 +1,4 @@
-"""The warehouse's rules by hand, its floors by property, its ids there and back."""
+"""The warehouse: rules by hand, properties of initial states, and ids."""
 
 import dataclasses
 import functools
@@ -31,7 +31,7 @@ from syntony.tasks.warehouse.traffic import resolve_moves
 
 # 4 rows by 10 columns; shelves at (1, 1), (1, 2), (1, 7), (1, 8); goals (3, 4), (3, 5).
 SMALL = "rware-1x3-2ag?column_height=1"
-PLAN = """
+LAYOUT = """
 ..........
 .XX....XX.
 ..........
@@ -39,34 +39,34 @@ PLAN = """
 """
 
 
-def state(
+def make_state(
     agents: list[tuple[int, int, int, int]],
     shelves: list[tuple[int, int, int]],
-    owed: bool = False,
+    pending_reward: bool = False,
 ) -> WarehouseState:
-    """Returns a floor with agents (row, column, heading, load) and labelled shelves."""
+    """State with agents (row, column, heading, load) and labeled shelves."""
     agent = np.array(agents, np.int32)
-    standing = np.zeros((4, 10), np.int32)
+    shelf_grid = np.zeros((4, 10), np.int32)
     for row, column, label in shelves:
-        standing[row, column] = label
-    clock = jnp.zeros((), jnp.int32)
+        shelf_grid[row, column] = label
+    zero = jnp.zeros((), jnp.int32)
     return WarehouseState(
         position=jnp.array(agent[:, :2]),
         heading=jnp.array(agent[:, 2]),
         carried_shelf=jnp.array(agent[:, 3]),
-        pending_reward=jnp.full(len(agent), owed),
-        shelf_grid=jnp.array(standing),
-        steps_without_delivery=clock,
-        time=clock + 0,
+        pending_reward=jnp.full(len(agent), pending_reward),
+        shelf_grid=jnp.array(shelf_grid),
+        steps_without_delivery=zero,
+        time=zero + 0,
     )
 
 
 def step(
-    floor: WarehouseState, *action: int, seed: int = 0, **changes: Any
+    state: WarehouseState, *action: int, seed: int = 0, **changes: Any
 ) -> tuple[WarehouseState, TimeStep]:
-    changes = {"agents": len(action), "request_queue_size": 1, **changes}
+    changes = {"num_agents": len(action), "request_queue_size": 1, **changes}
     task = dataclasses.replace(Warehouse.parse(SMALL), **changes)
-    return jitted(task)(jax.random.key(seed), floor, jnp.array(action))
+    return jitted(task)(jax.random.key(seed), state, jnp.array(action))
 
 
 @functools.cache
@@ -74,108 +74,111 @@ def jitted(task: Warehouse) -> Any:
     return jax.jit(task.step)
 
 
-def places(floor: WarehouseState) -> list[tuple[int, ...]]:
-    return [tuple(place) for place in floor.position.tolist()]
+def positions(state: WarehouseState) -> list[tuple[int, ...]]:
+    return [tuple(position) for position in state.position.tolist()]
 
 
-def test_the_floor_is_as_drawn():
-    rows = PLAN.split()
-    drawn = np.array([[cell == "." for cell in row] for row in rows])
+def test_the_layout_by_hand():
+    rows = LAYOUT.split()
+    expected = np.array([[cell == "." for cell in row] for row in rows])
     task = Warehouse.parse(SMALL)
-    np.testing.assert_array_equal(task.highway, drawn)
+    np.testing.assert_array_equal(task.highway, expected)
     assert task.goals == ((3, 4), (3, 5))
     assert Warehouse.parse("rware-tiny-2ag").grid_shape == (11, 10)
     assert Warehouse.parse("rware-small-4ag").grid_shape == (20, 10)
 
 
-def test_agents_turn_and_walk():
-    floor = state(
+def test_agents_turn_and_move():
+    state = make_state(
         [(2, 1, NORTH, 0), (2, 5, EAST, 0), (2, 8, WEST, 0), (0, 3, SOUTH, 0)], []
     )
-    turned, _ = step(floor, LEFT, RIGHT, RIGHT, NOOP)
-    assert turned.heading.tolist() == [WEST, SOUTH, NORTH, SOUTH]
-    walked, _ = step(floor, FORWARD, FORWARD, FORWARD, FORWARD)
-    assert places(walked) == [(1, 1), (2, 6), (2, 7), (1, 3)]
+    after_turn, _ = step(state, LEFT, RIGHT, RIGHT, NOOP)
+    assert after_turn.heading.tolist() == [WEST, SOUTH, NORTH, SOUTH]
+    walked, _ = step(state, FORWARD, FORWARD, FORWARD, FORWARD)
+    assert positions(walked) == [(1, 1), (2, 6), (2, 7), (1, 3)]
 
 
-def test_walls_and_standing_shelves_stop_but_only_who_carries():
-    floor = state(
+def test_walls_and_for_loaded_agents_standing_shelves_block():
+    state = make_state(
         [(2, 1, NORTH, 0), (2, 2, NORTH, 2), (0, 0, NORTH, 0)], [(1, 1, 1), (1, 2, 3)]
     )
-    walked, _ = step(floor, FORWARD, FORWARD, FORWARD)
-    assert places(walked) == [(1, 1), (2, 2), (0, 0)]
+    walked, _ = step(state, FORWARD, FORWARD, FORWARD)
+    assert positions(walked) == [(1, 1), (2, 2), (0, 0)]
 
 
-def test_shelves_are_lifted_carried_and_put_down_off_the_highway():
-    floor = state([(1, 1, SOUTH, 0)], [(1, 1, 2), (1, 7, 1)])
-    lifted, _ = step(floor, TOGGLE_LOAD)
+def test_shelves_are_loaded_carried_and_put_down_off_the_highway():
+    state = make_state([(1, 1, SOUTH, 0)], [(1, 1, 2), (1, 7, 1)])
+    lifted, _ = step(state, TOGGLE_LOAD)
     assert lifted.carried_shelf.tolist() == [2]
     assert lifted.shelf_grid[1, 1] == 0
     carried, _ = step(lifted, FORWARD)
     held, _ = step(carried, TOGGLE_LOAD)
     assert held.carried_shelf.tolist() == [2]
-    assert places(held) == [(2, 1)]
+    assert positions(held) == [(2, 1)]
     back, _ = step(lifted, TOGGLE_LOAD)
     assert back.carried_shelf.tolist() == [0]
     assert back.shelf_grid[1, 1] == 2
-    nothing, _ = step(state([(1, 2, NORTH, 0)], []), TOGGLE_LOAD)
+    nothing, _ = step(make_state([(1, 2, NORTH, 0)], []), TOGGLE_LOAD)
     assert nothing.carried_shelf.tolist() == [0]
 
 
 @pytest.mark.parametrize(
-    ("reward", "paid"),
+    ("reward_type", "expected"),
     [("indiv", [1, 0]), ("global", [1, 1]), ("twostage", [0.5, 0])],
 )
-def test_a_delivery_pays_and_asks_for_another_shelf(reward: str, paid: list[float]):
+def test_a_delivery_has_a_reward_and_a_new_request(
+    reward_type: str, expected: list[float]
+):
     shelves = [(1, 2, 2), (1, 7, 3), (1, 8, 4)]
-    floor = state([(2, 4, SOUTH, 1), (0, 0, NORTH, 0)], shelves)
-    after, answer = step(floor, FORWARD, NOOP, reward=reward)
-    assert answer.reward.tolist() == paid
+    state = make_state([(2, 4, SOUTH, 1), (0, 0, NORTH, 0)], shelves)
+    after, timestep = step(state, FORWARD, NOOP, reward_type=reward_type)
+    assert timestep.reward.tolist() == expected
     assert after.carried_shelf[0] in (2, 3, 4)
     labels = sorted(
         [*np.asarray(after.shelf_grid[after.shelf_grid > 0]), after.carried_shelf[0]]
     )
     assert labels == [1, 2, 3, 4]
     assert after.steps_without_delivery == 0
-    again, answer = step(after, NOOP, NOOP, reward=reward)
-    assert answer.reward.tolist() == [0, 0]
+    again, timestep = step(after, NOOP, NOOP, reward_type=reward_type)
+    assert timestep.reward.tolist() == [0, 0]
     assert again.steps_without_delivery == 1
 
 
-def test_a_shelf_not_asked_for_pays_nothing_at_a_goal():
-    floor = state([(2, 4, SOUTH, 2)], [(1, 2, 1), (1, 7, 3), (1, 8, 4)])
-    after, answer = step(floor, FORWARD)
-    assert answer.reward.tolist() == [0]
+def test_a_shelf_without_a_request_has_no_reward_at_a_goal():
+    state = make_state([(2, 4, SOUTH, 2)], [(1, 2, 1), (1, 7, 3), (1, 8, 4)])
+    after, timestep = step(state, FORWARD)
+    assert timestep.reward.tolist() == [0]
     assert after.carried_shelf.tolist() == [2]
 
 
-def test_in_two_stages_the_second_half_is_for_putting_back():
+def test_in_twostage_the_second_half_is_for_putting_back():
     shelves = [(1, 2, 1), (1, 7, 3), (1, 8, 4)]
-    floor = state([(1, 1, NORTH, 2)], shelves, owed=True)
-    after, answer = step(floor, TOGGLE_LOAD, reward="twostage")
-    assert answer.reward.tolist() == [0.5]
+    state = make_state([(1, 1, NORTH, 2)], shelves, pending_reward=True)
+    after, timestep = step(state, TOGGLE_LOAD, reward_type="twostage")
+    assert timestep.reward.tolist() == [0.5]
     assert not after.pending_reward.any()
-    again, _ = step(after, TOGGLE_LOAD, reward="twostage")
-    _, answer = step(again, TOGGLE_LOAD, reward="twostage")
-    assert answer.reward.tolist() == [0]
+    again, _ = step(after, TOGGLE_LOAD, reward_type="twostage")
+    _, timestep = step(again, TOGGLE_LOAD, reward_type="twostage")
+    assert timestep.reward.tolist() == [0]
 
 
-def test_the_second_goal_is_served_after_the_first():
-    """What the first asks for anew stands on the second, and is delivered at once."""
-    floor = state([(3, 4, NORTH, 1), (3, 5, NORTH, 2)], [])
+def test_the_second_goal_delivers_after_the_first():
+    """The shelf that the first newly requests is at the second, and is delivered."""
+    state = make_state([(3, 4, NORTH, 1), (3, 5, NORTH, 2)], [])
     task = Warehouse.parse(SMALL + "&request_queue_size=3")
-    floor = floor._replace(
+    state = state._replace(
         carried_shelf=jnp.array([1, 4]),
-        shelf_grid=floor.shelf_grid.at[1, :2].set(jnp.array([2, 3])),
+        shelf_grid=state.shelf_grid.at[1, :2].set(jnp.array([2, 3])),
     )
-    after, answer = task.step(jax.random.key(0), floor, jnp.array([NOOP, NOOP]))
-    assert answer.reward.tolist() == [1, 1]
-    # 4, the only label left, goes from the first shelf to the second, and back.
+    after, timestep = task.step(jax.random.key(0), state, jnp.array([NOOP, NOOP]))
+    assert timestep.reward.tolist() == [1, 1]
+    # 4, the only label without request, moves from the first shelf to the second and
+    # back.
     assert after.carried_shelf.tolist() == [1, 4]
 
 
-def rounds(cells: list[tuple[int, int]]) -> list[bool]:
-    """Returns who advances, for (start, target) of each agent."""
+def resolve(cells: list[tuple[int, int]]) -> list[bool]:
+    """Which agents move, for (start, target) of each agent."""
     start, target = jnp.array(cells).T
     return resolve_moves(start, target).tolist()
 
@@ -193,14 +196,14 @@ def rounds(cells: list[tuple[int, int]]) -> list[bool]:
         ([(1, 9), (2, 9)], [True, False]),
         ([(1, 9), (2, 9), (3, 2)], [False, True, True]),
         ([(1, 9), (2, 9), (3, 1), (4, 2)], [True, False, True, False]),
-        # Agent 0 names agent 2's cell before agent 1 names its own.
+        # Agent 0 adds agent 2's cell to the graph before agent 1 adds its own.
         ([(5, 3), (1, 9), (3, 9), (4, 1)], [True, False, True, False]),
         ([(1, 2), (2, 3), (3, 4), (4, 5), (5, 6)], [True] * 5),
         ([(1, 2), (2, 3), (3, 4), (4, 5), (5, 5)], [False] * 5),
     ],
 )
-def test_who_advances(cells: list[tuple[int, int]], moves: list[bool]):
-    assert rounds(cells) == moves
+def test_resolve_moves(cells: list[tuple[int, int]], moves: list[bool]):
+    assert resolve(cells) == moves
 
 
 CASES = st.integers(1, 9).flatmap(
@@ -213,59 +216,61 @@ CASES = st.integers(1, 9).flatmap(
 
 @given(CASES)
 @settings(max_examples=100)
-def test_no_two_end_on_one_cell_and_no_two_swap(case: tuple[list[int], list[int]]):
+def test_agents_never_share_a_cell_or_swap(case: tuple[list[int], list[int]]):
     size = len(case[0])
-    pad = [100 + spare for spare in range(9 - size)]
-    start, target = np.array(case[0] + pad), np.array(case[1] + pad)
+    padding = [100 + i for i in range(9 - size)]
+    start, target = np.array(case[0] + padding), np.array(case[1] + padding)
     moves = np.asarray(jax.jit(resolve_moves)(start, target))
     after = np.where(moves, target, start)
     assert len(set(after)) == 9
     assert not moves[start == target].any()
     swaps = (after[:, None] == start) & (after == start[:, None])
     assert not (swaps & moves[:, None]).any()
-    # Somebody always enters a free cell that somebody wants.
+    # Every free target cell is entered by an agent.
     free = set(target) - set(start)
     assert free <= set(after)
 
 
 def test_an_observation_by_hand():
-    floor = state(
+    state = make_state(
         [(1, 1, SOUTH, 2), (1, 2, WEST, 0)], [(1, 2, 1), (1, 7, 3), (1, 8, 4)]
     )
-    _, answer = step(floor, NOOP, NOOP)
-    nothing = [0, 1, 0, 0, 0, 0, 0]
+    _, timestep = step(state, NOOP, NOOP)
+    empty = [0, 1, 0, 0, 0, 0, 0]
     first = [1, 1, 1, 0, 1, 0, 0, 0]  # column, row, loaded, down, off the highway
-    first += 4 * nothing + [1, 0, 1, 0, 0, 1, 0] + [1, 0, 0, 1, 0, 1, 1] + 3 * nothing
+    first += 4 * empty + [1, 0, 1, 0, 0, 1, 0] + [1, 0, 0, 1, 0, 1, 1] + 3 * empty
     second = [2, 1, 0, 0, 0, 1, 0, 0]
-    second += 3 * nothing + [1, 0, 1, 0, 0, 1, 0] + [1, 0, 0, 1, 0, 1, 1] + 4 * nothing
-    np.testing.assert_array_equal(answer.obs, [first, second])
-    assert answer.obs.shape == (2, 71)
+    second += 3 * empty + [1, 0, 1, 0, 0, 1, 0] + [1, 0, 0, 1, 0, 1, 1] + 4 * empty
+    np.testing.assert_array_equal(timestep.obs, [first, second])
+    assert timestep.obs.shape == (2, 71)
 
 
-@pytest.mark.parametrize(("limit", "ends"), [("time_limit", 3), ("max_inactivity", 2)])
-def test_an_episode_is_cut_at_its_limits(limit: str, ends: int):
-    floor, times = state([(0, 0, NORTH, 0)], [(1, 1, 1), (1, 2, 2)]), []
-    for _ in range(ends):
-        floor, answer = step(floor, NOOP, **{limit: ends})
-        assert not answer.terminated
-        times.append(bool(answer.truncated))
-    assert times == [False] * (ends - 1) + [True]
+@pytest.mark.parametrize(
+    ("limit", "steps"), [("time_limit", 3), ("max_inactivity_steps", 2)]
+)
+def test_an_episode_is_truncated_at_its_limits(limit: str, steps: int):
+    state, truncated = make_state([(0, 0, NORTH, 0)], [(1, 1, 1), (1, 2, 2)]), []
+    for _ in range(steps):
+        state, timestep = step(state, NOOP, **{limit: steps})
+        assert not timestep.terminated
+        truncated.append(bool(timestep.truncated))
+    assert truncated == [False] * (steps - 1) + [True]
 
 
 @pytest.mark.parametrize("id", [SMALL, "rware-tiny-4ag-easy", "rware-large-1ag"])
-def test_a_fresh_floor(id: str):
+def test_initial_states(id: str):
     task = Warehouse.parse(id)
     keys = jax.random.split(jax.random.key(0), 50)
-    floor, obs = jax.device_get(jax.jit(jax.vmap(task.reset))(keys))
+    state, obs = jax.device_get(jax.jit(jax.vmap(task.reset))(keys))
     shelves = int((~task.highway).sum())
     assert obs.shape == (50, task.num_agents, task.obs_dim)
-    for standing, position in zip(floor.shelf_grid, floor.position, strict=True):
-        assert sorted(standing[~task.highway]) == list(range(1, shelves + 1))
-        assert not standing[task.highway].any()
-        assert len({tuple(place) for place in position}) == task.num_agents
+    for shelf_grid, position in zip(state.shelf_grid, state.position, strict=True):
+        assert sorted(shelf_grid[~task.highway]) == list(range(1, shelves + 1))
+        assert not shelf_grid[task.highway].any()
+        assert len({tuple(cell) for cell in position}) == task.num_agents
         assert (position < task.grid_shape).all()
-    assert set(floor.heading.ravel()) == {NORTH, EAST, SOUTH, WEST}
-    assert not floor.load.any()
+    assert set(state.heading.ravel()) == {NORTH, EAST, SOUTH, WEST}
+    assert not state.carried_shelf.any()
 
 
 @pytest.mark.parametrize(
@@ -277,10 +282,10 @@ def test_a_fresh_floor(id: str):
         ("rware-large-8ag-easy", 16),
         ("rware-1x7-2ag-global", 2),
         ("rware-tiny-2ag?request_queue_size=5&sensor_range=2&time_limit=100", 5),
-        ("rware-tiny-3ag-easy-twostage?column_height=3&max_inactivity=9", 6),
+        ("rware-tiny-3ag-easy-twostage?column_height=3&max_inactivity_steps=9", 6),
     ],
 )
-def test_an_id_there_and_back(id: str, requests: int):
+def test_id_round_trip(id: str, requests: int):
     task = Warehouse.parse(id)
     assert task.num_requests == requests
     assert Warehouse.parse(task.id) == task
@@ -290,7 +295,7 @@ def test_an_id_there_and_back(id: str, requests: int):
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"),
+    ("original", "canonical"),
     [
         (
             "rware-2s-tiny-9h-4ag-hard",
@@ -303,8 +308,8 @@ def test_an_id_there_and_back(id: str, requests: int):
         ),
     ],
 )
-def test_the_originals_longer_ids_are_read(theirs: str, ours: str):
-    assert Warehouse.parse(theirs).id == ours
+def test_all_names_of_the_original_are_accepted(original: str, canonical: str):
+    assert Warehouse.parse(original).id == canonical
 
 
 @pytest.mark.parametrize(
@@ -324,7 +329,7 @@ def test_the_originals_longer_ids_are_read(theirs: str, ours: str):
             "shelf_columns is 4; expected an odd number, e.g. rware-tiny-2ag",
         ),
         ("rware-1x1-2ag", "shelf_columns is 1; expected 3 to 101, e.g. rware-tiny-2ag"),
-        ("rware-tiny-101ag", "agents is 101; expected 1 to 100"),
+        ("rware-tiny-101ag", "num_agents is 101; expected 1 to 100"),
         ("rware-tiny-2ag?sensor_range=0", "sensor_range is 0; expected 1 to 11"),
         ("rware-tiny-2ag?view=2", "unknown task parameter 'view'"),
         ("rware-2s-tiny-2ag?sensor_range=2", "sensor_range is given twice"),
@@ -334,9 +339,9 @@ def test_the_originals_longer_ids_are_read(theirs: str, ours: str):
         ),
     ],
 )
-def test_a_wrong_id_gets_the_nearest(id: str, message: str):
+def test_an_invalid_id_is_reported_with_the_nearest(id: str, message: str):
     with pytest.raises(InvalidInputError, match=message) as error:
         Warehouse.parse(id)
     assert "\n" not in str(error.value)
-    for near in re.findall("e.g. (rware[^ ]*)$", str(error.value)):
-        Warehouse.parse(near)
+    for nearest in re.findall("e.g. (rware[^ ]*)$", str(error.value)):
+        Warehouse.parse(nearest)

@@ -153,7 +153,6 @@ class Link:
             key=receiver_key,
         )
         optimizer = self.schedule.optimizer_at(jnp.zeros((), jnp.int32))
-        # Optax's annotations do not know Equinox's modules.
         return LinkState(
             transmitter=transmitter,
             transmitter_opt_state=init_opt_state(optimizer, transmitter),

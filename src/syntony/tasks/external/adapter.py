@@ -1,4 +1,4 @@
-"""What networks understand of other libraries' spaces: flat numbers, whole choices."""
+"""Adapters of other libraries' spaces: flat observations and discrete actions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,16 +11,16 @@ from syntony.errors import EnvironmentStepError, InvalidInputError, summarize_ex
 from syntony.plugins import import_user_module
 
 ACTION_MASK_KEY = "action_mask"
-"""Under this name an environment says which actions an agent may choose."""
+"""Key of an agent's action mask, in its observation or its info."""
 TIME_LIMIT_ATTRIBUTES = (
     *("max_cycles", "max_episode_steps", "_max_episode_steps", "max_steps"),
     *("_max_steps", "max_num_steps", "episode_limit", "time_limit"),
 )
-"""Under these names environments keep the steps after which they end an episode."""
+"""Attributes and parameters in which environments keep the steps of an episode."""
 
 
 class Observation(NamedTuple):
-    """What all agents see, what each may do, and which of them still play."""
+    """Observations and action masks of all agents, and which of them are alive."""
 
     obs: Float[np.ndarray, "N O"]
     action_mask: Bool[np.ndarray, "N A"]
@@ -28,7 +28,7 @@ class Observation(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """What an environment answers when all agents have acted once."""
+    """Result of an environment step."""
 
     observation: Observation
     reward: Float[np.ndarray, " N"]
@@ -38,54 +38,54 @@ class StepResult(NamedTuple):
 
 @runtime_checkable
 class MultiAgentEnv(Protocol):
-    """One environment, opened; it plays one episode after the other."""
+    """An open environment that runs one episode at a time."""
 
     @property
     def adapters(self) -> "Sequence[AgentAdapter]":
-        """How each agent sees it."""
+        """One adapter for each agent."""
         ...
 
     @property
     def time_limit(self) -> int | None:
-        """Steps of an episode, if it says so."""
+        """Steps of an episode; None if unknown."""
         ...
 
     def reset(self, seed: int) -> Observation:
-        """Starts an episode, all of whose chance follows from `seed`."""
+        """Starts an episode whose randomness is determined by `seed`."""
         ...
 
     def step(self, action: Int[np.ndarray, " N"]) -> StepResult:
-        """Moves all agents once."""
+        """Applies the joint action."""
         ...
 
     def close(self) -> None:
-        """Lets go of windows and processes."""
+        """Closes windows and processes."""
         ...
 
 
 class AgentAdapter(NamedTuple):
-    """How one agent sees its environment, and acts in it."""
+    """Conversion of an agent's observations and actions."""
 
     agent_id: Any
     flatten_fn: Callable[[Any], Any]
-    """Turns an observation, without its mask, into numbers in a row."""
+    """Flattens an observation without its mask to a vector."""
     obs_dim: int
-    """Numbers in a flat observation."""
+    """Length of a flat observation."""
     num_actions: int
     action_start: int
-    """What the environment calls the first action."""
+    """The environment's index of the first action."""
     has_action_mask: bool
-    """Whether observations are dictionaries with a mask in them."""
+    """Whether observations are dictionaries that contain an action mask."""
 
     def flatten_obs(self, obs: Any) -> Float[np.ndarray, " obs_dim"]:
-        """Returns an observation as numbers in a row.
+        """Observation as a vector, without its action mask.
 
         Raises:
-            HostFault: it is none of its space, or some number is not finite.
+            EnvironmentStepError: its length is wrong, or a number is not finite.
         """
         if self.has_action_mask:
             obs = {name: part for name, part in obs.items() if name != ACTION_MASK_KEY}
-        # What float32 cannot hold becomes infinite, and is refused for that.
+        # Numbers beyond the range of float32 become infinite, and are rejected.
         with np.errstate(over="ignore"):
             numbers = np.asarray(self.flatten_fn(obs), np.float32)
         if numbers.shape != (self.obs_dim,):
@@ -103,20 +103,22 @@ class AgentAdapter(NamedTuple):
     def action_mask(
         self, obs: Any, info: Any
     ) -> Bool[np.ndarray, " num_actions"] | bool:
-        """Returns which actions it may choose: all (true), unless there is a mask.
+        """Mask of available actions; True (all) if the environment has no mask.
 
         Raises:
-            HostFault: the mask is none, or allows nothing.
+            EnvironmentStepError: the mask has the wrong shape, or no action is
+                available.
         """
-        found = obs[ACTION_MASK_KEY] if self.has_action_mask else None
+        value = obs[ACTION_MASK_KEY] if self.has_action_mask else None
         if isinstance(info, Mapping) and ACTION_MASK_KEY in info:
-            found = info[ACTION_MASK_KEY]
-        if found is None:
+            value = info[ACTION_MASK_KEY]
+        if value is None:
             return True
-        mask = np.asarray(found).astype(bool)
+        given = np.asarray(value)
+        mask = given.astype(bool)
         if mask.shape != (self.num_actions,) or not mask.any():
             raise EnvironmentStepError(
-                f"{ACTION_MASK_KEY} of {self.agent_id} is {np.asarray(found).tolist()}; "
+                f"{ACTION_MASK_KEY} of {self.agent_id} is {given.tolist()}; "
                 f"expected {self.num_actions} values, not all 0"
             )
         return mask
@@ -125,58 +127,69 @@ class AgentAdapter(NamedTuple):
 def make_agent_adapter(
     agent_id: Any, observation_space: Any, action_space: Any
 ) -> AgentAdapter:
-    """Returns how an agent of these spaces sees and acts.
+    """Adapter for an agent with these Gymnasium spaces.
 
     Raises:
-        BadInput: observations cannot be made flat, or actions are not choices.
+        InvalidInputError: observations cannot be flattened, or actions are not
+            discrete.
     """
     spaces = import_user_module("gymnasium.spaces")
-    masked = (
+    has_action_mask = (
         isinstance(observation_space, spaces.Dict)
         and ACTION_MASK_KEY in observation_space.spaces
     )
-    if masked:
-        rest = {
-            n: part
-            for n, part in observation_space.spaces.items()
-            if n != ACTION_MASK_KEY
-        }
-        observation_space = spaces.Dict(rest)
+    if has_action_mask:
+        parts = dict(observation_space.spaces)
+        del parts[ACTION_MASK_KEY]
+        observation_space = spaces.Dict(parts)
     if not isinstance(action_space, spaces.Discrete):
-        kind = type(action_space).__name__
-        raise InvalidInputError(f"actions of {agent_id} are {kind}; expected Discrete")
+        space = type(action_space).__name__
+        raise InvalidInputError(f"actions of {agent_id} are {space}; expected Discrete")
     try:
-        size = int(spaces.flatdim(observation_space))
+        obs_dim = int(spaces.flatdim(observation_space))
     except (ValueError, NotImplementedError) as error:
         raise InvalidInputError(
             f"observations of {agent_id}: {summarize_exception(error)}"
         ) from error
-    # The general way is slow: what is an array already takes a short one.
-    plain = isinstance(observation_space, spaces.Box)
-    flatten = np.ravel if plain else partial(spaces.flatten, observation_space)
+    # `spaces.flatten` is slow, and a Box is an array already.
+    is_array = isinstance(observation_space, spaces.Box)
+    flatten = np.ravel if is_array else partial(spaces.flatten, observation_space)
     return AgentAdapter(
-        agent_id, flatten, size, int(action_space.n), int(action_space.start), masked
+        agent_id=agent_id,
+        flatten_fn=flatten,
+        obs_dim=obs_dim,
+        num_actions=int(action_space.n),
+        action_start=int(action_space.start),
+        has_action_mask=has_action_mask,
     )
 
 
 def max_sizes(adapters: Sequence[AgentAdapter]) -> tuple[int, int]:
-    """Returns the longest observation of all agents, and the most actions."""
+    """Largest observation length and largest number of actions of all agents."""
     return max(v.obs_dim for v in adapters), max(v.num_actions for v in adapters)
 
 
 def absent_observation(adapters: Sequence[AgentAdapter]) -> Observation:
-    """Returns what agents see that are not there: zeros; they may do the first."""
-    size, actions = max_sizes(adapters)
-    available = np.zeros((len(adapters), actions), bool)
-    available[:, 0] = True
-    blank = np.zeros((len(adapters), size), np.float32)
-    return Observation(blank, available, np.zeros(len(adapters), bool))
+    """Observation of finished agents: zeros, with only the first action available."""
+    obs_dim, num_actions = max_sizes(adapters)
+    action_mask = np.zeros((len(adapters), num_actions), bool)
+    action_mask[:, 0] = True
+    obs = np.zeros((len(adapters), obs_dim), np.float32)
+    return Observation(obs, action_mask, np.zeros(len(adapters), bool))
 
 
 def set_agent_observation(
     observation: Observation, agent: int, adapter: AgentAdapter, obs: Any, info: Any
 ) -> None:
-    """Writes down what an agent who plays sees and may do; behind that stay zeros."""
+    """Sets the observation and action mask of a living agent; the padding stays zero.
+
+    Args:
+        observation: of all agents; changed in place.
+        agent: index of the agent.
+        adapter: adapter of the agent.
+        obs: its observation in the environment's space.
+        info: its info, which may contain an action mask.
+    """
     observation.alive[agent] = True
     observation.obs[agent, : adapter.obs_dim] = adapter.flatten_obs(obs)
     observation.action_mask[agent, : adapter.num_actions] = adapter.action_mask(
@@ -185,10 +198,10 @@ def set_agent_observation(
 
 
 def validate_reward(name: Any, reward: Any) -> float:
-    """Returns a reward as a number.
+    """Reward as a float.
 
     Raises:
-        HostFault: it is none, or not finite in float32.
+        EnvironmentStepError: it is not a number, or not finite in float32.
     """
     try:
         number = float(reward)
@@ -204,10 +217,10 @@ def validate_reward(name: Any, reward: Any) -> float:
 
 
 def env_time_limit(env: Any, parameters: Mapping[str, Any]) -> int | None:
-    """Returns the steps after which an environment ends an episode, if it says so."""
-    inner = getattr(env, "unwrapped", env)
+    """Steps after which an environment ends an episode; None if unknown."""
+    unwrapped = getattr(env, "unwrapped", env)
     for name in TIME_LIMIT_ATTRIBUTES:
-        found = parameters.get(name, getattr(inner, name, None))
-        if isinstance(found, int | np.integer) and found > 0:
-            return int(found)
+        value = parameters.get(name, getattr(unwrapped, name, None))
+        if isinstance(value, int | np.integer) and value > 0:
+            return int(value)
     return None

@@ -1,10 +1,9 @@
-"""Environments of other libraries, which are stepped on the host, copy by copy.
+"""Environments of other libraries, which are stepped on the host, one by one.
 
     pettingzoo:mpe2.simple_spread_v3?N=4&max_cycles=50
     gymnasium:lbforaging:Foraging-8x8-2p-3f-v3?max_player_level=3
 
-Nothing is known of them but what they answer. They are called between compiled pieces,
-never within one.
+They are black boxes: called between compiled functions, never within one.
 """
 
 import json
@@ -18,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.config import pytree_dataclass
+from syntony.config import field, pytree_dataclass
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
@@ -32,7 +31,7 @@ from syntony.tasks.family import TaskFamily
 from syntony.tasks.task import TimeStep
 
 TIME_LIMIT_PARAMETER = "time_limit"
-"""The parameter that is ours; all others are the environment's."""
+"""The only parameter that is not passed to the environment."""
 MAX_TIME_LIMIT = 1_000_000
 
 EnvFactory = Callable[[str, Mapping[str, Any]], MultiAgentEnv]
@@ -43,14 +42,14 @@ ENV_FACTORIES: dict[str, EnvFactory] = {
 LITERALS = {"true": True, "false": False, "none": None, "null": None}
 
 
-# No `record`: what it holds beside its fields, open copies, would get lost in JAX.
+# Not a `pytree_dataclass`: JAX would lose the pool of open environments.
 @jax.tree_util.register_static
 @dataclass(frozen=True, kw_only=True)
 class ExternalEnv:
-    """An environment of another library, as a team sees it.
+    """An environment of another library as a task.
 
-    Observations are padded with zeros to the longest, actions to the most with some
-    that are never available.
+    Observations are padded with zeros to the longest of all agents. Agents with fewer
+    actions than others have some that are never available.
     """
 
     id: str
@@ -59,35 +58,35 @@ class ExternalEnv:
     obs_dim: int
     time_limit: int
 
-    is_black_box = True
     shared_reward = False
 
     @classmethod
     def parse(cls, id: str) -> "ExternalEnv":
-        """Returns what `id` names; it is opened for a moment, to see how it looks.
+        """Task with this id; the environment is opened once to read its sizes.
 
         Raises:
-            BadInput: there is no such environment, or a team cannot live in it.
+            InvalidInputError: there is no such environment, or its spaces are not
+                supported.
         """
-        limit = parse_env_id(id)[2].get(TIME_LIMIT_PARAMETER)
-        copy = make_env(id)
-        close_envs([copy])
-        obs_size, actions = max_sizes(copy.adapters)
+        time_limit = parse_env_id(id)[2].get(TIME_LIMIT_PARAMETER)
+        env = make_env(id)
+        close_envs([env])
+        obs_dim, num_actions = max_sizes(env.adapters)
         return cls(
             id=id,
-            num_agents=len(copy.adapters),
-            num_actions=actions,
-            obs_dim=obs_size,
-            time_limit=_resolve_time_limit(id, limit, copy),
+            num_agents=len(env.adapters),
+            num_actions=num_actions,
+            obs_dim=obs_dim,
+            time_limit=_resolve_time_limit(id, time_limit, env),
         )
 
     @cached_property
     def env_pool(self) -> "EnvPool":
-        """Its copies that nobody uses."""
+        """Pool of open environments that are not in use."""
         return EnvPool(self.id)
 
     def shape_only_task(self) -> "ShapeOnlyTask":
-        """Returns a task of the same shapes that can be compiled."""
+        """A task of the same shapes that can be compiled."""
         return ShapeOnlyTask(
             id=self.id,
             num_agents=self.num_agents,
@@ -97,17 +96,17 @@ class ExternalEnv:
         )
 
     def reset(self, key: Key[Array, ""]) -> NoReturn:
-        """Fails: a team lives here by `live_on_host`."""
+        """Not available: rollouts use `rollout_external`."""
         del key
         raise self._not_jittable_error()
 
     def action_mask(self, state: Any) -> NoReturn:
-        """Fails: a team lives here by `live_on_host`."""
+        """Not available: rollouts use `rollout_external`."""
         del state
         raise self._not_jittable_error()
 
     def step(self, key: Key[Array, ""], state: Any, action: Any) -> NoReturn:
-        """Fails: a team lives here by `live_on_host`."""
+        """Not available: rollouts use `rollout_external`."""
         del key, state, action
         raise self._not_jittable_error()
 
@@ -118,34 +117,34 @@ class ExternalEnv:
 
 
 class EnvPool:
-    """Copies of an environment between two batches of episodes."""
+    """Open environments that are reused between batches of episodes."""
 
     def __init__(self, id: str):
         self._id = id
         self._idle: list[MultiAgentEnv] = []
 
     def release(self, envs: list[MultiAgentEnv]) -> None:
-        """Takes copies back."""
+        """Puts environments back into the pool."""
         self._idle.extend(envs)
 
     @contextmanager
     def acquire(self, count: int) -> Iterator[list[MultiAgentEnv]]:
-        """Yields so many copies; seeds that learn side by side get their own.
+        """Context with `count` environments that no other context uses.
 
-        After a failure none of them is used again.
+        After an exception all of them are closed.
         """
-        copies: list[MultiAgentEnv] = []
+        envs: list[MultiAgentEnv] = []
         try:
             for _ in range(count):
-                copies.append(self._pop_or_make())
-            yield copies
+                envs.append(self._pop_or_make())
+            yield envs
         except BaseException:
-            close_envs(copies)
+            close_envs(envs)
             raise
-        self.release(copies)
+        self.release(envs)
 
     def close(self) -> None:
-        """Closes what is on it; whoever needs copies later gets new ones."""
+        """Closes the unused environments; new ones are made on demand."""
         idle, self._idle = self._idle, []
         close_envs(idle)
 
@@ -158,29 +157,29 @@ class EnvPool:
 
 @pytree_dataclass
 class ShapeOnlyTask:
-    """A task that is nothing but shapes; all that is seen and earned is zero."""
+    """A task with given shapes whose observations and rewards are zero."""
 
-    id: str
-    num_agents: int
-    num_actions: int
-    obs_dim: int
-    time_limit: int
-    shared_reward: bool = False
+    id: str = field(static=True)
+    num_agents: int = field(static=True)
+    num_actions: int = field(static=True)
+    obs_dim: int = field(static=True)
+    time_limit: int = field(static=True)
+    shared_reward: bool = field(False, static=True)
 
     def reset(self, key: Key[Array, ""]) -> tuple[Bool[Array, ""], Float[Array, "N O"]]:
-        """Returns a state that says nothing, and zeros."""
+        """An empty state, and observations of zero."""
         del key
         return jnp.zeros((), bool), jnp.zeros((self.num_agents, self.obs_dim))
 
     def action_mask(self, state: Any) -> Bool[Array, "N A"]:
-        """All of them."""
+        """All actions are available."""
         del state
         return jnp.ones((self.num_agents, self.num_actions), bool)
 
     def step(
         self, key: Key[Array, ""], state: Any, action: Int[Array, " N"]
     ) -> tuple[Any, TimeStep]:
-        """Returns zeros."""
+        """The same state, with observations and rewards of zero."""
         del key, action
         never = jnp.zeros((), bool)
         obs = jnp.zeros((self.num_agents, self.obs_dim))
@@ -188,17 +187,17 @@ class ShapeOnlyTask:
 
 
 def make_env(id: str) -> MultiAgentEnv:
-    """Returns a new copy of the environment that `id` names.
+    """Opens a new environment with this id.
 
     Raises:
-        BadInput: there is none, or it does not open with these parameters.
+        InvalidInputError: there is none, or it cannot be opened with these parameters.
     """
-    kind, name, parameters = parse_env_id(id)
+    library, name, parameters = parse_env_id(id)
     parameters.pop(TIME_LIMIT_PARAMETER, None)
     try:
-        return ENV_FACTORIES[kind](name, parameters)
-    except InvalidInputError as failure:
-        raise InvalidInputError(f"{id}: {failure}") from failure.__cause__
+        return ENV_FACTORIES[library](name, parameters)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{id}: {error}") from error.__cause__
     except USER_CODE_EXCEPTIONS as error:
         raise InvalidInputError(
             f"{id} cannot be opened: {summarize_exception(error)}"
@@ -206,40 +205,42 @@ def make_env(id: str) -> MultiAgentEnv:
 
 
 def close_envs(envs: list[MultiAgentEnv]) -> None:
-    """Lets go of copies; what they did is done, even if this fails."""
-    for copy in envs:
+    """Closes environments; exceptions are ignored, as their results are complete."""
+    for env in envs:
         with suppress(*USER_CODE_EXCEPTIONS):
-            copy.close()
+            env.close()
 
 
 def parse_env_id(id: str) -> tuple[str, str, dict[str, Any]]:
-    """Returns the library, the environment's name, and its parameters' values.
+    """Library, environment name, and parameter values of an id.
 
-    Values are JSON, as in `N=3`, `coop=true`, `sizes=[8,8]`, or `none`; all else is
-    text.
+    Values are JSON, as in `N=3`, `coop=true`, `sizes=[8,8]`, or `none`; everything else
+    is a string.
 
     Raises:
-        BadInput: a parameter has no value, or is given twice.
+        InvalidInputError: a parameter has no value, or is given twice.
     """
     head, mark, query = id.partition("?")
-    kind, _, name = head.partition(":")
-    if kind not in ENV_FACTORIES:
-        raise unknown_name_error("kind of task", kind, ENV_FACTORIES)
+    library, _, name = head.partition(":")
+    if library not in ENV_FACTORIES:
+        raise unknown_name_error("kind of task", library, ENV_FACTORIES)
     if not name:
         raise InvalidInputError(
-            f"task {id!r} is incomplete; expected e.g. {_EXAMPLES[kind]}"
+            f"task {id!r} is incomplete; expected e.g. {_EXAMPLES[library]}"
         )
     parameters: dict[str, Any] = {}
     for assignment in query.split("&") if mark else []:
-        field, equals, text = assignment.partition("=")
-        if not (field and equals):
+        parameter, equals, text = assignment.partition("=")
+        if not (parameter and equals):
             raise InvalidInputError(
                 f"{assignment!r} sets nothing; expected PARAMETER=VALUE"
             )
-        if field in parameters:
-            raise InvalidInputError(f"{field} is given twice in {id!r}; expected once")
-        parameters[field] = _parse_value(text)
-    return kind, name, parameters
+        if parameter in parameters:
+            raise InvalidInputError(
+                f"{parameter} is given twice in {id!r}; expected once"
+            )
+        parameters[parameter] = _parse_value(text)
+    return library, name, parameters
 
 
 def _parse_value(text: str) -> Any:
@@ -253,11 +254,11 @@ def _parse_value(text: str) -> Any:
 
 def _resolve_time_limit(id: str, requested: Any, env: MultiAgentEnv) -> int:
     limit = env.time_limit if requested is None else requested
-    sign = "&" if "?" in id else "?"
+    separator = "&" if "?" in id else "?"
     if limit is None:
         raise InvalidInputError(
-            f"{id} does not say when an episode ends; expected {id}{sign}time_limit=N, "
-            "N steps"
+            f"{id} does not say when an episode ends; expected "
+            f"{id}{separator}time_limit=N, N steps"
         )
     if type(limit) is not int or not 1 <= limit <= MAX_TIME_LIMIT:
         raise InvalidInputError(
@@ -282,7 +283,7 @@ FAMILIES = (
         prefix="gymnasium:",
         pattern="gymnasium:[{module}:]{id}[?{parameter}={value}&...]",
         example=_EXAMPLES["gymnasium"],
-        summary="any of Gymnasium's with a tuple of agents; stepped on the host",
+        summary="any Gymnasium environment with tuple spaces; stepped on the host",
         parse=ExternalEnv.parse,
     ),
 )

@@ -1,4 +1,4 @@
-"""Gymnasium's multi-agent manner: tuples, with one entry for each agent."""
+"""Multi-agent environments of Gymnasium: tuple spaces, one entry for each agent."""
 
 import warnings
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ from syntony.tasks.external.adapter import (
 
 
 class GymnasiumEnv:
-    """One environment whose spaces are tuples, as lbforaging and rware register them.
+    """An environment with tuple spaces, as lbforaging and rware register them.
 
-    Some, these two among them, count their steps themselves and report their limit as
-    an end. So an end in the very last step counts as the limit's cut.
+    Some, also these two, count their steps and report `terminated` at their time limit.
+    So a termination in the last step counts as a truncation.
     """
 
     def __init__(self, env: Any, parameters: Mapping[str, Any]):
@@ -42,41 +42,44 @@ class GymnasiumEnv:
             make_agent_adapter(f"agent {i}", *both) for i, both in enumerate(pairs)
         ]
         self._internal_time_limit = env_time_limit(env, parameters)
-        wrapped = getattr(env.spec, "max_episode_steps", None)
-        self.time_limit = self._internal_time_limit if wrapped is None else int(wrapped)
+        outer = getattr(env.spec, "max_episode_steps", None)
+        self.time_limit = self._internal_time_limit if outer is None else int(outer)
         self._env = env
         self._absent_observation = absent_observation(self.adapters)
         self._step_count = 0
 
     def reset(self, seed: int) -> Observation:
-        """Starts an episode."""
+        """Starts an episode whose randomness is determined by `seed`."""
         obs, info = self._env.reset(seed=seed)
         self._step_count = 0
         return self._to_observation(obs, info)
 
     def step(self, action: Int[np.ndarray, " N"]) -> StepResult:
-        """Moves all agents once."""
-        sent = tuple(
+        """Applies the joint action."""
+        env_action = tuple(
             v.action_start + int(action[i]) for i, v in enumerate(self.adapters)
         )
-        obs, rewards, ended, cut, info = self._env.step(sent)
+        obs, rewards, terminated, truncated, info = self._env.step(env_action)
         self._step_count += 1
         reward = np.array(self._per_agent_rewards(rewards), np.float32)
-        ended, cut = bool(np.all(ended)), bool(np.all(cut))
-        if ended and self._step_count == self._internal_time_limit:
-            ended, cut = False, True
+        terminated, truncated = bool(np.all(terminated)), bool(np.all(truncated))
+        if terminated and self._step_count == self._internal_time_limit:
+            terminated, truncated = False, True
         return StepResult(
-            self._to_observation(obs, info), reward, ended, cut and not ended
+            self._to_observation(obs, info),
+            reward,
+            terminated,
+            truncated and not terminated,
         )
 
     def close(self) -> None:
-        """Lets go of windows and processes."""
+        """Closes windows and processes."""
         self._env.close()
 
     def _per_agent_rewards(self, rewards: Any) -> list[float]:
         agents = len(self.adapters)
         if np.ndim(rewards) == 0:
-            # The team's, of which each gets its part: their sum is what counts.
+            # A team reward is divided equally, as the sum over agents is used.
             return [validate_reward("the team", rewards) / agents] * agents
         if len(rewards) != agents:
             raise EnvironmentStepError(
@@ -93,42 +96,37 @@ class GymnasiumEnv:
             raise EnvironmentStepError(
                 f"there are {len(obs)} observations; expected {agents}"
             )
-        seen = Observation(*(part.copy() for part in self._absent_observation))
+        observation = Observation(*(part.copy() for part in self._absent_observation))
         masks = info.get(ACTION_MASK_KEY)
         for i, v in enumerate(self.adapters):
-            set_agent_observation(
-                seen,
-                i,
-                v,
-                obs[i],
-                None if masks is None else {ACTION_MASK_KEY: masks[i]},
-            )
-        return seen
+            agent_info = None if masks is None else {ACTION_MASK_KEY: masks[i]}
+            set_agent_observation(observation, i, v, obs[i], agent_info)
+        return observation
 
 
 def make_gymnasium_env(name: str, parameters: Mapping[str, Any]) -> GymnasiumEnv:
-    """Returns a new copy of `gymnasium.make(name, **parameters)`.
+    """Opens `gymnasium.make(name, **parameters)`.
 
     Raises:
-        BadInput: there is no such environment, or it is not of many agents.
+        InvalidInputError: there is no such environment, or it is not multi-agent.
     """
     gymnasium = import_user_module("gymnasium")
-    home, _, bare = name.rpartition(":")
-    if home:
-        # Here, so that one that is missing is said in our words.
-        import_user_module(home)
-    # Gymnasium would take the newest, another day another one.
-    if versions := [x for x in gymnasium.registry if x.rpartition("-v")[0] == bare]:
+    module, _, env_name = name.rpartition(":")
+    if module:
+        # Not by Gymnasium, for the error message if it is not installed.
+        import_user_module(module)
+    # Without a version Gymnasium uses the newest, which is not reproducible.
+    if versions := [x for x in gymnasium.registry if x.rpartition("-v")[0] == env_name]:
         raise InvalidInputError(
-            f"{bare} is of no version; expected e.g. {versions[-1]}"
+            f"{env_name} has no version; expected e.g. {versions[-1]}"
         )
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             env = gymnasium.make(name, disable_env_checker=True, **parameters)
     except gymnasium.error.Error as error:
-        # It says all that was warned of before.
+        # The message repeats the warnings, so these are dropped.
         raise InvalidInputError(" ".join(str(error).split())) from error
-    for warning in said:
+    for warning in caught:
         warnings.warn(warning.message, stacklevel=1)
     return GymnasiumEnv(env, parameters)

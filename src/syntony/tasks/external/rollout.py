@@ -1,8 +1,7 @@
-"""Whole episodes where the environment is on the host and the policy is compiled."""
+"""Rollouts in an environment on the host, with a compiled policy."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +15,12 @@ from syntony.errors import (
 )
 from syntony.tasks.external.adapter import MultiAgentEnv, Observation, StepResult
 from syntony.tasks.external.external_env import ExternalEnv
+from syntony.tasks.last_action import append_last_action
 from syntony.tasks.rollout import Trajectory
 
 ActFn = Callable[..., tuple[Int[Array, "E N"], Float[Array, "E N"], PyTree]]
-"""Observations, what is available, Gumbel noise and memory to actions, ln π, memory."""
+"""From observations, action mask, Gumbel noise and hidden state to actions, ln π, and
+the next hidden state."""
 
 
 def rollout_external(
@@ -33,31 +34,36 @@ def rollout_external(
     greedy: Bool[Array, ""] | bool = False,
     last_action: bool = False,
 ) -> Trajectory:
-    """Returns whole episodes, lived in lock-step; their states are nobody's to see.
+    """Runs whole episodes in parallel environments; their states are not recorded.
 
     Args:
-        memory: what the policy starts `abreast` episodes with.
-        episodes: how many, E.
-        abreast: how many copies there are; the episodes are lived in rounds.
-        greedy: take the most likely actions, instead of drawing them.
-        last_action: show each agent its last action as well, as `LastAction` does.
+        task: the environment.
+        act_fn: the policy.
+        initial_hidden: hidden state at the start of `num_envs` episodes.
+        key: consumed.
+        episodes: number of episodes E, run in rounds of `num_envs`.
+        num_envs: number of environments.
+        greedy: whether to take the most probable actions instead of sampling.
+        last_action: whether to append the last action to observations, as the wrapper
+            `LastAction` does.
 
     Raises:
-        HostFault: a copy failed, or answered what cannot be used.
+        EnvironmentStepError: an environment raised an exception, or returned an invalid
+            value.
     """
     rounds = -(-episodes // num_envs)
-    live = partial(
+    run_round = partial(
         _rollout_batch,
         task,
         act_fn,
         initial_hidden,
         num_envs=num_envs,
         greedy=bool(greedy),
+        last_action=last_action,
     )
-    keys = jax.random.split(key, rounds)
-    parts = [live(round_key, last_action=last_action) for round_key in keys]
+    batches = [run_round(round_key) for round_key in jax.random.split(key, rounds)]
     return jax.tree.map(
-        lambda *x: jnp.asarray(np.concatenate(x, axis=1)[:, :episodes]), *parts
+        lambda *x: jnp.asarray(np.concatenate(x, axis=1)[:, :episodes]), *batches
     )
 
 
@@ -73,30 +79,30 @@ def _rollout_batch(
 ) -> Trajectory:
     seeds, noise = jax.device_get(_sample_seeds_and_noise(task, key, num_envs))
     noise = np.zeros_like(noise) if greedy else noise
-    diary = TrajectoryBuilder(task, num_envs, last_action=last_action)
-    with task.env_pool.acquire(num_envs) as copies:
-        for e, copy in enumerate(copies):
-            diary.record_reset(e, _reset_env(task, e, copy, int(seeds[e])))
+    builder = TrajectoryBuilder(task, num_envs, last_action=last_action)
+    with task.env_pool.acquire(num_envs) as envs:
+        for e, env in enumerate(envs):
+            builder.record_reset(e, _reset_env(task, e, env, int(seeds[e])))
         for t in range(task.time_limit):
-            going = diary.active(t)
-            if not going.any():
+            active = builder.active(t)
+            if not active.any():
                 break
-            seen = diary.obs[t], diary.action_mask[t]
-            action, log_prob, hidden = act_fn(*seen, noise[t], hidden)
-            diary.record_action(t, np.asarray(action), np.asarray(log_prob))
-            for e in np.flatnonzero(going):
-                answer = _step_env(task, t, int(e), copies[e], diary.action[t, e])
-                diary.record_step(t, int(e), answer)
-    return diary.build()
+            obs, action_mask = builder.obs[t], builder.action_mask[t]
+            action, log_prob, hidden = act_fn(obs, action_mask, noise[t], hidden)
+            builder.record_action(t, np.asarray(action), np.asarray(log_prob))
+            for e in map(int, np.flatnonzero(active)):
+                result = _step_env(task, t, e, envs[e], builder.action[t, e])
+                builder.record_step(t, e, result)
+    return builder.build()
 
 
 @partial(jax.jit, static_argnums=(0, 2))
 def _sample_seeds_and_noise(
     task: ExternalEnv, key: Key[Array, ""], episodes: int
 ) -> tuple[Int[Array, " E"], Float[Array, "T E N A"]]:
-    """Returns a seed for each episode, and the luck of all actions."""
+    """Seed of each episode, and Gumbel noise of all actions."""
     seed_key, noise_key = jax.random.split(key)
-    # Of 31 bits: some libraries take no more.
+    # 31 bits, as some libraries accept no more.
     seeds = jax.random.randint(seed_key, (episodes,), 0, np.iinfo(np.int32).max)
     shape = (task.time_limit, episodes, task.num_agents, task.num_actions)
     return seeds, jax.random.gumbel(noise_key, shape)
@@ -121,23 +127,26 @@ def _step_env(
 def _step_error(
     task: ExternalEnv, e: int, when: str, error: BaseException
 ) -> EnvironmentStepError:
-    known = isinstance(error, EnvironmentStepError)
-    said = str(error) if known else f"it raised {summarize_exception(error)}"
-    return EnvironmentStepError(f"environment {task.id}, copy {e}, {when}: {said}")
+    is_ours = isinstance(error, EnvironmentStepError)
+    cause = str(error) if is_ours else f"it raised {summarize_exception(error)}"
+    return EnvironmentStepError(f"environment {task.id}, copy {e}, {when}: {cause}")
 
 
 class TrajectoryBuilder:
-    """Episodes that are written down step by step, as `Trajectory` holds them.
+    """Records episodes step by step, as NumPy arrays in the layout of `Trajectory`.
 
-    With `last_action` each agent's, one-hot, stands behind its observation.
+    Args:
+        task: the environment.
+        episodes: number of episodes E.
+        last_action: whether to append the last action to observations.
     """
 
     def __init__(self, task: ExternalEnv, episodes: int, *, last_action: bool):
         steps = task.time_limit
         shape = (steps, episodes, task.num_agents)
-        obs_size = task.obs_dim + last_action * task.num_actions
-        self.obs = np.zeros((steps + 1, *shape[1:], obs_size), np.float32)
-        # Behind an episode's end all are: no row of a softmax may be empty.
+        obs_dim = task.obs_dim + last_action * task.num_actions
+        self.obs = np.zeros((steps + 1, *shape[1:], obs_dim), np.float32)
+        # All True after an episode's end: a masked softmax needs an available action.
         self.action_mask = np.ones((*shape, task.num_actions), bool)
         self.action = np.zeros(shape, np.int32)
         self.log_prob = np.zeros(shape, np.float32)
@@ -146,36 +155,38 @@ class TrajectoryBuilder:
         self.truncated = np.zeros(shape[:2], bool)
         self.valid = np.ones(shape[:2], bool)
         self.alive = np.zeros(shape, bool)
+        self._last_action = last_action
 
     def active(self, t: int) -> Bool[np.ndarray, " E"]:
-        """Returns which episodes have not ended before a step."""
+        """Mask of the episodes that have not ended before step t."""
         return self.valid[t]
 
     def record_reset(self, e: int, observation: Observation) -> None:
-        """Writes down what an episode begins with."""
-        self._record_obs(0, e, observation.obs)
-        self.action_mask[0, e], self.alive[0, e] = (
-            observation.action_mask,
-            observation.alive,
-        )
+        """Records the initial observation of episode e."""
+        num_agents, num_actions = self.action_mask.shape[-2:]
+        last_action = np.zeros((num_agents, num_actions), np.float32)
+        self._record_obs(0, e, observation.obs, last_action)
+        self.action_mask[0, e] = observation.action_mask
+        self.alive[0, e] = observation.alive
 
     def record_action(
         self, t: int, action: Int[np.ndarray, "E N"], log_prob: Float[np.ndarray, "E N"]
     ) -> None:
-        """Writes down what was chosen in those episodes that still play."""
-        going = self.active(t)[:, None]
-        self.action[t] = np.where(going, action, 0)
-        self.log_prob[t] = np.where(going, log_prob, 0.0)
+        """Records the actions of step t in the active episodes."""
+        active = self.active(t)[:, None]
+        self.action[t] = np.where(active, action, 0)
+        self.log_prob[t] = np.where(active, log_prob, 0.0)
 
     def record_step(self, t: int, e: int, result: StepResult) -> None:
-        """Writes down what came of it."""
-        steps = len(self.valid)
+        """Records the result of step t in episode e."""
+        steps, num_actions = len(self.valid), self.action_mask.shape[-1]
         self.reward[t, e] = result.reward
         self.terminated[t, e] = result.terminated
         self.truncated[t, e] = not result.terminated and (
             result.truncated or t + 1 == steps
         )
-        self._record_obs(t + 1, e, result.observation.obs)
+        last_action = np.eye(num_actions, dtype=np.float32)[self.action[t, e]]
+        self._record_obs(t + 1, e, result.observation.obs, last_action)
         if self.terminated[t, e] or self.truncated[t, e]:
             self.valid[t + 1 :, e] = False
             self.obs[t + 2 :, e] = self.obs[t + 1, e]
@@ -183,14 +194,20 @@ class TrajectoryBuilder:
             self.action_mask[t + 1, e] = result.observation.action_mask
             self.alive[t + 1, e] = result.observation.alive
 
-    def _record_obs(self, t: int, e: int, obs: Float[np.ndarray, "N O"]) -> None:
-        size, actions = obs.shape[-1], self.action_mask.shape[-1]
-        self.obs[t, e, :, :size] = obs
-        # Nothing was done before the start: it stays zero.
-        if t > 0 and size < self.obs.shape[-1]:
-            self.obs[t, e, :, size:] = np.eye(actions)[self.action[t - 1, e]]
+    def _record_obs(
+        self,
+        t: int,
+        e: int,
+        obs: Float[np.ndarray, "N O"],
+        last_action: Float[np.ndarray, "N A"],
+    ) -> None:
+        if self._last_action:
+            obs = append_last_action(obs, last_action)
+        self.obs[t, e] = obs
 
     def build(self) -> Trajectory:
-        """Returns all of it."""
-        parts: dict[str, Any] = vars(self)
-        return Trajectory(state=(), **parts)
+        """The recorded trajectory."""
+        return Trajectory(
+            state=(),
+            **{n: getattr(self, n) for n in Trajectory._fields if n != "state"},
+        )

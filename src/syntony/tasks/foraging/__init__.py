@@ -1,1 +1,1 @@
-"""Level-Based Foraging."""
+"""Level-based foraging (LBF)."""

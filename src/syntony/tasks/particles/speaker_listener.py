@@ -1,7 +1,7 @@
-"""Speaker and listener: one sees where to go, the other can go there.
+"""Speaker-listener: the speaker observes the goal, the listener can move to it.
 
-By default the task of SMPE² ("Double Speaker-Listener": the ordinary
-simple_speaker_listener), its reward as EPyMARL's wrapper adds it up.
+The default is the task of SMPE² ("Double Speaker-Listener", which is
+simple_speaker_listener), with the reward summed over agents by EPyMARL's wrapper.
 
 Source: Lowe et al., "Multi-Agent Actor-Critic for Mixed Cooperative-Competitive
     Environments", NeurIPS 2017.
@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.config import pytree_dataclass
+from syntony.config import between, field, pytree_dataclass, validate
 from syntony.errors import InvalidInputError
-from syntony.identifiers import check_limits, format_id
+from syntony.identifiers import format_id
 from syntony.tasks.family import TaskFamily, parse_task_id
 from syntony.tasks.particles.physics import (
-    PARTICLE_LIMITS,
+    MAX_VALUE,
     ParticleState,
     action_force,
     at_rest,
@@ -33,45 +33,48 @@ NUM_LANDMARKS = 3
 VOCAB_SIZE = 3
 
 COLOR_HIGH, COLOR_LOW = 0.65, 0.15
-"""A landmark's colour: bright in the channel of its number, dark in the others."""
+"""Color of a landmark: high in the channel of its index, low in the others."""
 
 
 class SpeakerState(NamedTuple):
-    """The listener, the landmarks, the goal, the last word and the clock.
+    """The listener, the landmarks, the goal, the last message and the time step.
 
-    Where the speaker stands is no part of it: nothing depends on that.
+    The position of the speaker is not part of it, as nothing depends on it.
     """
 
     listener: ParticleState
-    """The listener's alone."""
+    """The listener's only, N = 1."""
     landmark_position: Float[Array, "L 2"]
     goal: Int[Array, ""]
-    message: Float[Array, " L"]
-    """One-hot; zeros before the first word."""
+    """Index of the goal landmark."""
+    message: Float[Array, " V"]
+    """One-hot; zero before the first message."""
     time: Int[Array, ""]
 
 
 @pytree_dataclass
 class SpeakerListener:
-    """A speaker that sees the goal's colour talks to a listener that can move."""
+    """A speaker that observes the goal's color sends messages to a moving listener."""
 
-    shared_reward: bool = True
-    """Whether both are given the sum over both, which the team's reward then counts
-    twice, as in the paper; or each its own."""
-    explicit_euler: bool = False
-    """Whether the listener moves by the velocity before a step, as in mpe2; or after
-    it."""
-    time_limit: int = 25
+    shared_reward: bool = field(True, static=True)
+    """Whether each agent receives the sum of both rewards, which the team's reward then
+    counts twice, as in the paper; otherwise each receives its own."""
+    explicit_euler: bool = field(False, static=True)
+    """Whether the listener moves by the velocity before a step, as in mpe2; otherwise
+    by the one after it."""
+    time_limit: int = field(25, static=True, limits=between(1, MAX_VALUE))
+    """Steps after which an episode is truncated."""
 
     def __post_init__(self):
-        check_limits(self, PARTICLE_LIMITS)
+        validate(self)
 
     @classmethod
     def parse(cls, id: str) -> "SpeakerListener":
-        """Returns the record that `id` names.
+        """Task with this id.
 
         Raises:
-            BadInput: the id is malformed, or no such task can exist.
+            InvalidInputError: the id is malformed, or a parameter is outside of its
+                limits.
         """
         name, parameters = parse_task_id(id, cls)
         if name != FAMILY.prefix:
@@ -97,12 +100,12 @@ class SpeakerListener:
         return 2 + 2 * NUM_LANDMARKS + VOCAB_SIZE
 
     def reset(self, key: Key[Array, ""]) -> tuple[SpeakerState, Float[Array, "N O"]]:
-        """Scatters the listener, at rest, and the landmarks; draws the goal."""
-        place_key, goal_key = jax.random.split(key)
-        place = random_positions(place_key, 1 + NUM_LANDMARKS)
+        """Random positions of the listener, at rest, and landmarks; a random goal."""
+        position_key, goal_key = jax.random.split(key)
+        position = random_positions(position_key, 1 + NUM_LANDMARKS)
         state = SpeakerState(
-            listener=at_rest(place[:1]),
-            landmark_position=place[1:],
+            listener=at_rest(position[:1]),
+            landmark_position=position[1:],
             goal=jax.random.randint(goal_key, (), 0, NUM_LANDMARKS),
             message=jnp.zeros(VOCAB_SIZE),
             time=jnp.zeros((), jnp.int32),
@@ -110,17 +113,16 @@ class SpeakerListener:
         return state, self.observe(state)
 
     def action_mask(self, state: SpeakerState) -> Bool[Array, "N A"]:
-        """Returns three words for the speaker, all five moves for the listener."""
+        """Three messages for the speaker, five moves for the listener."""
         del state
-        return jnp.arange(self.num_actions)[None] < jnp.array(
-            [[VOCAB_SIZE], [self.num_actions]]
-        )
+        num_available = jnp.array([[VOCAB_SIZE], [self.num_actions]])
+        return jnp.arange(self.num_actions)[None] < num_available
 
     def step(
         self, key: Key[Array, ""], state: SpeakerState, action: Int[Array, " N"]
     ) -> tuple[SpeakerState, TimeStep]:
-        """Pushes the listener for one step of time; it then hears the word."""
-        del key  # Chance only sets the scene.
+        """Moves the listener; it observes the message after the step."""
+        del key  # Only the initial state is random.
         force = action_force(action[LISTENER:])
         state = state._replace(
             listener=integrate_state(
@@ -136,34 +138,35 @@ class SpeakerListener:
         )
 
     def reward(self, state: SpeakerState) -> Float[Array, " N"]:
-        """Returns what each is given: −d², or the sum over both, −2 d²."""
+        """Reward of each agent: −d², or the sum over both, −2 d²."""
         own = jnp.full(2, -squared_goal_distance(state))
         return own * 2.0 if self.shared_reward else own
 
     def observe(self, state: SpeakerState) -> Float[Array, "N O"]:
-        """Returns the goal's colour, filled up with zeros; and what the listener sees.
+        """The speaker's observation, padded with zeros, and the listener's.
 
-        That is its velocity, the ways to the landmarks, and the word.
+        The speaker observes the goal's color; the listener its velocity, the offsets to
+        the landmarks, and the message.
         """
-        colour = COLOR_LOW + (COLOR_HIGH - COLOR_LOW) * jax.nn.one_hot(
+        color = COLOR_LOW + (COLOR_HIGH - COLOR_LOW) * jax.nn.one_hot(
             state.goal, NUM_LANDMARKS
         )
-        spoken = jnp.zeros(self.obs_dim).at[:NUM_LANDMARKS].set(colour)
-        ways = pairwise_offsets(state.landmark_position, state.listener.position)
-        seen = [state.listener.velocity[0], jnp.ravel(ways), state.message]
-        return jnp.stack([spoken, jnp.concatenate(seen)])
+        speaker = jnp.zeros(self.obs_dim).at[:NUM_LANDMARKS].set(color)
+        offsets = pairwise_offsets(state.landmark_position, state.listener.position)
+        listener = [state.listener.velocity[0], jnp.ravel(offsets), state.message]
+        return jnp.stack([speaker, jnp.concatenate(listener)])
 
 
 def squared_goal_distance(state: SpeakerState) -> Float[Array, ""]:
-    """Returns d² = ‖p − goal‖², by how much the listener misses the goal."""
-    miss = state.listener.position[0] - state.landmark_position[state.goal]
-    return jnp.sum(jnp.square(miss))
+    """Squared distance d² = ‖p − goal‖² of the listener to the goal."""
+    offset = state.listener.position[0] - state.landmark_position[state.goal]
+    return jnp.sum(jnp.square(offset))
 
 
 FAMILY = TaskFamily(
     prefix="SpeakerListener",
     pattern="SpeakerListener",
     example="SpeakerListener",
-    summary="tell a listener where to go; go where a speaker says",
+    summary="move to a goal that only the speaker observes (MPE)",
     parse=SpeakerListener.parse,
 )

@@ -1,15 +1,15 @@
-"""Probes: tiny tasks with known answers; each asks one ability of a learner.
+"""Probes: minimal tasks with known solutions; each tests one ability of an algorithm.
 
-| probe | what a learner must do | best | at random |
+| probe | required ability | optimal return | random policy |
 |---|---|---|---|
-| `probe-bandit` | find out what pays | 1 | 1/3 |
-| `probe-see` | act on what it sees | 1 | 1/2 |
-| `probe-remember` | act on what it saw three steps ago | 1 | 1/2 |
-| `probe-delay` | credit a first action with what it earns seven steps later | 1 | 1/3 |
-| `probe-coordinate` | tell a teammate what it cannot see, by acting | 1 | 1/4 |
-| `probe-horizon` | value what a time limit cuts off, at 1 / (1 − γ) | 10 | 10 |
+| `probe-bandit` | find the action with reward | 1 | 1/3 |
+| `probe-see` | act on the current observation | 1 | 1/2 |
+| `probe-remember` | act on the observation of three steps ago | 1 | 1/2 |
+| `probe-delay` | credit the first action with a reward seven steps later | 1 | 1/3 |
+| `probe-coordinate` | signal an observation to a teammate by an action | 1 | 1/4 |
+| `probe-horizon` | bootstrap at a time limit: value 1 / (1 − γ) | 10 | 10 |
 
-A learner that fails one of them has a bug where the table says. All have two agents.
+An implementation that fails one of them lacks this ability. All have two agents.
 
 Source: A. Jones, "Debugging Reinforcement Learning Systems", 2021.
 """
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.config import pytree_dataclass
+from syntony.config import field, pytree_dataclass
 from syntony.errors import unknown_name_error
 from syntony.tasks.family import TaskFamily, parse_task_id
 from syntony.tasks.task import TimeStep
@@ -30,35 +30,36 @@ NUM_AGENTS = 2
 
 
 class ProbeState(NamedTuple):
-    """What may matter in a probe, whether it does or not."""
+    """State of any probe; a probe may not use all of it."""
 
     cue: Int[Array, " N"]
-    """0 or 1 for each agent, drawn alike at the start."""
+    """0 or 1 for each agent, drawn uniformly at the reset."""
     first_action: Int[Array, " N"]
-    """What each agent did first; 0 before."""
+    """Each agent's first action; 0 before it."""
     time: Int[Array, ""]
 
 
 class ProbeSpec(NamedTuple):
-    """The rules of a probe."""
+    """Rules of a probe."""
 
     optimal_return: float
     num_actions: int
     obs_dim: int
     episode_length: int
     terminates: bool
-    """Whether the last step is an end, or the time limit's cut."""
+    """Whether the last step terminates the episode, or truncates it."""
     observe: Callable[[ProbeState], Float[Array, "N O"]]
     is_correct: Callable[[ProbeState, Int[Array, " N"]], Bool[Array, " N"]]
-    """Who earns 1/N, from the state behind the step and the actions in it."""
+    """Which agents receive a reward of 1/N, from the state after the step and the
+    actions in it."""
 
 
 @pytree_dataclass
 class Probe:
-    """Two agents play one of `GAMES`."""
+    """Two agents in one of the probes `PROBE_SPECS`."""
 
-    name: str
-    """What is asked: the name of a game."""
+    name: str = field(static=True)
+    """Key of `PROBE_SPECS`."""
 
     def __post_init__(self):
         if self.name not in PROBE_SPECS:
@@ -68,10 +69,10 @@ class Probe:
 
     @classmethod
     def parse(cls, id: str) -> "Probe":
-        """Returns the record that `id` names; its form is `FAMILY.pattern`.
+        """Probe with this id, which has the form `FAMILY.pattern`.
 
         Raises:
-            BadInput: there is no such probe.
+            InvalidInputError: there is no such probe.
         """
         name, parameters = parse_task_id(id, cls)
         return cls(name=name.removeprefix(FAMILY.prefix), **parameters)
@@ -82,7 +83,7 @@ class Probe:
 
     @property
     def optimal_return(self) -> float:
-        """The highest return of an episode that a team can have on average."""
+        """Highest expected return of an episode."""
         return self.spec.optimal_return
 
     @property
@@ -110,20 +111,20 @@ class Probe:
         return False
 
     def reset(self, key: Key[Array, ""]) -> tuple[ProbeState, Float[Array, "N O"]]:
-        """Draws the cues."""
+        """Random cues."""
         cue = jax.random.randint(key, (NUM_AGENTS,), 0, 2)
         state = ProbeState(cue, jnp.zeros_like(cue), jnp.zeros((), jnp.int32))
         return state, self.spec.observe(state)
 
     def action_mask(self, state: ProbeState) -> Bool[Array, "N A"]:
-        """All of them."""
+        """All actions are available."""
         return jnp.ones((*state.cue.shape, self.num_actions), bool)
 
     def step(
         self, key: Key[Array, ""], state: ProbeState, action: Int[Array, " N"]
     ) -> tuple[ProbeState, TimeStep]:
-        """Plays one step."""
-        del key  # Chance only draws the cues.
+        """Applies the joint action."""
+        del key  # Only the cues are random.
         first = jnp.where(state.time == 0, action, state.first_action)
         state = state._replace(first_action=first, time=state.time + 1)
         reward = self.spec.is_correct(state, action) / NUM_AGENTS
@@ -135,39 +136,39 @@ class Probe:
 
 
 def observe_constant(state: ProbeState) -> Float[Array, "N 1"]:
-    """Shows a constant."""
+    """Observation of a constant."""
     return jnp.ones((*state.cue.shape, 1))
 
 
 def observe_own_cue(state: ProbeState) -> Float[Array, "N 2"]:
-    """Shows each its cue, one-hot."""
+    """Observation of the own cue, one-hot."""
     return jax.nn.one_hot(state.cue, 2)
 
 
 def observe_own_cue_at_start(state: ProbeState) -> Float[Array, "N 2"]:
-    """Shows each its cue at the start, and nothing later."""
+    """Observation of the own cue in the first step, zero later."""
     return jnp.where(state.time == 0, observe_own_cue(state), 0.0)
 
 
 def observe_clock_and_first_correct(state: ProbeState) -> Float[Array, "N 2"]:
-    """Shows the share of the time that is over, and whether one's start was right."""
+    """Observation of the elapsed fraction of time, and of a correct first action."""
     clock = jnp.full(
         state.first_action.shape, state.time / PROBE_SPECS["delay"].episode_length
     )
-    right = (state.time > 0) & (state.first_action == jnp.arange(NUM_AGENTS))
-    return jnp.stack([clock, right.astype(jnp.float32)], axis=-1)
+    correct = (state.time > 0) & (state.first_action == jnp.arange(NUM_AGENTS))
+    return jnp.stack([clock, correct.astype(jnp.float32)], axis=-1)
 
 
 def observe_cue_or_first_action(state: ProbeState) -> Float[Array, "N 4"]:
-    """Shows the first agent its cue, the second what the first one did first."""
-    word = jnp.where(state.time > 0, jax.nn.one_hot(state.first_action[0], 2), 0.0)
-    blank = jnp.zeros(2)
-    speaker = jnp.concatenate([observe_own_cue(state)[0], blank])
-    return jnp.stack([speaker, jnp.concatenate([blank, word])])
+    """Own cue for the first agent, the first agent's first action for the second."""
+    signal = jnp.where(state.time > 0, jax.nn.one_hot(state.first_action[0], 2), 0.0)
+    zeros = jnp.zeros(2)
+    first = jnp.concatenate([observe_own_cue(state)[0], zeros])
+    return jnp.stack([first, jnp.concatenate([zeros, signal])])
 
 
 def matches_own_index(state: ProbeState, action: Int[Array, " N"]) -> Bool[Array, " N"]:
-    """Pays who does its own index."""
+    """Whether an agent's action is its own index."""
     del state
     return action == jnp.arange(NUM_AGENTS)
 
@@ -175,36 +176,35 @@ def matches_own_index(state: ProbeState, action: Int[Array, " N"]) -> Bool[Array
 def first_matched_own_index(
     state: ProbeState, action: Int[Array, " N"]
 ) -> Bool[Array, " N"]:
-    """Pays at the end who did its own index first."""
+    """At the end, whether an agent's first action was its own index."""
     del action
     last = state.time == PROBE_SPECS["delay"].episode_length
     return last & (state.first_action == jnp.arange(NUM_AGENTS))
 
 
 def matches_cue(state: ProbeState, action: Int[Array, " N"]) -> Bool[Array, " N"]:
-    """Pays who does its cue."""
+    """Whether an agent's action is its cue."""
     return action == state.cue
 
 
 def matches_cue_at_end(
     state: ProbeState, action: Int[Array, " N"]
 ) -> Bool[Array, " N"]:
-    """Pays who does its cue in the last step."""
-    return (state.time == PROBE_SPECS["remember"].episode_length) & matches_cue(
-        state, action
-    )
+    """At the end, whether an agent's action is its cue."""
+    last = state.time == PROBE_SPECS["remember"].episode_length
+    return last & matches_cue(state, action)
 
 
 def all_match_first_cue_at_end(
     state: ProbeState, action: Int[Array, " N"]
 ) -> Bool[Array, " N"]:
-    """Pays both if in the last step both do the first agent's cue."""
+    """At the end, whether both actions are the first agent's cue."""
     last = state.time == PROBE_SPECS["coordinate"].episode_length
     return jnp.full(action.shape, last & jnp.all(action == state.cue[0]))
 
 
 def always_correct(state: ProbeState, action: Int[Array, " N"]) -> Bool[Array, " N"]:
-    """Pays all."""
+    """True for every action."""
     del state
     return jnp.ones_like(action, bool)
 
@@ -223,12 +223,12 @@ PROBE_SPECS = {
     ),
     "horizon": ProbeSpec(10.0, 2, 1, 10, False, observe_constant, always_correct),
 }
-"""The probes by name: what they are for is in the table above."""
+"""Probes by name; the table above describes them."""
 
 FAMILY = TaskFamily(
     prefix="probe-",
     pattern="probe-{" + "|".join(PROBE_SPECS) + "}",
     example="probe-bandit",
-    summary="for tests of learners: tiny tasks with known answers",
+    summary="minimal tasks with known solutions, to test an algorithm",
     parse=Probe.parse,
 )

@@ -1,4 +1,4 @@
-"""How warehouses are named, how large they are, and which of them can exist."""
+"""Names of warehouses, their layouts, and which parameters are valid."""
 
 import re
 from typing import Any, Literal, get_args
@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Bool
 
+from syntony.config import FieldValues, Interval, between, validate
 from syntony.errors import InvalidInputError
-from syntony.identifiers import FieldValues, Limits, clip_to_limits
 
 Difficulty = Literal["easy", "normal", "hard"]
 RewardType = Literal["indiv", "global", "twostage"]
@@ -17,76 +17,104 @@ ID_PATTERN = (
 )
 
 SIZES = {"tiny": (1, 3), "small": (2, 3), "medium": (2, 5), "large": (3, 5)}
-"""Rows and columns of shelves."""
+"""Rows and columns of shelf blocks by size."""
 
 REQUESTS_PER_AGENT = {"easy": 2, "normal": 1, "hard": 0.5}
-"""Shelves asked for at a time, for each agent."""
+"""Simultaneously requested shelves per agent, by difficulty."""
+
+# Larger than any useful value.
+MAX_VALUE = 1_000_000
 
 
-def grid_shape(task: FieldValues) -> tuple[int, int]:
-    """Returns how many rows and columns of cells a warehouse has."""
-    rows = (task["column_height"] + 1) * task["shelf_rows"] + 2
-    return rows, 3 * task["shelf_columns"] + 1
+def grid_shape(values: FieldValues) -> tuple[int, int]:
+    """Rows and columns of cells."""
+    rows = (values["column_height"] + 1) * values["shelf_rows"] + 2
+    return rows, 3 * values["shelf_columns"] + 1
 
 
-def highway(task: FieldValues) -> Bool[np.ndarray, "H W"]:
-    """Returns where no shelf stands: the aisles, the goals' row, before the goals."""
-    rows, columns = grid_shape(task)
+def highway(values: FieldValues) -> Bool[np.ndarray, "H W"]:
+    """Mask of cells without shelves: aisles, the goals' row, and before the goals."""
+    rows, columns = grid_shape(values)
     row, column = np.indices((rows, columns))
-    aisle = (column % 3 == 0) | (row % (task["column_height"] + 1) == 0)
+    aisle = (column % 3 == 0) | (row % (values["column_height"] + 1) == 0)
     middle = (column == columns // 2 - 1) | (column == columns // 2)
-    queue = middle & (row > rows - task["column_height"] - 3)
+    queue = middle & (row > rows - values["column_height"] - 3)
     return aisle | queue | (row == rows - 1)
 
 
-def num_requests(task: FieldValues) -> int:
-    """Returns how many shelves are asked for at a time."""
-    given = task["request_queue_size"]
-    return given or int(task["num_agents"] * REQUESTS_PER_AGENT[task["difficulty"]])
+def num_requests(values: FieldValues) -> int:
+    """Number of simultaneously requested shelves."""
+    given = values["request_queue_size"]
+    return given or int(values["num_agents"] * REQUESTS_PER_AGENT[values["difficulty"]])
+
+
+def agent_limits(values: FieldValues) -> Interval:
+    """Limits of the number of agents: at most one per cell."""
+    rows, columns = grid_shape(values)
+    return between(1, min(100, rows * columns))
+
+
+def sensor_range_limits(values: FieldValues) -> Interval:
+    """Limits of the sensor range: at most the size of the grid."""
+    return between(1, max(grid_shape(values)))
 
 
 def validate_warehouse(task: Any) -> None:
-    """Raises `BadInput` if no such warehouse can exist, with the nearest that can."""
-    given = vars(task)
-    valid = {
-        **given,
-        **clip_to_limits({field: given[field] for field in _LIMITS}, _LIMITS),
-    }
-    wrong = [
-        (f"{field} is {given[field]}", "{} to {}".format(*_LIMITS[field](valid)))
-        for field in _LIMITS
-        if given[field] != valid[field]
-    ]
-    if valid["shelf_columns"] % 2 == 0:
-        wrong.append((f"shelf_columns is {valid['shelf_columns']}", "an odd number"))
-        valid["shelf_columns"] -= 1
-    # One shelf at least is not asked for: it follows on the next that is delivered.
-    most, wanted = int((~highway(valid)).sum()) - 1, num_requests(valid)
-    if not 1 <= wanted <= most:
-        wrong.append(
-            (f"{format_name(task)!r} asks for {wanted} shelves", f"1 to {most}")
+    """Checks the fields of a warehouse, each and jointly.
+
+    Raises:
+        InvalidInputError: one is invalid; the message has the nearest valid id.
+    """
+    validate(task, correct=_correct_jointly)
+    values = vars(task)
+    num_shelves, requests = _num_shelves(values), num_requests(values)
+    if values["shelf_columns"] % 2 == 0:
+        problem = f"shelf_columns is {values['shelf_columns']}; expected an odd number"
+    elif not 1 <= requests < num_shelves:
+        problem = (
+            f"{format_name(task)!r} asks for {requests} shelves; "
+            f"expected 1 to {num_shelves - 1}"
         )
-        near = min(max(wanted, 1), most)
-        valid.update(difficulty="normal", request_queue_size=near)
-    for what, expected in wrong:
-        nearby = type(task)(**valid).id
-        raise InvalidInputError(f"{what}; expected {expected}, e.g. {nearby}")
+    else:
+        return
+    nearest = type(task)(**_correct_jointly(values))
+    raise InvalidInputError(f"{problem}, e.g. {nearest.id}")
+
+
+def _num_shelves(values: FieldValues) -> int:
+    return int((~highway(values)).sum())
+
+
+def _correct_jointly(values: FieldValues) -> FieldValues:
+    """Makes fields within their limits also jointly valid."""
+    valid = dict(values)
+    if valid["shelf_columns"] % 2 == 0:
+        valid["shelf_columns"] -= 1
+    # At least one shelf is not requested: it is the next request after a delivery.
+    highest, requests = _num_shelves(valid) - 1, num_requests(valid)
+    if not 1 <= requests <= highest:
+        nearest = min(max(requests, 1), highest)
+        valid.update(difficulty="normal", request_queue_size=nearest)
+    return valid
 
 
 def parse_name(name: str, parameters: FieldValues) -> FieldValues:
-    """Returns the fields that an id's name and its parameters hold.
+    """Fields of a warehouse, from the name of its id and the id's parameters.
 
-    Beside our own spelling this reads those of the original's whole registry:
+    It also accepts all names that the original registers:
     `rware-2s-tiny-9h-4ag-hard`, `rware-1x3-8h-4ag-2req-indiv`.
+
+    Raises:
+        InvalidInputError: the name is malformed, or a field is given twice.
     """
     match = _ID_REGEX.fullmatch(name)
     if match is None:
         raise _malformed_name_error(name)
-    found = match.groupdict()
-    rows, columns = SIZES.get(found["size"]) or map(int, found["size"].split("x"))
-    numbers = {field: int(found[field]) for field in _INTEGER_FIELDS if found[field]}
+    parts = match.groupdict()
+    rows, columns = SIZES.get(parts["size"]) or map(int, parts["size"].split("x"))
+    numbers = {field: int(parts[field]) for field in _INTEGER_FIELDS if parts[field]}
     twice = numbers.keys() & parameters.keys()
-    if found["difficulty"] and "request_queue_size" in {**numbers, **parameters}:
+    if parts["difficulty"] and "request_queue_size" in {**numbers, **parameters}:
         twice = {"request_queue_size"}
     if twice:
         raise InvalidInputError(
@@ -95,22 +123,22 @@ def parse_name(name: str, parameters: FieldValues) -> FieldValues:
     return {
         "shelf_rows": rows,
         "shelf_columns": columns,
-        "num_agents": int(found["agents"]),
-        "difficulty": found["difficulty"] or "normal",
-        "reward_type": found["reward"] or "indiv",
+        "num_agents": int(parts["agents"]),
+        "difficulty": parts["difficulty"] or "normal",
+        "reward_type": parts["reward"] or "indiv",
         **numbers,
         **parameters,
     }
 
 
 def format_name(task: Any) -> str:
-    """Returns the id's name: the inverse of `read`, the parameters left out."""
-    shelves = (task.shelf_rows, task.shelf_columns)
-    named = {shelves: size for size, shelves in SIZES.items()}
-    size = named.get(shelves, f"{task.shelf_rows}x{task.shelf_columns}")
-    words = [task.difficulty, task.reward_type]
-    words = [word for word in words if word not in ("normal", "indiv")]
-    return "-".join(["rware", size, f"{task.num_agents}ag", *words])
+    """Name of an id, without parameters: the inverse of `parse_name`."""
+    size_names = {shape: size for size, shape in SIZES.items()}
+    shape = (task.shelf_rows, task.shelf_columns)
+    size = size_names.get(shape, f"{task.shelf_rows}x{task.shelf_columns}")
+    options = [task.difficulty, task.reward_type]
+    options = [option for option in options if option not in ("normal", "indiv")]
+    return "-".join(["rware", size, f"{task.num_agents}ag", *options])
 
 
 _INTEGER_FIELDS = ("sensor_range", "column_height", "request_queue_size")
@@ -125,11 +153,11 @@ _ID_REGEX = re.compile(
 
 
 def _malformed_name_error(name: str) -> InvalidInputError:
-    bare = re.sub("-v[0-9]+$", "", name)
-    if bare != name and _ID_REGEX.fullmatch(bare):
+    unversioned = re.sub("-v[0-9]+$", "", name)
+    if unversioned != name and _ID_REGEX.fullmatch(unversioned):
         return InvalidInputError(
-            f"{name!r} has a version; expected {bare} (the rules of -v1 and -v2 are "
-            "the same)"
+            f"{name!r} has a version; expected {unversioned} (the rules of -v1 and -v2 "
+            "are the same)"
         )
     return InvalidInputError(
         f"{name!r} names no warehouse; expected {ID_PATTERN}, e.g. {_suggest_id(name)}"
@@ -137,25 +165,10 @@ def _malformed_name_error(name: str) -> InvalidInputError:
 
 
 def _suggest_id(name: str) -> str:
-    """Returns a valid id with as much of `name` in it as can be made out."""
+    """A valid id with the parts that can be read from an invalid `name`."""
     size = next((size for size in SIZES if size in name), "tiny")
-    found = re.search(f"({_INTEGER_REGEX})a", name)
-    # Two to fifteen agents are right for each size and each difficulty.
-    agents = min(max(int(found[1]), 2), 15) if found else 2
-    words = [f"-{word}" for word in ("easy", "hard") if f"-{word}" in name][:1]
-    return f"rware-{size}-{agents}ag{''.join(words)}"
-
-
-# Beyond any use.
-_MAX_VALUE = 1_000_000
-
-_LIMITS: Limits = {
-    "shelf_rows": lambda _: (1, 100),
-    "shelf_columns": lambda _: (3, 101),
-    "column_height": lambda _: (1, 100),
-    "num_agents": lambda task: (1, min(100, grid_shape(task)[0] * grid_shape(task)[1])),
-    "request_queue_size": lambda _: (0, _MAX_VALUE),
-    "sensor_range": lambda task: (1, max(grid_shape(task))),
-    "max_inactivity_steps": lambda _: (0, _MAX_VALUE),
-    "time_limit": lambda _: (1, _MAX_VALUE),
-}
+    match = re.search(f"({_INTEGER_REGEX})a", name)
+    # Two to fifteen agents are valid for each size and each difficulty.
+    agents = min(max(int(match[1]), 2), 15) if match else 2
+    options = [f"-{d}" for d in ("easy", "hard") if f"-{d}" in name][:1]
+    return f"rware-{size}-{agents}ag{''.join(options)}"

@@ -1,7 +1,7 @@
-"""A warehouse: agents bring shelves that are asked for to the goals, and put them back.
+"""The warehouse: agents bring requested shelves to the goals, and put them back.
 
-Rule for rule the original, rware 2.0.0, its oddities included; each is noted where it
-is coded.
+The rules are exactly those of rware 2.0.0, including its oddities; each is noted where
+it is implemented.
 
 Source: Papoudakis, Christianos, Schäfer and Albrecht, "Benchmarking Multi-Agent Deep
     Reinforcement Learning Algorithms in Cooperative Tasks", NeurIPS 2021.
@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.config import check_literals, pytree_dataclass
+from syntony.config import between, field, pytree_dataclass
 from syntony.identifiers import format_id
 from syntony.tasks.family import TaskFamily, parse_task_id
 from syntony.tasks.task import TimeStep
-from syntony.tasks.warehouse import names as names
+from syntony.tasks.warehouse import names
 from syntony.tasks.warehouse.traffic import resolve_moves
 
 NOOP, FORWARD, LEFT, RIGHT, TOGGLE_LOAD = range(5)
@@ -26,24 +26,25 @@ NORTH, EAST, SOUTH, WEST = range(4)
 """Headings, clockwise."""
 
 HEADING_OFFSETS = ((-1, 0), (0, 1), (1, 0), (0, -1))
+"""Row and column offset of a forward move, by heading."""
 
 
 class WarehouseState(NamedTuple):
-    """A warehouse and its clocks; rows and columns count from 0 at the top left.
+    """A warehouse and its counters; rows and columns count from 0 at the top left.
 
-    Shelves are told apart by labels alone: the first `request_queue_size` labels are
-    those of the shelves asked for, and two shelves change labels when one is delivered.
+    Shelves are identified by labels: the labels 1 to R are those of the R requested
+    shelves. At a delivery, the delivered and a newly requested shelf swap labels.
     """
 
     position: Int[Array, "N 2"]
     heading: Int[Array, " N"]
-    """`UP`, `EAST`, `DOWN` or `WEST`."""
+    """`NORTH`, `EAST`, `SOUTH` or `WEST`."""
     carried_shelf: Int[Array, " N"]
-    """The label of the shelf that each agent carries; 0 for none."""
+    """Label of the shelf that each agent carries; 0 for none."""
     pending_reward: Bool[Array, " N"]
-    """Who is yet to be paid, in two stages, for putting back what it delivered."""
+    """Whether an agent is rewarded for its next put-down (reward type `twostage`)."""
     shelf_grid: Int[Array, "H W"]
-    """The label of the shelf that stands on each cell; 0 for none."""
+    """Label of the shelf that stands on each cell; 0 for none."""
     steps_without_delivery: Int[Array, ""]
     """Steps since the last delivery."""
     time: Int[Array, ""]
@@ -51,41 +52,46 @@ class WarehouseState(NamedTuple):
 
 @pytree_dataclass
 class Warehouse:
-    """Agents carry the shelves that are asked for to one of two goals.
+    """Agents carry requested shelves to one of two goals.
 
-    The episode has no end but the time limit: a shelf that is delivered makes another
-    asked for, and must be put back before its carrier can fetch that.
+    Episodes never terminate: after a delivery another shelf is requested, and the
+    delivered one must be put back before its carrier can load that.
     """
 
-    shelf_rows: int
-    shelf_columns: int
-    """Pairs of columns of shelves, with aisles between them; odd."""
-    num_agents: int
-    difficulty: names.Difficulty
-    """How many shelves are asked for at a time: 2, 1 or half as many as agents."""
-    reward_type: names.RewardType
-    """Who is paid 1 for a delivery: who delivers; everyone; or who delivers, one half
-    at once and one half for putting the shelf back."""
-    column_height: int = 8
-    """Shelves of a column between two aisles."""
-    request_queue_size: int = 0
-    """How many shelves are asked for at a time; 0 leaves it to the difficulty."""
-    sensor_range: int = 1
-    """Cells that an agent sees in each direction."""
-    max_inactivity_steps: int = 0
-    """Steps without a delivery after which an episode is cut; 0 for never."""
-    time_limit: int = 500
+    shelf_rows: int = field(static=True, limits=between(1, 100))
+    """Rows of shelf blocks."""
+    shelf_columns: int = field(static=True, limits=between(3, 101))
+    """Columns of shelf blocks, each two shelves wide, with aisles between them; odd."""
+    column_height: int = field(8, static=True, limits=between(1, 100))
+    """Height of a shelf block, in shelves."""
+    num_agents: int = field(static=True, limits=names.agent_limits)
+    """Number of agents."""
+    difficulty: names.Difficulty = field(static=True)
+    """Number of requested shelves: 2 (easy), 1 (normal) or 0.5 (hard) per agent."""
+    reward_type: names.RewardType = field(static=True)
+    """Reward of 1 for a delivery: to the agent that delivers (indiv), to every agent
+    (global), or to the agent that delivers, half of it for putting the shelf back
+    (twostage)."""
+    request_queue_size: int = field(0, static=True, limits=between(0, names.MAX_VALUE))
+    """Number of requested shelves; 0 is that of the difficulty."""
+    sensor_range: int = field(1, static=True, limits=names.sensor_range_limits)
+    """Cells that an agent observes in each direction."""
+    max_inactivity_steps: int = field(
+        0, static=True, limits=between(0, names.MAX_VALUE)
+    )
+    """Steps without a delivery after which an episode is truncated; 0 is never."""
+    time_limit: int = field(500, static=True, limits=between(1, names.MAX_VALUE))
+    """Steps after which an episode is truncated."""
 
     def __post_init__(self):
-        check_literals(self)
         names.validate_warehouse(self)
 
     @classmethod
     def parse(cls, id: str) -> "Warehouse":
-        """Returns the record that `id` names; its form is `FAMILY.pattern`.
+        """Task with this id, which has the form `FAMILY.pattern`.
 
         Raises:
-            BadInput: the id is malformed, or no such task can exist.
+            InvalidInputError: the id is malformed, or its parameters are invalid.
         """
         name, parameters = parse_task_id(id, cls)
         return cls(**names.parse_name(name, parameters))
@@ -113,33 +119,33 @@ class Warehouse:
 
     @property
     def highway(self) -> Bool[np.ndarray, "H W"]:
-        """Where shelves may pass but not be put: aisles, the goals and before them."""
+        """Mask of cells where shelves cannot be put: aisles, goals and before them."""
         return names.highway(vars(self))
 
     @property
     def goals(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Row and column of both goals, in the order in which they are served."""
+        """Row and column of both goals, in the order in which deliveries count."""
         rows, columns = self.grid_shape
         return (rows - 1, columns // 2 - 1), (rows - 1, columns // 2)
 
     @property
     def num_requests(self) -> int:
-        """How many shelves are asked for at a time."""
+        """Number of simultaneously requested shelves."""
         return names.num_requests(vars(self))
 
     def reset(self, key: Key[Array, ""]) -> tuple[WarehouseState, Float[Array, "N O"]]:
-        """Fills the warehouse; agents may start anywhere, under shelves too."""
-        # A draw costs half a second to compile: one serves for everything.
+        """Random agents, also under shelves, and random requests."""
+        # Each random draw takes half a second to compile, so there is only one.
         cells, shelves = self.highway.size, int((~self.highway).sum())
-        chance = jax.random.uniform(key, (cells + shelves + self.num_agents,))
-        luck, wanted, turn = jnp.split(chance, [cells, cells + shelves])
+        uniform = jax.random.uniform(key, (cells + shelves + self.num_agents,))
+        cell_order, label_order, heading = jnp.split(uniform, [cells, cells + shelves])
 
-        cell = jnp.argsort(luck)[: self.num_agents]
+        cell = jnp.argsort(cell_order)[: self.num_agents]
         label = jnp.zeros(self.grid_shape, int)
-        label = label.at[~self.highway].set(1 + jnp.argsort(wanted))
+        label = label.at[~self.highway].set(1 + jnp.argsort(label_order))
         state = WarehouseState(
             position=jnp.stack(jnp.divmod(cell, self.grid_shape[1]), axis=-1),
-            heading=jnp.floor(4 * turn).astype(int),
+            heading=jnp.floor(4 * heading).astype(int),
             carried_shelf=jnp.zeros(self.num_agents, int),
             pending_reward=jnp.zeros(self.num_agents, bool),
             shelf_grid=label,
@@ -149,45 +155,45 @@ class Warehouse:
         return state, self.observe(state)
 
     def action_mask(self, state: WarehouseState) -> Bool[Array, "N A"]:
-        """All of them: an action that cannot be done counts as `NONE`."""
+        """All actions are available; an impossible one has the effect of `NOOP`."""
         return jnp.ones((*state.carried_shelf.shape, self.num_actions), bool)
 
     def step(
         self, key: Key[Array, ""], state: WarehouseState, action: Int[Array, " N"]
     ) -> tuple[WarehouseState, TimeStep]:
-        """Moves, turns and lifts all at once; then serves the goals."""
-        state, restored = self._toggle_load(self._move(state, action), action)
-        state, delivered = self._deliver(key, state)
+        """Applies the joint action, then the deliveries at the goals."""
+        moved = self._move(state, action)
+        state, put_down_reward = self._toggle_load(moved, action)
+        state, delivery_reward = self._deliver(key, state)
         state = state._replace(time=state.time + 1)
-        idle = (self.max_inactivity_steps > 0) & (
+        inactive = (self.max_inactivity_steps > 0) & (
             state.steps_without_delivery >= self.max_inactivity_steps
         )
-        # More could have been earned after either: nothing terminates.
-        truncated = idle | (state.time >= self.time_limit)
+        # Neither state is terminal: later rewards would be possible.
+        truncated = inactive | (state.time >= self.time_limit)
         terminated = jnp.zeros((), bool)
-        return state, TimeStep(
-            self.observe(state), restored + delivered, terminated, truncated
-        )
+        reward = put_down_reward + delivery_reward
+        return state, TimeStep(self.observe(state), reward, terminated, truncated)
 
     def observe(self, state: WarehouseState) -> Float[Array, "N O"]:
-        """Returns (column, row, loaded, heading in four, on a highway) of the observer.
+        """Own (column, row, loaded, one-hot heading, on a highway), then the cells.
 
-        Then, for each cell around it in row-major order: (an agent, its heading in
-        four, a shelf, one that is asked for). Beyond the walls nothing is seen.
+        Each cell around the agent, in row-major order, is (an agent, its one-hot
+        heading, a shelf, whether that is requested); zeros outside of the warehouse.
         """
-        reach = range(-self.sensor_range, self.sensor_range + 1)
-        window = jnp.array([(row, column) for row in reach for column in reach])
+        offsets = range(-self.sensor_range, self.sensor_range + 1)
+        window = jnp.array([(row, column) for row in offsets for column in offsets])
         cells = state.position[:, None] + window[None]
-        there = jnp.all(cells[:, :, None] == state.position[None, None], axis=-1)
-        # What is on a cell is one number, a bit for each feature: XLA repeats what
-        # follows the sum for every feature, so as little as possible does.
+        occupied = jnp.all(cells[:, :, None] == state.position[None, None], axis=-1)
+        # A cell is one number, with a bit for each feature: XLA repeats the operations
+        # after the sum for every feature, so there should be few of them.
         heading = 2 << _rware_heading(state.heading)
         agent = 1 + heading + self._shelf_bits(state.carried_shelf)
-        # Oddity: where nobody is, a heading is seen, too: up.
+        # Oddity: cells without an agent have a heading as well, up.
         empty = 2 + self._shelf_bits(self._shelf_labels_at(state, cells))
-        parts = jnp.where(there, agent[None, None] - 2, 0)
+        parts = jnp.where(occupied, agent[None, None] - 2, 0)
         first = jnp.arange(self.num_agents) == 0
-        seen = jnp.sum(parts + jnp.where(first, empty[..., None], 0), axis=-1)
+        visible = jnp.sum(parts + jnp.where(first, empty[..., None], 0), axis=-1)
 
         row, column = state.position[:, 0], state.position[:, 1]
         own = (
@@ -195,34 +201,34 @@ class Warehouse:
             + heading
             + 32 * jnp.array(self.highway)[row, column]
         )
-        words = [column[:, None], row[:, None], own[:, None], seen]
-        return self._unpack_bits(jnp.concatenate(words, axis=-1))
+        packed = [column[:, None], row[:, None], own[:, None], visible]
+        return self._unpack_bits(jnp.concatenate(packed, axis=-1))
 
     def _shelf_bits(self, label: Int[Array, "*S"]) -> Int[Array, "*S"]:
-        """Returns the bits for a shelf, and for one that is asked for."""
+        """Bits of a shelf, and of a requested one."""
         return 32 * (label > 0) + 64 * ((label > 0) & (label <= self.num_requests))
 
     def _unpack_bits(self, packed: Int[Array, "N W"]) -> Float[Array, "N O"]:
-        """Writes the first two numbers as they are, the others bit by bit."""
+        """Features: the first two numbers unchanged, the others bit by bit."""
         cells = packed.shape[-1] - 3
         digits = [0, 0, *range(6), *list(range(7)) * cells]
         source = [0, 1, *[2] * 6, *np.repeat(range(3, 3 + cells), 7)]
         masks = [-1, -1, *[1] * (len(digits) - 2)]
-        # Each word goes to its features by a product, exact for whole numbers: to join
-        # small arrays, as to gather, takes XLA several times as long.
-        copies = jnp.eye(packed.shape[-1])[:, np.array(source)]
-        spread = jnp.dot(packed.astype(jnp.float32), copies, precision="highest")
-        bits = (spread.astype(int) >> jnp.array(digits)[None]) & jnp.array(masks)[None]
+        # Each number is copied to its features by a matrix product, exact for integers:
+        # concatenating small arrays, or a gather, takes XLA several times as long.
+        copy = jnp.eye(packed.shape[-1])[:, np.array(source)]
+        copied = jnp.dot(packed.astype(jnp.float32), copy, precision="highest")
+        bits = (copied.astype(int) >> jnp.array(digits)[None]) & jnp.array(masks)[None]
         return bits.astype(jnp.float32)
 
     def _move(self, state: WarehouseState, action: Int[Array, " N"]) -> WarehouseState:
-        """Turns those who turn; of those who walk, moves those who find room."""
+        """Rotates agents, and moves those whose target cell becomes free."""
         rows, columns = self.grid_shape
-        walks = (action == FORWARD)[:, None]
-        ahead = state.position + walks * jnp.array(HEADING_OFFSETS)[state.heading]
-        # The wall is no obstacle: who walks into it wants its own cell.
+        forward = (action == FORWARD)[:, None]
+        ahead = state.position + forward * jnp.array(HEADING_OFFSETS)[state.heading]
+        # The target of an agent that moves into a wall is its own cell.
         ahead = jnp.clip(ahead, 0, jnp.array([rows - 1, columns - 1]))
-        # Under shelves that stand passes only who carries none.
+        # Only agents without a load can move under standing shelves.
         full = (state.carried_shelf > 0) & (
             self._shelf_labels_at(state, ahead[:, None])[:, 0] > 0
         )
@@ -238,48 +244,49 @@ class Warehouse:
     def _toggle_load(
         self, state: WarehouseState, action: Int[Array, " N"]
     ) -> tuple[WarehouseState, Float[Array, " N"]]:
-        """Lifts and puts down; returns what is paid for that."""
+        """Loads and unloads shelves; the second value is the reward for unloading."""
         row, column = state.position[:, 0], state.position[:, 1]
-        # Oddity: on a highway, nothing can be put down, and nothing is lost by trying.
-        may = (state.carried_shelf == 0) | ~jnp.array(self.highway)[row, column]
-        toggles = (action == TOGGLE_LOAD) & may
-        puts = toggles & (state.carried_shelf > 0)
-        # Who lifts leaves nothing and who puts down finds nothing: both exchange.
-        under = self._shelf_labels_at(state, state.position[:, None])[:, 0]
-        left = jnp.where(toggles, state.carried_shelf, under)
-        standing = state.shelf_grid.at[row, column].set(left, unique_indices=True)
-        # Oddity: any shelf put down anywhere settles what a delivery left owed.
-        paid = jnp.where(puts & state.pending_reward, 0.5, 0.0)
+        # Oddity: on a highway shelves cannot be put down; the action has no effect.
+        can_toggle = (state.carried_shelf == 0) | ~jnp.array(self.highway)[row, column]
+        toggles = (action == TOGGLE_LOAD) & can_toggle
+        puts_down = toggles & (state.carried_shelf > 0)
+        # Either the agent has no shelf or the cell has none: both are an exchange.
+        standing = self._shelf_labels_at(state, state.position[:, None])[:, 0]
+        label = jnp.where(toggles, state.carried_shelf, standing)
+        shelf_grid = state.shelf_grid.at[row, column].set(label, unique_indices=True)
+        # Oddity: the second half is paid for any shelf, put down anywhere.
+        reward = jnp.where(puts_down & state.pending_reward, 0.5, 0.0)
         return state._replace(
-            carried_shelf=jnp.where(toggles, under, state.carried_shelf),
-            pending_reward=state.pending_reward & ~puts,
-            shelf_grid=standing,
-        ), paid
+            carried_shelf=jnp.where(toggles, standing, state.carried_shelf),
+            pending_reward=state.pending_reward & ~puts_down,
+            shelf_grid=shelf_grid,
+        ), reward
 
     def _deliver(
         self, key: Key[Array, ""], state: WarehouseState
     ) -> tuple[WarehouseState, Float[Array, " N"]]:
-        """Pays for shelves at the goals that are asked for, and asks for others."""
+        """Deliveries of requested shelves at the goals, and new requests."""
         others = int((~self.highway).sum()) - self.num_requests
-        # Oddity: the goals are served in turn. What the first asks for anew may stand
-        # on the second, and what the first has got may be asked for by the second.
+        # Oddity: deliveries at the goals are sequential. A shelf that the first newly
+        # requests may be at the second, and the second may request that of the first.
         delivers = jnp.zeros(self.num_agents, bool)
-        standing, load = state.shelf_grid, state.carried_shelf
-        for goal, chance in zip(self.goals, jax.random.uniform(key, (2,)), strict=True):
+        shelf_grid, carried = state.shelf_grid, state.carried_shelf
+        uniforms = jax.random.uniform(key, (2,))
+        for goal, uniform in zip(self.goals, uniforms, strict=True):
             here = jnp.all(state.position == jnp.array(goal), axis=-1)
-            here = here & (load > 0) & (load <= self.num_requests)
-            old = jnp.sum(jnp.where(here, load, 0))
-            # Any other label, all alike; −1, which is none, if nothing is delivered.
-            new = self.num_requests + 1 + jnp.floor(chance * others).astype(int)
+            here = here & (carried > 0) & (carried <= self.num_requests)
+            old = jnp.sum(jnp.where(here, carried, 0))
+            # Uniform over the other labels; −1, which is none, without a delivery.
+            new = self.num_requests + 1 + jnp.floor(uniform * others).astype(int)
             new = jnp.where(jnp.any(here), new, -1)
-            standing = jnp.where(standing == new, old, standing)
-            load = jnp.where(here, new, jnp.where(load == new, old, load))
+            shelf_grid = jnp.where(shelf_grid == new, old, shelf_grid)
+            carried = jnp.where(here, new, jnp.where(carried == new, old, carried))
             delivers = delivers | here
         state = state._replace(
-            carried_shelf=load,
+            carried_shelf=carried,
             pending_reward=state.pending_reward
             | (delivers & (self.reward_type == "twostage")),
-            shelf_grid=standing,
+            shelf_grid=shelf_grid,
             steps_without_delivery=jnp.where(
                 jnp.any(delivers), 0, state.steps_without_delivery + 1
             ),
@@ -288,23 +295,23 @@ class Warehouse:
 
     def _delivery_reward(self, delivered: Bool[Array, " N"]) -> Float[Array, " N"]:
         if self.reward_type == "global":
-            # Each earns the whole: the team, as a sum, earns N for a delivery.
+            # The sum over agents is N for a delivery.
             return jnp.full(self.num_agents, jnp.sum(delivered), jnp.float32)
         return jnp.where(delivered, 0.5 if self.reward_type == "twostage" else 1.0, 0.0)
 
     def _shelf_labels_at(
         self, state: WarehouseState, cells: Int[Array, "N C 2"]
     ) -> Int[Array, "N C"]:
-        """Returns the labels of the shelves that stand on cells; 0 beyond the walls."""
+        """Labels of the shelves that stand on cells; 0 outside of the warehouse."""
         rows, columns = self.grid_shape
         row, column = cells[..., 0], cells[..., 1]
         inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-        place = jnp.where(inside, row * columns + column, 0)
-        return jnp.where(inside, jnp.ravel(state.shelf_grid)[place], 0)
+        index = jnp.where(inside, row * columns + column, 0)
+        return jnp.where(inside, jnp.ravel(state.shelf_grid)[index], 0)
 
 
 def _rware_heading(heading: Int[Array, " N"]) -> Int[Array, " N"]:
-    """Returns the original's numbers of headings: up, down, left, right."""
+    """Headings as rware numbers them: up, down, left, right."""
     return jnp.array([0, 3, 1, 2])[heading]
 
 
@@ -312,6 +319,6 @@ FAMILY = TaskFamily(
     prefix="rware",
     pattern=names.ID_PATTERN,
     example="rware-tiny-2ag-hard",
-    summary="fetch shelves that are asked for, and put them back (robotic warehouse)",
+    summary="deliver requested shelves, and put them back (robotic warehouse)",
     parse=Warehouse.parse,
 )
