@@ -305,7 +305,7 @@ RUNS = {run.__name__: run for run in (*TEAMS, *LINKS)}
 
 
 def recorded(run: syntony.Run) -> Recorded:
-    """Returns what is compared of a run."""
+    """Metrics, and digests of weights and states, of a run."""
     text = (run.path / "metrics.jsonl").read_text()
     lines = map(json.loads, text.splitlines())
     timeless = [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
@@ -402,7 +402,7 @@ def differences_of_digests(what: str, old: list[str], new: list[str]) -> Iterato
 
 
 def renamed(name: str) -> str:
-    """Returns what an old metric is called now."""
+    """Present name of an old metric."""
     for end in ("", "_low", "_high"):
         base = name.removesuffix(end)
         if name.endswith(end) and base in METRIC_NAMES:

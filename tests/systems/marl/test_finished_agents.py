@@ -48,16 +48,16 @@ def state() -> Any:
 def episodes(state) -> Trajectory:
     """Whole episodes in which the last agent sees and earns nothing after two steps."""
     team = smpe()
-    lived = jax.jit(team.collect_episodes, static_argnums=2)(
+    trajectory = jax.jit(team.collect_episodes, static_argnums=2)(
         state, jax.random.key(1), 4
     )
     early = np.ones((6, 1, 3), bool)
     early[GONE:, :, 2] = False
     seen = np.concatenate([np.ones((1, 1, 3), bool), early])
-    return lived._replace(
-        alive=lived.alive & early,
-        obs=jnp.where(seen[..., None], lived.obs, 0.0),
-        reward=jnp.where(early, lived.reward, 0.0),
+    return trajectory._replace(
+        alive=trajectory.alive & early,
+        obs=jnp.where(seen[..., None], trajectory.obs, 0.0),
+        reward=jnp.where(early, trajectory.reward, 0.0),
     )
 
 
@@ -76,19 +76,19 @@ def test_finished_agents_are_not_counted_and_get_no_bonus(state, episodes):
 def test_statistics_leave_finished_agents_out(state, episodes):
     team = smpe()
     after = team.update_beliefs(state, episodes, jnp.array(0), jax.random.key(0))
-    playing = np.asarray(episodes.alive)
+    alive = np.asarray(episodes.alive)
     obs = np.asarray(episodes.obs)[:-1]
     beliefs = after.beliefs
     np.testing.assert_allclose(
-        beliefs.shared_stats.mean, obs[playing].mean(0), rtol=1e-4, atol=1e-5
+        beliefs.shared_stats.mean, obs[alive].mean(0), rtol=1e-4, atol=1e-5
     )
     for i in range(3):
-        own = obs[:, :, i][playing[:, :, i]]
+        own = obs[:, :, i][alive[:, :, i]]
         np.testing.assert_allclose(
             beliefs.per_agent_stats.mean[i], own.mean(0), rtol=1e-4, atol=1e-5
         )
     np.testing.assert_allclose(
-        beliefs.per_agent_stats.num_samples, playing.sum((0, 1)), rtol=1e-4, atol=1e-3
+        beliefs.per_agent_stats.num_samples, alive.sum((0, 1)), rtol=1e-4, atol=1e-3
     )
 
 
@@ -102,8 +102,10 @@ def test_the_actor_loss_leaves_finished_agents_out(state, episodes):
         action_mask=episodes.action_mask | absent[..., None],
     )
     found = [
-        policy_loss(SMALL, None, state.actor, features, advantage + 9.0 * gone, lived)
-        for lived, gone in ((episodes, 0.0), (other, absent))
+        policy_loss(
+            SMALL, None, state.actor, features, advantage + 9.0 * gone, trajectory
+        )
+        for trajectory, gone in ((episodes, 0.0), (other, absent))
     ]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
 
@@ -114,18 +116,18 @@ def test_beliefs_train_on_samples_of_agents_that_are_alive(state, key):
     own_key, others_key = jax.random.split(key)
     own = jax.random.normal(own_key, (8, 3, TASK.obs_dim))
     others = jax.random.normal(others_key, (8, 3, 2 * TASK.obs_dim))
-    playing = jnp.ones((8, 3), bool).at[5:, 2].set(False)
+    alive = jnp.ones((8, 3), bool).at[5:, 2].set(False)
 
-    def gradient(own: Any, playing: Any, samples: slice = slice(None)) -> Any:
-        drawn = own, others, jnp.ones_like(others), jnp.zeros((8, 3, 4)), playing
+    def gradient(own: Any, alive: Any, samples: slice = slice(None)) -> Any:
+        drawn = own, others, jnp.ones_like(others), jnp.zeros((8, 3, 4)), alive
         drawn = [x[samples] for x in drawn]
         coders = beliefs.encoder, beliefs.decoder
         return jax.grad(lambda c: belief_loss(FEW, c, beliefs.filter, *drawn)[0])(
             coders
         )
 
-    got = gradient(own, playing)
-    elsewhere = gradient(own.at[5:, 2].add(3.0), playing)
+    got = gradient(own, alive)
+    elsewhere = gradient(own.at[5:, 2].add(3.0), alive)
     of_five = gradient(own, jnp.ones((8, 3), bool), slice(5))
     of_all = gradient(own, jnp.ones((8, 3), bool))
     for leaves in zip(
@@ -141,15 +143,15 @@ def test_an_environment_whose_agents_leave():
     """Of three agents two leave early: each counts just the steps it plays."""
     team = smpe(task("pettingzoo:external_envs?time_limit=8"))
     state = team.init(jax.random.key(0))
-    lived = team.collect_episodes(state, jax.random.key(1), 4)
-    playing = np.asarray(lived.alive)
-    short = playing[:, :, 1].sum(0)
-    lives = np.argmax(np.asarray(lived.obs)[0, :, 1], -1) + 1
-    np.testing.assert_array_equal(short, np.minimum(lives, playing.any(-1).sum(0)))
-    assert (short < np.asarray(lived.valid).sum(0)).any()
-    assert (playing <= np.asarray(lived.valid)[..., None]).all()
-    after, _ = team.update(state, lived, jax.random.key(2))
-    np.testing.assert_array_equal(jnp.sum(after.counts, axis=-1), playing.sum((0, 1)))
+    trajectory = team.collect_episodes(state, jax.random.key(1), 4)
+    alive = np.asarray(trajectory.alive)
+    short = alive[:, :, 1].sum(0)
+    lives = np.argmax(np.asarray(trajectory.obs)[0, :, 1], -1) + 1
+    np.testing.assert_array_equal(short, np.minimum(lives, alive.any(-1).sum(0)))
+    assert (short < np.asarray(trajectory.valid).sum(0)).any()
+    assert (alive <= np.asarray(trajectory.valid)[..., None]).all()
+    after, _ = team.update(state, trajectory, jax.random.key(2))
+    np.testing.assert_array_equal(jnp.sum(after.counts, axis=-1), alive.sum((0, 1)))
 
 
 def test_the_critic_of_a_finished_agent_still_learns_the_teams_return(episodes):
@@ -158,8 +160,10 @@ def test_the_critic_of_a_finished_agent_still_learns_the_teams_return(episodes):
     state = team.init(jax.random.key(0))
     late = episodes._replace(reward=episodes.reward.at[GONE + 1 :, :, 0].add(1.0))
     weights = [
-        jax.jit(team.update)(state, lived, jax.random.key(0))[0].critic_state.critic
-        for lived in (episodes, late)
+        jax.jit(team.update)(state, trajectory, jax.random.key(0))[
+            0
+        ].critic_state.critic
+        for trajectory in (episodes, late)
     ]
     pairs = zip(*map(jax.tree.leaves, weights), strict=True)
     assert not all(np.array_equal(a, b) for a, b in pairs)
