@@ -52,7 +52,7 @@ def rates(system: syntony.MAA2C) -> list[int]:
     """Env steps/s of acting and training, each by the clock and by processor time."""
     state = jax.jit(system.init)(jax.random.key(0))
     collect, step = system.collect_episodes, system.step
-    if system.as_jittable() is system:
+    if system.jittable:
         collect, step = jax.jit(collect, static_argnums=2), jax.jit(step)
 
     def act(index: int) -> int:

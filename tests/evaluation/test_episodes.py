@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Key
 
-from syntony.evaluation.episodes import collect_median_episode, decode_beliefs
+from syntony.evaluation.episodes import collect_median_episode
 from syntony.networks.agents import other_agents_obs
 from syntony.systems.marl.actor_critic import ActorCriticConfig
 from syntony.systems.marl.smpe import SMPE
@@ -44,7 +44,7 @@ def test_a_decoder_of_zeros_predicts_the_mean(key: Key[Array, ""]):
         per_agent_stats=beliefs.per_agent_stats._replace(mean=mean),
     )
     obs = jnp.ones((2, TASK.obs_dim))
-    belief = decode_beliefs(SYSTEM, state._replace(beliefs=beliefs), obs)
+    belief = SYSTEM.decode_beliefs(state._replace(beliefs=beliefs), obs)
     np.testing.assert_allclose(belief.prediction, other_agents_obs(mean))
     np.testing.assert_array_equal(belief.others, other_agents_obs(obs))
     assert ((belief.filter_weights > 0) & (belief.filter_weights < 1)).all()

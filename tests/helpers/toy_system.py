@@ -34,12 +34,15 @@ class Toy:
     done_at: int = field(0, static=True)
     """Step at which the training is done; 0: never."""
 
+    step_unit = "steps"
+
     def check(self) -> None:
         if self.size < 1:
             raise InvalidInputError(f"size is {self.size}; expected at least 1")
 
-    def as_jittable(self) -> "Toy":
-        return self
+    @property
+    def jittable(self) -> bool:
+        return True
 
     def init(self, key: Key[Array, ""]) -> ToyState:
         x_key, run_key = jax.random.split(key)

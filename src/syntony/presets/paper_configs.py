@@ -9,7 +9,7 @@ from syntony.systems.marl.actor_critic import MAA2C, MAPPO, ActorCriticConfig
 from syntony.systems.marl.smpe import SMPE, ExplorationConfig
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
 from syntony.systems.marl.smpe_official import OfficialQuirks, SMPEOfficial
-from syntony.systems.marl.value_decomposition import QLearningConfig, ValueDecomposition
+from syntony.systems.marl.value_decomposition import QLearningConfig
 from syntony.systems.registry import system_class
 from syntony.systems.system import System
 from syntony.tasks.task import Task
@@ -178,6 +178,10 @@ def official_smpe(task: Any) -> SMPEOfficial:
     )
 
 
+OFF_POLICY_SYSTEMS = ("qmix", "vdn")
+"""Systems with a replay buffer of episodes."""
+
+
 def epymarl_factory(system: str) -> Callable[[Any], System]:
     """Factory of a baseline with EPyMARL's constants.
 
@@ -185,7 +189,7 @@ def epymarl_factory(system: str) -> Callable[[Any], System]:
     replay buffer depends on the task.
     """
     cls: Any = system_class(system)
-    if issubclass(system_class(system), ValueDecomposition):
+    if system in OFF_POLICY_SYSTEMS:
         return lambda task: cls(task=task, q_learning=q_learning_config(task))
     return lambda task: cls(task=task)
 
@@ -210,7 +214,7 @@ def paper_run_options(system: str, task: Task | None) -> dict[str, Any]:
     """
     long = benchmark_name(task) == "warehouse"
     steps = 40_000_000 if long else 10_000_000
-    if issubclass(system_class(system), ValueDecomposition):
+    if system in OFF_POLICY_SYSTEMS:
         steps = 4_000_000 if long else 2_000_000
     # In warehouses one evaluation, of 100 episodes of 500 steps with sampled and 100
     # with greedy actions, takes 100,000 steps.

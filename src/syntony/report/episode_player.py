@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from syntony.evaluation.episodes import DecodedBelief, Episode, decode_beliefs
+from syntony.evaluation.episodes import Episode
 from syntony.report.components import EpisodePlayer, axis_range, to_jsonable
 from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.marl.smpe_beliefs import HasBeliefs
+from syntony.systems.system import DecodedBelief, HasBeliefs
 from syntony.visualization.obs_features import obs_features, obs_windows
 from syntony.visualization.scene_builders import episode_scene
 from syntony.visualization.style import agent_color
@@ -79,7 +79,7 @@ def _beliefs_if_any(
 ) -> DecodedBelief | None:
     if not isinstance(system, HasBeliefs):
         return None
-    return jax.device_get(jax.jit(decode_beliefs)(system, state, jnp.asarray(obs)))
+    return jax.device_get(jax.jit(system.decode_beliefs)(state, jnp.asarray(obs)))
 
 
 def _value_range(obs: np.ndarray, beliefs: DecodedBelief | None) -> list[float]:

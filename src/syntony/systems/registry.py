@@ -1,5 +1,8 @@
 """Registry of systems: name to class."""
 
+from collections.abc import Callable
+from typing import Any
+
 from syntony.errors import unknown_name_error
 from syntony.systems.link.link import Link
 from syntony.systems.marl.actor_critic import IA2C, IPPO, MAA2C, MAPPO
@@ -8,7 +11,10 @@ from syntony.systems.marl.smpe_official import SMPEOfficial
 from syntony.systems.marl.value_decomposition import QMIX, VDN
 from syntony.systems.system import System
 
-SYSTEMS: dict[str, type[System]] = {
+SystemClass = Callable[..., System[Any]]
+"""Class of a system; it takes its settings as keyword arguments."""
+
+SYSTEMS: dict[str, SystemClass] = {
     "smpe": SMPE,
     "smpe_official": SMPEOfficial,
     "maa2c": MAA2C,
@@ -21,7 +27,7 @@ SYSTEMS: dict[str, type[System]] = {
 }
 
 
-def system_class(name: str) -> type[System]:
+def system_class(name: str) -> SystemClass:
     """Class of the system with this name.
 
     Raises:

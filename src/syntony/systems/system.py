@@ -1,23 +1,41 @@
-"""Protocol of all systems: multi-agent reinforcement learning, and links."""
+"""Protocol of all systems, and the capability protocols.
 
-from typing import Any, Protocol, runtime_checkable
+`System` is what training needs. What a command, a figure or a section of the report
+needs beyond that is a capability: a protocol that a system may have, asked for with
+`isinstance`. No code outside of a system's own package asks for its class.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
+from syntony.channels.channel import Channel
+from syntony.tasks.rollout import Policy, Trajectory
+from syntony.tasks.task import Task
+
+StateT = TypeVar("StateT")
+"""State of a system: a pytree of arrays."""
 Metrics = dict[str, Float[Array, ""]]
 EvalSamples = dict[str, Shaped[Array, " samples"]]
 """Metric to one value for each episode (or block) of an evaluation."""
 
 
 @runtime_checkable
-class System(Protocol):
+class System(Protocol[StateT]):
     """Settings with pure methods; everything that training changes is in a state."""
 
-    def as_jittable(self) -> "System":
-        """System of the same shapes whose methods can be compiled.
+    @property
+    def step_unit(self) -> str:
+        """Unit of `num_steps` in the plural: "environment steps", "iterations"."""
+        ...
 
-        It is the system itself, unless that steps an external environment or a
-        black-box channel.
+    @property
+    def jittable(self) -> bool:
+        """Whether all methods can be compiled: the system contains no black box.
+
+        One that is not jittable is a `HasBlackBox`.
         """
         ...
 
@@ -25,7 +43,7 @@ class System(Protocol):
         """Raises `InvalidInputError` where a setting is invalid; called first."""
         ...
 
-    def init(self, key: Key[Array, ""]) -> Any:
+    def init(self, key: Key[Array, ""]) -> StateT:
         """Initial state; the key is consumed.
 
         The state is one pytree of arrays with everything that a resumed run needs:
@@ -33,19 +51,21 @@ class System(Protocol):
         """
         ...
 
-    def step(self, state: Any) -> tuple[Any, Metrics]:
+    def step(self, state: StateT) -> tuple[StateT, Metrics]:
         """State and metrics after one training step."""
         ...
 
-    def num_steps(self, state: Any) -> Int[Array, ""]:
-        """Counter that `--steps` limits: environment steps, or iterations of a link."""
+    def num_steps(self, state: StateT) -> Int[Array, ""]:
+        """Counter that `--steps` limits, in units of `step_unit`."""
         ...
 
-    def is_done(self, state: Any) -> Bool[Array, ""]:
+    def is_done(self, state: StateT) -> Bool[Array, ""]:
         """Whether training has ended, whatever `--steps` says."""
         ...
 
-    def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> EvalSamples:
+    def evaluate(
+        self, state: StateT, key: Key[Array, ""], episodes: int
+    ) -> EvalSamples:
         """One value for each episode of every metric, e.g. `eval/return_mean`.
 
         A metric is named after the mean of its values, which is what a run reports,
@@ -53,6 +73,158 @@ class System(Protocol):
         """
         ...
 
-    def params(self, state: Any) -> PyTree[Float[Array, "..."]]:
+    def params(self, state: StateT) -> PyTree[Float[Array, "..."]]:
         """Learned parameters by name, as exported to `model.npz`."""
+        ...
+
+
+@runtime_checkable
+class HasBlackBox(System[StateT], Protocol[StateT]):
+    """Capability of a system that may step an external environment or a user's channel.
+
+    Where the system is not `jittable`, `step` and `evaluate` run in Python.
+    """
+
+    def as_jittable(self) -> System[StateT]:
+        """System of the same shapes whose methods can be compiled; itself if it can."""
+        ...
+
+    def close(self) -> None:
+        """Releases what the black box holds, e.g. open environments."""
+        ...
+
+
+@contextmanager
+def closing_black_box(system: object) -> Iterator[None]:
+    """Context that closes a system's black box at its end, if it has one."""
+    try:
+        yield
+    finally:
+        if isinstance(system, HasBlackBox):
+            system.close()
+
+
+@runtime_checkable
+class DependsOnSteps(System[StateT], Protocol[StateT]):
+    """Capability of a system with settings that follow from the training length."""
+
+    def resolve_steps(self, steps: int) -> System[StateT]:
+        """The system with those settings resolved; one that is set stays as it is."""
+        ...
+
+
+@runtime_checkable
+class DiagnosesNonFinite(System[StateT], Protocol[StateT]):
+    """Capability of a system that can tell where a non-finite number came from."""
+
+    def diagnose(self, state: StateT) -> str:
+        """Error of the environment in the next `step`, in words; empty without one."""
+        ...
+
+
+@runtime_checkable
+class ActsInEpisodes(System[StateT], Protocol[StateT]):
+    """Capability of a team of agents that acts in the episodes of a task."""
+
+    @property
+    def task(self) -> Task:
+        """The task of the training."""
+        ...
+
+    def with_task(self, task: Task) -> "ActsInEpisodes[StateT]":
+        """The same system in another task of the same shapes."""
+        ...
+
+    def policy(self, state: StateT) -> Policy:
+        """Policy of all agents: observations and hidden state to logits."""
+        ...
+
+    def initial_hidden(self, episodes: int) -> PyTree[Array]:
+        """Hidden state of the policy at the start of so many episodes."""
+        ...
+
+    def collect_episodes(
+        self,
+        state: StateT,
+        key: Key[Array, ""],
+        episodes: int,
+        greedy: Bool[Array, ""] | bool = False,
+    ) -> Trajectory:
+        """Whole episodes of the present policy; the key is consumed."""
+        ...
+
+
+class DecodedBelief(NamedTuple):
+    """Decoded belief of each agent, beside the true observations and the filter."""
+
+    others: Float[Array, "*batch N F"]
+    """o_-i, observations of agent i's teammates, not normalized."""
+    prediction: Float[Array, "*batch N F"]
+    """ô_-i, decoded from the mean of agent i's belief, in units of `others`."""
+    filter_weights: Float[Array, "*batch N F"]
+    """w_i, in (0, 1)."""
+
+
+@runtime_checkable
+class HasBeliefs(ActsInEpisodes[StateT], Protocol[StateT]):
+    """Capability of a team whose agents model what their teammates observe."""
+
+    def encode_beliefs(
+        self, state: StateT, obs: Float[Array, "*batch N O"]
+    ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
+        """Mean μ and log-variance ln σ² of each agent's belief."""
+        ...
+
+    def decode_beliefs(
+        self, state: StateT, obs: Float[Array, "*batch N O"]
+    ) -> DecodedBelief:
+        """Decoded beliefs of all agents, and their filter weights."""
+        ...
+
+
+@runtime_checkable
+class TransmitsMessages(System[StateT], Protocol[StateT]):
+    """Capability of a system that transmits one of M messages over a channel."""
+
+    @property
+    def messages(self) -> int:
+        """Number of messages M."""
+        ...
+
+    @property
+    def uses(self) -> int:
+        """Complex channel uses C of a codeword."""
+        ...
+
+    @property
+    def channel(self) -> Channel:
+        """The channel of the training."""
+        ...
+
+    @property
+    def power_constraint(self) -> str:
+        """The symbols or codewords that have energy 1 per channel use."""
+        ...
+
+    def with_channel(self, channel: Channel) -> "TransmitsMessages[StateT]":
+        """The same system over another channel."""
+        ...
+
+    def codewords(self, state: StateT) -> Float[Array, "M C 2"]:
+        """Codewords of all messages, with mean energy 1 per channel use."""
+        ...
+
+    def message_logits(
+        self, state: StateT, y: Float[Array, "B C 2"]
+    ) -> Float[Array, "B M"]:
+        """Logits of all messages, given received blocks."""
+        ...
+
+
+@runtime_checkable
+class HasSnapshots(System[StateT], Protocol[StateT]):
+    """Capability of a system of whose states an animation of the training is made."""
+
+    def snapshot(self, state: StateT) -> Mapping[str, Shaped[Array, "..."]]:
+        """Small arrays by name, of the same shapes at every step."""
         ...

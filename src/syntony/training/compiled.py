@@ -11,7 +11,7 @@ from jax.stages import Lowered
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
-from syntony.systems.system import EvalSamples, Metrics, System
+from syntony.systems.system import EvalSamples, HasBlackBox, Metrics, System
 from syntony.training.devices import (
     DeviceSharding,
     compiler_options,
@@ -73,7 +73,8 @@ class CompiledPrograms(NamedTuple):
 def init_train_state(system: System, key: Key[Array, ""]) -> TrainState:
     """Training state of a seed before its first update."""
     state = system.init(key)
-    _, metrics = jax.eval_shape(system.as_jittable().step, state)
+    jittable = system.as_jittable() if isinstance(system, HasBlackBox) else system
+    _, metrics = jax.eval_shape(jittable.step, state)
     sums = {name: jnp.zeros((), jnp.float32) for name in metrics}
     return TrainState(state, sums, jnp.zeros((), jnp.int32))
 
@@ -206,7 +207,7 @@ def compile_programs(
         eval_episodes: episodes per evaluation.
     """
     evaluate = partial(evaluate_state, episodes=eval_episodes)
-    if not is_jittable(system):
+    if not system.jittable:
         return CompiledPrograms(
             jax.jit(init_strongly_typed), train_chunk_on_host, evaluate
         )
@@ -231,14 +232,9 @@ def compile_programs(
 
 def abstract_train_state(system: System) -> TrainState:
     """Shapes and types of a seed's training state, without computing it."""
-    if is_jittable(system):
+    if system.jittable:
         return jitted_init.eval_shape(system, _abstract_key())
     return jax.eval_shape(lambda: init_train_state(system, jax.random.key(0)))
-
-
-def is_jittable(system: System) -> bool:
-    """Whether all methods of a system can be compiled: it contains no black box."""
-    return system.as_jittable() is system
 
 
 def _abstract_key() -> jax.ShapeDtypeStruct:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from syntony.errors import InvalidInputError
-from syntony.systems.marl.base import closing_envs
-from syntony.systems.system import System
+from syntony.systems.system import System, closing_black_box
 from syntony.training import checkpoint, loggers, metrics_log
 from syntony.training.compiled import (
     CompiledPrograms,
@@ -161,7 +160,7 @@ def _execute_run(
     for name in logger_names:
         loggers.logger_factory(name)
     try:
-        with folder.acquire_lock(), closing_envs(config.system):
+        with folder.acquire_lock(), closing_black_box(config.system):
             _start_run(config, folder, quiet, logger_names)
     except OSError as error:
         raise SaveError(folder.path, error, run_exists=folder.contains_run()) from error

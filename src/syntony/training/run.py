@@ -17,12 +17,12 @@ from jaxtyping import Complex, Float, Int, Shaped
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.errors import InvalidInputError
 from syntony.systems.link.link import Link, LinkState
-from syntony.systems.marl.base import MultiAgentSystem, closing_envs
-from syntony.systems.system import System
+from syntony.systems.marl.base import MultiAgentSystem
+from syntony.systems.system import System, closing_black_box
 from syntony.tasks.task import Task
 from syntony.training import checkpoint, metrics_log
 from syntony.training.checkpoint import Checkpoint
-from syntony.training.compiled import abstract_train_state, evaluate_state, is_jittable
+from syntony.training.compiled import abstract_train_state, evaluate_state
 from syntony.training.devices import compiler_options
 from syntony.training.run_config import RunConfig, run_config_from_dict
 from syntony.training.run_folder import RunFolder
@@ -236,7 +236,7 @@ def evaluate_states(
     batch_size = -(-episodes // num_batches)
     state, key = next(iter(states.values())), seed_keys(0).post_training_eval
     program = partial(evaluate_state, episodes=batch_size)
-    if is_jittable(system):
+    if system.jittable:
         lowered = jax.jit(program).lower(system, state, key)
         program = lowered.compile(compiler_options())
 
@@ -246,5 +246,5 @@ def evaluate_states(
         parts = [jax.device_get(program(system, states[seed], key)) for key in keys]
         return {n: np.concatenate([p[n] for p in parts])[:episodes] for n in parts[0]}
 
-    with closing_envs(system):
+    with closing_black_box(system):
         return {seed: samples(seed) for seed in states}

@@ -213,7 +213,7 @@ def _find_task_error(
         train_state: the state before the chunk.
         status: summary of the chunk, whose last update diverged.
     """
-    if not isinstance(system, MultiAgentSystem) or system.has_external_env:
+    if not isinstance(system, MultiAgentSystem):
         return None
     bounds = np.int32(status.step), np.int32(int(status.num_updates) - 1)
     last, _ = programs.train_chunk(system, train_state, *bounds)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Union
 
 from syntony.channels.channel import Channel
@@ -29,7 +30,7 @@ def serialize(config: Any) -> dict[str, Any]:
 
 
 def deserialize(
-    config_class: type[ConfigT], values: Any, location: str = "settings"
+    config_class: Callable[..., ConfigT], values: Any, location: str = "settings"
 ) -> ConfigT:
     """Converts JSON values, as `serialize` returns them, to a configuration.
 

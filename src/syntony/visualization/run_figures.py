@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from syntony.errors import InvalidInputError
-from syntony.evaluation.episodes import collect_median_episode, decode_beliefs
+from syntony.evaluation.episodes import collect_median_episode
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.metric_info import metric_display_name
 from syntony.evaluation.stored_run import (
@@ -21,7 +21,7 @@ from syntony.evaluation.stored_run import (
 )
 from syntony.systems.link.link import Link
 from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.marl.smpe_beliefs import HasBeliefs
+from syntony.systems.system import HasBeliefs
 from syntony.tasks.foraging.rules import Foraging
 from syntony.training.progress import metric_label
 from syntony.training.run import Run
@@ -139,7 +139,7 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
     if isinstance(system, HasBeliefs) and isinstance(system.task, Foraging):
         middle = episode.length // 2
         obs = jnp.asarray(episode.obs[middle])
-        belief = jax.device_get(jax.jit(decode_beliefs)(system, state, obs))
+        belief = jax.device_get(jax.jit(system.decode_beliefs)(state, obs))
         yield (
             "beliefs",
             figures.plot_beliefs(

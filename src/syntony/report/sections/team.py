@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int, Key
 
 from syntony.evaluation.episodes import (
     collect_trajectories,
-    decode_beliefs,
     select_median_episode,
 )
 from syntony.evaluation.probes import (
@@ -23,7 +22,7 @@ from syntony.report.components import Plot, Section, Table, Trace, plotly_figure
 from syntony.report.episode_player import build_episode_player
 from syntony.report.runs import ReportRun, sanitize_filename
 from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.marl.smpe_beliefs import HasBeliefs, encode
+from syntony.systems.system import HasBeliefs
 from syntony.tasks.rollout import Trajectory
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization.obs_features import Feature, obs_features
@@ -113,8 +112,8 @@ def collect_belief_samples(
     agents = system.task.num_agents
     time, episode = steps[:: _stride(len(steps) * agents, MAX_PROBE_SAMPLES)].T
     obs = jnp.asarray(np.asarray(episodes.obs)[time, episode])
-    beliefs = jax.device_get(jax.jit(decode_beliefs)(system, state, obs))
-    mean, log_var = map(np.asarray, encode(system.beliefs, state.beliefs, obs))
+    beliefs = jax.device_get(jax.jit(system.decode_beliefs)(state, obs))
+    mean, log_var = map(np.asarray, system.encode_beliefs(state, obs))
     noise = np.asarray(jax.random.normal(key, mean.shape))
     alive = np.asarray(episodes.alive)[time, episode].ravel()
 

@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
@@ -63,6 +64,8 @@ Grad = TypeVar("Grad")
 
 MAX_SIZE = 2**16
 """Messages, channel uses and hidden units, at most."""
+MAX_SNAPSHOT_SYMBOLS = 4096
+"""Symbols of a snapshot, at most."""
 
 
 class LinkState(NamedTuple):
@@ -131,6 +134,8 @@ class Link:
     """Training SNR minus evaluation SNR, in dB."""
     perturbation: PerturbationConfig = PerturbationConfig()
     schedule: TrainingSchedule = TrainingSchedule()
+
+    step_unit = "iterations"
 
     def __post_init__(self):
         channel = self.channel
@@ -431,12 +436,48 @@ class Link:
             "codebook": self.codebook(state.transmitter),
         }
 
+    def codewords(self, state: LinkState) -> Codebook:
+        """Codewords of all messages, with energy 1 per channel use."""
+        return self.codebook(state.transmitter)
+
+    def message_logits(
+        self, state: LinkState, y: Float[Array, "B C 2"]
+    ) -> Float[Array, "B M"]:
+        """Logits of all messages, given received blocks."""
+        return state.receiver(y)
+
+    def snapshot(self, state: LinkState) -> dict[str, Array]:
+        """Codewords at this step: all, or evenly spaced ones of a large codebook."""
+        count = max(1, min(self.messages, MAX_SNAPSHOT_SYMBOLS // self.uses))
+        message = np.linspace(0, self.messages - 1, count).round().astype(np.int32)
+        codebook = self.codewords(state)[message]
+        return {"message": jnp.asarray(message), "codebook": codebook}
+
+    def resolve_steps(self, steps: int) -> "Link":
+        """The link whose schedule ends with the training, unless its length is set."""
+        if self.schedule.decay_iterations is not None:
+            return self
+        schedule = dataclasses.replace(self.schedule, decay_iterations=steps)
+        return dataclasses.replace(self, schedule=schedule)
+
+    def with_channel(self, channel: Channel) -> "Link":
+        """The same link over another channel."""
+        return dataclasses.replace(self, channel=channel)
+
     @property
     def receiver_name(self) -> ReceiverName:
         """Type of the receiver; `auto` is resolved by the channel."""
         if self.receiver == "auto":
             return "equalizing" if self.channel.has_unknown_gain else "mlp"
         return self.receiver
+
+    @property
+    def jittable(self) -> bool:
+        """Whether the channel is no black box."""
+        return not self.channel.is_black_box
+
+    def close(self) -> None:
+        """Does nothing: a user's channel is a function."""
 
     def as_jittable(self) -> "Link":
         """Link of the same shapes whose channel is no black box."""

@@ -9,14 +9,17 @@ from jaxtyping import Array, Bool, Float, Int
 from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.systems.optimizers import LearningRate, make_optimizer, validate_optimizer
 
+DEFAULT_DECAY_ITERATIONS = 10_000
+"""Where a link is stepped without `train`, which knows the training length."""
+
 
 @pytree_dataclass
 class TrainingSchedule:
     """Constants of the alternating algorithm; the paper gives none of them."""
 
-    decay_iterations: int = field(10_000, static=True, limits=at_least(1))
+    decay_iterations: int | None = field(None, static=True, limits=at_least(1))
     """Iterations over which learning rates, perturbation variance and batches change
-    from their initial to their final values."""
+    from their initial to their final values; by default, those of the training."""
     receiver_steps: int = field(1, static=True, limits=at_least(0))
     """n_R, optimizer steps of the receiver per iteration."""
     transmitter_steps: int = field(1, static=True, limits=at_least(0))
@@ -53,7 +56,9 @@ class TrainingSchedule:
 
     def progress_fraction(self, iterations: Int[Array, ""]) -> Float[Array, ""]:
         """Fraction of the schedule that is completed, 0 to 1."""
-        return jnp.clip(iterations / self.decay_iterations, 0.0, 1.0)
+        return jnp.clip(
+            iterations / (self.decay_iterations or DEFAULT_DECAY_ITERATIONS), 0.0, 1.0
+        )
 
     def learning_rate_at(
         self, iterations: Int[Array, ""], lr_multiplier: LearningRate = 1.0

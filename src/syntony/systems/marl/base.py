@@ -6,8 +6,6 @@ stepped on the host, between two compiled functions: the policy and the update.
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -16,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from syntony.errors import InvalidInputError
 from syntony.systems.system import EvalSamples, Metrics
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.external.rollout import rollout_external
@@ -44,6 +43,8 @@ class MultiAgentSystem(ABC):
     """
 
     task: Task
+
+    step_unit = "environment steps"
 
     @property
     @abstractmethod
@@ -135,7 +136,7 @@ class MultiAgentSystem(ABC):
         self, state: Any, trajectory: Trajectory, key: Key[Array, ""]
     ) -> tuple[Any, Metrics]:
         """`update`, compiled by itself where `step` as a whole cannot be."""
-        if self.has_external_env:
+        if not self.jittable:
             return jitted_update(self, state, trajectory, key)
         return self.update(state, trajectory, key)
 
@@ -150,7 +151,7 @@ class MultiAgentSystem(ABC):
             return trajectory.returns, lengths
 
         modes = jax.random.split(key), jnp.array([False, True])
-        if self.has_external_env:
+        if not self.jittable:
             both = map(score, zip(*modes, strict=True))
             returns, lengths = map(jnp.stack, zip(*both, strict=True))
         else:
@@ -168,8 +169,11 @@ class MultiAgentSystem(ABC):
     def diagnose(self, state: Any) -> str:
         """Error of the task in the next `step`, in words; empty if there is none.
 
-        For tasks in JAX, whose numbers are not looked at during a rollout.
+        For tasks in JAX, whose numbers are not looked at during a rollout; those of an
+        external environment are.
         """
+        if not self.jittable:
+            return ""
         _, rollout_key, _ = split_step_key(state)
         trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
         return find_nonfinite(self.task, trajectory)
@@ -183,16 +187,40 @@ class MultiAgentSystem(ABC):
         return jnp.zeros_like(state.env_steps, bool)
 
     @property
-    def has_external_env(self) -> bool:
-        """Whether the task is another library's, so that `step` cannot be compiled."""
-        return isinstance(self.task, ExternalEnv)
+    def jittable(self) -> bool:
+        """Whether the task is one in JAX, so that `step` can be compiled."""
+        return not isinstance(self.task, ExternalEnv)
+
+    def close(self) -> None:
+        """Closes the open environments of an external task."""
+        if isinstance(self.task, ExternalEnv):
+            self.task.env_pool.close()
+
+    def with_task(self: SystemT, task: Task) -> SystemT:
+        """The same team in another task.
+
+        Raises:
+            InvalidInputError: the task has other shapes.
+        """
+        shapes = ("num_agents", "num_actions", "obs_dim")
+        old, new = ([getattr(t, name) for name in shapes] for t in (self.task, task))
+        if old != new:
+            description = "{} agents, {} actions and observations of {}"
+            raise InvalidInputError(
+                f"{task.id} has {description.format(*new)}; "
+                f"expected those of {self.task.id}: {description.format(*old)}"
+            )
+        return self._replace_task(task)
 
     def as_jittable(self: SystemT) -> SystemT:
         """System of the same shapes whose `step` can be compiled."""
         if not isinstance(self.task, ExternalEnv):
             return self
+        return self._replace_task(self.task.shape_only_task())
+
+    def _replace_task(self: SystemT, task: Task) -> SystemT:
         system: Any = self
-        return dataclasses.replace(system, task=self.task.shape_only_task())
+        return dataclasses.replace(system, task=task)
 
 
 def split_step_key(
@@ -234,18 +262,6 @@ def find_nonfinite(task: Task, trajectory: Trajectory) -> str:
     what = "reward" if nonfinite["reward"][t, e] else "observation"
     when = f"step {t}" if t else "reset"
     return f"environment {task.id}, copy {e}, {when}: {what} is not finite"
-
-
-@contextmanager
-def closing_envs(system: Any) -> Iterator[None]:
-    """Context that closes the environments of a system's task at its end."""
-    try:
-        yield
-    finally:
-        if isinstance(system, MultiAgentSystem) and isinstance(
-            system.task, ExternalEnv
-        ):
-            system.task.env_pool.close()
 
 
 @jax.jit

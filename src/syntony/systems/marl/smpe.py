@@ -60,6 +60,7 @@ from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     BeliefState,
     FilterNorm,
+    decode,
     encode,
     filter_weights,
     init_beliefs,
@@ -71,7 +72,7 @@ from syntony.systems.marl.smpe_beliefs import (
     update_target_filter,
 )
 from syntony.systems.optimizers import apply_gradients, init_opt_state
-from syntony.systems.system import Metrics
+from syntony.systems.system import DecodedBelief, Metrics
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
@@ -211,6 +212,18 @@ class SMPE(MultiAgentSystem):
         """(o_i, μ_i), the inputs of the actors; constant in the actor's loss."""
         mean, _ = encode(self.beliefs, state.beliefs, obs)
         return jax.lax.stop_gradient(jnp.concatenate([obs, mean], axis=-1))
+
+    def encode_beliefs(
+        self, state: SMPEState, obs: Float[Array, "*batch N O"]
+    ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
+        """Mean μ and log-variance ln σ² of each agent's belief."""
+        return encode(self.beliefs, state.beliefs, obs)
+
+    def decode_beliefs(
+        self, state: SMPEState, obs: Float[Array, "*batch N O"]
+    ) -> DecodedBelief:
+        """Decoded beliefs of all agents, in units of the observations."""
+        return decode(self.beliefs, state.beliefs, obs)
 
     def initial_hidden(self, episodes: int) -> Float[Array, "E N H"]:
         return zero_hidden_state(self.actor_critic, self.task, episodes)

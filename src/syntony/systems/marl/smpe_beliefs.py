@@ -9,7 +9,7 @@ well). One network of each kind for each agent, stacked along an agent axis.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from syntony.equations.belief import (
 )
 from syntony.equations.distributions import gaussian_sample
 from syntony.equations.running_stats import (
+    STD_EPSILON,
     RunningMeanStd,
     init_running_mean_std,
     normalize,
@@ -52,6 +53,7 @@ from syntony.systems.optimizers import (
     update_target,
     validate_optimizer,
 )
+from syntony.systems.system import DecodedBelief
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import Task
 
@@ -160,17 +162,6 @@ class BeliefState(NamedTuple):
     losses: BeliefLosses
 
 
-@runtime_checkable
-class HasBeliefs(Protocol):
-    """A system whose agents model their teammates; `state.beliefs` is a BeliefState."""
-
-    @property
-    def task(self) -> Task: ...
-
-    @property
-    def beliefs(self) -> BeliefConfig: ...
-
-
 def init_beliefs(config: BeliefConfig, task: Task, key: Key[Array, ""]) -> BeliefState:
     """Initial state of the agent modeling; the key is consumed."""
     encoder_key, decoder_key, filter_key = jax.random.split(key, 3)
@@ -244,6 +235,21 @@ def encode_normalized(
     """Mean and log-variance of beliefs, from normalized observations."""
     mean, log_var = apply_per_agent(encoder, own)
     return mean, soft_clip_log_var(log_var) if config.soft_clip_log_var else log_var
+
+
+def decode(
+    config: BeliefConfig, state: BeliefState, obs: Float[Array, "*batch N O"]
+) -> DecodedBelief:
+    """Decoded beliefs of all agents, in units of the observations."""
+    mean, _ = encode(config, state, obs)
+    shift = other_agents_obs(state.per_agent_stats.mean)
+    scale = other_agents_obs(jnp.sqrt(state.per_agent_stats.var) + STD_EPSILON)
+    own = normalize_obs(config, state.shared_stats, obs)
+    return DecodedBelief(
+        others=other_agents_obs(obs),
+        prediction=apply_per_agent(state.decoder, mean) * scale + shift,
+        filter_weights=filter_weights(config, state.filter, own),
+    )
 
 
 def filter_weights(
