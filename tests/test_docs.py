@@ -1,7 +1,9 @@
-"""Tests of the documentation: figures, names of the glossary, code of the guides."""
+"""Tests of the documentation: links, names of the glossary, code of the guides."""
 
 import importlib
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_type_hints
 
@@ -9,7 +11,15 @@ REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 COPIES = sorted((DOCS / "images").glob("results-*.svg"))
 PUBLISHED = {path.read_text() for path in (REPOSITORY / "results").rglob("curves.svg")}
-FIGURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+PAGES = sorted(
+    page
+    for folder in (".", ".github", "docs", "results")
+    for page in (REPOSITORY / folder).glob("*.md" if folder == "." else "**/*.md")
+)
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+URL = re.compile(r"https?://[^\s)>\"'\]]+")
 GLOSSARY = (DOCS / "glossary.md").read_text()
 TABLES = [line for line in GLOSSARY.splitlines() if line.startswith("|")]
 NAMES = sorted(set(re.findall(r"`([a-z_]+(?:\.\w+)+)`", "\n".join(TABLES))))
@@ -21,13 +31,57 @@ def test_figures_of_results_are_the_published_ones():
         assert copy.read_text() in PUBLISHED, f"{copy} is no curves.svg of results"
 
 
-def test_every_figure_exists():
-    count = 0
-    for page in [REPOSITORY / "README.md", *DOCS.rglob("*.md")]:
-        for name in FIGURE.findall(page.read_text()):
-            count += 1
-            assert (page.parent / name).exists(), f"{page.name}: {name}"
-    assert count > 10
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Yields the file and the heading of each link or figure in the repository."""
+    for target in LINK.findall(CODE.sub("", page.read_text())):
+        if not URL.match(target):
+            name, _, heading = target.partition("#")
+            yield page.parent / name if name else page, heading
+
+
+def headings(page: Path) -> set[str]:
+    """Headings of a page, in the form in which links name them."""
+    titles = HEADING.findall(re.sub("```.*?```", "", page.read_text(), flags=re.DOTALL))
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_links_to_files_resolve():
+    found = [(page, path) for page in PAGES for path, _ in links(page)]
+    assert len(found) > 50
+    assert not [(page.name, str(path)) for page, path in found if not path.exists()]
+
+
+def test_links_to_headings_resolve():
+    # The headings of the API are made of docstrings; the build of the site checks them.
+    found = [
+        (path, heading)
+        for page in PAGES
+        for path, heading in links(page)
+        if heading and path.name != "api.md"
+    ]
+    assert len(found) > 10
+    assert not [(p.name, heading) for p, heading in found if heading not in headings(p)]
+
+
+def test_pages_of_the_site_link_to_its_own_files():
+    for page in DOCS.rglob("*.md"):
+        for path, _ in links(page):
+            assert path.resolve().is_relative_to(DOCS), f"{page.name}: {path}"
+
+
+def test_addresses_of_the_project_are_those_it_declares():
+    """No link points to a repository or a site of Syntony that does not exist."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    declared = tuple(project.get("urls", {}).values())
+    settings = ["mkdocs.yml", "pyproject.toml", "CITATION.cff"]
+    texts = [path.read_text() for path in [*PAGES, *map(REPOSITORY.joinpath, settings)]]
+    found = [url for text in texts for url in URL.findall(text)]
+    assert found
+    assert not [
+        url
+        for url in found
+        if "syntony" in url.lower() and not url.startswith(declared)
+    ]
 
 
 def test_every_name_of_the_glossary_exists():
