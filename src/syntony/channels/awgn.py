@@ -5,6 +5,7 @@ from jaxtyping import Array, Float, Key
 from syntony.channels.channel import SNR_LIMITS
 from syntony.channels.identified import NoisyChannel
 from syntony.config import field, pytree_dataclass
+from syntony.equations.detection import coherent_ml_metric
 from syntony.equations.signal import complex_noise, noise_power
 
 
@@ -30,3 +31,24 @@ class AWGN(NoisyChannel):
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
         return x + complex_noise(key, x.shape[:-1], noise_power(self.snr_db))
+
+    def ml_metric(
+        self, y: Float[Array, "B C 2"], codebook: Float[Array, "M C 2"]
+    ) -> Float[Array, "B M"]:
+        """Metric of a coherent ML detector, which needs no SNR."""
+        return coherent_ml_metric(y, codebook)
+
+    def bler_bounds(self, messages: int, uses: int) -> dict[str, float]:
+        """Lower bounds for codewords of equal energy or of at most that energy."""
+        # Imported late: SciPy is slow to import, and training needs no bounds.
+        from syntony.equations import limits
+
+        size = messages, uses
+        return {
+            "Shannon 1959": limits.shannon59(self.snr_db, *size),
+            "Shannon 1959, peak energy": limits.shannon59_peak(self.snr_db, *size),
+            "meta-converse": limits.metaconverse(self.snr_db, *size),
+            "normal approximation (no bound)": limits.normal_approximation(
+                self.snr_db, *size
+            ),
+        }

@@ -1,4 +1,8 @@
-"""The protocol of channels."""
+"""The protocol of channels, and protocols of what is known of a channel.
+
+`Channel` is what training needs. What is known of a channel beyond that is a protocol
+of its own, asked for with `isinstance`: evaluations compare a link with it.
+"""
 
 from typing import Protocol, runtime_checkable
 
@@ -60,6 +64,36 @@ class Channel(Protocol):
         Args:
             key: consumed.
             x: transmitted symbols, with mean energy 1 per use.
+        """
+        ...
+
+
+@runtime_checkable
+class HasMLMetric(Channel, Protocol):
+    """A channel whose maximum-likelihood (ML) detector is known."""
+
+    def ml_metric(
+        self, y: Float[Array, "B C 2"], codebook: Float[Array, "M C 2"]
+    ) -> Float[Array, "B M"]:
+        """Metric of all messages; that of the ML decision is the largest.
+
+        Args:
+            y: received symbols.
+            codebook: codeword of each message.
+        """
+        ...
+
+
+@runtime_checkable
+class HasBLERBounds(Channel, Protocol):
+    """A channel over which bounds of the block error rate (BLER) are known."""
+
+    def bler_bounds(self, messages: int, uses: int) -> dict[str, float]:
+        """Bounds and approximations by name, the tightest lower bound first.
+
+        Args:
+            messages: number of messages M of a code.
+            uses: complex channel uses C of a codeword.
         """
         ...
 

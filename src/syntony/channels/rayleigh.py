@@ -6,6 +6,7 @@ from syntony.channels.channel import SNR_LIMITS
 from syntony.channels.identified import NoisyChannel
 from syntony.channels.rician import block_fading
 from syntony.config import field, pytree_dataclass
+from syntony.equations.detection import noncoherent_ml_metric
 
 
 @pytree_dataclass
@@ -31,3 +32,22 @@ class Rayleigh(NoisyChannel):
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
         return block_fading(key, x, 0.0, self.snr_db)
+
+    def ml_metric(
+        self, y: Float[Array, "B C 2"], codebook: Float[Array, "M C 2"]
+    ) -> Float[Array, "B M"]:
+        """Metric of the noncoherent ML detector, which does not know the gain."""
+        return noncoherent_ml_metric(y, codebook, self.snr_db)
+
+    def bler_bounds(self, messages: int, uses: int) -> dict[str, float]:
+        """Bounds for receivers that know the gain, as this one does not."""
+        # Imported late: SciPy is slow to import, and training needs no bounds.
+        from syntony.equations import limits
+
+        size = messages, uses
+        csi_bound = limits.rayleigh_csi_bound(self.snr_db, *size)
+        bounds = {"Shannon 1959, fading known": csi_bound}
+        if messages == 4**uses:
+            qpsk = limits.rayleigh_qpsk_bler(self.snr_db, *size)
+            bounds["QPSK, fading known"] = qpsk
+        return bounds

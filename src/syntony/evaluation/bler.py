@@ -15,12 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.channels.awgn import AWGN
-from syntony.channels.channel import Channel
-from syntony.channels.rayleigh import Rayleigh
-from syntony.equations import detection
+from syntony.channels.channel import Channel, HasMLMetric
 from syntony.systems.link.gradient_estimators import sample_messages
-from syntony.systems.link.link import Link, LinkState
+from syntony.systems.system import StateT, TransmitsMessages
 from syntony.training.devices import compiler_options, process_cpu_count
 
 BATCH_SIZE = 4096
@@ -31,7 +28,7 @@ TARGET_BLOCK_ERRORS, MAX_BLOCKS = 1000, 2_000_000
 Detector = Callable[
     [Float[Array, "B C 2"], Float[Array, "M C 2"], Any], Float[Array, "B M"]
 ]
-"""Metric of all messages, from the received blocks, the codebook and the SNR in dB."""
+"""Metric of all messages, from the received blocks, the codebook and the channel."""
 
 
 class ErrorCounts(NamedTuple):
@@ -53,11 +50,10 @@ SimulateFn = Callable[
 
 def ml_detector(channel: Channel) -> Detector | None:
     """Maximum-likelihood detector of a channel; None where it is not known."""
-    if isinstance(channel, AWGN):
-        return lambda y, codebook, _: detection.coherent_ml_metric(y, codebook)
-    if isinstance(channel, Rayleigh):
-        return detection.noncoherent_ml_metric
-    return None
+    if not isinstance(channel, HasMLMetric):
+        return None
+    # Of the channel at the point's SNR, not of `channel`.
+    return lambda y, codebook, channel: channel.ml_metric(y, codebook)
 
 
 def simulate_batch(
@@ -77,16 +73,16 @@ def simulate_batch(
     message_key, channel_key = jax.random.split(key)
     message = sample_messages(message_key, BATCH_SIZE, len(codebook))
     y = channel(channel_key, codebook[message])
-    metrics = [detect(y, codebook, channel.snr_db) for detect in detectors]
+    metrics = [detect(y, codebook, channel) for detect in detectors]
     return message, jnp.stack([jnp.argmax(metric, axis=-1) for metric in metrics])
 
 
-def link_detectors(link: Link, state: LinkState) -> list[Detector]:
+def link_detectors(link: TransmitsMessages[StateT], state: StateT) -> list[Detector]:
     """Learned receiver of a link, and the ML detector where it is known."""
 
-    def learned_receiver(y: Array, codebook: Array, snr_db: Any) -> Array:
-        del codebook, snr_db  # The receiver was trained for both.
-        return state.receiver(y)
+    def learned_receiver(y: Array, codebook: Array, channel: Channel) -> Array:
+        del codebook, channel  # The receiver was trained for both.
+        return link.message_logits(state, y)
 
     ml = ml_detector(link.channel)
     return [learned_receiver, ml] if ml else [learned_receiver]

@@ -1,15 +1,14 @@
 """Error rates of a learned link over SNR, beside classical codes and bounds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from syntony.channels.awgn import AWGN
-from syntony.channels.channel import Channel
-from syntony.channels.rayleigh import Rayleigh
+from syntony.channels.channel import Channel, HasBLERBounds
 from syntony.equations import detection, limits
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.equations.statistics import wilson_interval
@@ -23,20 +22,11 @@ from syntony.evaluation.bler import (
 )
 from syntony.evaluation.evaluate import aggregate_over_seeds
 from syntony.systems.link.codes import Code, bits_per_message, classical_codes
-from syntony.systems.link.link import Link
+from syntony.systems.registry import system_name
+from syntony.systems.system import TransmitsMessages
 from syntony.training.metrics_log import MetricsRow
-from syntony.training.run import Run
-from syntony.training.run_config import run_config_to_dict, task_or_channel_id
+from syntony.training.run import Run, require_link
 from syntony.training.seed_scheduler import seed_keys
-
-BoundFn = Callable[[float, int, int], float]
-
-AWGN_LOWER_BOUNDS: dict[str, BoundFn] = {
-    "Shannon 1959": limits.shannon59,
-    "Shannon 1959, peak energy": limits.shannon59_peak,
-    "meta-converse": limits.metaconverse,
-}
-"""Lower bounds over AWGN, for codewords of equal energy or of at most that energy."""
 
 
 def evaluate_link(
@@ -62,11 +52,7 @@ def evaluate_link(
     Raises:
         InvalidInputError: the run is not of a link, or its channel has no SNR to sweep.
     """
-    link = run.system
-    if not isinstance(link, Link):
-        raise InvalidInputError(
-            f"{run.path} holds no link; expected a run of `train link`"
-        )
+    link = require_link(run)
     channels = _channels_at_snrs(link.channel, snrs_db)
     ends = target_block_errors, max_blocks
     seeds = [
@@ -76,8 +62,8 @@ def evaluate_link(
     baselines = _evaluate_classical_codes(link, channels, *ends)
     return {
         "run": run.path.name,
-        "system": "link",
-        "channel": task_or_channel_id(run_config_to_dict(run.config)),
+        "system": system_name(link),
+        "channel": link.channel.id,
         "messages": link.messages,
         "uses": link.uses,
         "target_block_errors": target_block_errors,
@@ -91,7 +77,7 @@ def evaluate_link(
 
 
 def _points(
-    link: Link,
+    link: TransmitsMessages,
     channels: Sequence[Channel],
     seeds: list[list[dict[str, Any]]],
     baselines: dict[str, list[dict[str, Any]]],
@@ -105,36 +91,20 @@ def _points(
             **aggregate_over_seeds(rows, metrics),
             "seeds": rows,
             "baselines": {name: found[i] for name, found in baselines.items()},
-            "bounds": bler_bounds(link, channel),
+            "bounds": bler_bounds(channel, link.messages, link.uses),
         }
         for i, (channel, rows) in enumerate(zip(channels, per_channel, strict=True))
     ]
 
 
-def bler_bounds(link: Link, channel: Channel) -> dict[str, float]:
+def bler_bounds(channel: Channel, messages: int, uses: int) -> dict[str, float]:
     """Bounds and approximations of the BLER of codes of this size, by name.
 
-    Args:
-        link: gives the numbers of messages and of channel uses.
-        channel: gives the channel model and its SNR.
+    Empty where the channel knows none.
     """
-    size = link.messages, link.uses
-    snr_db = channel.snr_db
-    if snr_db is None:
+    if not isinstance(channel, HasBLERBounds):
         return {}
-    if isinstance(channel, AWGN):
-        bounds = {
-            name: bound(snr_db, *size) for name, bound in AWGN_LOWER_BOUNDS.items()
-        }
-        approximation = limits.normal_approximation(snr_db, *size)
-        return bounds | {"normal approximation (no bound)": approximation}
-    if isinstance(channel, Rayleigh):
-        csi_bound = limits.rayleigh_csi_bound(snr_db, *size)
-        bounds = {"Shannon 1959, fading known": csi_bound}
-        if link.messages == 4**link.uses:
-            bounds["QPSK, fading known"] = limits.rayleigh_qpsk_bler(snr_db, *size)
-        return bounds
-    return {}
+    return channel.bler_bounds(messages, uses)
 
 
 def _channels_at_snrs(
@@ -148,7 +118,7 @@ def _channels_at_snrs(
 
 
 def _evaluate_seed(
-    link: Link,
+    link: TransmitsMessages,
     state: Any,
     channels: list[Channel],
     seed: int,
@@ -156,7 +126,7 @@ def _evaluate_seed(
     max_blocks: int,
 ) -> list[MetricsRow]:
     """One row per channel: the learned receiver, and the ML detector if known."""
-    codebook = link.codebook(state.transmitter)
+    codebook = link.codewords(state)
     simulate = partial(bler.simulate_batch, codebook, bler.link_detectors(link, state))
     points = bler.simulate_bler(
         simulate,
@@ -178,7 +148,10 @@ def _evaluate_seed(
 
 
 def _evaluate_classical_codes(
-    link: Link, channels: list[Channel], target_block_errors: int, max_blocks: int
+    link: TransmitsMessages,
+    channels: list[Channel],
+    target_block_errors: int,
+    max_blocks: int,
 ) -> dict[str, list[MetricsRow]]:
     """One row per channel, for each classical code and detector."""
     if bler.ml_detector(link.channel) is None:
@@ -217,7 +190,12 @@ def _code_detectors(code: Code, channel: Channel) -> dict[str, Detector]:
         return {"": ml}
     if not code.num_pilots:
         return {", noncoherent": ml}
-    estimated = partial(detection.pilot_aided_ml_metric, num_pilots=code.num_pilots)
+
+    def estimated(y: Array, codebook: Array, channel: Any) -> Array:
+        return detection.pilot_aided_ml_metric(
+            y, codebook, channel.snr_db, num_pilots=code.num_pilots
+        )
+
     return {", estimated": estimated, ", noncoherent": ml}
 
 
@@ -245,8 +223,8 @@ def _error_rates(
     return row
 
 
-def _codebook_statistics(link: Link, seed: int, state: Any) -> MetricsRow:
-    codebook = np.asarray(pairs_to_complex(link.codebook(state.transmitter)), complex)
+def _codebook_statistics(link: TransmitsMessages, seed: int, state: Any) -> MetricsRow:
+    codebook = np.asarray(pairs_to_complex(link.codewords(state)), complex)
     low, high = limits.energy_range(codebook)
     return {
         "seed": seed,

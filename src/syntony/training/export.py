@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from syntony.systems.link.codes import binary_labels, bits_per_message
-from syntony.systems.link.link import Link
-from syntony.systems.system import System
+from syntony.systems.system import System, TransmitsMessages
 from syntony.training.checkpoint import named_arrays
 from syntony.training.run_folder import RunFolder
 
@@ -26,15 +25,15 @@ def export_model(folder: RunFolder, system: System, states: Mapping[int, Any]) -
     for index, (seed, state) in enumerate(states.items()):
         named = named_arrays(system.params(state))
         arrays |= {f"seed{seed}/{name}": array for name, array in named.items()}
-        if isinstance(system, Link):
+        if isinstance(system, TransmitsMessages):
             name = f"codebook-seed{seed}.csv" if index else "codebook.csv"
-            folder.write_csv(name, named["codebook"])
-    if isinstance(system, Link):
+            folder.write_csv(name, np.asarray(system.codewords(state)))
+    if isinstance(system, TransmitsMessages):
         arrays |= link_metadata(system)
     folder.write_model(arrays)
 
 
-def link_metadata(link: Link) -> dict[str, np.ndarray]:
+def link_metadata(link: TransmitsMessages) -> dict[str, np.ndarray]:
     """Metadata of a link: power constraint, channel, SNR in dB, bit labels.
 
     Without `snr_db` where the channel has no SNR, and without `labels` where the number

@@ -1,6 +1,5 @@
 """Access to the settings, states and metrics of a run folder."""
 
-import dataclasses
 import os
 import textwrap
 from collections.abc import Mapping
@@ -16,9 +15,12 @@ from jaxtyping import Complex, Float, Int, Shaped
 
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.errors import InvalidInputError
-from syntony.systems.link.link import Link, LinkState
-from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.system import System, closing_black_box
+from syntony.systems.system import (
+    ActsInEpisodes,
+    System,
+    TransmitsMessages,
+    closing_black_box,
+)
 from syntony.tasks.task import Task
 from syntony.training import checkpoint, metrics_log
 from syntony.training.checkpoint import Checkpoint
@@ -109,7 +111,7 @@ class Run:
         Raises:
             InvalidInputError: the system is not a link, or a message is out of range.
         """
-        link, state = self._link_and_state(seed)
+        link, state = require_link(self), self._state_of(seed)
         index = np.asarray(messages)
         if not np.issubdtype(index.dtype, np.integer):
             raise InvalidInputError(
@@ -120,7 +122,7 @@ class Run:
                 f"messages are {index.min()} to {index.max()}; "
                 f"expected 0 to {link.messages - 1}"
             )
-        return pairs_to_complex(link.codebook(state.transmitter))[index]
+        return pairs_to_complex(link.codewords(state))[index]
 
     def receive(
         self, y: Complex[np.ndarray, "*batch C"], *, seed: int | None = None
@@ -135,7 +137,7 @@ class Run:
             InvalidInputError: the system is not a link, or the last axis has another
                 length than C.
         """
-        link, state = self._link_and_state(seed)
+        link, state = require_link(self), self._state_of(seed)
         received = np.asarray(y)
         if received.shape[-1:] != (link.uses,):
             raise InvalidInputError(
@@ -143,21 +145,17 @@ class Run:
                 "on the last axis"
             )
         blocks = complex_to_pairs(received.reshape(-1, link.uses))
-        probabilities = jax.nn.softmax(state.receiver(jnp.asarray(blocks)))
+        probabilities = jax.nn.softmax(link.message_logits(state, jnp.asarray(blocks)))
         return np.asarray(probabilities).reshape(*received.shape[:-1], link.messages)
 
-    def _link_and_state(self, seed: int | None) -> tuple[Link, LinkState]:
-        if not isinstance(self.system, Link):
-            raise InvalidInputError(
-                f"{self.path} is not a run of a link; expected a run of `train link`"
-            )
+    def _state_of(self, seed: int | None) -> Any:
         seeds = self.config.all_seeds
         seed = seeds[0] if seed is None else seed
         if seed not in seeds:
             raise InvalidInputError(
                 f"{self.path} has no seed {seed}; expected {seeds[0]} to {seeds[-1]}"
             )
-        return self.system, self.states[seed]
+        return self.states[seed]
 
     def _read_checkpoint(self, seed: int) -> Checkpoint:
         folder = RunFolder(self.path).checkpoints_dir
@@ -199,26 +197,30 @@ def load_run_config(folder: RunFolder, system: System | None) -> RunConfig:
         raise InvalidInputError(f"{folder.settings_path}: {message}") from None
 
 
+def require_link(run: Run) -> TransmitsMessages:
+    """The system of a run, which transmits messages.
+
+    Raises:
+        InvalidInputError: the system transmits none.
+    """
+    if not isinstance(run.system, TransmitsMessages):
+        raise InvalidInputError(
+            f"{run.path} is not a run of a link; expected a run of `train link`"
+        )
+    return run.system
+
+
 def with_task(system: System, task: Task) -> System:
-    """Replaces the task of a multi-agent system, e.g. to evaluate it in another task.
+    """Replaces the task of a team, e.g. to evaluate it in another task.
 
     Raises:
         InvalidInputError: the system has no task, or the new task has other shapes.
     """
-    if not isinstance(system, MultiAgentSystem):
+    if not isinstance(system, ActsInEpisodes):
         raise InvalidInputError(
             f"the run is not of a multi-agent system; leave out the task {task.id}"
         )
-    shapes = ("num_agents", "num_actions", "obs_dim")
-    old, new = ([getattr(t, name) for name in shapes] for t in (system.task, task))
-    if old != new:
-        description = "{} agents, {} actions and observations of {}"
-        raise InvalidInputError(
-            f"{task.id} has {description.format(*new)}; "
-            f"expected those of {system.task.id}: {description.format(*old)}"
-        )
-    dataclass_system: Any = system
-    return dataclasses.replace(dataclass_system, task=task)
+    return system.with_task(task)
 
 
 def evaluate_states(

@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
-from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.system import System
+from syntony.systems.system import DiagnosesNonFinite, System
 from syntony.training.compiled import (
     BlackBoxError,
     ChunkStatus,
@@ -213,7 +212,7 @@ def _find_task_error(
         train_state: the state before the chunk.
         status: summary of the chunk, whose last update diverged.
     """
-    if not isinstance(system, MultiAgentSystem):
+    if not isinstance(system, DiagnosesNonFinite):
         return None
     bounds = np.int32(status.step), np.int32(int(status.num_updates) - 1)
     last, _ = programs.train_chunk(system, train_state, *bounds)
@@ -235,9 +234,9 @@ def _evaluate_seed(
         config.system, train_state.state, jax.device_put(key, device)
     )
     samples = jax.device_get(samples)
-    is_finite = all(np.isfinite(values).all() for values in samples.values())
-    if isinstance(config.system, MultiAgentSystem) and not is_finite:
-        message = f"environment {config.system.task.id}: a return is not finite"
+    nonfinite = [name for name, x in samples.items() if not np.isfinite(x).all()]
+    if isinstance(config.system, DiagnosesNonFinite) and nonfinite:
+        message = f"the evaluation's {nonfinite[0]} is not finite"
         raise EnvironmentStepError(config.system.diagnose(train_state.state) or message)
     return means_with_intervals(samples) | mean_train_metrics(train_state)
 
