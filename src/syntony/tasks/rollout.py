@@ -5,7 +5,7 @@ masked. (A reset costs as much as five to nine steps, so the scan contains none.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,9 @@ from syntony.tasks.task import Task
 
 Policy = Callable[[Float[Array, "E N O"], PyTree], tuple[Float[Array, "E N A"], PyTree]]
 """From observations and hidden state to action logits and the next hidden state."""
+ActFn = Callable[..., tuple[Int[Array, "E N"], Float[Array, "E N"], PyTree]]
+"""From observations, action mask, Gumbel noise and hidden state to actions, ln π, and
+the next hidden state."""
 
 
 class Trajectory(NamedTuple):
@@ -49,6 +52,49 @@ class Trajectory(NamedTuple):
     def returns(self) -> Float[Array, " E"]:
         """Return of each episode: the sum of rewards over steps and agents."""
         return jnp.sum(self.reward, axis=(0, 2))
+
+
+@runtime_checkable
+class SteppedOnHost(Task, Protocol):
+    """A task that is a black box: stepped on the host, never in compiled code.
+
+    Its `reset` and `step` raise an error; whole episodes are collected instead.
+    """
+
+    def rollout(
+        self,
+        act_fn: ActFn,
+        initial_hidden: PyTree,
+        key: Key[Array, ""],
+        *,
+        episodes: int,
+        num_envs: int,
+        greedy: Bool[Array, ""] | bool = False,
+        last_action: bool = False,
+    ) -> Trajectory:
+        """Runs whole episodes in parallel environments.
+
+        Args:
+            act_fn: the policy.
+            initial_hidden: its hidden state at the start of `num_envs` episodes.
+            key: consumed.
+            episodes: number of episodes E.
+            num_envs: number of environments.
+            greedy: whether to take the most probable actions instead of sampling.
+            last_action: whether to append the last action to observations.
+
+        Raises:
+            EnvironmentStepError: an environment failed.
+        """
+        ...
+
+    def shape_only_task(self) -> Task:
+        """A task of the same shapes that can be compiled."""
+        ...
+
+    def close(self) -> None:
+        """Closes the open environments."""
+        ...
 
 
 def rollout(

@@ -16,10 +16,13 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.errors import InvalidInputError
 from syntony.systems.system import EvalSamples, Metrics
-from syntony.tasks.external.external_env import ExternalEnv
-from syntony.tasks.external.rollout import rollout_external
-from syntony.tasks.last_action import LastAction
-from syntony.tasks.rollout import Policy, Trajectory, rollout, sample_actions
+from syntony.tasks.rollout import (
+    Policy,
+    SteppedOnHost,
+    Trajectory,
+    rollout,
+    sample_actions,
+)
 from syntony.tasks.task import Task
 
 SystemT = TypeVar("SystemT", bound="MultiAgentSystem")
@@ -45,6 +48,8 @@ class MultiAgentSystem(ABC):
     task: Task
 
     step_unit = "environment steps"
+    last_action: bool = False
+    """Whether observations include the agent's last action."""
 
     @property
     @abstractmethod
@@ -105,23 +110,19 @@ class MultiAgentSystem(ABC):
             episodes: E, number of episodes.
             greedy: take the most likely actions instead of sampled ones.
         """
-        task, last_action = self.observed_task, False
-        if isinstance(task, LastAction):
-            last_action = True
-        if isinstance(self.task, ExternalEnv):
+        if isinstance(self.task, SteppedOnHost):
             num_envs = min(episodes, self.num_envs)
-            return rollout_external(
-                self.task,
+            return self.task.rollout(
                 partial(jitted_act, self, state),
                 self.initial_hidden(num_envs),
                 key,
                 episodes=episodes,
                 num_envs=num_envs,
                 greedy=greedy,
-                last_action=last_action,
+                last_action=self.last_action,
             )
         trajectory = rollout(
-            task,
+            self.observed_task,
             self.policy(state),
             self.initial_hidden(episodes),
             key,
@@ -129,8 +130,9 @@ class MultiAgentSystem(ABC):
             greedy=greedy,
         )
         # Readers of a trajectory know the states of the task alone.
-        states = trajectory.state.task_state if last_action else trajectory.state
-        return trajectory._replace(state=states)
+        if self.last_action:
+            trajectory = trajectory._replace(state=trajectory.state.task_state)
+        return trajectory
 
     def apply_update(
         self, state: Any, trajectory: Trajectory, key: Key[Array, ""]
@@ -189,12 +191,12 @@ class MultiAgentSystem(ABC):
     @property
     def jittable(self) -> bool:
         """Whether the task is one in JAX, so that `step` can be compiled."""
-        return not isinstance(self.task, ExternalEnv)
+        return not isinstance(self.task, SteppedOnHost)
 
     def close(self) -> None:
         """Closes the open environments of an external task."""
-        if isinstance(self.task, ExternalEnv):
-            self.task.env_pool.close()
+        if isinstance(self.task, SteppedOnHost):
+            self.task.close()
 
     def with_task(self: SystemT, task: Task) -> SystemT:
         """The same team in another task.
@@ -214,7 +216,7 @@ class MultiAgentSystem(ABC):
 
     def as_jittable(self: SystemT) -> SystemT:
         """System of the same shapes whose `step` can be compiled."""
-        if not isinstance(self.task, ExternalEnv):
+        if not isinstance(self.task, SteppedOnHost):
             return self
         return self._replace_task(self.task.shape_only_task())
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.config import field, pytree_dataclass
 from syntony.errors import (
@@ -28,6 +28,7 @@ from syntony.tasks.external.adapter import MultiAgentEnv, max_sizes
 from syntony.tasks.external.gymnasium import make_gymnasium_env
 from syntony.tasks.external.pettingzoo import make_pettingzoo_env
 from syntony.tasks.family import TaskFamily
+from syntony.tasks.rollout import ActFn, Trajectory
 from syntony.tasks.task import TimeStep
 
 TIME_LIMIT_PARAMETER = "time_limit"
@@ -95,18 +96,48 @@ class ExternalEnv:
             time_limit=self.time_limit,
         )
 
+    def rollout(
+        self,
+        act_fn: ActFn,
+        initial_hidden: PyTree,
+        key: Key[Array, ""],
+        *,
+        episodes: int,
+        num_envs: int,
+        greedy: Bool[Array, ""] | bool = False,
+        last_action: bool = False,
+    ) -> Trajectory:
+        """Whole episodes; see `rollout_external`."""
+        # Imported late: that module imports this one.
+        from syntony.tasks.external.rollout import rollout_external
+
+        return rollout_external(
+            self,
+            act_fn,
+            initial_hidden,
+            key,
+            episodes=episodes,
+            num_envs=num_envs,
+            greedy=greedy,
+            last_action=last_action,
+        )
+
+    def close(self) -> None:
+        """Closes the open environments that are not in use."""
+        self.env_pool.close()
+
     def reset(self, key: Key[Array, ""]) -> NoReturn:
-        """Not available: rollouts use `rollout_external`."""
+        """Not available: episodes come from `rollout`."""
         del key
         raise self._not_jittable_error()
 
     def action_mask(self, state: Any) -> NoReturn:
-        """Not available: rollouts use `rollout_external`."""
+        """Not available: episodes come from `rollout`."""
         del state
         raise self._not_jittable_error()
 
     def step(self, key: Key[Array, ""], state: Any, action: Any) -> NoReturn:
-        """Not available: rollouts use `rollout_external`."""
+        """Not available: episodes come from `rollout`."""
         del key, state, action
         raise self._not_jittable_error()
 

@@ -1,6 +1,5 @@
 """Rollouts in an environment on the host, with a compiled policy."""
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -16,11 +15,7 @@ from syntony.errors import (
 from syntony.tasks.external.adapter import MultiAgentEnv, Observation, StepResult
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.last_action import append_last_action
-from syntony.tasks.rollout import Trajectory
-
-ActFn = Callable[..., tuple[Int[Array, "E N"], Float[Array, "E N"], PyTree]]
-"""From observations, action mask, Gumbel noise and hidden state to actions, ln π, and
-the next hidden state."""
+from syntony.tasks.rollout import ActFn, Trajectory
 
 
 def rollout_external(
