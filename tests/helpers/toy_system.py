@@ -1,5 +1,6 @@
 """A test system that trains in milliseconds: noisy gradient descent on ‖x‖²."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -80,3 +81,15 @@ class Toy:
 
     def params(self, state: ToyState) -> dict[str, Array]:
         return {"x": state.x}
+
+
+@pytree_dataclass
+class ScheduledToy(Toy):
+    """A toy with a setting that follows from the training length."""
+
+    horizon: int | None = field(None, static=True)
+
+    def resolve_steps(self, steps: int) -> "ScheduledToy":
+        if self.horizon is not None:
+            return self
+        return dataclasses.replace(self, horizon=steps)

@@ -5,17 +5,18 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from toy_system import Descent, Toy
+from toy_system import Descent, ScheduledToy, Toy
 
 from syntony.errors import InvalidInputError
 from syntony.training import loop, recorder, seed_scheduler
 from syntony.training.checkpoint import checkpoint_paths
 from syntony.training.devices import DeviceSharding, worker_devices
 from syntony.training.loop import TrainingDivergedError, resume, train
-from syntony.training.run import load
+from syntony.training.run import Run, load
 from syntony.training.signals import TrainingInterrupted
 
 SHORT = {"eval_every": 400, "eval_episodes": 10, "quiet": True}
@@ -159,6 +160,55 @@ def test_another_system_is_refused(run: Path):
         train(other, steps=1000, seeds=2, out=run, **SHORT)
     with pytest.raises(InvalidInputError, match="seeds is 2, not 3"):
         train(Toy(), steps=1000, seeds=3, out=run, **SHORT)
+
+
+def horizons(run: Run) -> tuple[int, int]:
+    """The resolved setting of a run's system, and that of its settings."""
+    system: Any = run.system
+    return system.horizon, run.settings["settings"]["horizon"]
+
+
+def test_what_depends_on_steps_is_resolved_at_the_first_start(tmp_path: Path):
+    path = tmp_path / "run"
+    short = {"eval_every": 10, "eval_episodes": 2, "quiet": True}
+    assert horizons(train(ScheduledToy(), steps=20, out=path, **short)) == (20, 20)
+    # `train` on a folder that holds a run continues it, as `resume` does.
+    assert horizons(train(ScheduledToy(), steps=30, out=path, **short)) == (20, 20)
+    run = resume(path, steps=40, system=ScheduledToy(), quiet=True)
+    assert horizons(run) == (20, 20)
+    run = train(ScheduledToy(), steps=50, out=path, **short)
+    assert horizons(run) == (20, 20)
+    assert run.steps[0] >= 50
+    assert horizons(load(path, system=ScheduledToy())) == (20, 20)
+
+
+def test_a_setting_that_is_given_does_not_depend_on_steps(tmp_path: Path):
+    path = tmp_path / "run"
+    short = {"eval_every": 10, "eval_episodes": 2, "quiet": True}
+    run = train(ScheduledToy(horizon=7), steps=20, out=path, **short)
+    assert horizons(run) == (7, 7)
+    with pytest.raises(InvalidInputError, match="horizon is 7, not 8"):
+        train(ScheduledToy(horizon=8), steps=20, out=path, **short)
+    with pytest.raises(InvalidInputError, match="horizon is 7, not 20"):
+        train(ScheduledToy(), steps=20, out=path, **short)
+
+
+@pytest.mark.parametrize("value", [0, 2**31, "20", None])
+def test_a_hostile_initial_length_is_refused(value: Any, tmp_path: Path):
+    path = tmp_path / "run"
+    short = {"eval_every": 10, "eval_episodes": 2, "quiet": True}
+    train(ScheduledToy(), steps=10, out=path, **short)
+    settings = json.loads((path / "settings.json").read_text())
+    settings["initial_steps"] = value
+    (path / "settings.json").write_text(json.dumps(settings))
+    for read in (
+        lambda: load(path, system=ScheduledToy()),
+        lambda: train(ScheduledToy(), steps=10, out=path, **short),
+    ):
+        with pytest.raises(
+            InvalidInputError, match=r"settings\.json: initial_steps is"
+        ):
+            read()
 
 
 def test_steps_cannot_shrink(run: Path):

@@ -29,7 +29,6 @@ from syntony.cli.arguments import (
 from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.errors import InvalidInputError
 from syntony.presets import registry
-from syntony.systems.link.link import Link
 from syntony.systems.registry import SYSTEMS, system_class
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
@@ -146,13 +145,8 @@ def _default_configs(name: str, selection: Any) -> dict[str, Any]:
         "training": TrainOptions(preset=selection.preset, **run_options),
         "logging": LoggingOptions(),
     }
-    if isinstance(system, Link):
-        # By default, what decays over training decays until its end.
-        steps = run_options["steps"]
-        schedule = dataclasses.replace(system.schedule, decay_iterations=steps)
-        system = dataclasses.replace(system, schedule=schedule)
-        if system.channel.snr_db is not None:
-            configs["signal"] = SNROptions(snr_db=system.channel.snr_db)
+    if isinstance(task_or_channel, Channel) and task_or_channel.snr_db is not None:
+        configs["signal"] = SNROptions(snr_db=task_or_channel.snr_db)
     return configs | {"system": system}
 
 

@@ -59,7 +59,7 @@ def default_run_options(
         system: name of the system.
         task_or_channel: task of a team; it may have longer episodes.
     """
-    if system_class(system) is Link:
+    if system == "link":
         return {"steps": 10_000, "eval_every": 500, "eval_episodes": 20_000}
     return paper_run_options(system, cast(Task | None, task_or_channel))
 

@@ -23,8 +23,11 @@ from syntony.training.provenance import collect_provenance
 from syntony.training.recorder import RunRecorder
 from syntony.training.run import Run, load_run_config
 from syntony.training.run_config import (
+    INITIAL_STEPS,
     RunConfig,
     diff_settings,
+    initial_steps,
+    resolve_steps,
     run_config_to_dict,
     task_or_channel_id,
 )
@@ -64,8 +67,9 @@ def train(
 
     Args:
         system: the system to train.
-        steps: training length of each seed: environment steps, or iterations of a
-            link.
+        steps: training length of each seed, in units of `system.step_unit`. Settings
+            that follow from it are resolved at the first start and do not change when
+            the run is resumed, also with more steps.
         seeds: number of seeds; each is an independent training.
         seed: the first seed.
         out: the run folder; by default a new one in `runs/`.
@@ -102,6 +106,7 @@ def train(
     )
     config.check()
     folder = RunFolder(Path(out) if out is not None else _new_run_path(config))
+    config = _resolve_steps(config, folder)
     return _execute_run(config, folder, quiet, _logger_names(tensorboard, wandb))
 
 
@@ -120,7 +125,8 @@ def resume(
 
     Args:
         path: the run folder.
-        steps: new training length, not shorter than the old one.
+        steps: new training length, not shorter than the old one. Settings that
+            followed from the training length at the first start do not change.
         system: the system, if it is not one of Syntony's own.
         quiet: whether to print nothing.
         tensorboard: as for `train`, whether or not the run logged there before.
@@ -151,6 +157,18 @@ def _new_run_path(config: RunConfig) -> Path:
     settings = run_config_to_dict(config)
     parts = filter(None, [settings["system"], task_or_channel_id(settings)])
     return next_free_path(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(parts)))
+
+
+def _resolve_steps(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """Resolves what depends on the training length, by that of the first start."""
+    steps = config.steps
+    if folder.contains_run():
+        settings = folder.read_settings()
+        try:
+            steps = initial_steps(settings)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{folder.settings_path}: {error}") from None
+    return dataclasses.replace(config, system=resolve_steps(config.system, steps))
 
 
 def _execute_run(
@@ -189,7 +207,8 @@ def _start_run(
 def _resolve_settings(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     """Settings of a new run, or those of the run in the folder if they agree."""
     if not folder.contains_run():
-        return run_config_to_dict(config) | collect_provenance()
+        initial = {INITIAL_STEPS: config.steps}
+        return run_config_to_dict(config) | initial | collect_provenance()
     old, new = folder.read_settings(), run_config_to_dict(config)
     # Only `steps` may change: the results so far depend on all other settings.
     if differences := diff_settings(old, new | {"steps": old.get("steps")}):

@@ -7,7 +7,7 @@ from typing import Any
 
 from syntony.errors import InvalidInputError
 from syntony.systems.registry import system_class, system_name
-from syntony.systems.system import System
+from syntony.systems.system import DependsOnSteps, System
 from syntony.training.serialization import deserialize, serialize
 
 MAX_STEPS = 2**31 - 1
@@ -20,6 +20,8 @@ TASK_OR_CHANNEL_FIELDS = ("task", "channel")
 """Fields of a system that are stored beside `settings`, not in it."""
 COUNT_FIELDS = ("steps", "seeds", "seed", "eval_every", "eval_episodes")
 """Integer fields of `RunConfig`."""
+INITIAL_STEPS = "initial_steps"
+"""Entry of `settings.json`: the training length at the first start of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class RunConfig:
     system: System
     """The system to train."""
     steps: int
-    """Training length of each seed: environment steps, or iterations of a link."""
+    """Training length of each seed, in units of the system's `step_unit`."""
     seeds: int = 1
     """Number of seeds: `seed`, `seed` + 1, ..."""
     seed: int = 0
@@ -70,6 +72,7 @@ def run_config_to_dict(config: RunConfig) -> dict[str, Any]:
     }
     return {
         "system": system_name(config.system),
+        "step_unit": config.system.step_unit,
         **task_or_channel,
         "preset": config.preset,
         **{name: getattr(config, name) for name in COUNT_FIELDS},
@@ -84,7 +87,8 @@ def run_config_from_dict(
 
     Args:
         settings: JSON values, as `run_config_to_dict` returns them.
-        system: the system, if it is not one of Syntony's own.
+        system: the system, if it is not one of Syntony's own; what depends on the
+            training length is that of the settings.
 
     Raises:
         InvalidInputError: an entry is missing or invalid, or `system` differs from the
@@ -104,8 +108,8 @@ def run_config_from_dict(
             fields = task_or_channel | fields
         system = deserialize(system_class(str(settings["system"])), fields)
     for name in COUNT_FIELDS:
-        if type(value := settings.get(name)) is not int:
-            raise InvalidInputError(f"{name} is {value!r}; expected a whole number")
+        _require_int(name, settings.get(name))
+    system = resolve_steps(system, initial_steps(settings))
     config = RunConfig(
         system=system,
         preset=str(settings.get("preset", "")),
@@ -115,6 +119,31 @@ def run_config_from_dict(
     if differences := diff_settings(settings, run_config_to_dict(config)):
         raise InvalidInputError(f"the system is not that of the run: {differences}")
     return config
+
+
+def resolve_steps(system: System, steps: int) -> System:
+    """The system with its settings that follow from the training length, if any."""
+    return system.resolve_steps(steps) if isinstance(system, DependsOnSteps) else system
+
+
+def initial_steps(settings: Mapping[str, Any]) -> int:
+    """Training length at the first start of a run; `resume` may have raised it since.
+
+    Raises:
+        InvalidInputError: the entry is invalid.
+    """
+    steps = settings.get(INITIAL_STEPS, settings.get("steps"))
+    _require_int(INITIAL_STEPS, steps)
+    if not 1 <= steps <= MAX_STEPS:
+        raise InvalidInputError(
+            f"{INITIAL_STEPS} is {steps}; expected 1 to {MAX_STEPS:,}"
+        )
+    return steps
+
+
+def _require_int(name: str, value: Any) -> None:
+    if type(value) is not int:
+        raise InvalidInputError(f"{name} is {value!r}; expected a whole number")
 
 
 def task_or_channel_id(settings: Mapping[str, Any]) -> str:

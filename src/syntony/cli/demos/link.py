@@ -9,7 +9,6 @@ from rich.table import Table
 
 from syntony.evaluation.link import evaluate_link
 from syntony.systems.link.link import Link
-from syntony.systems.link.schedule import TrainingSchedule
 from syntony.training.loop import train
 from syntony.visualization.run_figures import save_evaluation, save_run_figures
 
@@ -40,8 +39,9 @@ def run_link_demo(
     console = Console(highlight=False)
     console.print(INTRODUCTION)
     if not result.is_file():
-        system = link or Link(schedule=TrainingSchedule(decay_iterations=steps))
-        run = train(system, steps=steps, eval_every=250, eval_episodes=20_000, out=path)
+        run = train(
+            link or Link(), steps=steps, eval_every=250, eval_episodes=20_000, out=path
+        )
         console.print("evaluating and drawing")
         evaluation = evaluate_link(run, SNRS_DB, max_blocks=MAX_BLOCKS)
         save_evaluation(run, evaluation)
