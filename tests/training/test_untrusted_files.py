@@ -24,7 +24,7 @@ from syntony.errors import InvalidInputError
 from syntony.systems.link.link import Link
 from syntony.systems.marl.smpe import SMPE
 from syntony.tasks.registry import task
-from syntony.training import checkpoint, codebook_history, metrics_log
+from syntony.training import checkpoint, metrics_log, snapshots
 from syntony.training.compiled import abstract_train_state
 from syntony.training.loop import resume, train
 from syntony.training.run import load
@@ -44,8 +44,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(Toy(), steps=100, eval_every=50, eval_episodes=5, out=path, quiet=True)
     config = RunConfig(system=Link(), steps=100, eval_every=10)
     for step in (0, 10):
-        codebook = np.full((4, 2, 2), float(step), np.float32)
-        codebook_history.add_snapshot(RunFolder(path), config, 0, step, codebook)
+        arrays = {"codebook": np.full((4, 2, 2), float(step), np.float32)}
+        snapshots.add_snapshot(RunFolder(path), config, 0, step, arrays)
     return path
 
 
@@ -59,7 +59,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "settings.json": lambda run: RunFolder(run).read_settings(),
     "metrics.jsonl": lambda run: metrics_log.read_rows(RunFolder(run).metrics_path),
     "model.npz": lambda run: read_npz(RunFolder(run).model_path, MEMORY_LIMIT),
-    "history/seed-0.npz": lambda run: codebook_history.read_history(RunFolder(run), 0),
+    "history/seed-0.npz": lambda run: snapshots.read_history(RunFolder(run), 0),
     "checkpoints": lambda run: checkpoint.load_checkpoint(newest(run), LIKE),
 }
 

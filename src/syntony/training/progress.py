@@ -82,7 +82,9 @@ class ProgressDisplay:
         if gained > 0 and seconds > 0:
             remaining = self._config.steps * self._config.seeds - completed
             left = format_duration(remaining * seconds / gained)
-            speed = f"{gained / seconds:,.0f} steps/s, {left} left"
+            # The last word: a line of the terminal is short.
+            unit = self._config.system.step_unit.rpartition(" ")[2]
+            speed = f"{gained / seconds:,.0f} {unit}/s, {left} left"
         if self._latest_values:
             mean = sum(self._latest_values.values()) / len(self._latest_values)
             number_format = _number_format(self._main_metric)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from syntony.systems.system import System
-from syntony.training import checkpoint, codebook_history, metrics_log
+from syntony.training import checkpoint, metrics_log, snapshots
 from syntony.training.export import export_model
 from syntony.training.loggers import LoggerCollection
 from syntony.training.progress import ProgressDisplay
@@ -57,9 +57,7 @@ class RunRecorder:
         seed, step = result.seed_run.seed, result.seed_run.step
         if result.metrics is not None:
             # Before the row: a snapshot that is taken again replaces itself.
-            codebook_history.record_snapshot(
-                self._folder, self._config, result.seed_run
-            )
+            snapshots.record_snapshot(self._folder, self._config, result.seed_run)
             index = {"step": step, "seed": seed, "wall_s": round(self.wall_s, 3)}
             row = index | result.metrics
             # The row before the checkpoint: a resumed run writes rows after its

@@ -50,11 +50,11 @@ class RunFolder:
 
     @property
     def history_dir(self) -> Path:
-        """Snapshots of a link's codebook during training, one file per seed."""
+        """Snapshots of the system during training, one file per seed."""
         return self.path / "history"
 
     def history_path(self, seed: int) -> Path:
-        """Snapshots of the codebook of one seed."""
+        """Snapshots of one seed."""
         return self.history_dir / f"seed-{seed}.npz"
 
     @property

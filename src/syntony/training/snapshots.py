@@ -1,19 +1,21 @@
-"""Snapshots of a link's codebook during training: RUN/history/seed-0.npz.
+"""Snapshots of a system during training: RUN/history/seed-0.npz.
 
-A file holds `step` (one per snapshot), `message` (the messages that are stored) and
-`codebook` (snapshots x messages x channel uses x 2). At most `MAX_SNAPSHOTS` snapshots
-are kept, and an interrupted run keeps the same ones as an uninterrupted run: snapshots
-later than the checkpoint from which a run resumes are replaced when training reaches
-those steps again.
+A file holds `step` (one per snapshot) and the arrays of the system's `snapshot`,
+stacked on a new first axis. At most `MAX_SNAPSHOTS` snapshots are kept, and an
+interrupted run keeps the same ones as an uninterrupted run: snapshots later than the
+checkpoint from which a run resumes are replaced when training reaches those steps
+again.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 
 from syntony.errors import InvalidInputError
-from syntony.systems.link.link import Link
+from syntony.systems.system import HasSnapshots
 from syntony.training.atomic_io import atomic_savez
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
@@ -22,52 +24,61 @@ from syntony.training.seed_scheduler import SeedRun
 
 MAX_SNAPSHOTS = 100
 """Most snapshots per seed."""
-MAX_SYMBOLS = 4096
-"""Most symbols per snapshot; of larger codebooks evenly spaced messages are kept."""
-MAX_HISTORY_BYTES = 4 * MAX_SNAPSHOTS * MAX_SYMBOLS * 2 * 4
-"""Larger files are rejected."""
+MAX_SNAPSHOT_BYTES = 2**17
+"""Most bytes of one snapshot."""
+MAX_ARRAYS = 64
+"""Most arrays of one snapshot."""
+MAX_FILE_BYTES = 2 * MAX_SNAPSHOTS * MAX_SNAPSHOT_BYTES
+"""Larger files are rejected; a file may hold a few snapshots more than are kept."""
+STEP = "step"
+"""Name of the steps in a file."""
+
+ArraysByName = Mapping[str, Shaped[np.ndarray, "..."]]
 
 
-class CodebookHistory(NamedTuple):
-    """Snapshots of a codebook, oldest first."""
+class SnapshotHistory(NamedTuple):
+    """Snapshots of one seed, oldest first."""
 
     step: Int[np.ndarray, " K"]
-    message: Int[np.ndarray, " M"]
-    codebook: Float[np.ndarray, "K M C 2"]
+    arrays: dict[str, Shaped[np.ndarray, "K ..."]]
+    """Arrays by name, one entry of the first axis per snapshot."""
 
 
 def record_snapshot(folder: RunFolder, config: RunConfig, seed_run: SeedRun) -> None:
-    """Adds a snapshot of a seed's current codebook, if the system is a link."""
-    link, train_state = config.system, seed_run.train_state
-    if isinstance(link, Link) and train_state is not None:
-        codebook = np.asarray(link.codebook(train_state.state.transmitter))
-        add_snapshot(folder, config, seed_run.seed, seed_run.step, codebook)
+    """Adds a snapshot of a seed's current state, if the system has snapshots.
+
+    Raises:
+        InvalidInputError: the snapshot is too large, or one of its names is reserved.
+    """
+    system, train_state = config.system, seed_run.train_state
+    if isinstance(system, HasSnapshots) and train_state is not None:
+        snapshot = jax.device_get(dict(system.snapshot(train_state.state)))
+        arrays = {name: np.asarray(array) for name, array in snapshot.items()}
+        _validate_snapshot(arrays)
+        add_snapshot(folder, config, seed_run.seed, seed_run.step, arrays)
 
 
 def add_snapshot(
-    folder: RunFolder,
-    config: RunConfig,
-    seed: int,
-    step: int,
-    codebook: Float[np.ndarray, "M C 2"],
+    folder: RunFolder, config: RunConfig, seed: int, step: int, snapshot: ArraysByName
 ) -> None:
     """Adds a snapshot and drops those of the same or later steps."""
-    message = _message_subset(*codebook.shape[:2])
     try:
         history = read_history(folder, seed)
     except InvalidInputError:
         # Only pictures need the history: a damaged file must not end the training.
         history = None
-    if history is None or history.codebook.shape[1:] != codebook[message].shape:
-        empty = np.zeros((0, *codebook[message].shape), np.float32)
-        history = CodebookHistory(np.zeros(0, np.int64), message, empty)
+    if history is None or not _same_layout(history, snapshot):
+        empty = {n: np.zeros((0, *x.shape), x.dtype) for n, x in snapshot.items()}
+        history = SnapshotHistory(np.zeros(0, np.int64), empty)
     earlier = history.step < step
     steps = np.append(history.step[earlier], step)
-    codebooks = np.append(history.codebook[earlier], codebook[message][None], axis=0)
     kept = keep_mask(config, steps)
+    stacked = {
+        name: np.concatenate([history.arrays[name][earlier], array[None]])[kept]
+        for name, array in snapshot.items()
+    }
     folder.history_dir.mkdir(exist_ok=True)
-    updated = CodebookHistory(steps[kept], message, codebooks[kept].astype(np.float32))
-    atomic_savez(folder.history_path(seed), updated._asdict())
+    atomic_savez(folder.history_path(seed), {STEP: steps[kept], **stacked})
 
 
 def keep_mask(config: RunConfig, steps: Int[np.ndarray, " K"]) -> np.ndarray:
@@ -82,7 +93,7 @@ def keep_mask(config: RunConfig, steps: Int[np.ndarray, " K"]) -> np.ndarray:
     return (steps // config.eval_every) % stride == 0
 
 
-def read_history(folder: RunFolder, seed: int) -> CodebookHistory | None:
+def read_history(folder: RunFolder, seed: int) -> SnapshotHistory | None:
     """Reads the snapshots of a seed; None if there is no file.
 
     Raises:
@@ -90,8 +101,8 @@ def read_history(folder: RunFolder, seed: int) -> CodebookHistory | None:
     """
     path = folder.history_path(seed)
     try:
-        arrays = read_npz(path, MAX_HISTORY_BYTES)
-        history = CodebookHistory(*(arrays[name] for name in CodebookHistory._fields))
+        arrays = read_npz(path, MAX_FILE_BYTES)
+        history = SnapshotHistory(arrays.pop(STEP), arrays)
         _validate(history)
     except FileNotFoundError:
         return None
@@ -102,18 +113,36 @@ def read_history(folder: RunFolder, seed: int) -> CodebookHistory | None:
     return history
 
 
-def _validate(history: CodebookHistory) -> None:
-    step, message, codebook = history
-    if [array.dtype.kind for array in history] != ["i", "i", "f"]:
-        raise ValueError("wrong types")
-    consistent = codebook.shape[:2] == (*step.shape, *message.shape)
-    consistent = consistent and step.ndim == message.ndim == 1
-    if not consistent or codebook.ndim != 4 or codebook.shape[-1] != 2:
-        raise ValueError("shapes do not match")
-    if not np.isfinite(codebook).all():
-        raise ValueError("not finite")
+def _validate_snapshot(snapshot: ArraysByName) -> None:
+    """Raises InvalidInputError if a system's snapshot cannot be stored."""
+    if STEP in snapshot:
+        raise InvalidInputError(
+            f"a snapshot has an array {STEP!r}, which is reserved; expected other names"
+        )
+    if any(array.dtype.kind not in "biuf" for array in snapshot.values()):
+        raise InvalidInputError("a snapshot holds other values than real numbers")
+    size = sum(array.nbytes for array in snapshot.values())
+    if size > MAX_SNAPSHOT_BYTES or len(snapshot) > MAX_ARRAYS:
+        raise InvalidInputError(
+            f"a snapshot has {len(snapshot)} arrays of {size:,} bytes; expected at "
+            f"most {MAX_ARRAYS} arrays and {MAX_SNAPSHOT_BYTES:,} bytes"
+        )
 
 
-def _message_subset(messages: int, uses: int) -> Int[np.ndarray, " M"]:
-    count = max(1, min(messages, MAX_SYMBOLS // uses))
-    return np.linspace(0, messages - 1, count).round().astype(np.int64)
+def _same_layout(history: SnapshotHistory, snapshot: ArraysByName) -> bool:
+    """Whether a snapshot has the names, shapes and types of those of a history."""
+    stored = {n: (x.shape[1:], x.dtype) for n, x in history.arrays.items()}
+    return stored == {n: (x.shape, x.dtype) for n, x in snapshot.items()}
+
+
+def _validate(history: SnapshotHistory) -> None:
+    """Raises ValueError if the arrays of a file are not those of snapshots."""
+    if history.step.dtype.kind != "i" or history.step.ndim != 1:
+        raise ValueError("wrong steps")
+    for array in history.arrays.values():
+        if array.dtype.kind not in "biuf":
+            raise ValueError("wrong types")
+        if array.shape[:1] != history.step.shape:
+            raise ValueError("shapes do not match")
+        if not np.isfinite(array).all():
+            raise ValueError("not finite")
