@@ -1,5 +1,8 @@
 """Evaluates every seed of a run, and all seeds together.
 
+A link's error rates are measured over SNR, beside other codes and bounds; the metrics
+of every other system in new episodes; both, where a system is both.
+
 Intervals are 95 % confidence intervals of the mean: over episodes for a seed, over
 seeds for all.
 """
@@ -50,47 +53,55 @@ class Evaluate:
     """Print one JSON object, and nothing else."""
 
     def execute(self) -> None:
-        """Evaluates the run and prints a table or JSON; of a link also draws it."""
+        """Evaluates the run and prints tables or JSON; of a link also draws it."""
         # Imported late: --help need not wait for JAX.
-        from syntony.systems.link.link import Link
+        from syntony.systems.system import ActsInEpisodes, TransmitsMessages
         from syntony.training.devices import enable_compilation_cache
         from syntony.training.run import load
 
         enable_compilation_cache()
         with stdout_to_stderr():
             run = load(self.run)
-            is_link = isinstance(run.system, Link)
-            results = (_evaluate_link if is_link else _evaluate_team)(run, self)
+            transmits = isinstance(run.system, TransmitsMessages)
+            acts = isinstance(run.system, ActsInEpisodes)
+            self._check_flags(transmits=transmits, acts=acts)
+            # A link's metrics are its error rates, which are measured with more blocks.
+            metrics = _evaluate_metrics(run, self) if acts or not transmits else {}
+            error_rates = _evaluate_link(run, self) if transmits else {}
         if self.json:
-            print(json.dumps(results, allow_nan=False))
-        elif is_link:
-            _print_and_draw_link(run, results)
-        else:
-            _print_team(results)
+            print(json.dumps(metrics | error_rates, allow_nan=False))
+            return
+        if metrics:
+            _print_metrics(metrics)
+        if error_rates:
+            _print_and_draw_link(run, error_rates)
+
+    def _check_flags(self, *, transmits: bool, acts: bool) -> None:
+        """Raises InvalidInputError for a flag that the system has no use for."""
+        if self.snr_db is not None and not transmits:
+            raise InvalidInputError(
+                f"{self.run} transmits no messages, and has no SNR; leave out --snr-db"
+            )
+        if self.task is not None and not acts:
+            raise InvalidInputError(
+                f"{self.run} is no team, and has no task; leave out --task"
+            )
+        for name in ("target_block_errors", "max_blocks"):
+            if (value := getattr(self, name)) < 1:
+                raise InvalidInputError(f"{name} is {value}; expected at least 1")
 
 
-def _evaluate_team(run: Any, args: Evaluate) -> dict[str, Any]:
-    from syntony.evaluation.evaluate import evaluate_team
+def _evaluate_metrics(run: Any, args: Evaluate) -> dict[str, Any]:
+    from syntony.evaluation.evaluate import evaluate_metrics
     from syntony.tasks.registry import task
 
-    if args.snr_db is not None:
-        raise InvalidInputError(
-            f"{args.run} is a team, which has no SNR; leave out --snr-db"
-        )
     other_task = None if args.task is None else task(args.task)
-    return evaluate_team(run, episodes=args.episodes, task=other_task)
+    return evaluate_metrics(run, episodes=args.episodes, task=other_task)
 
 
 def _evaluate_link(run: Any, args: Evaluate) -> dict[str, Any]:
     from syntony.evaluation.link import evaluate_link
 
-    if args.task is not None:
-        raise InvalidInputError(
-            f"{args.run} is a link, which has no task; leave out --task"
-        )
-    for name in ("target_block_errors", "max_blocks"):
-        if (value := getattr(args, name)) < 1:
-            raise InvalidInputError(f"{name} is {value}; expected at least 1")
     snrs_db = None if args.snr_db is None else parse_snr_range(args.snr_db)
     return evaluate_link(
         run,
@@ -105,7 +116,7 @@ def _print_and_draw_link(run: Any, results: dict[str, Any]) -> None:
 
     _print_link(results)
     save_evaluation(run, results)
-    for path in save_run_figures(run.path):
+    for path in save_run_figures(run):
         print(path)
 
 
@@ -175,7 +186,7 @@ def _format_error_rate(value: float) -> str:
     return f"{value:.2e}" if value < 0.01 else f"{value:.4f}"
 
 
-def _print_team(results: dict[str, Any]) -> None:
+def _print_metrics(results: dict[str, Any]) -> None:
     from syntony.training.progress import eval_metric_names, metric_label
 
     metrics = eval_metric_names(results["all"])

@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from syntony.comparison.groups import read_run_settings
 from syntony.errors import InvalidInputError
 from syntony.evaluation.learning_curves import points_by_seed
+from syntony.evaluation.stored_run import read_run_settings, read_step_unit
 from syntony.training import metrics_log
 from syntony.training.checkpoint import checkpoint_paths, checkpoint_step
 from syntony.training.locks import read_exit_status, read_lock_owner
@@ -59,6 +59,8 @@ class RunStatus(NamedTuple):
     seeds: range
     steps: int
     """Length of each seed."""
+    step_unit: str
+    """Unit of the steps, e.g. `environment steps`."""
     rows: list[metrics_log.MetricsRow]
     current_steps: dict[int, int]
     """Step of the newest evaluation or checkpoint of each seed."""
@@ -86,7 +88,7 @@ def read_status(path: Path) -> RunStatus:
     seeds = range(first, first + num_seeds)
     rows = metrics_log.read_rows(folder.metrics_path)
     system = settings["system"]
-    preposition = "over" if system == "link" else "on"
+    preposition = "on" if "task" in settings else "over"
     current_steps = {seed: _current_step(folder, rows, seed) for seed in seeds}
     age = max(0.0, time.time() - _last_modified(folder))
     complete = all(step >= steps for step in current_steps.values())
@@ -97,6 +99,7 @@ def read_status(path: Path) -> RunStatus:
         else system,
         seeds=seeds,
         steps=steps,
+        step_unit=read_step_unit(settings),
         rows=rows,
         current_steps=current_steps,
         state="finished" if complete else _run_state(folder, age),
@@ -199,8 +202,10 @@ def _progress_text(status: RunStatus) -> Text:
     parts = [f"{math.floor(100 * status.fraction_done)} %"]
     remaining = remaining_seconds(status)
     if status.state == "running" and remaining is not None:
+        # The last word: a line of the terminal is short.
+        unit = status.step_unit.rpartition(" ")[2]
         parts += [
-            f"{steps_per_second(status):,.0f} steps/s",
+            f"{steps_per_second(status):,.0f} {unit}/s",
             f"{format_duration(remaining)} left",
         ]
     if not status.rows:

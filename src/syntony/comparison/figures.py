@@ -79,12 +79,18 @@ def _learning_curve_figures(task_runs: TaskRuns) -> Iterable[tuple[str, Figure]]
         curves = {group.label: align_curves(group.seed_curves) for group in groups}
         suffix = f"-{start // len(LINE_COLORS) + 1}" if start else ""
         if task_runs.metric in ERROR_RATE_METRICS:
-            figure = link_figures.plot_bler_over_training(curves, title=task_runs.task)
+            figure = link_figures.plot_bler_over_training(
+                curves, title=task_runs.task, xlabel=task_runs.step_unit
+            )
         else:
             ylabel = f"{metric_label(task_runs.metric)} of an episode"
             paper = reported_points(task_runs, groups, curves)
             figure = figures.plot_learning_curves(
-                curves, title=task_runs.task, ylabel=ylabel, paper=paper
+                curves,
+                title=task_runs.task,
+                xlabel=f"million {task_runs.step_unit}",
+                ylabel=ylabel,
+                paper=paper,
             )
         yield suffix, figures.move_legend_outside(figure)
 

@@ -14,6 +14,7 @@ from syntony.evaluation.stored_run import (
     FlatSettings,
     flatten_settings,
     read_run_settings,
+    read_step_unit,
     reject_duplicate_runs,
 )
 from syntony.presets import registry
@@ -21,7 +22,11 @@ from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.registry import task as parse_task
 from syntony.training import metrics_log
 from syntony.training.progress import eval_metric_names
-from syntony.training.run_config import RunConfig, run_config_to_dict
+from syntony.training.run_config import (
+    RunConfig,
+    resolve_steps,
+    run_config_to_dict,
+)
 from syntony.training.run_folder import RunFolder
 from syntony.training.serialization import deserialize
 
@@ -57,6 +62,8 @@ class TaskRuns(NamedTuple):
 
     task: str
     metric: str
+    step_unit: str
+    """Unit of the training steps, e.g. `environment steps`."""
     groups: list[RunGroup]
 
 
@@ -72,6 +79,8 @@ class RunInfo(NamedTuple):
     overrides: FlatSettings
     """Settings that differ from those of the run's preset; also the preset, if its
     settings differ from the default preset's."""
+    step_unit: str
+    """Unit of the training steps."""
     rows: list[metrics_log.MetricsRow]
 
 
@@ -157,7 +166,8 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
     if base != default_settings:
         overrides[PRESET_KEY] = preset
     rows = metrics_log.read_rows(folder.metrics_path)
-    return RunInfo(group_name, path, system, task, settings, overrides, rows)
+    unit = read_step_unit(config)
+    return RunInfo(group_name, path, system, task, settings, overrides, unit, rows)
 
 
 def _find_overrides(base: FlatSettings, settings: FlatSettings) -> FlatSettings:
@@ -232,10 +242,12 @@ def _format_value(value: Any) -> str:
 
 def _preset_settings(run_settings: Mapping[str, Any], preset: str) -> FlatSettings:
     """Settings of a preset for a run's task; empty if the preset is unknown."""
+    name = run_settings["system"]
     try:
-        system = registry.preset(
-            run_settings["system"], preset, _parse_task(run_settings)
-        )
+        task = _parse_task(run_settings)
+        # What follows from the training length is that of the default length.
+        steps = registry.default_run_options(name, task)["steps"]
+        system = resolve_steps(registry.preset(name, preset, task), steps)
         constants = run_config_to_dict(RunConfig(system=system, steps=1))["settings"]
     except (InvalidInputError, KeyError):
         return {}
@@ -274,9 +286,8 @@ def _group_task_runs(
         if differing := _differing_settings(first.settings, info.settings):
             notes.append(f"runs of {label} differ in {differing}")
         group.seed_curves.extend(curves)
-    return TaskRuns(
-        task, metric, [group for group in groups.values() if group.seed_curves]
-    )
+    with_curves = [group for group in groups.values() if group.seed_curves]
+    return TaskRuns(task, metric, labeled_runs[0][0].step_unit, with_curves)
 
 
 def _select_metric(run_infos: Sequence[RunInfo], requested: str | None) -> str:

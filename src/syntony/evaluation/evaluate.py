@@ -1,4 +1,4 @@
-"""Evaluation of teams: the metrics of each seed and over seeds, with intervals."""
+"""Evaluation of runs: the metrics of each seed and over seeds, with intervals."""
 
 from typing import Any
 
@@ -11,24 +11,26 @@ from syntony.training.run import Run
 from syntony.training.run_config import run_config_to_dict, task_or_channel_id
 
 
-def evaluate_team(
+def evaluate_metrics(
     run: Run, *, episodes: int = 1000, task: Task | None = None
 ) -> dict[str, Any]:
-    """Evaluates all seeds of a run in new episodes.
+    """Evaluates the metrics of all seeds of a run, of any system, in new episodes.
 
     Intervals are of 95 %: those of a seed bootstrap its episodes; those of `all` are
     Student's, over the means of the seeds, and None for one seed.
 
     Args:
-        run: a run of a team.
+        run: the run.
         episodes: number of episodes per seed.
-        task: task to evaluate in, of the same shapes; None: the task of the training.
+        task: of a team: task to evaluate in, of the same shapes; None: the task of the
+            training.
 
     Returns:
         The results, as JSON can hold them.
 
     Raises:
-        InvalidInputError: a seed has no usable checkpoint, or the task other shapes.
+        InvalidInputError: a seed has no usable checkpoint, the system has no task, or
+            the task has other shapes.
         EnvironmentStepError: the task is external, and failed.
     """
     samples = run.evaluate(episodes=episodes, task=task)

@@ -1,6 +1,7 @@
 """A stored run: the settings, metrics and trained states that its folder holds."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,8 +40,14 @@ class StoredRun(NamedTuple):
         return str(self.settings["system"])
 
     @property
-    def is_link(self) -> bool:
-        return self.system == "link"
+    def step_unit(self) -> str:
+        """Unit of the steps, e.g. `environment steps`."""
+        return read_step_unit(self.settings)
+
+    @property
+    def logged_metrics(self) -> set[str]:
+        """Names of all metrics that were logged."""
+        return {name for row in self.records for name in row if "/" in name}
 
     @property
     def task_or_channel(self) -> str:
@@ -64,23 +71,32 @@ class StoredRun(NamedTuple):
         return max((t for t in times if isinstance(t, int | float)), default=None)
 
 
-def read_stored_run(path: Path) -> StoredRun:
+def read_stored_run(run: Path | Run) -> StoredRun:
     """Reads a run folder.
+
+    Args:
+        run: the folder; or the run, as `load` gives it, where the system is a user's.
 
     Raises:
         InvalidInputError: the folder holds no run, or its settings or metrics are
             damaged. States that cannot be loaded are no error: see `load_error`.
     """
+    path = run_path(run)
     folder = RunFolder(path)
     settings, _ = read_run_settings(folder)
     rows = metrics_log.read_rows(folder.metrics_path)
-    run, load_error = _load_or_error(path)
-    return StoredRun(path, settings, rows, run, load_error)
+    loaded, load_error = _load_or_error(run)
+    return StoredRun(path, settings, rows, loaded, load_error)
 
 
-def _load_or_error(path: Path) -> tuple[Run | None, str]:
+def run_path(run: str | Path | Run) -> Path:
+    """Folder of a run."""
+    return run.path if isinstance(run, Run) else Path(run)
+
+
+def _load_or_error(run: Path | Run) -> tuple[Run | None, str]:
     try:
-        run = load(path)
+        run = run if isinstance(run, Run) else load(run)
         # Reads the checkpoints, so that an unreadable one is reported once, early.
         _ = run.states
     except InvalidInputError as error:
@@ -125,6 +141,14 @@ def read_run_settings(folder: RunFolder) -> tuple[dict[str, Any], str]:
     if not isinstance(environment, str):
         raise InvalidInputError(f"{folder.settings_path}: the task has no id")
     return settings, environment
+
+
+def read_step_unit(settings: Mapping[str, Any]) -> str:
+    """Unit of a run's steps, from its settings; "steps" where they have none."""
+    unit = settings.get("step_unit")
+    # Drawn in figures, HTML and the terminal: settings may be anyone's.
+    valid = isinstance(unit, str) and re.fullmatch(r"[A-Za-z0-9 -]{1,40}", unit)
+    return str(unit) if valid else "steps"
 
 
 def flatten_settings(nested: Mapping[str, Any], prefix: str = "") -> FlatSettings:

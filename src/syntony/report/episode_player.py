@@ -8,8 +8,7 @@ import numpy as np
 
 from syntony.evaluation.episodes import Episode
 from syntony.report.components import EpisodePlayer, axis_range, to_jsonable
-from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.system import DecodedBelief, HasBeliefs
+from syntony.systems.system import ActsInEpisodes, DecodedBelief, HasBeliefs
 from syntony.visualization.obs_features import obs_features, obs_windows
 from syntony.visualization.scene_builders import episode_scene
 from syntony.visualization.style import agent_color
@@ -21,7 +20,7 @@ MAX_PLAYER_VALUES = 400_000
 def build_episode_player(
     name: str,
     title: str,
-    system: MultiAgentSystem,
+    system: ActsInEpisodes,
     state: Any,
     episode: Episode,
     seed: int,
@@ -31,7 +30,7 @@ def build_episode_player(
     Args:
         name: name of downloaded files, without their ending.
         title: title above the player.
-        system: the multi-agent system that acted.
+        system: the team that acted.
         state: its training state, which holds the beliefs' networks.
         episode: the episode.
         seed: seed of the run, for the caption.
@@ -65,7 +64,7 @@ def build_episode_player(
     )
 
 
-def _num_frames(system: MultiAgentSystem, episode: Episode) -> int:
+def _num_frames(system: ActsInEpisodes, episode: Episode) -> int:
     """Number of frames: those of the whole episode, or as many as the limit allows."""
     task = system.task
     # Of each teammate: the decoded observation and the filter weights.
@@ -75,7 +74,7 @@ def _num_frames(system: MultiAgentSystem, episode: Episode) -> int:
 
 
 def _beliefs_if_any(
-    system: MultiAgentSystem, state: Any, obs: np.ndarray
+    system: ActsInEpisodes, state: Any, obs: np.ndarray
 ) -> DecodedBelief | None:
     if not isinstance(system, HasBeliefs):
         return None
@@ -91,7 +90,7 @@ def _value_range(obs: np.ndarray, beliefs: DecodedBelief | None) -> list[float]:
 
 
 def _caption(
-    system: MultiAgentSystem, episode: Episode, num_frames: int, seed: int
+    system: ActsInEpisodes, episode: Episode, num_frames: int, seed: int
 ) -> str:
     text = f"An episode of seed {seed} with sampled actions, the one of median length."
     if num_frames <= episode.length:

@@ -3,7 +3,7 @@
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from syntony.report.sections.learning_curves import learning_sections, overview_
 from syntony.report.sections.link import link_section
 from syntony.report.sections.provenance import provenance_section
 from syntony.report.sections.team import team_section
-from syntony.systems.marl.base import MultiAgentSystem
+from syntony.systems.system import ActsInEpisodes, TransmitsMessages
+from syntony.training.run import Run
 from syntony.visualization import output_files
 from syntony.visualization.output_files import PrintFn
 
@@ -26,14 +27,23 @@ SCRIPT_FILES = ("page.js", "scene.js", "player.js", "start.js")
 MAX_REPORT_BYTES = 5_000_000
 """Size of a report at most, so that it can be sent by mail."""
 
+CAPABILITY_SECTIONS: tuple[tuple[type, Callable[[int, ReportRun], Section]], ...] = (
+    (ActsInEpisodes, team_section),
+    (TransmitsMessages, link_section),
+)
+"""Capability of a system, and its section of a run, in their order on the page."""
+
 
 def write_report(
-    runs: Sequence[str], out: Path | None = None, *, print_fn: PrintFn = lambda _: None
+    runs: Sequence[str | Run],
+    out: Path | None = None,
+    *,
+    print_fn: PrintFn = lambda _: None,
 ) -> Path:
     """Writes a report on runs; returns its file.
 
     Args:
-        runs: run folders.
+        runs: run folders; or runs, as `load` gives them.
         out: the file; by default `report.html`, in the run folder of a single run and
             in the working directory otherwise.
         print_fn: called with a line of progress for every run.
@@ -65,10 +75,11 @@ def build_sections(
         if run is None:
             continue
         print_fn(f"evaluating {report_run.label}")
-        if report_run.stored.is_link:
-            sections.append(link_section(index, report_run))
-        elif isinstance(run.system, MultiAgentSystem):
-            sections.append(team_section(index, report_run))
+        sections += [
+            make_section(index, report_run)
+            for capability, make_section in CAPABILITY_SECTIONS
+            if isinstance(run.system, capability)
+        ]
     return [*sections, provenance_section(report_runs)]
 
 

@@ -10,8 +10,10 @@ from syntony.evaluation.stored_run import (
     StoredRun,
     read_stored_run,
     reject_duplicate_runs,
+    run_path,
 )
 from syntony.report.components import LineStyle, run_style
+from syntony.training.run import Run
 
 MAX_RUNS = 24
 """Runs of a report at most: the number of distinct line styles."""
@@ -26,11 +28,11 @@ class ReportRun(NamedTuple):
     stored: StoredRun
 
 
-def load_report_runs(runs: Sequence[str]) -> list[ReportRun]:
+def load_report_runs(runs: Sequence[str | Run]) -> list[ReportRun]:
     """Reads the runs of a report.
 
     Args:
-        runs: run folders.
+        runs: run folders; or runs, as `load` gives them.
 
     Raises:
         InvalidInputError: there are no runs or too many, or a folder holds no run.
@@ -43,12 +45,16 @@ def load_report_runs(runs: Sequence[str]) -> list[ReportRun]:
         raise InvalidInputError(
             f"{len(runs)} runs are too many; expected at most {MAX_RUNS}"
         )
-    paths = [Path(run) for run in runs]
-    reject_duplicate_runs(runs)
+    paths = [run_path(run) for run in runs]
+    reject_duplicate_runs(paths)
     labels = _unique_labels([path.resolve() for path in paths])
+    stored_runs = [
+        read_stored_run(path if isinstance(run, str) else run)
+        for run, path in zip(runs, paths, strict=True)
+    ]
     return [
-        ReportRun(label, run_style(index), read_stored_run(path))
-        for index, (label, path) in enumerate(zip(labels, paths, strict=True))
+        ReportRun(label, run_style(index), stored)
+        for index, (label, stored) in enumerate(zip(labels, stored_runs, strict=True))
     ]
 
 

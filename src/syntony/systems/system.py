@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from syntony.channels.channel import Channel
+from syntony.channels.feedback import Feedback
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
@@ -221,10 +222,53 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
         ...
 
 
+class FeedbackSamples(NamedTuple):
+    """Losses of the blocks of one batch, on both ends of the feedback link."""
+
+    sent: Float[Array, " B"]
+    received: Float[Array, " B"]
+    arrived: Bool[Array, " B"]
+    """False where the feedback link erased a loss."""
+
+
+@runtime_checkable
+class LearnsFromFeedback(TransmitsMessages[StateT], Protocol[StateT]):
+    """Capability of a link whose transmitter learns from losses that are fed back."""
+
+    @property
+    def feedback(self) -> Feedback:
+        """The feedback link."""
+        ...
+
+    @property
+    def feedback_unit(self) -> str:
+        """Unit of the losses, e.g. "nats"."""
+        ...
+
+    @property
+    def gradient(self) -> str:
+        """Name of the estimator of the transmitter's gradient."""
+        ...
+
+    def sample_feedback(self, state: StateT, key: Key[Array, ""]) -> FeedbackSamples:
+        """Losses of one batch of the present transmitter; the key is consumed."""
+        ...
+
+    def sample_gradient(
+        self, state: StateT, key: Key[Array, ""]
+    ) -> Float[Array, "M C 2"]:
+        """Estimate of the loss's gradient in the codewords, from one batch."""
+        ...
+
+
 @runtime_checkable
 class HasSnapshots(System[StateT], Protocol[StateT]):
     """Capability of a system of whose states an animation of the training is made."""
 
     def snapshot(self, state: StateT) -> Mapping[str, Shaped[Array, "..."]]:
-        """Small arrays by name, of the same shapes at every step."""
+        """Small arrays by name, of the same shapes at every step.
+
+        At most `training.snapshots.MAX_SNAPSHOT_BYTES`; not named `step`. A link's
+        `message` and `codebook` are drawn as a constellation.
+        """
         ...

@@ -73,6 +73,8 @@ def plot_learning_curves(
     curves: Mapping[str, LearningCurve],
     *,
     title: str = "",
+    xlabel: str = "million environment steps",
+    steps_per_unit: float = 1e6,
     ylabel: str = "return of an episode",
     paper: Mapping[str, ReportedPoints] | None = None,
 ) -> Figure:
@@ -81,6 +83,8 @@ def plot_learning_curves(
     Args:
         curves: learning curves by their name in the legend.
         title: title of the figure, e.g. the task.
+        xlabel: unit of the steps.
+        steps_per_unit: steps in one such unit.
         ylabel: the metric.
         paper: points read off a paper's figure, by the name of the curve that has the
             same color.
@@ -89,10 +93,10 @@ def plot_learning_curves(
     axes = figure.subplots()
     colors = dict(zip(curves, LINE_COLORS, strict=False))
     for name, curve in curves.items():
-        _plot_curve(axes, name, curve, colors[name], steps_per_unit=1e6)
+        _plot_curve(axes, name, curve, colors[name], steps_per_unit=steps_per_unit)
     for name, points in (paper or {}).items():
         _plot_reported_points(axes, name, points, colors.get(name, BLACK))
-    axes.set(title=title, xlabel="million environment steps", ylabel=ylabel)
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.margins(x=0.02)
     axes.set_xlim(left=0)
     axes.set_ylim(_axis_limits([line.get_ydata() for line in axes.lines]))

@@ -19,7 +19,7 @@ from syntony.evaluation.episodes import (
     collect_trajectories,
     select_median_episode,
 )
-from syntony.systems.marl.base import MultiAgentSystem
+from syntony.systems.system import ActsInEpisodes
 from syntony.training.run import Run
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import output_files
@@ -61,7 +61,7 @@ def render_episodes(
     The episodes are the first ones that are collected; none are selected.
 
     Args:
-        run: run of a multi-agent system.
+        run: run of a team.
         out: the GIF; by default `figures/episodes.gif` in the run folder.
         episodes: number of episodes, one after the other.
         seed: seed of the run whose team acts; by default the first.
@@ -69,7 +69,7 @@ def render_episodes(
         fps: environment steps per second.
 
     Raises:
-        InvalidInputError: the run has no multi-agent system or no checkpoint, its task
+        InvalidInputError: the run has no team or no checkpoint, its task
             cannot be drawn, an argument is out of range, or the file cannot be written.
     """
     seed = run.config.seed if seed is None else seed
@@ -209,7 +209,7 @@ def _validate_arguments(
     run: Run, seed: int, episodes: int, max_steps: int, fps: float
 ) -> None:
     """Raises InvalidInputError if the run or an argument is invalid."""
-    if not isinstance(run.system, MultiAgentSystem):
+    if not isinstance(run.system, ActsInEpisodes):
         raise InvalidInputError(
             f"{run.path} is a {run.settings['system']}, which has no team to render; "
             "expected a team's run"

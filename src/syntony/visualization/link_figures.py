@@ -109,9 +109,15 @@ def plot_constellation(
 
 @style.context(STYLE_SHEET)
 def plot_bler_over_training(
-    curves: Mapping[str, LearningCurve], *, title: str = ""
+    curves: Mapping[str, LearningCurve], *, title: str = "", xlabel: str = "iterations"
 ) -> Figure:
-    """Plots block error rates over training: means over seeds, with 95 % intervals."""
+    """Plots block error rates over training: means over seeds, with 95 % intervals.
+
+    Args:
+        curves: curves by their name in the legend.
+        title: title of the figure.
+        xlabel: unit of the steps.
+    """
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
     axes = figure.add_subplot()
     for (name, curve), color in zip(curves.items(), LINE_COLORS, strict=False):
@@ -123,7 +129,7 @@ def plot_bler_over_training(
     means = np.concatenate([np.ravel(line.get_ydata()) for line in axes.lines])
     if np.isfinite(means).any():
         axes.set_ylim(np.nanmin(means) / 3, min(np.nanmax(means) * 3, 1.5))
-    axes.set(xlabel="iterations", ylabel="block error rate", title=title)
+    axes.set(xlabel=xlabel, ylabel="block error rate", title=title)
     axes.grid(which="major", lw=0.3, alpha=0.5)
     axes.legend()
     return figure

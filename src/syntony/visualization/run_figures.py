@@ -1,4 +1,8 @@
-"""All figures of one run for print: learning curves, an episode, a constellation."""
+"""All figures of one run for print: learning curves, an episode, a constellation.
+
+Curves are drawn of the metrics that were logged, everything else of the capabilities of
+the system.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,10 +22,9 @@ from syntony.evaluation.stored_run import (
     StoredRun,
     read_metric_curve,
     read_stored_run,
+    run_path,
 )
-from syntony.systems.link.link import Link
-from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.system import HasBeliefs
+from syntony.systems.system import ActsInEpisodes, HasBeliefs, TransmitsMessages
 from syntony.tasks.foraging.rules import Foraging
 from syntony.training.progress import metric_label
 from syntony.training.run import Run
@@ -34,6 +37,8 @@ EVALUATION_FILE = "evaluation.json"
 """File in a run folder with the last result of `evaluate_link` at several SNRs."""
 NUM_EPISODES = 31
 """Collected episodes, of which the one of median length is drawn."""
+MIN_STEPS_IN_MILLIONS = 100_000
+"""Training steps from which they are counted in millions."""
 BONUS_METRICS = ("train/exploration_bonus", "train/bonus_error_correlation")
 
 NamedFigure = tuple[str, Figure]
@@ -41,7 +46,7 @@ NamedFigure = tuple[str, Figure]
 
 
 def save_run_figures(
-    path: Path,
+    run: Path | Run,
     formats: Sequence[str] = ("svg", "png"),
     *,
     print_fn: PrintFn = lambda _: None,
@@ -49,7 +54,7 @@ def save_run_figures(
     """Draws all figures of a run into its folder `figures`; returns the files.
 
     Args:
-        path: the run folder.
+        run: the run folder; or the run, as `load` gives it.
         formats: svg, pdf or png, one or several.
         print_fn: called with a line for everything that cannot be drawn.
 
@@ -57,13 +62,13 @@ def save_run_figures(
         InvalidInputError: there is no such run, nothing was measured in it, or the
             files cannot be written.
     """
-    stored_run = read_stored_run(path)
+    path = run_path(run)
+    stored_run = read_stored_run(run)
     folder = path / "figures"
     # Before anything slow.
     output_files.create_folder(folder)
     notes: list[str] = [stored_run.load_error] if stored_run.run is None else []
-    draw = _link_run_figures if stored_run.is_link else _team_run_figures
-    named = dict(draw(stored_run, notes))
+    named = dict(_run_figures(stored_run, notes))
     if not named:
         reason = "nothing has been measured in it yet"
         raise InvalidInputError(
@@ -91,15 +96,54 @@ def save_evaluation(run: Run, evaluation: dict[str, Any]) -> None:
         output_files.write_file(file, json.dumps(content).encode())
 
 
-def _team_run_figures(stored_run: StoredRun, notes: list[str]) -> Iterator[NamedFigure]:
-    metric = "eval/return_mean"
-    if curve := read_metric_curve(stored_run, metric):
+def _run_figures(stored_run: StoredRun, notes: list[str]) -> Iterator[NamedFigure]:
+    """Yields the figures of the logged metrics, then those of the capabilities."""
+    yield from _curve_figures(stored_run)
+    run = stored_run.run
+    if run is not None and isinstance(run.system, ActsInEpisodes):
+        yield from _episode_figures(run, notes)
+    if run is not None and isinstance(run.system, TransmitsMessages):
+        codebook = run.transmit(np.arange(run.system.messages))
+        heading = _heading(stored_run)
+        yield "constellation", link_figures.plot_constellation(codebook, title=heading)
+    if "eval/bler" in stored_run.logged_metrics or (
+        run is not None and isinstance(run.system, TransmitsMessages)
+    ):
+        yield from _bler_figure(stored_run, _heading(stored_run), notes)
+
+
+def _heading(stored_run: StoredRun) -> str:
+    """Title of a figure: the system, its task or channel, and the size of a code."""
+    task_or_channel = stored_run.task_or_channel
+    if {"messages", "uses"} <= stored_run.system_settings.keys():
+        size = "{messages} messages in {uses} uses".format(**stored_run.system_settings)
+        return ", ".join(filter(None, [task_or_channel, size]))
+    if not task_or_channel:
+        return stored_run.system
+    return f"{stored_run.system} on {task_or_channel}"
+
+
+def _curve_figures(stored_run: StoredRun) -> Iterator[NamedFigure]:
+    """Yields figures of the logged metrics over training."""
+    steps, steps_per_unit = _step_axis(stored_run)
+    if curve := read_metric_curve(stored_run, "eval/return_mean"):
         yield (
             "learning_curve",
             figures.plot_learning_curves(
                 {stored_run.system: curve},
                 title=stored_run.task_or_channel,
-                ylabel=f"{metric_label(metric)} of an episode",
+                xlabel=steps,
+                steps_per_unit=steps_per_unit,
+                ylabel=f"{metric_label('eval/return_mean')} of an episode",
+            ),
+        )
+    heading = _heading(stored_run)
+    if curve := read_metric_curve(stored_run, "eval/bler"):
+        name = f"{stored_run.system_settings.get('gradient', 'its')} gradient"
+        yield (
+            "training",
+            link_figures.plot_bler_over_training(
+                {name: curve}, title=heading, xlabel=stored_run.step_unit
             ),
         )
     for name, metrics in (
@@ -107,16 +151,28 @@ def _team_run_figures(stored_run: StoredRun, notes: list[str]) -> Iterator[Named
         ("bonus", BONUS_METRICS),
     ):
         if curves := _metric_curves(stored_run, metrics):
-            heading = f"{stored_run.system} on {stored_run.task_or_channel}"
-            yield name, figures.plot_metric_panels(curves, title=heading)
-    if stored_run.run is not None:
-        yield from _episode_figures(stored_run.run, notes)
+            figure = figures.plot_metric_panels(
+                curves,
+                title=heading,
+                xlabel=steps,
+                steps_per_unit=steps_per_unit,
+                # Cross-entropies of a link fall by orders of magnitude.
+                log="eval/bler" in stored_run.logged_metrics,
+            )
+            yield name, figure
+
+
+def _step_axis(stored_run: StoredRun) -> tuple[str, float]:
+    """Label of the axis of training steps, and the steps in one of its units."""
+    if stored_run.last_step >= MIN_STEPS_IN_MILLIONS:
+        return f"million {stored_run.step_unit}", 1e6
+    return stored_run.step_unit, 1.0
 
 
 def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
     """Yields an episode of the first seed, and the beliefs of one agent in it."""
     system: Any = run.system
-    if not isinstance(system, MultiAgentSystem):
+    if not isinstance(system, ActsInEpisodes):
         return
     if not is_renderable(system.task):
         notes.append(f"{system.task.id} cannot be drawn")
@@ -153,30 +209,6 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
         )
 
 
-def _link_run_figures(stored_run: StoredRun, notes: list[str]) -> Iterator[NamedFigure]:
-    heading = stored_run.task_or_channel
-    if {"messages", "uses"} <= stored_run.system_settings.keys():
-        size = "{messages} messages in {uses} uses".format(**stored_run.system_settings)
-        heading += f", {size}"
-    if curve := read_metric_curve(stored_run, "eval/bler"):
-        name = f"{stored_run.system_settings.get('gradient', 'its')} gradient"
-        yield (
-            "training",
-            link_figures.plot_bler_over_training({name: curve}, title=heading),
-        )
-    if curves := _metric_curves(stored_run, _loss_metrics(stored_run)):
-        yield (
-            "losses",
-            figures.plot_metric_panels(
-                curves, title=heading, xlabel="iterations", steps_per_unit=1.0, log=True
-            ),
-        )
-    if stored_run.run is not None and isinstance(stored_run.run.system, Link):
-        codebook = stored_run.run.transmit(np.arange(stored_run.run.system.messages))
-        yield "constellation", link_figures.plot_constellation(codebook, title=heading)
-    yield from _bler_figure(stored_run, heading, notes)
-
-
 def _bler_figure(
     stored_run: StoredRun, heading: str, notes: list[str]
 ) -> Iterator[NamedFigure]:
@@ -199,8 +231,8 @@ def _bler_figure(
 
 
 def _loss_metrics(stored_run: StoredRun) -> list[str]:
-    names = {name for row in stored_run.records for name in row}
-    return sorted(n for n in names if n.startswith("train/") and n.endswith("_loss"))
+    names = stored_run.logged_metrics
+    return sorted(n for n in names if n.startswith("train/") and n.endswith("loss"))
 
 
 def _metric_curves(

@@ -1,10 +1,13 @@
 """Plots of a codebook: its constellation over training, and codeword distances."""
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 
 from syntony.equations import limits
 from syntony.equations.signal import pairs_to_complex
+from syntony.errors import InvalidInputError
 from syntony.report.components import (
     LineStyle,
     Plot,
@@ -15,7 +18,7 @@ from syntony.report.components import (
     step_histogram_trace,
 )
 from syntony.systems.link.codes import classical_codes
-from syntony.training.codebook_history import CodebookHistory
+from syntony.training.snapshots import SnapshotHistory
 from syntony.visualization.style import SCREEN_LINE_COLORS
 
 MAX_SHOWN_USES = 16
@@ -26,6 +29,45 @@ GRID_COLUMNS = 4
 HISTOGRAM_BINS = 80
 SUBPLOT_GAP = 0.05
 """Gap between two subplots, as a fraction of the figure's width."""
+
+
+class CodebookHistory(NamedTuple):
+    """Snapshots of a codebook, oldest first; of a large one, some of its messages."""
+
+    step: Int[np.ndarray, " K"]
+    message: Int[np.ndarray, " M"]
+    codebook: Float[np.ndarray, "K M C 2"]
+
+
+def codebook_history(
+    history: SnapshotHistory, messages: int, uses: int
+) -> CodebookHistory | None:
+    """Codebooks of a system's snapshots; None where these hold no codebooks.
+
+    They are the array `codebook` [M, C, 2] of a snapshot, and the array `message` [M]
+    of the messages that it stores.
+
+    Args:
+        history: the snapshots.
+        messages: number of messages of the system.
+        uses: its channel uses.
+
+    Raises:
+        InvalidInputError: the arrays are not those of codebooks of this size.
+    """
+    message, codebook = map(history.arrays.get, ("message", "codebook"))
+    if message is None or codebook is None or not len(history.step):
+        return None
+    valid = message.dtype.kind == "i" and codebook.dtype.kind == "f"
+    valid = valid and message.ndim == 2 and message.shape[1] > 0
+    valid = valid and codebook.shape == (*message.shape, uses, 2)
+    if not valid or (message != message[0]).any() or (np.diff(message[0]) <= 0).any():
+        raise InvalidInputError("the snapshots hold no codebooks of this link")
+    if not 0 <= message.min() <= message.max() < messages:
+        raise InvalidInputError(
+            f"the snapshots hold messages outside 0 to {messages - 1}"
+        )
+    return CodebookHistory(history.step, message[0], codebook)
 
 
 def constellation_plot(
@@ -40,7 +82,7 @@ def constellation_plot(
         name: prefix of the name of downloaded files.
         codebook: the trained codebook.
         snapshots: codebooks during training; None leaves out the slider.
-        step: the iteration of `codebook`.
+        step: the step of `codebook`.
     """
     messages, uses = codebook.shape[0], min(codebook.shape[1], MAX_SHOWN_USES)
     shown = _evenly_spaced(np.arange(messages), MAX_SHOWN_MESSAGES)
@@ -73,6 +115,7 @@ def distance_plots(
     codebook: Complex[np.ndarray, "M C"],
     snapshots: CodebookHistory | None,
     fading: bool,
+    step_unit: str,
 ) -> list[Plot]:
     """Histogram of codeword distances, and the minimum distance over training.
 
@@ -82,6 +125,7 @@ def distance_plots(
         snapshots: codebooks during training; None leaves out the second plot.
         fading: whether the channel has an unknown gain, which selects the classical
             codes to compare with.
+        step_unit: unit of the steps of training.
     """
     codes = {"learned": codebook}
     messages, uses = codebook.shape
@@ -115,11 +159,11 @@ def distance_plots(
         and len(snapshots.step) > 1
         and len(snapshots.message) == len(codebook)
     ):
-        plots.append(_min_distance_plot(name, snapshots))
+        plots.append(_min_distance_plot(name, snapshots, step_unit))
     return plots
 
 
-def _min_distance_plot(name: str, snapshots: CodebookHistory) -> Plot:
+def _min_distance_plot(name: str, snapshots: CodebookHistory, step_unit: str) -> Plot:
     """Plot of the codebook's minimum distance over training."""
     distances = [limits.min_distance(_to_complex(book)) for book in snapshots.codebook]
     style = LineStyle(SCREEN_LINE_COLORS[0], "solid")
@@ -129,9 +173,9 @@ def _min_distance_plot(name: str, snapshots: CodebookHistory) -> Plot:
     return Plot(
         name=f"{name}-minimum-distance",
         title="Minimum distance over training",
-        alt="Line chart of the minimum distance of two codewords over iterations.",
+        alt=f"Line chart of the minimum distance of two codewords over {step_unit}.",
         caption="Minimum Euclidean distance of two codewords.",
-        figure=plotly_figure([trace], xlabel="iterations", ylabel="minimum distance"),
+        figure=plotly_figure([trace], xlabel=step_unit, ylabel="minimum distance"),
         width="half",
     )
 
@@ -219,7 +263,7 @@ def _training_slider(
         books.append(codebook[messages])
         steps.append(step)
     return Slider(
-        label="iteration",
+        label="step",
         frame_labels=[f"{step:,}" for step in steps],
         x=[[book[:, use].real for use in range(uses)] for book in books],
         y=[[book[:, use].imag for use in range(uses)] for book in books],

@@ -40,16 +40,15 @@ MIN_SEEDS_FOR_INTERVAL = 3
 
 def learning_sections(report_runs: Sequence[ReportRun]) -> list[Section]:
     """One section per task or channel, with the curves of all runs on it overlaid."""
-    groups: dict[tuple[bool, str], list[ReportRun]] = {}
+    groups: dict[tuple[str, str], list[ReportRun]] = {}
     for report_run in report_runs:
-        key = report_run.stored.is_link, report_run.stored.task_or_channel
+        key = report_run.stored.step_unit, report_run.stored.task_or_channel
         groups.setdefault(key, []).append(report_run)
     sections = []
-    for index, ((is_link, environment), group) in enumerate(groups.items()):
+    for index, ((_, environment), group) in enumerate(groups.items()):
         plots = [_metric_plot(name, group) for name in _metric_names(group)]
         parts: list[Any] = [plot for plot in plots if plot is not None]
-        if is_link:
-            parts = [*_link_loss_plots(group), *parts]
+        parts = [*_link_loss_plots(group), *parts]
         notes = [] if parts else ["Nothing has been measured yet."]
         title = f"Learning: {environment or 'no task'}"
         sections.append(Section(f"learning-{index}", title, parts, notes))
@@ -131,7 +130,7 @@ def _metric_plot(metric: str, report_runs: Sequence[ReportRun]) -> Plot | None:
     title = metric_display_name(metric)
     axis = log_axis(scores) if is_rate else {"range": axis_range(scores)}
     first = report_runs[0].stored
-    unit = "iterations" if first.is_link else "environment steps"
+    unit = first.step_unit
     labels = ", ".join(report_run.label for report_run in report_runs)
     description = METRIC_DESCRIPTIONS.get(metric, "")
     return Plot(
@@ -171,7 +170,7 @@ def _curve_traces(
 
 
 def _link_loss_plots(report_runs: Sequence[ReportRun]) -> list[Plot]:
-    """One plot per link with the losses of its receiver and its transmitter."""
+    """One plot per run that logged losses of a receiver and a transmitter."""
     plots = []
     names = ("train/receiver_loss", "train/transmitter_loss")
     for report_run in report_runs:
@@ -200,15 +199,16 @@ def _link_loss_plot(report_run: ReportRun, traces: list[Trace]) -> Plot:
         notes += " They are inverse odds of the message, without a unit."
     warmup = settings.get("schedule.receiver_warmup_iterations")
     if warmup:
-        notes += f" In the first {warmup} iterations only the receiver is trained."
+        notes += f" In the first {warmup} {steps} only the receiver is trained."
     axis = log_axis([trace["y"] for trace in traces])
+    steps = report_run.stored.step_unit
     return Plot(
         name=sanitize_filename(f"{report_run.label}-phases"),
         title=f"Losses: {report_run.label}",
-        alt=f"Line chart of both losses of {report_run.label} over iterations.",
+        alt=f"Line chart of both losses of {report_run.label} over {steps}.",
         caption="Loss of the receiver, and loss that the transmitter receives for its "
         f"perturbed blocks; means over seeds.{notes}",
-        figure=plotly_figure(traces, xlabel="iterations", ylabel=unit, yaxis=axis),
+        figure=plotly_figure(traces, xlabel=steps, ylabel=unit, yaxis=axis),
         width="wide",
     )
 

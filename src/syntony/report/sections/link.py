@@ -6,16 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Complex, Float, Int, Key
+from jaxtyping import Array, Complex, Float, Int, Key
 
 from syntony.channels.channel import Channel
 from syntony.equations import limits
-from syntony.equations.signal import pairs_to_complex, perturb
+from syntony.equations.signal import pairs_to_complex
 from syntony.equations.statistics import wilson_interval
 from syntony.errors import InvalidInputError
 from syntony.evaluation.bler import BATCH_SIZE
 from syntony.evaluation.bler_curves import BLERCurves, bler_curves
-from syntony.evaluation.gradients import sample_gradients
 from syntony.evaluation.link import evaluate_link
 from syntony.report.components import (
     LineStyle,
@@ -30,16 +29,24 @@ from syntony.report.components import (
     step_histogram_trace,
 )
 from syntony.report.runs import ReportRun, sanitize_filename
-from syntony.report.sections.codebook import constellation_plot, distance_plots
-from syntony.systems.link.gradient_estimators import (
-    sample_messages,
-    sample_perturbations,
+from syntony.report.sections.codebook import (
+    CodebookHistory,
+    codebook_history,
+    constellation_plot,
+    distance_plots,
 )
-from syntony.systems.link.link import Link
-from syntony.training import codebook_history
+from syntony.systems.link.gradient_estimators import sample_messages
+from syntony.systems.system import (
+    FeedbackSamples,
+    HasSnapshots,
+    LearnsFromFeedback,
+    TransmitsMessages,
+)
+from syntony.training.devices import compiler_options
 from syntony.training.run import Run
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import seed_keys
+from syntony.training.snapshots import read_history
 from syntony.visualization.style import (
     MIN_PLOTTED_RATE,
     SCREEN_GRAY,
@@ -71,7 +78,7 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     run = report_run.stored.run
     assert run is not None
     link = run.system
-    assert isinstance(link, Link)
+    assert isinstance(link, TransmitsMessages)
     seed, channel = run.config.seed, link.channel
     state = run.states[seed]
     notes: list[str] = []
@@ -82,18 +89,19 @@ def link_section(index: int, report_run: ReportRun) -> Section:
         evaluation = _evaluate_around_snr(run, float(channel.snr_db))
         parts.append(_bler_plot(report_run, evaluation))
         channel = channel.with_snr(_snr_db_at_per_message_bler(evaluation))
-    snapshots = _read_snapshots(report_run, seed, notes)
+    snapshots = _read_snapshots(report_run, link, seed, notes)
     parts += _codebook_plots(report_run, link, state, snapshots)
     if not channel.is_black_box:
         parts.append(_per_message_plot(report_run, link, state, channel))
-        parts.append(_feedback_plot(report_run, link, state))
+        if isinstance(link, LearnsFromFeedback):
+            parts.append(_feedback_plot(report_run, link, state))
     parts.append(_summary_table(link, state, seed))
     if run.config.seeds > 1:
         notes.append(
             f"Error rates are of all {run.config.seeds} seeds, everything else is of "
             f"seed {seed}, the first."
         )
-    return Section(f"run-{index}", f"Link: {report_run.label}", parts, notes)
+    return Section(f"link-{index}", f"Link: {report_run.label}", parts, notes)
 
 
 def _evaluate_around_snr(run: Run, snr_db: float) -> dict[str, Any]:
@@ -105,29 +113,33 @@ def _evaluate_around_snr(run: Run, snr_db: float) -> dict[str, Any]:
 
 def _codebook_plots(
     report_run: ReportRun,
-    link: Link,
+    link: TransmitsMessages,
     state: Any,
-    snapshots: codebook_history.CodebookHistory | None,
+    snapshots: CodebookHistory | None,
 ) -> list[Plot]:
     name, fading = sanitize_filename(report_run.label), link.channel.has_unknown_gain
-    codebook = np.asarray(pairs_to_complex(link.codebook(state.transmitter)), complex)
-    step = report_run.stored.last_step
-    constellation = constellation_plot(name, codebook, snapshots, step)
-    return [constellation, *distance_plots(name, codebook, snapshots, fading)]
+    codebook = np.asarray(pairs_to_complex(link.codewords(state)), complex)
+    stored = report_run.stored
+    constellation = constellation_plot(name, codebook, snapshots, stored.last_step)
+    distances = distance_plots(name, codebook, snapshots, fading, stored.step_unit)
+    return [constellation, *distances]
 
 
 def _read_snapshots(
-    report_run: ReportRun, seed: int, notes: list[str]
-) -> codebook_history.CodebookHistory | None:
-    folder = RunFolder(report_run.stored.path)
+    report_run: ReportRun, link: TransmitsMessages, seed: int, notes: list[str]
+) -> CodebookHistory | None:
+    """Codebooks of the training, if the system stores them."""
+    if not isinstance(link, HasSnapshots):
+        return None
     try:
-        snapshots = codebook_history.read_history(folder, seed)
+        history = read_history(RunFolder(report_run.stored.path), seed)
+        if history is not None:
+            return codebook_history(history, link.messages, link.uses)
     except InvalidInputError as error:
         notes.append(f"{error}.")
         return None
-    if snapshots is None:
-        notes.append("The run has no history of its codebook: its version had none.")
-    return snapshots
+    notes.append("The run has no history of its codebook: its version had none.")
+    return None
 
 
 def _bler_plot(report_run: ReportRun, evaluation: Mapping[str, Any]) -> Plot:
@@ -191,7 +203,7 @@ def _snr_db_at_per_message_bler(evaluation: Mapping[str, Any]) -> float:
 
 
 def _per_message_plot(
-    report_run: ReportRun, link: Link, state: Any, channel: Channel
+    report_run: ReportRun, link: TransmitsMessages, state: Any, channel: Channel
 ) -> Plot:
     """Plot of the error rate of each message, in ascending order."""
     run = report_run.stored.run
@@ -248,7 +260,7 @@ def _sorted_bler_traces(
 
 
 def _count_message_errors(
-    link: Link, state: Any, channel: Channel, seed: int
+    link: TransmitsMessages, state: Any, channel: Channel, seed: int
 ) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
     """Blocks sent and block errors, by message."""
     num_batches = max(1, min(MAX_BLOCKS, 400 * link.messages) // BATCH_SIZE)
@@ -260,16 +272,19 @@ def _count_message_errors(
 
 
 def _scan_message_errors(
-    link: Link, state: Any, channel: Channel, batch_keys: Key[Array, " batches"]
+    link: TransmitsMessages,
+    state: Any,
+    channel: Channel,
+    batch_keys: Key[Array, " batches"],
 ) -> Int[Array, "2 M"]:
-    codebook = link.codebook(state.transmitter)
+    codebook = link.codewords(state)
 
     def count_batch(
         counts: Int[Array, "2 M"], key: Key[Array, ""]
     ) -> tuple[Int[Array, "2 M"], None]:
         message_key, channel_key = jax.random.split(key)
         message = sample_messages(message_key, BATCH_SIZE, link.messages)
-        logits = state.receiver(channel(channel_key, codebook[message]))
+        logits = link.message_logits(state, channel(channel_key, codebook[message]))
         is_error = jnp.argmax(logits, axis=-1) != message
         added = jnp.stack([jnp.ones_like(message), is_error.astype(int)])
         return counts.at[:, message].add(added), None
@@ -278,7 +293,7 @@ def _scan_message_errors(
     return jax.lax.scan(count_batch, zeros, batch_keys)[0]
 
 
-def _feedback_plot(report_run: ReportRun, link: Link, state: Any) -> Plot:
+def _feedback_plot(report_run: ReportRun, link: LearnsFromFeedback, state: Any) -> Plot:
     """Histogram of the losses that the receiver sends and the transmitter receives."""
     run = report_run.stored.run
     assert run is not None
@@ -286,7 +301,6 @@ def _feedback_plot(report_run: ReportRun, link: Link, state: Any) -> Plot:
     received = received[arrived]
     mean_received = received.mean() if arrived.any() else float("nan")
     feedback = link.feedback.id
-    uses_odds = link.perturbation.feedback_loss == "odds"
     traces = _loss_histogram_traces(sent, received)
     return Plot(
         name=f"{sanitize_filename(report_run.label)}-feedback",
@@ -299,7 +313,7 @@ def _feedback_plot(report_run: ReportRun, link: Link, state: Any) -> Plot:
         f"{link.feedback.delay_iterations} iterations.",
         figure=plotly_figure(
             traces,
-            xlabel="inverse odds" if uses_odds else "nats",
+            xlabel=link.feedback_unit,
             ylabel="share of blocks",
             yaxis=log_axis([trace["y"] for trace in traces]),
         ),
@@ -326,65 +340,45 @@ def _loss_histogram_traces(
     return traces
 
 
-def _sample_losses(
-    link: Link, state: Any, seed: int
-) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"], Bool[np.ndarray, " B"]]:
-    """Losses of perturbed blocks as sent and as received, and whether they arrived."""
-
-    @jax.jit
-    def sample_batch(key: Key[Array, ""]) -> Any:
-        keys = jax.random.split(key, 4)
-        codebook = link.codebook(state.transmitter)
-        variance = link.perturbation_variance(state)
-        message, noise = sample_perturbations(
-            link.perturbation,
-            codebook,
-            variance,
-            (keys[0], keys[1]),
-            batch_size=link.schedule.batch_size,
-        )
-        sent = perturb(codebook[message], noise, variance)
-        loss = link.block_losses(state.receiver, keys[2], sent, message)
-        return loss, *link.feedback(keys[3], loss)
-
+def _sample_losses(link: LearnsFromFeedback, state: Any, seed: int) -> FeedbackSamples:
+    """Losses of perturbed blocks of several batches, as NumPy arrays."""
+    sample_batch = jax.jit(link.sample_feedback)
     key = jax.random.fold_in(seed_keys(seed).post_training_eval, 2)
-    num_batches = max(1, NUM_HISTOGRAM_LOSSES // link.schedule.batch_size)
-    keys = jax.random.split(key, num_batches)
-    batches = [jax.device_get(sample_batch(key)) for key in keys]
-    sent, received, arrived = (
-        np.concatenate(values) for values in zip(*batches, strict=True)
-    )
-    return sent, received, arrived
+    batch_size = jax.eval_shape(sample_batch, state, key).sent.size
+    keys = jax.random.split(key, max(1, NUM_HISTOGRAM_LOSSES // batch_size))
+    batches = [jax.device_get(sample_batch(state, key)) for key in keys]
+    return FeedbackSamples(*map(np.concatenate, zip(*batches, strict=True)))
 
 
-def _summary_table(link: Link, state: Any, seed: int) -> Table:
+def _summary_table(link: TransmitsMessages, state: Any, seed: int) -> Table:
     """Table of single numbers of the trained link."""
     codebook: Complex[np.ndarray, "M C"] = np.asarray(
-        pairs_to_complex(link.codebook(state.transmitter)), complex
+        pairs_to_complex(link.codewords(state)), complex
     )
     low, high = limits.energy_range(codebook)
-    rows = [
-        ["gradient", link.gradient],
-        ["feedback link", link.feedback.id],
+    rows, caption = [], ""
+    if isinstance(link, LearnsFromFeedback):
+        rows += [["gradient", link.gradient], ["feedback link", link.feedback.id]]
+    rows += [
         ["minimum distance of two codewords", f"{limits.min_distance(codebook):.3f}"],
         ["energy per use, of single codewords", f"{low:.2f} to {high:.2f}"],
     ]
-    if not link.channel.is_black_box:
+    if isinstance(link, LearnsFromFeedback) and not link.channel.is_black_box:
         ratio = _gradient_snr_text(link, state, seed)
         rows.append(["signal-to-noise ratio of a gradient, at the end", ratio])
-    caption = (
-        "Signal-to-noise ratio: squared norm of the mean of a batch's gradient in the "
-        "codebook, over the mean squared norm of its deviation; of "
-        f"{NUM_GRADIENT_BATCHES} batches."
-    )
+        caption = (
+            "Signal-to-noise ratio: squared norm of the mean of a batch's gradient in "
+            "the codebook, over the mean squared norm of its deviation; of "
+            f"{NUM_GRADIENT_BATCHES} batches."
+        )
     return Table("Summary", ["", ""], rows, caption, width="half")
 
 
-def _gradient_snr_text(link: Link, state: Any, seed: int) -> str:
+def _gradient_snr_text(link: LearnsFromFeedback, state: Any, seed: int) -> str:
     """Signal-to-noise ratio of a batch's gradient in dB, if it can be estimated."""
     n = NUM_GRADIENT_BATCHES
     key = jax.random.fold_in(seed_keys(seed).post_training_eval, 3)
-    gradients = sample_gradients(link, state, key, n)[0].astype(np.float64)
+    gradients = _sample_gradients(link, state, key, n).astype(np.float64)
     total, squares = gradients.sum(axis=0), float(np.sum(gradients**2))
     # Inner products of different batches: their noise is independent.
     signal = (float(total @ total) - squares) / (n * (n - 1))
@@ -392,3 +386,17 @@ def _gradient_snr_text(link: Link, state: Any, seed: int) -> str:
     if signal <= 0.0 or noise <= 0.0:
         return f"too small to estimate from {n} batches"
     return f"{10 * np.log10(signal / noise):.1f} dB"
+
+
+def _sample_gradients(
+    link: LearnsFromFeedback, state: Any, key: Key[Array, ""], num_batches: int
+) -> Float[np.ndarray, "B D"]:
+    """Gradients in the codewords, one row per batch."""
+
+    def sample(state: Any, keys: Key[Array, " B"]) -> Float[Array, "B M C 2"]:
+        # Sequentially: one batch fits into the cache, many do not.
+        return jax.lax.map(lambda key: link.sample_gradient(state, key), keys)
+
+    program = jax.jit(sample, compiler_options=compiler_options())
+    gradients = program(state, jax.random.split(key, num_batches))
+    return np.asarray(gradients).reshape(num_batches, -1)

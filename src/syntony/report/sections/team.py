@@ -1,4 +1,4 @@
-"""Section of a multi-agent system: an episode, and the agents' beliefs and filters."""
+"""Section of a team: an episode, and the agents' beliefs and filters."""
 
 from typing import Any, NamedTuple
 
@@ -21,8 +21,7 @@ from syntony.networks.agents import other_agents_obs
 from syntony.report.components import Plot, Section, Table, Trace, plotly_figure
 from syntony.report.episode_player import build_episode_player
 from syntony.report.runs import ReportRun, sanitize_filename
-from syntony.systems.marl.base import MultiAgentSystem
-from syntony.systems.system import HasBeliefs
+from syntony.systems.system import ActsInEpisodes, HasBeliefs
 from syntony.tasks.rollout import Trajectory
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization.obs_features import Feature, obs_features
@@ -61,7 +60,7 @@ class BeliefSamples(NamedTuple):
 
 
 def team_section(index: int, report_run: ReportRun) -> Section:
-    """Section of a run of a multi-agent system, with its first seed.
+    """Section of a run of a team, with its first seed.
 
     Args:
         index: index of the run in the report.
@@ -69,8 +68,8 @@ def team_section(index: int, report_run: ReportRun) -> Section:
     """
     run = report_run.stored.run
     assert run is not None
-    system: Any = run.system
-    assert isinstance(system, MultiAgentSystem)
+    system = run.system
+    assert isinstance(system, ActsInEpisodes)
     seed = run.config.seed
     state = run.states[seed]
     episodes_key, latent_key = jax.random.split(seed_keys(seed).post_training_eval)
@@ -94,7 +93,7 @@ def team_section(index: int, report_run: ReportRun) -> Section:
         notes.append(f"{report_run.stored.system} has no beliefs about teammates.")
     if run.config.seeds > 1:
         notes.append(f"Shown is seed {seed}, the first of {run.config.seeds}.")
-    return Section(f"run-{index}", title, parts, notes)
+    return Section(f"team-{index}", title, parts, notes)
 
 
 def collect_belief_samples(

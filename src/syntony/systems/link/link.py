@@ -55,7 +55,7 @@ from syntony.systems.link.receiver import (
 )
 from syntony.systems.link.schedule import EarlyStoppingState, TrainingSchedule
 from syntony.systems.optimizers import apply_gradients, init_opt_state
-from syntony.systems.system import EvalSamples, Metrics
+from syntony.systems.system import EvalSamples, FeedbackSamples, Metrics
 
 Codebook = Float[Array, "M C 2"]
 LoopIndex = Int[Array, ""] | int
@@ -427,6 +427,30 @@ class Link:
             return self.estimate_gradient(state, codebook, key).grad
 
         return gradient_cosine_similarity(gradient, key, num_batches)
+
+    @property
+    def feedback_unit(self) -> str:
+        """Unit of the losses that the receiver feeds back."""
+        return "inverse odds" if self.perturbation.feedback_loss == "odds" else "nats"
+
+    def sample_feedback(self, state: LinkState, key: Key[Array, ""]) -> FeedbackSamples:
+        """Losses of one perturbed batch, as sent and as received."""
+        message_key, noise_key, channel_key, feedback_key = jax.random.split(key, 4)
+        codebook, variance = self.codewords(state), self.perturbation_variance(state)
+        message, noise = sample_perturbations(
+            self.perturbation,
+            codebook,
+            variance,
+            (message_key, noise_key),
+            batch_size=self.schedule.batch_size,
+        )
+        sent = signal.perturb(codebook[message], noise, variance)
+        loss = self.block_losses(state.receiver, channel_key, sent, message)
+        return FeedbackSamples(loss, *self.feedback(feedback_key, loss))
+
+    def sample_gradient(self, state: LinkState, key: Key[Array, ""]) -> Codebook:
+        """Estimate of the loss's gradient in the codebook, from one batch."""
+        return self.estimate_gradient(state, self.codewords(state), key).grad
 
     def params(self, state: LinkState) -> PyTree[Float[Array, "..."]]:
         """Weights of both sides, and the codebook."""
