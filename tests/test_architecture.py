@@ -1,8 +1,15 @@
-"""Layers: a package imports only from those above it, and few of them do I/O."""
+"""Layers: a package imports only from those above it, and few of them do I/O.
+
+Capabilities: no code asks for the class of a system, task or channel, except in the
+package of that class. It asks for a protocol, which a user's class may have too.
+"""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "syntony"
 FILES = sorted(ROOT.rglob("*.py"))
@@ -88,6 +95,172 @@ def wrong_io(path: Path) -> list[str]:
     names = {f.id for f in called if isinstance(f, ast.Name)}
     modules = {module.split(".")[0] for module in imports(tree)}
     return sorted(modules & IO_MODULES | names & IO_CALLS)
+
+
+CLASS_PACKAGES = {"systems", "tasks", "channels"}
+"""Packages whose concrete classes only their own folder may ask for."""
+CLASS_TESTS = {"isinstance", "issubclass"}
+ALLOWED_CLASS_TESTS: dict[str, set[str]] = {
+    # Until tasks say themselves what is drawn and known of them.
+    "visualization/scene_builders.py": {
+        *("Foraging", "Warehouse", "SimpleSpread", "SpeakerListener"),
+    },
+    "visualization/obs_features.py": {
+        *("Foraging", "Warehouse", "SimpleSpread", "SpeakerListener"),
+    },
+    "visualization/run_figures.py": {"Foraging"},
+}
+
+
+def dotted_name(node: ast.expr, names: dict[str, str]) -> str:
+    """Dotted name of an expression, with imported names resolved; empty if it is none.
+
+    Args:
+        node: the expression.
+        names: dotted name of every imported or defined name of the file.
+    """
+    if isinstance(node, ast.Name):
+        return names.get(node.id, "")
+    if isinstance(node, ast.Attribute):
+        parent = dotted_name(node.value, names)
+        return f"{parent}.{node.attr}" if parent else ""
+    return ""
+
+
+def known_names(tree: ast.Module, module: str) -> dict[str, str]:
+    """Dotted name of every name that a file imports, anywhere in it, or defines."""
+    names = {
+        node.name: f"{module}.{node.name}"
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {a.asname or a.name: a.name for a in node.names if a.asname}
+    return names
+
+
+def is_protocol(node: ast.ClassDef) -> bool:
+    bases = (b.value if isinstance(b, ast.Subscript) else b for b in node.bases)
+    return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in bases)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(("syntony", *path.relative_to(ROOT).with_suffix("").parts))
+
+
+@functools.cache
+def concrete_classes() -> dict[str, str]:
+    """Folder of every class of a system, task or channel, by its dotted name."""
+    return {
+        f"{module_name(path)}.{node.name}": path.parent.relative_to(ROOT).as_posix()
+        for path in FILES
+        if package(path) in CLASS_PACKAGES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not is_protocol(node)
+    }
+
+
+def asked_expressions(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yields the classes that a file asks for: in calls, patterns and comparisons."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield from node.args[1:2] if node.func.id in CLASS_TESTS else ()
+        elif isinstance(node, ast.MatchClass):
+            yield node.cls
+        elif isinstance(node, ast.Compare):
+            yield from (node.left, *node.comparators)
+
+
+def single_expressions(node: ast.expr, tree: ast.Module) -> Iterator[ast.expr]:
+    """Yields the members of tuples, unions, and constants of the file."""
+    constants = {
+        target.id: x.value
+        for x in tree.body
+        if isinstance(x, ast.Assign)
+        for target in x.targets
+        if isinstance(target, ast.Name)
+    }
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        for element in node.elts:
+            yield from single_expressions(element, tree)
+    elif isinstance(node, ast.BinOp):
+        yield from single_expressions(node.left, tree)
+        yield from single_expressions(node.right, tree)
+    elif isinstance(node, ast.Name) and node.id in constants:
+        yield from single_expressions(constants[node.id], tree)
+    else:
+        yield node
+
+
+def class_tests(source: str, module: str, folder: str) -> set[str]:
+    """Concrete classes of other folders that a file asks for.
+
+    Args:
+        source: text of the file.
+        module: its dotted name.
+        folder: its folder, relative to the package.
+    """
+    tree = ast.parse(source)
+    names, classes = known_names(tree, module), concrete_classes()
+    expressions = (
+        single
+        for asked in asked_expressions(tree)
+        for single in single_expressions(asked, tree)
+    )
+    found = {dotted_name(expression, names) for expression in expressions}
+    return {
+        x.rpartition(".")[2] for x in found if x in classes and classes[x] != folder
+    }
+
+
+def test_no_code_asks_for_the_class_of_a_system_task_or_channel():
+    wrong = {
+        name(path): class_tests(
+            path.read_text(),
+            module_name(path),
+            path.parent.relative_to(ROOT).as_posix(),
+        )
+        - ALLOWED_CLASS_TESTS.get(name(path), set())
+        for path in FILES
+    }
+    assert not {path: found for path, found in wrong.items() if found}
+
+
+LINK = "syntony.systems.link.link"
+PLANTED = {
+    "isinstance(x, Link)": f"from {LINK} import Link\nisinstance(x, Link)",
+    "renamed": f"from {LINK} import Link as L\nissubclass(x, L)",
+    "module": "from syntony.systems.link import link\nisinstance(x, link.Link)",
+    "tuple": f"from {LINK} import Link\nisinstance(x, (int, Link))",
+    "union": f"from {LINK} import Link\nisinstance(x, int | Link)",
+    "constant": f"from {LINK} import Link\nALL = (Link,)\nisinstance(x, ALL)",
+    "pattern": f"from {LINK} import Link\nmatch x:\n    case Link():\n        pass",
+    "identity": f"from {LINK} import Link\ntype(x) is Link",
+    "inner import": f"def f():\n    from {LINK} import Link\n    isinstance(x, Link)",
+}
+"""Files with a forbidden question, by the form of the question."""
+
+
+@pytest.mark.parametrize("form", PLANTED)
+def test_planted_questions_are_found(form: str):
+    assert class_tests(PLANTED[form], "syntony.report.page", "report") == {"Link"}
+    assert not class_tests(PLANTED[form], "syntony.systems.link.codes", "systems/link")
+
+
+def test_protocols_and_other_classes_may_be_asked_for():
+    source = (
+        "from syntony.systems.system import ActsInEpisodes\n"
+        "from syntony.channels.channel import Channel\n"
+        "from pathlib import Path\n"
+        "isinstance(x, ActsInEpisodes | Channel | Path | int)"
+    )
+    assert not class_tests(source, "syntony.report.page", "report")
+    assert f"{LINK}.Link" in concrete_classes()
+    assert "syntony.channels.awgn.AWGN" in concrete_classes()
+    assert "syntony.tasks.external.external_env.ExternalEnv" in concrete_classes()
 
 
 def test_every_package_has_its_layer():
