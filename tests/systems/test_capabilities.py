@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy_capabilities import TeamAndLink, ToyLink, ToyTeam
 from toy_system import Toy
@@ -119,7 +120,7 @@ def test_figures_of_both(both: Path):
 
 def test_a_run_of_both_transmits_changes_its_task_and_is_exported(both: Path):
     run = syntony.load(both)
-    assert run.receive(run.transmit([3, 1])).argmax(-1).tolist() == [3, 1]
+    assert run.receive(run.transmit(np.array([3, 1]))).argmax(-1).tolist() == [3, 1]
     other = syntony.task("Foraging-1s-6x6-2p-1f-coop?time_limit=9")
     assert len(run.evaluate(episodes=3, task=other)[0]["eval/return_mean"]) == 3
     assert (both / "codebook.csv").is_file()
@@ -159,6 +160,6 @@ def test_what_a_system_cannot_do_is_refused(neither: syntony.Run):
     with pytest.raises(InvalidInputError, match="is not a run of a link"):
         evaluate_link(neither)
     with pytest.raises(InvalidInputError, match="is not a run of a link"):
-        neither.transmit([0])
+        neither.transmit(np.array([0]))
     with pytest.raises(InvalidInputError, match="leave out the task"):
         neither.evaluate(episodes=3, task=TASK)

@@ -18,6 +18,7 @@ from syntony.channels.feedback import Feedback
 from syntony.errors import InvalidInputError
 from syntony.systems.link.gradient_estimators import PerturbationConfig
 from syntony.systems.link.link import Link, LinkState
+from syntony.systems.system import LearnsFromFeedback, StateT
 from syntony.training.devices import compiler_options
 
 NUM_JACKKNIFE_GROUPS = 20
@@ -179,7 +180,10 @@ def with_gradient_estimator(link: Link, estimator: GradientEstimator) -> Link:
 
 
 def sample_gradients(
-    link: Link, state: LinkState, key: Key[Array, ""], num_batches: int
+    link: LearnsFromFeedback[StateT],
+    state: StateT,
+    key: Key[Array, ""],
+    num_batches: int,
 ) -> tuple[Float[np.ndarray, "B D"], float]:
     """Sampled gradients with respect to the codebook, and the mean loss.
 
@@ -198,12 +202,14 @@ def sample_gradients(
 
 
 def _sample_gradients(
-    link: Link, state: LinkState, key: Key[Array, ""], *, num_batches: int
+    link: LearnsFromFeedback[StateT],
+    state: StateT,
+    key: Key[Array, ""],
+    *,
+    num_batches: int,
 ) -> tuple[Float[Array, "B D"], Float[Array, " B"]]:
-    codebook = link.codebook(state.transmitter)
-
     def sample_gradient(key: Key[Array, ""]) -> tuple[Array, Array]:
-        _, loss, gradient = link.estimate_gradient(state, codebook, key)
+        loss, gradient = link.sample_gradient(state, key)
         return gradient.reshape(-1), loss
 
     # Sequentially: one batch fits into the cache, many do not.

@@ -256,8 +256,8 @@ class LearnsFromFeedback(TransmitsMessages[StateT], Protocol[StateT]):
 
     def sample_gradient(
         self, state: StateT, key: Key[Array, ""]
-    ) -> Float[Array, "M C 2"]:
-        """Estimate of the loss's gradient in the codewords, from one batch."""
+    ) -> tuple[Float[Array, ""], Float[Array, "M C 2"]]:
+        """Mean loss of one batch, and the estimate of its gradient in the codewords."""
         ...
 
 

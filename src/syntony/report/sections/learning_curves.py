@@ -189,7 +189,7 @@ def _link_loss_plots(report_runs: Sequence[ReportRun]) -> list[Plot]:
 
 def _link_loss_plot(report_run: ReportRun, traces: list[Trace]) -> Plot:
     settings = report_run.stored.system_settings
-    notes = ""
+    steps, notes = report_run.stored.step_unit, ""
     temperature = settings.get("perturbation.temperature", 1.0)
     if temperature != 1.0:
         notes += f" Its losses are those of logits divided by {temperature:g}."
@@ -201,7 +201,6 @@ def _link_loss_plot(report_run: ReportRun, traces: list[Trace]) -> Plot:
     if warmup:
         notes += f" In the first {warmup} {steps} only the receiver is trained."
     axis = log_axis([trace["y"] for trace in traces])
-    steps = report_run.stored.step_unit
     return Plot(
         name=sanitize_filename(f"{report_run.label}-phases"),
         title=f"Losses: {report_run.label}",

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int, Key
+from jaxtyping import Array, Bool, Complex, Float, Int, Key
 
 from syntony.channels.channel import Channel
 from syntony.equations import limits
@@ -15,6 +15,7 @@ from syntony.equations.statistics import wilson_interval
 from syntony.errors import InvalidInputError
 from syntony.evaluation.bler import BATCH_SIZE
 from syntony.evaluation.bler_curves import BLERCurves, bler_curves
+from syntony.evaluation.gradients import sample_gradients
 from syntony.evaluation.link import evaluate_link
 from syntony.report.components import (
     LineStyle,
@@ -37,12 +38,10 @@ from syntony.report.sections.codebook import (
 )
 from syntony.systems.link.gradient_estimators import sample_messages
 from syntony.systems.system import (
-    FeedbackSamples,
     HasSnapshots,
     LearnsFromFeedback,
     TransmitsMessages,
 )
-from syntony.training.devices import compiler_options
 from syntony.training.run import Run
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import seed_keys
@@ -340,14 +339,17 @@ def _loss_histogram_traces(
     return traces
 
 
-def _sample_losses(link: LearnsFromFeedback, state: Any, seed: int) -> FeedbackSamples:
-    """Losses of perturbed blocks of several batches, as NumPy arrays."""
+def _sample_losses(
+    link: LearnsFromFeedback, state: Any, seed: int
+) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"], Bool[np.ndarray, " B"]]:
+    """Losses of perturbed blocks as sent and as received, and whether they arrived."""
     sample_batch = jax.jit(link.sample_feedback)
     key = jax.random.fold_in(seed_keys(seed).post_training_eval, 2)
     batch_size = jax.eval_shape(sample_batch, state, key).sent.size
     keys = jax.random.split(key, max(1, NUM_HISTOGRAM_LOSSES // batch_size))
     batches = [jax.device_get(sample_batch(state, key)) for key in keys]
-    return FeedbackSamples(*map(np.concatenate, zip(*batches, strict=True)))
+    sent, received, arrived = map(np.concatenate, zip(*batches, strict=True))
+    return sent, received, arrived
 
 
 def _summary_table(link: TransmitsMessages, state: Any, seed: int) -> Table:
@@ -378,7 +380,7 @@ def _gradient_snr_text(link: LearnsFromFeedback, state: Any, seed: int) -> str:
     """Signal-to-noise ratio of a batch's gradient in dB, if it can be estimated."""
     n = NUM_GRADIENT_BATCHES
     key = jax.random.fold_in(seed_keys(seed).post_training_eval, 3)
-    gradients = _sample_gradients(link, state, key, n).astype(np.float64)
+    gradients = sample_gradients(link, state, key, n)[0].astype(np.float64)
     total, squares = gradients.sum(axis=0), float(np.sum(gradients**2))
     # Inner products of different batches: their noise is independent.
     signal = (float(total @ total) - squares) / (n * (n - 1))
@@ -386,17 +388,3 @@ def _gradient_snr_text(link: LearnsFromFeedback, state: Any, seed: int) -> str:
     if signal <= 0.0 or noise <= 0.0:
         return f"too small to estimate from {n} batches"
     return f"{10 * np.log10(signal / noise):.1f} dB"
-
-
-def _sample_gradients(
-    link: LearnsFromFeedback, state: Any, key: Key[Array, ""], num_batches: int
-) -> Float[np.ndarray, "B D"]:
-    """Gradients in the codewords, one row per batch."""
-
-    def sample(state: Any, keys: Key[Array, " B"]) -> Float[Array, "B M C 2"]:
-        # Sequentially: one batch fits into the cache, many do not.
-        return jax.lax.map(lambda key: link.sample_gradient(state, key), keys)
-
-    program = jax.jit(sample, compiler_options=compiler_options())
-    gradients = program(state, jax.random.split(key, num_batches))
-    return np.asarray(gradients).reshape(num_batches, -1)

@@ -448,9 +448,12 @@ class Link:
         loss = self.block_losses(state.receiver, channel_key, sent, message)
         return FeedbackSamples(loss, *self.feedback(feedback_key, loss))
 
-    def sample_gradient(self, state: LinkState, key: Key[Array, ""]) -> Codebook:
-        """Estimate of the loss's gradient in the codebook, from one batch."""
-        return self.estimate_gradient(state, self.codewords(state), key).grad
+    def sample_gradient(
+        self, state: LinkState, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Codebook]:
+        """Mean loss of one batch, and the estimate of its gradient in the codebook."""
+        _, loss, grad = self.estimate_gradient(state, self.codewords(state), key)
+        return loss, grad
 
     def params(self, state: LinkState) -> PyTree[Float[Array, "..."]]:
         """Weights of both sides, and the codebook."""
