@@ -1,7 +1,8 @@
 """Exceptions of invalid input and of user code."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InvalidInputError(ValueError):
@@ -20,6 +21,23 @@ def summarize_exception(error: BaseException) -> str:
     """Type and message of an exception, in one line."""
     message = " ".join(str(error).split())
     return type(error).__name__ + (f": {message}" if message else "")
+
+
+@contextmanager
+def raising_invalid_input(name: str) -> Iterator[None]:
+    """Context that turns an exception of user code into an `InvalidInputError`.
+
+    Args:
+        name: what is called, e.g. "python:my_task:Maze: render".
+    """
+    try:
+        yield
+    except InvalidInputError:
+        raise
+    except USER_CODE_EXCEPTIONS as error:
+        raise InvalidInputError(
+            f"{name} raised {summarize_exception(error)}"
+        ) from error
 
 
 def unknown_name_error(kind: str, name: str, valid: Iterable[str]) -> InvalidInputError:

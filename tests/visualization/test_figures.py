@@ -11,11 +11,11 @@ from jaxtyping import Array, Key
 from matplotlib import rc_params_from_file
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from syntony.visualization.scene_builders import episode_scene
 
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.tasks.foraging.rules import Foraging
 from syntony.visualization import figures, link_figures, style
-from syntony.visualization.scene_builders import episode_scene
 
 TASK = Foraging(size=6, players=3, foods=2, sight=2, coop=True)
 

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from jaxtyping import Array, Key
+from syntony.visualization.scene_builders import episode_scene, is_renderable
 
 import syntony
 from syntony.tasks.external.external_env import ShapeOnlyTask
 from syntony.visualization.obs_features import obs_features, obs_windows
-from syntony.visualization.scene_builders import episode_scene, is_renderable
 
 TASKS = [
     "Foraging-2s-8x8-3p-2f-coop",

@@ -151,13 +151,6 @@ def _truncate(
     )
 
 
-def score_range(task_runs: TaskRuns) -> list[float] | None:
-    """Worst and best score of a task; None where they are not known."""
-    task, is_return = task_runs.task, task_runs.metric.startswith("eval/return_mean")
-    is_bounded = task.startswith("Foraging-") and "penalty" not in task
-    return [0.0, 1.0] if is_return and is_bounded else None
-
-
 def to_comparison_scale(
     scores: ArrayLike | float, metric: str
 ) -> Float[np.ndarray, "..."]:
@@ -165,6 +158,14 @@ def to_comparison_scale(
     if metric not in ERROR_RATE_METRICS:
         return np.asarray(scores, float)
     return np.asarray(-np.log10(np.maximum(scores, MIN_ERROR_RATE)))
+
+
+def to_unit_range(
+    scores: Float[np.ndarray, " S"], score_range: tuple[float, float]
+) -> Float[np.ndarray, " S"]:
+    """Scores from 0, the worst of the range, to 1, the best."""
+    low, high = score_range
+    return (scores - low) / (high - low)
 
 
 def from_comparison_scale(value: float, metric: str) -> float:
@@ -194,7 +195,7 @@ def _compare_task(
             "step": int(shortest.steps[-1]),
         },
         "threshold": None if target is None else from_comparison_scale(target, metric),
-        "score_range": score_range(task_runs),
+        "score_range": task_runs.score_range and [*task_runs.score_range],
         "groups": [
             _summarize_group(task_runs, *group, target) for group in grouped_curves
         ],
@@ -249,8 +250,8 @@ def _summarize_group(
         "system": group.system,
         "seeds": len(truncated_curves),
         **_aggregate_scores([finals]),
-        "optimality_gap": score_range(task_runs)
-        and statistics.optimality_gap([finals]),
+        "optimality_gap": task_runs.score_range
+        and statistics.optimality_gap([to_unit_range(finals, task_runs.score_range)]),
         **_with_interval("area_under_curve", [np.array(areas)], iqm),
         "seeds_reached": sum(map(math.isfinite, steps)),
         "steps_to_threshold": _finite_or_none(float(np.median(steps))),
@@ -348,20 +349,22 @@ def _aggregate_over_tasks(
 ) -> dict[str, Any]:
     """Statistics over several tasks.
 
-    Scores are averaged over the tasks that all groups have run and whose score ranges
-    are known. Probabilities of improvement, which need no range, are averaged over the
-    tasks that both groups have run.
+    Scores, scaled to 0 to 1, are averaged over the tasks that all groups have run and
+    whose score ranges are known. Probabilities of improvement, which need no range, are
+    averaged over the tasks that both groups have run.
     """
     finals: dict[str, dict[int, np.ndarray]] = {}
     for i, (task_runs, grouped) in enumerate(zip(tasks, curves_per_task, strict=True)):
         for group, curves in grouped:
             scores = to_comparison_scale(_final_scores(curves), task_runs.metric)
             finals.setdefault(group.label, {})[i] = scores
-    with_range = [i for i, task_runs in enumerate(tasks) if score_range(task_runs)]
-    shared = [i for i in with_range if all(i in by_task for by_task in finals.values())]
+    ranges = {i: x.score_range for i, x in enumerate(tasks) if x.score_range}
+    shared = [i for i in ranges if all(i in by_task for by_task in finals.values())]
     averaged = shared if len(shared) > 1 else []
     groups = [
-        _summarize_over_tasks(label, [by_task[i] for i in averaged])
+        _summarize_over_tasks(
+            label, [to_unit_range(by_task[i], ranges[i]) for i in averaged]
+        )
         for label, by_task in finals.items()
         if averaged
     ]

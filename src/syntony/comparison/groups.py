@@ -20,6 +20,7 @@ from syntony.evaluation.stored_run import (
 from syntony.presets import registry
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.registry import task as parse_task
+from syntony.tasks.task import HasScoreRange
 from syntony.training import metrics_log
 from syntony.training.progress import eval_metric_names
 from syntony.training.run_config import (
@@ -34,6 +35,8 @@ CODE_SIZE_KEYS = ("messages", "uses")
 """Settings of a link that define its task, beside the channel."""
 PRESET_KEY = "preset"
 """Key among a run's overrides for a preset other than the default."""
+RETURN_METRICS = ("eval/return_mean", "eval/return_mean_greedy")
+"""Metrics that are the return of an episode, summed over agents."""
 MAX_LABEL_SETTINGS = 3
 """Maximum number of settings in a label."""
 
@@ -65,6 +68,8 @@ class TaskRuns(NamedTuple):
     step_unit: str
     """Unit of the training steps, e.g. `environment steps`."""
     groups: list[RunGroup]
+    score_range: tuple[float, float] | None = None
+    """Lowest and highest value of the metric; None where they are not known."""
 
 
 class RunInfo(NamedTuple):
@@ -82,6 +87,8 @@ class RunInfo(NamedTuple):
     step_unit: str
     """Unit of the training steps."""
     rows: list[metrics_log.MetricsRow]
+    return_range: tuple[float, float] | None
+    """Lowest and highest return of an episode; None where they are not known."""
 
 
 def group_runs(
@@ -166,8 +173,21 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
     if base != default_settings:
         overrides[PRESET_KEY] = preset
     rows = metrics_log.read_rows(folder.metrics_path)
-    unit = read_step_unit(config)
-    return RunInfo(group_name, path, system, task, settings, overrides, unit, rows)
+    return RunInfo(
+        *(group_name, path, system, task, settings, overrides),
+        step_unit=read_step_unit(config),
+        rows=rows,
+        return_range=_return_range(config),
+    )
+
+
+def _return_range(run_settings: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Lowest and highest return in the task of a run; None if they are unknown."""
+    try:
+        task = _parse_task(run_settings)
+    except (InvalidInputError, KeyError):
+        return None
+    return task.score_range if isinstance(task, HasScoreRange) else None
 
 
 def _find_overrides(base: FlatSettings, settings: FlatSettings) -> FlatSettings:
@@ -261,7 +281,8 @@ def _parse_task(run_settings: Mapping[str, Any]) -> Any:
     task = run_settings.get("task")
     if task is None:
         return None
-    # An external task is not opened: its library need not be installed.
+    # Another library's environment or a user's task is not imported: a comparison needs
+    # neither.
     return (
         deserialize(ExternalEnv, task) if ":" in task["id"] else parse_task(task["id"])
     )
@@ -286,8 +307,10 @@ def _group_task_runs(
         if differing := _differing_settings(first.settings, info.settings):
             notes.append(f"runs of {label} differ in {differing}")
         group.seed_curves.extend(curves)
-    with_curves = [group for group in groups.values() if group.seed_curves]
-    return TaskRuns(task, metric, labeled_runs[0][0].step_unit, with_curves)
+    evaluated = [group for group in groups.values() if group.seed_curves]
+    first_run, _ = labeled_runs[0]
+    score_range = first_run.return_range if metric in RETURN_METRICS else None
+    return TaskRuns(task, metric, first_run.step_unit, evaluated, score_range)
 
 
 def _select_metric(run_infos: Sequence[RunInfo], requested: str | None) -> str:

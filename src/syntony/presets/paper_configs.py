@@ -1,9 +1,8 @@
 """Presets of multi-agent systems: the papers' constants, by the benchmark of a task."""
 
 import dataclasses
-import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from syntony.systems.marl.actor_critic import MAA2C, MAPPO, ActorCriticConfig
 from syntony.systems.marl.smpe import SMPE, ExplorationConfig
@@ -12,14 +11,8 @@ from syntony.systems.marl.smpe_official import OfficialQuirks, SMPEOfficial
 from syntony.systems.marl.value_decomposition import QLearningConfig
 from syntony.systems.registry import system_class
 from syntony.systems.system import System
-from syntony.tasks.task import Task
-
-Benchmark = Literal["foraging", "particles", "warehouse"]
-
-SPREAD_PREFIXES = ("SimpleSpread-", "pettingzoo:mpe2.simple_spread")
-PARTICLE_PREFIXES = (*SPREAD_PREFIXES, "SpeakerListener", "pettingzoo:mpe2.")
-WAREHOUSE_PREFIXES = ("rware-", "gymnasium:rware")
-"""Prefixes of the ids of tasks, ours and the original packages'."""
+from syntony.tasks.scene import Benchmark
+from syntony.tasks.task import HasBenchmark, Task
 
 MAX_UNSHARED_ACTORS = 5
 """Maximum number of agents of a spread task with an actor of their own each."""
@@ -31,25 +24,24 @@ LARGE_BOARD_ROWS = 11
 """Rows of a foraging board from which on hashes are of samples, with more bits."""
 
 
-def benchmark_name(task: Task | None) -> Benchmark:
-    """Benchmark of a task; tasks of no known benchmark count as foraging."""
-    id = "" if task is None else task.id
-    if id.startswith(PARTICLE_PREFIXES):
-        return "particles"
-    return "warehouse" if id.startswith(WAREHOUSE_PREFIXES) else "foraging"
+FORAGING = Benchmark("foraging")
+TUNED_BENCHMARKS = ("foraging", "particles", "warehouse")
+"""Benchmarks for which the papers give constants."""
 
 
-def foraging_board_rows(task: Task | None) -> int:
-    """Rows of a foraging board, ours or the original's; 0 for other tasks."""
-    match = re.search(r"Foraging(?:-\d+s)?-(\d+)x", "" if task is None else task.id)
-    return int(match[1]) if match else 0
+def paper_benchmark(task: Task | None) -> Benchmark:
+    """Benchmark whose constants a task has; without any, those of foraging."""
+    if isinstance(task, HasBenchmark) and task.benchmark.name in TUNED_BENCHMARKS:
+        return task.benchmark
+    return FORAGING
 
 
 def table_3_actor_critic(task: Task | None) -> ActorCriticConfig:
     """Actor-critic of SMPE²'s Table 3."""
-    if benchmark_name(task) == "warehouse":
+    benchmark = paper_benchmark(task)
+    if benchmark.name == "warehouse":
         return ActorCriticConfig(hidden=64)
-    if task is None or not task.id.startswith(SPREAD_PREFIXES):
+    if task is None or benchmark.scenario != "simple_spread":
         return ActorCriticConfig()
     return ActorCriticConfig(shared_actor=task.num_agents > MAX_UNSHARED_ACTORS)
 
@@ -61,7 +53,7 @@ def paper_actor_critic(task: Task | None) -> ActorCriticConfig:
     takes two steps with each gradient, and teams deliver more with it.
     """
     table_3 = table_3_actor_critic(task)
-    if benchmark_name(task) == "warehouse":
+    if paper_benchmark(task).name == "warehouse":
         return dataclasses.replace(table_3, critic_lr=DOUBLED_CRITIC_LR)
     return table_3
 
@@ -86,10 +78,7 @@ def paper_mappo(task: Any) -> MAPPO:
 def table_3_smpe(task: Any) -> SMPE:
     """SMPE² with the constants of its Table 3, as printed."""
     exploration = ExplorationConfig(hash_input="sample", hash_bits=16)
-    match benchmark_name(task):
-        case "foraging":
-            # The defaults of the config are this column.
-            beliefs = BeliefConfig()
+    match paper_benchmark(task).name:
         case "particles":
             beliefs = BeliefConfig(
                 latent_dim=64, lambda_rec=1.0, lambda_norm=0.1, filter_critic_lr=5e-7
@@ -106,6 +95,9 @@ def table_3_smpe(task: Any) -> SMPE:
                 filter_critic_lr=5e-7,
             )
             exploration = dataclasses.replace(exploration, bonus_coef=1e-3)
+        case _:
+            # The defaults of the config are the column of foraging.
+            beliefs = BeliefConfig()
     return SMPE(
         task=task,
         actor_critic=table_3_actor_critic(task),
@@ -120,12 +112,12 @@ def paper_smpe(task: Any) -> SMPE:
     table_3 = table_3_smpe(task)
     beliefs: dict[str, Any] = {"obs_clip": 5.0, "soft_clip_log_var": True}
     exploration: dict[str, Any] = {"hash_input": "mean", "hash_bits": 10}
-    if foraging_board_rows(task) >= LARGE_BOARD_ROWS:
+    if paper_benchmark(task).rows >= LARGE_BOARD_ROWS:
         # With 0.1, of the released code, all teams learn; with 0.5, of Table 3, none in
         # the same time.
         beliefs |= {"lambda_rec": 0.1}
         exploration = {"hash_bits": 13}
-    if benchmark_name(task) == "warehouse":
+    if paper_benchmark(task).name == "warehouse":
         # The released code counts 250 steps for ten episodes, which are 5,000 here: its
         # interval of 2,000 steps between belief updates is eight times ten episodes.
         beliefs |= {"belief_update_interval": 40_000}
@@ -145,7 +137,7 @@ def official_smpe(task: Any) -> SMPEOfficial:
     """
     table_3 = table_3_smpe(task)
     beliefs: dict[str, Any] = {"filter_layers": 1}
-    match benchmark_name(task):
+    match paper_benchmark(task).name:
         case "foraging":
             beliefs |= {"lambda_rec": 0.1, "lambda_norm": 0.5, "min_filter_weight": 0.3}
             beliefs |= {"filter_critic_lr": 5e-4, "belief_update_interval": 4_000}
@@ -201,7 +193,7 @@ def q_learning_config(task: Task | None) -> QLearningConfig:
     features each) would take 2.8 GB. Its observations are integers below 2,048, which
     float16 holds exactly: 1,000 episodes take 0.3 GB.
     """
-    if benchmark_name(task) == "warehouse":
+    if paper_benchmark(task).name == "warehouse":
         return QLearningConfig(buffer_size=1_000, obs_dtype="float16")
     return QLearningConfig()
 
@@ -212,7 +204,7 @@ def paper_run_options(system: str, task: Task | None) -> dict[str, Any]:
     On-policy systems take more steps than those with a replay buffer, following
     Papoudakis et al. (2021).
     """
-    long = benchmark_name(task) == "warehouse"
+    long = paper_benchmark(task).name == "warehouse"
     steps = 40_000_000 if long else 10_000_000
     if system in OFF_POLICY_SYSTEMS:
         steps = 4_000_000 if long else 2_000_000

@@ -8,9 +8,11 @@ import numpy as np
 
 from syntony.evaluation.episodes import Episode
 from syntony.report.components import EpisodePlayer, axis_range, to_jsonable
+from syntony.report.scene_data import obs_windows_data, scene_data
 from syntony.systems.system import ActsInEpisodes, DecodedBelief, HasBeliefs
-from syntony.visualization.obs_features import obs_features, obs_windows
-from syntony.visualization.scene_builders import episode_scene
+from syntony.tasks.task import Drawable, DrawsObservations
+from syntony.visualization.obs_features import obs_features
+from syntony.visualization.scenes import episode_scene
 from syntony.visualization.style import agent_color
 
 MAX_PLAYER_VALUES = 400_000
@@ -39,6 +41,7 @@ def build_episode_player(
     obs = episode.obs[:num_frames]
     beliefs = _beliefs_if_any(system, state, obs)
     agents = range(system.task.num_agents)
+    scene = episode_scene(system.task, episode.states, num_frames)
     return EpisodePlayer(
         name,
         title,
@@ -56,10 +59,8 @@ def build_episode_player(
             if beliefs is None
             else to_jsonable(np.round(beliefs.filter_weights, 2), 3),
             "value_range": to_jsonable(_value_range(obs, beliefs)),
-            "obs_windows": obs_windows(system.task),
-            "scene": to_jsonable(
-                episode_scene(system.task, episode.states, num_frames)
-            ),
+            "obs_windows": obs_windows_data(system.task),
+            "scene": None if scene is None else scene_data(scene),
         },
     )
 
@@ -95,8 +96,12 @@ def _caption(
     text = f"An episode of seed {seed} with sampled actions, the one of median length."
     if num_frames <= episode.length:
         text += f" Its first {num_frames - 1} of {episode.length} steps."
+    if not isinstance(system.task, Drawable):
+        text += " There is no top view: the task has no method render."
     if not isinstance(system, HasBeliefs):
         return f"{text} Choose an agent to show its observation."
+    if not isinstance(system.task, DrawsObservations):
+        return f"{text} Choose an agent to show its belief about its teammates."
     return (
         f"{text} Choose an agent: the first window shows its observation. Each other "
         "window shows a teammate's: filled shapes are the true observation, rings are "

@@ -1,8 +1,19 @@
-"""The protocol of tasks."""
+"""Protocol of all tasks, and the capability protocols.
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+`Task` is what training needs. The others are capabilities that a task may have: what
+is drawn and known of it. They are asked for with `isinstance`; no code outside of a
+task's own package asks for its class.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Bool, Float, Int, Key
+
+from syntony.tasks.scene import Benchmark, Feature, ObsWindow, Scene
+
+StateT_contra = TypeVar("StateT_contra", contravariant=True)
+"""State of a task."""
 
 
 class TimeStep(NamedTuple):
@@ -82,4 +93,58 @@ class Task(Protocol):
             state: current state.
             action: index of each agent's action, less than A.
         """
+        ...
+
+
+@runtime_checkable
+class Drawable(Protocol[StateT_contra]):
+    """Capability of a task whose states can be drawn."""
+
+    def render(self, state: StateT_contra) -> Scene:
+        """Scene of one state; called outside of compiled code.
+
+        Args:
+            state: state of one episode, with NumPy or JAX arrays.
+        """
+        ...
+
+
+@runtime_checkable
+class NamesFeatures(Protocol):
+    """Capability of a task that names the features of its observations."""
+
+    def feature_names(self, agent: int) -> Sequence[Feature]:
+        """Names of the O features of an agent's observation, in order."""
+        ...
+
+
+@runtime_checkable
+class DrawsObservations(Protocol):
+    """Capability of a task that says how an observation is drawn."""
+
+    def obs_window(self, agent: int) -> ObsWindow:
+        """How an agent's observation is drawn."""
+        ...
+
+
+@runtime_checkable
+class HasScoreRange(Protocol):
+    """Capability of a task whose worst and best return are known."""
+
+    @property
+    def score_range(self) -> tuple[float, float] | None:
+        """Lowest and highest return of an episode, summed over agents.
+
+        None where these settings of the task have no known range.
+        """
+        ...
+
+
+@runtime_checkable
+class HasBenchmark(Protocol):
+    """Capability of a task of a benchmark for which papers give constants."""
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark, by which presets choose their constants."""
         ...

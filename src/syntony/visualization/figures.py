@@ -1,5 +1,6 @@
 """Figures for print; the same arrays give the same files, byte for byte."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from numpy.typing import ArrayLike
 
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.statistics import mean_over_seeds
-from syntony.tasks.foraging.rules import Foraging
+from syntony.tasks.scene import Feature
 from syntony.visualization import scene_drawing
-from syntony.visualization.obs_features import obs_features
+from syntony.visualization.scenes import EpisodeScene
 from syntony.visualization.style import (
     BLACK,
     GRAY,
@@ -35,6 +36,13 @@ REPRODUCIBLE_METADATA: dict[str, dict[str, None]] = {
     ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
 """Metadata to leave out: the date and Matplotlib's version."""
+
+FEATURE_INCHES = 0.19
+"""Width of a feature in a figure of beliefs."""
+LETTER_INCHES = 0.05
+"""Mean width of a letter in 6 pt."""
+MAX_BELIEF_FEATURES = 80
+"""Features in a figure of beliefs: those of as many teammates as fit, at least one."""
 
 ReportedPoints = Sequence[tuple[float, float]]
 """(million steps, score) pairs."""
@@ -203,7 +211,7 @@ def plot_metric_panels(
 
 @style.context(STYLE_SHEET)
 def plot_episode_frames(
-    scene: scene_drawing.Scene,
+    scene: EpisodeScene,
     returns: Float[np.ndarray, " T"],
     *,
     max_frames: int = 6,
@@ -218,14 +226,14 @@ def plot_episode_frames(
         title: title of the figure.
     """
     chosen = select_keyframes(returns, max_frames)
-    *_, width, height = scene["bounds"]
+    *_, width, height = scene.bounds
     size = 1.15 * len(chosen), 1.15 * height / width + 0.47
     figure = Figure(figsize=size, layout="constrained")
     strip = figure.subplots(1, len(chosen), squeeze=False)[0]
     previous = 0
     for axes, step in zip(strip, chosen, strict=True):
         scene_drawing.draw_scene(axes, scene, step)
-        scene_drawing.draw_paths(axes, scene["frames"][previous : step + 1])
+        scene_drawing.draw_paths(axes, scene.frames[previous : step + 1])
         label = "start" if step == 0 else f"step {step}"
         axes.set_xlabel(f"{label}\nreturn {returns[step]:.2f}", fontsize=7)
         previous = step
@@ -257,38 +265,48 @@ def plot_beliefs(
     belief: Float[np.ndarray, " F"],
     weights: Float[np.ndarray, " F"],
     *,
-    task: Foraging,
-    scene: scene_drawing.Scene,
+    features: Sequence[Sequence[Feature]],
+    scene: EpisodeScene,
     step: int,
     agent: int,
     title: str = "",
 ) -> Figure:
     """Plots an agent's decoded belief beside its teammates' true observations.
 
+    Of many teammates only the first ones are shown, with `MAX_BELIEF_FEATURES` at most.
+
     Args:
         others: o_-i, the teammates' observations, unnormalized, in agent order.
         belief: ô_-i, decoded from agent i's belief, in the same units.
         weights: w_i, the filter weight of each feature, in (0, 1).
-        task: the Foraging task of the observations.
+        features: names of the features of each agent's observation.
         scene: the episode's scene.
         step: the step of the episode.
         agent: index i.
         title: title of the figure.
     """
-    teammates = [other for other in range(task.num_agents) if other != agent]
-    widths = [2.0, 0.19 * len(others)]
-    figure = Figure(figsize=(sum(widths) + 0.5, 2.4), layout="constrained")
+    shown = _shown_teammates(features, agent)
+    count = sum(len(features[teammate]) for teammate in shown)
+    widths = [2.0, max(1.5, FEATURE_INCHES * count)]
+    figure = Figure(figsize=(sum(widths) + 0.5, 2.6), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=[2.2, 1])
     scene_axes = figure.add_subplot(grid[:, 0])
     scene_drawing.draw_scene(scene_axes, scene, step)
-    scene_drawing.add_agent_legend(scene_axes, task.num_agents)
+    scene_drawing.add_agent_legend(scene_axes, len(features))
     value_axes = figure.add_subplot(grid[0, 1])
     weight_axes = figure.add_subplot(grid[1, 1], sharex=value_axes)
-    _plot_belief_values(value_axes, others, belief)
-    _plot_filter_weights(weight_axes, weights)
-    _label_features(value_axes, weight_axes, task, teammates)
+    _plot_belief_values(value_axes, others[:count], belief[:count])
+    _plot_filter_weights(weight_axes, weights[:count])
+    _label_features(value_axes, weight_axes, {i: features[i] for i in shown})
     figure.suptitle(title, fontsize=8)
     return figure
+
+
+def _shown_teammates(features: Sequence[Sequence[Feature]], agent: int) -> list[int]:
+    """The first teammates, at least one, as many as have their place."""
+    teammates = [other for other in range(len(features)) if other != agent]
+    ends = np.cumsum([len(features[other]) for other in teammates])
+    return teammates[: max(1, int((ends <= MAX_BELIEF_FEATURES).sum()))]
 
 
 def _plot_belief_values(
@@ -299,11 +317,15 @@ def _plot_belief_values(
     dash = {"color": BLACK, "marker": "_", "s": 45, "linewidths": 1.8}
     axes.scatter(feature, others, label="true", zorder=3, **dash)
     axes.scatter(feature, belief, color=ORANGE, s=16, label="decoded", zorder=4)
-    axes.set_ylabel("value (−1: unseen)")
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_ylabel("value")
+    whole_numbers = bool(np.all(others == np.round(others)))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=whole_numbers))
     axes.tick_params(bottom=False, labelbottom=False)
-    position = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderpad": 0}
-    axes.legend(**position, ncols=2, handletextpad=0.1, columnspacing=1)
+    # Above the line with the teammates' names.
+    position = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 2.2}
+    axes.legend(
+        **position, borderpad=0, ncols=2, handletextpad=0.1, columnspacing=1, fontsize=7
+    )
 
 
 def _plot_filter_weights(axes: Axes, weights: Float[np.ndarray, " F"]) -> None:
@@ -313,32 +335,48 @@ def _plot_filter_weights(axes: Axes, weights: Float[np.ndarray, " F"]) -> None:
 
 
 def _label_features(
-    value_axes: Axes, weight_axes: Axes, task: Foraging, teammates: list[int]
+    value_axes: Axes, weight_axes: Axes, features: Mapping[int, Sequence[Feature]]
 ) -> None:
-    """Labels the features: three of each entity, a block of entities per teammate."""
-    names = ["row", "col", "level"] * (task.obs_dim // 3) * len(teammates)
-    weight_axes.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=6)
-    weight_axes.set_xlim(-0.6, len(names) - 0.4)
-    for block, teammate in enumerate(teammates):
-        start, color = task.obs_dim * block, agent_color(teammate)
-        heading = {"fontsize": 7, "color": color, "va": "bottom"}
+    """Labels the features of each teammate, entity by entity.
+
+    The name of an entity is above those of its attributes, or, where it is too long for
+    its few features, beside each of them.
+    """
+    blocks = [block for names in features.values() for block in _entity_blocks(names)]
+    fits = all(LETTER_INCHES * len(e) <= FEATURE_INCHES * n for e, n in blocks)
+    every = [feature for names in features.values() for feature in names]
+    labels = [feature.attribute if fits else feature.label for feature in every]
+    weight_axes.set_xticks(np.arange(len(every)), labels, rotation=90, fontsize=6)
+    weight_axes.set_xlim(-0.6, len(every) - 0.4)
+    left = -0.5
+    for teammate, names in features.items():
+        color = agent_color(teammate)
         _annotate_feature(
-            *(value_axes, start - 0.5, 1.03),
-            f"agent {teammate + 1} sees",
-            heading,
+            *(value_axes, left, 2.0, f"agent {teammate + 1} sees"),
+            {"fontsize": 7, "color": color, "va": "bottom"},
         )
-        entities = dict.fromkeys(f.group for f in obs_features(task)[teammate])
-        for index, entity in enumerate(entities):
-            left = start + 3 * index - 0.5
+        for index, (entity, count) in enumerate(_entity_blocks(names)):
             for axes in (value_axes, weight_axes):
                 alpha = 0.05 + 0.08 * (index % 2)
-                axes.axvspan(left, left + 3, color=color, alpha=alpha, lw=0, zorder=0)
-            centered = {"fontsize": 6, "ha": "center", "va": "top"}
-            _annotate_feature(value_axes, left + 1.5, -0.03, entity, centered)
+                axes.axvspan(
+                    left, left + count, color=color, alpha=alpha, lw=0, zorder=0
+                )
+            if fits:
+                centered = {"fontsize": 6, "ha": "center", "va": "top"}
+                _annotate_feature(value_axes, left + count / 2, -2.0, entity, centered)
+            left += count
+
+
+def _entity_blocks(features: Sequence[Feature]) -> list[tuple[str, int]]:
+    """Entities in order, each with its number of successive features."""
+    blocks = itertools.groupby(features, key=lambda feature: feature.entity)
+    return [(entity, len(list(block))) for entity, block in blocks]
 
 
 def _annotate_feature(
-    axes: Axes, x: float, y: float, text: str, text_kwargs: dict[str, Any]
+    axes: Axes, x: float, points: float, text: str, text_kwargs: dict[str, Any]
 ) -> None:
-    """Adds a text at a feature's x and a fraction y of the axes' height."""
-    axes.text(x, y, text, transform=axes.get_xaxis_transform(), **text_kwargs)
+    """Adds a text at a feature's x, some points above the axes, or below if < 0."""
+    position = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
+    y = 1 if points > 0 else 0
+    axes.annotate(text, (x, y), (0, points), **position, **text_kwargs)

@@ -20,11 +20,12 @@ from syntony.evaluation.episodes import (
     select_median_episode,
 )
 from syntony.systems.system import ActsInEpisodes
+from syntony.tasks.task import Drawable
 from syntony.training.run import Run
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import output_files
-from syntony.visualization.scene_builders import episode_scene, is_renderable
-from syntony.visualization.scene_drawing import Scene, draw_shapes, draw_static_layer
+from syntony.visualization.scene_drawing import draw_shapes, draw_static_layer
+from syntony.visualization.scenes import EpisodeScene, episode_scene
 from syntony.visualization.style import STYLE_SHEET
 
 WIDTH_INCHES, DPI = 3.2, 150
@@ -103,7 +104,7 @@ def animate_episodes(
     """Animation of episodes, one after the other.
 
     Args:
-        task: the task of the episodes; one that `is_renderable`.
+        task: the task of the episodes; one that is `Drawable`.
         episodes: the episodes.
         header: text above every frame.
         max_steps: environment steps of an episode that are shown at most.
@@ -131,7 +132,7 @@ def animate_episodes(
 
 @style.context(STYLE_SHEET)
 def draw_frames(
-    scene: Scene, header: str, captions: Sequence[str]
+    scene: EpisodeScene, header: str, captions: Sequence[str]
 ) -> list[Image.Image]:
     """Images of all frames of a scene.
 
@@ -140,7 +141,7 @@ def draw_frames(
         header: text above every frame.
         captions: text below each frame.
     """
-    *_, width, height = scene["bounds"]
+    *_, width, height = scene.bounds
     size = WIDTH_INCHES, WIDTH_INCHES * height / width + 0.5
     figure = Figure(figsize=size, dpi=DPI)
     canvas = FigureCanvasAgg(figure)
@@ -153,7 +154,7 @@ def draw_frames(
     # The static layer is drawn only once.
     background = canvas.copy_from_bbox(figure.bbox)
     images = []
-    for shapes, caption in zip(scene["frames"], captions, strict=True):
+    for shapes, caption in zip(scene.frames, captions, strict=True):
         canvas.restore_region(background)
         text = figure.text(0.5, margin / 2, caption, **centered)
         _draw_and_remove(axes, [*draw_shapes(axes, shapes), text])
@@ -214,10 +215,10 @@ def _validate_arguments(
             f"{run.path} is a {run.settings['system']}, which has no team to render; "
             "expected a team's run"
         )
-    if not is_renderable(run.system.task):
+    if not isinstance(run.system.task, Drawable):
         raise InvalidInputError(
-            f"{run.system.task.id} cannot be drawn; expected a run on "
-            "Foraging, rware, SimpleSpread or SpeakerListener"
+            f"{run.system.task.id} cannot be drawn; expected a task with a method "
+            "`render`, such as Foraging-2s-8x8-3p-2f-coop"
         )
     if seed not in run.config.all_seeds:
         seeds = run.config.all_seeds

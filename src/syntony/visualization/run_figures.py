@@ -25,13 +25,14 @@ from syntony.evaluation.stored_run import (
     run_path,
 )
 from syntony.systems.system import ActsInEpisodes, HasBeliefs, TransmitsMessages
-from syntony.tasks.foraging.rules import Foraging
+from syntony.tasks.task import Drawable
 from syntony.training.progress import metric_label
 from syntony.training.run import Run
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import figures, link_figures, output_files
+from syntony.visualization.obs_features import obs_features
 from syntony.visualization.output_files import PrintFn
-from syntony.visualization.scene_builders import episode_scene, is_renderable
+from syntony.visualization.scenes import episode_scene
 
 EVALUATION_FILE = "evaluation.json"
 """File in a run folder with the last result of `evaluate_link` at several SNRs."""
@@ -174,7 +175,7 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
     system: Any = run.system
     if not isinstance(system, ActsInEpisodes):
         return
-    if not is_renderable(system.task):
+    if not isinstance(system.task, Drawable):
         notes.append(f"{system.task.id} cannot be drawn")
         return
     seed = run.config.seed
@@ -192,7 +193,7 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
         "episode",
         figures.plot_episode_frames(scene, episode.cumulative_rewards, title=heading),
     )
-    if isinstance(system, HasBeliefs) and isinstance(system.task, Foraging):
+    if isinstance(system, HasBeliefs):
         middle = episode.length // 2
         obs = jnp.asarray(episode.obs[middle])
         belief = jax.device_get(jax.jit(system.decode_beliefs)(state, obs))
@@ -200,7 +201,7 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
             "beliefs",
             figures.plot_beliefs(
                 *(belief.others[0], belief.prediction[0], belief.filter_weights[0]),
-                task=system.task,
+                features=obs_features(system.task),
                 scene=scene,
                 step=middle,
                 agent=0,

@@ -1,7 +1,7 @@
 """Drawing of scenes on Matplotlib axes.
 
-A scene is plain data: shapes in the scene's own units, which a page draws too. Text is
-measured in these units as well, so a scene looks the same at every size.
+Shapes are in the scene's own units. Text is measured in these units as well, so a scene
+looks the same at every size.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,43 +9,36 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from matplotlib import patches
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, FancyBboxPatch, Patch, PathPatch, Polygon
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
-from syntony.visualization.style import agent_color
-
-Number = float | int
-Shape = dict[str, Any]
-"""`kind` (circle, rect or line), position and size, `fill`, and `agent` if it is one.
-
-Optional: `text` on it, `opacity`, corner radius `round`, line `width`."""
-Scene = dict[str, Any]
-"""`bounds`: x, y, width, height; `static`: shapes of every frame; `frames`: shapes of
-each step. The y axis points down, as on a page."""
+from syntony.tasks.scene import Circle, Line, Role, Shape, Square
+from syntony.visualization.scenes import EpisodeScene
+from syntony.visualization.style import agent_color, role_color
 
 STATIC_ZORDER, PATH_ZORDER, DYNAMIC_ZORDER = 1, 2, 3
 """Matplotlib z-orders, lowest first."""
 
 
-def draw_scene(axes: Axes, scene: Scene, step: int) -> None:
+def draw_scene(axes: Axes, scene: EpisodeScene, step: int) -> None:
     """Draws one frame of a scene."""
     draw_static_layer(axes, scene)
-    draw_shapes(axes, scene["frames"][step])
+    draw_shapes(axes, scene.frames[step])
 
 
-def draw_static_layer(axes: Axes, scene: Scene) -> None:
+def draw_static_layer(axes: Axes, scene: EpisodeScene) -> None:
     """Draws the shapes of every frame, and sets the limits of the axes."""
-    left, top, width, height = scene["bounds"]
+    left, top, width, height = scene.bounds
     axes.set(xlim=(left, left + width), ylim=(top + height, top), aspect="equal")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=False)
-    draw_shapes(axes, scene["static"], zorder=STATIC_ZORDER)
+    draw_shapes(axes, scene.static, zorder=STATIC_ZORDER)
 
 
 def draw_shapes(
@@ -64,8 +57,8 @@ def draw_paths(axes: Axes, frames: Sequence[Sequence[Shape]]) -> None:
     paths: dict[int, list[tuple[float, float]]] = {}
     for shapes in frames:
         for shape in shapes:
-            if shape["kind"] == "circle":
-                paths.setdefault(shape["agent"], []).append((shape["x"], shape["y"]))
+            if isinstance(shape, Circle) and not isinstance(shape.role, Role):
+                paths.setdefault(shape.role, []).append((shape.x, shape.y))
     for agent, path in paths.items():
         points = np.array(path, float)
         if np.array_equal(points, points.round()):
@@ -93,45 +86,50 @@ def add_agent_legend(axes: Axes, num_agents: int) -> None:
 
 
 def _shape_artists(shape: Shape) -> list[Artist]:
-    if shape["kind"] == "line":
+    if isinstance(shape, Line):
         return [_line_artist(shape)]
-    fill = {"facecolor": shape["fill"], "alpha": shape.get("opacity")}
-    is_circle = shape["kind"] == "circle"
-    patches = [_circle_patch(shape, fill) if is_circle else _square_patch(shape, fill)]
-    if "text" in shape:
-        size = shape["r"] if is_circle else shape["side"] / 2
-        patches.append(_text_patch(str(shape["text"]), shape["x"], shape["y"], size))
-    return [*patches]
+    # None keeps the opacity that the color itself has.
+    alpha = None if shape.opacity == 1.0 else shape.opacity
+    fill = {"facecolor": role_color(shape.role), "alpha": alpha}
+    is_circle = isinstance(shape, Circle)
+    patch = _circle_patch(shape, fill) if is_circle else _square_patch(shape, fill)
+    if shape.text == "":
+        return [patch]
+    size = shape.radius if is_circle else shape.side / 2
+    return [patch, _text_patch(str(shape.text), shape.x, shape.y, size)]
 
 
-def _line_artist(shape: Shape) -> Artist:
-    ends = np.array([[shape["x"], shape["y"]], [shape["x2"], shape["y2"]]], float)
-    if "width" not in shape:
-        return Line2D(*ends.T, color=shape["fill"], lw=0.5)
+def _line_artist(line: Line) -> Artist:
+    ends = np.array([[line.x, line.y], [line.x2, line.y2]], float)
+    color = role_color(line.role)
+    if not line.width:
+        return Line2D(*ends.T, color=color, lw=0.5)
     along = ends[1] - ends[0]
-    across = np.array([-along[1], along[0]]) / np.hypot(*along) * shape["width"] / 2
+    across = np.array([-along[1], along[0]]) / np.hypot(*along) * line.width / 2
     corners = [ends[0] - across, ends[1] - across, ends[1] + across, ends[0] + across]
-    return Polygon(corners, facecolor=shape["fill"], lw=0)
+    return patches.Polygon(corners, facecolor=color, lw=0)
 
 
-def _circle_patch(shape: Shape, patch_kwargs: dict[str, Any]) -> Patch:
-    center = shape["x"], shape["y"]
-    return Circle(center, shape["r"], **patch_kwargs, edgecolor="white", linewidth=0.6)
-
-
-def _square_patch(shape: Shape, patch_kwargs: dict[str, Any]) -> Patch:
-    side = shape["side"]
-    corner = shape["x"] - side / 2, shape["y"] - side / 2
-    boxstyle = f"round,pad=0,rounding_size={shape.get('round', 0.0)}"
-    return FancyBboxPatch(
-        corner, side, side, **patch_kwargs, boxstyle=boxstyle, linewidth=0
+def _circle_patch(circle: Circle, fill: dict[str, Any]) -> patches.Patch:
+    center = circle.x, circle.y
+    return patches.Circle(
+        center, circle.radius, **fill, edgecolor="white", linewidth=0.6
     )
 
 
-def _text_patch(text: str, x: Number, y: Number, size: Number) -> Patch:
+def _square_patch(square: Square, fill: dict[str, Any]) -> patches.Patch:
+    side = square.side
+    corner = square.x - side / 2, square.y - side / 2
+    boxstyle = f"round,pad=0,rounding_size={square.corner_radius}"
+    return patches.FancyBboxPatch(
+        corner, side, side, **fill, boxstyle=boxstyle, linewidth=0
+    )
+
+
+def _text_patch(text: str, x: float, y: float, size: float) -> patches.Patch:
     transform = Affine2D().scale(1.15 * size).translate(x, y)
     path = transform.transform_path(_text_path(text))
-    return PathPatch(path, facecolor="white", linewidth=0)
+    return patches.PathPatch(path, facecolor="white", linewidth=0)
 
 
 @cache

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from syntony.tasks.scene import AgentOrRole, Role
+
 # Okabe & Ito (2008): told apart by colorblind readers, and in grayscale.
 BLACK = "#000000"
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -23,8 +25,17 @@ SCREEN_GRAY = "#808080"
 """Reference lines on a screen: visible on white and on black."""
 GRID_LINE_COLOR = "#80808055"
 FLOOR_COLOR = "#8080801A"
-SHELF_COLOR = "#8C8C8C"
-GOAL_COLOR = ORANGE
+NEUTRAL_COLOR = "#8C8C8C"
+ROLE_COLORS = {
+    Role.TARGET: GREEN,
+    Role.GOAL: ORANGE,
+    Role.NEUTRAL: NEUTRAL_COLOR,
+    Role.TEAMMATE: PURPLE,
+    Role.MESSAGE: BLUE,
+    Role.FLOOR: FLOOR_COLOR,
+    Role.GRID: GRID_LINE_COLOR,
+}
+"""Colors of a scene's shapes that are no agents."""
 
 STYLE_SHEET = Path(__file__).parent / "print.mplstyle"
 """Matplotlib style sheet of the figures for print."""
@@ -36,6 +47,11 @@ MIN_PLOTTED_RATE = 1e-7
 def agent_color(agent: int) -> str:
     """Color of an agent, the same in every figure."""
     return AGENT_COLORS[agent % len(AGENT_COLORS)]
+
+
+def role_color(role: AgentOrRole) -> str:
+    """Color of a shape: of its agent, or of its role."""
+    return ROLE_COLORS[role] if isinstance(role, Role) else agent_color(role)
 
 
 def mask_low_rates(rates: ArrayLike) -> Float[np.ndarray, "..."]:

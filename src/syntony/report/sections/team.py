@@ -1,5 +1,6 @@
 """Section of a team: an episode, and the agents' beliefs and filters."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,8 +24,9 @@ from syntony.report.episode_player import build_episode_player
 from syntony.report.runs import ReportRun, sanitize_filename
 from syntony.systems.system import ActsInEpisodes, HasBeliefs
 from syntony.tasks.rollout import Trajectory
+from syntony.tasks.scene import Feature
 from syntony.training.seed_scheduler import seed_keys
-from syntony.visualization.obs_features import Feature, obs_features
+from syntony.visualization.obs_features import obs_features
 from syntony.visualization.style import agent_color
 
 NUM_EPISODES = 60
@@ -191,12 +193,12 @@ def _filter_weight_heatmap(
 
 
 def _mean_weight_by_name(
-    features: list[Feature], weights: Float[np.ndarray, " O"], per_feature: bool
+    features: Sequence[Feature], weights: Float[np.ndarray, " O"], per_feature: bool
 ) -> dict[str, float]:
     """Mean weights by feature, or by entity."""
     groups: dict[str, list[float]] = {}
     for feature, weight in zip(features, weights, strict=True):
-        name = feature.label if per_feature else feature.group
+        name = feature.label if per_feature else feature.entity
         groups.setdefault(name, []).append(float(weight))
     return {name: float(np.mean(group)) for name, group in groups.items()}
 

@@ -26,9 +26,11 @@ from syntony.errors import (
 )
 from syntony.tasks.external.adapter import MultiAgentEnv, max_sizes
 from syntony.tasks.external.gymnasium import make_gymnasium_env
+from syntony.tasks.external.originals import original_benchmark
 from syntony.tasks.external.pettingzoo import make_pettingzoo_env
 from syntony.tasks.family import TaskFamily
 from syntony.tasks.rollout import ActFn, Trajectory
+from syntony.tasks.scene import Benchmark
 from syntony.tasks.task import TimeStep
 
 TIME_LIMIT_PARAMETER = "time_limit"
@@ -80,6 +82,11 @@ class ExternalEnv:
             obs_dim=obs_dim,
             time_limit=_resolve_time_limit(id, time_limit, env),
         )
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """Benchmark that the environment is an original of."""
+        return original_benchmark(self.id)
 
     @cached_property
     def env_pool(self) -> "EnvPool":

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import (
@@ -24,6 +25,8 @@ from syntony.config import (
 from syntony.errors import InvalidInputError
 from syntony.identifiers import format_id
 from syntony.tasks.family import TaskFamily, parse_task_id
+from syntony.tasks.foraging import drawing
+from syntony.tasks.scene import Benchmark, Feature, ObsWindow, Scene
 from syntony.tasks.task import TimeStep
 
 NONE, NORTH, SOUTH, WEST, EAST, LOAD = range(6)
@@ -118,6 +121,15 @@ class Foraging:
     def shared_reward(self) -> bool:
         return False
 
+    @property
+    def benchmark(self) -> Benchmark:
+        return Benchmark("foraging", rows=self.size)
+
+    @property
+    def score_range(self) -> tuple[float, float] | None:
+        """0 to 1, the rewards of all food; None with a penalty, which may exceed it."""
+        return None if self.penalty else (0.0, 1.0)
+
     def reset(self, key: Key[Array, ""]) -> tuple[ForagingState, Float[Array, "N O"]]:
         """Spawns agents and food."""
         # Each random draw takes half a second to compile, so there is only one.
@@ -196,6 +208,29 @@ class Foraging:
             _pack_visible(agents, agents_visible, agent_order),
         ]
         return jnp.concatenate(packed, axis=-1).astype(jnp.float32)
+
+    def render(self, state: ForagingState) -> Scene:
+        """Scene of the board."""
+        return drawing.board_scene(
+            size=self.size,
+            sight=self.sight,
+            position=np.asarray(state.position),
+            level=np.asarray(state.level),
+            food_position=np.asarray(state.food_position),
+            food_level=np.asarray(state.food_level),
+        )
+
+    def feature_names(self, agent: int) -> list[Feature]:
+        """Row, column and level of each food, of the agent, and of each other."""
+        del agent  # All of them have the same features.
+        return drawing.feature_names(foods=self.foods, players=self.players)
+
+    def obs_window(self, agent: int) -> ObsWindow:
+        """The part of the board that the agent observes."""
+        side = min(2 * self.sight + 1, self.size)
+        return drawing.obs_window(
+            foods=self.foods, players=self.players, side=side, agent=agent
+        )
 
     def _move(
         self, state: ForagingState, action: Int[Array, " N"]

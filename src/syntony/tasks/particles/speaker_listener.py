@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import between, field, pytree_dataclass, validate
 from syntony.errors import InvalidInputError
 from syntony.identifiers import format_id
 from syntony.tasks.family import TaskFamily, parse_task_id
+from syntony.tasks.particles import drawing
 from syntony.tasks.particles.physics import (
     MAX_VALUE,
     ParticleState,
@@ -26,6 +28,19 @@ from syntony.tasks.particles.physics import (
     pairwise_offsets,
     random_positions,
 )
+from syntony.tasks.scene import (
+    Benchmark,
+    Circle,
+    Coordinate,
+    Feature,
+    ObservedEntity,
+    ObsWindow,
+    Role,
+    Scene,
+    Square,
+    Strip,
+    features_of_entities,
+)
 from syntony.tasks.task import TimeStep
 
 SPEAKER, LISTENER = range(2)
@@ -34,6 +49,10 @@ VOCAB_SIZE = 3
 
 COLOR_HIGH, COLOR_LOW = 0.65, 0.15
 """Color of a landmark: high in the channel of its index, low in the others."""
+
+STRIP_HEIGHT = 0.45
+"""Height of the strip below the plane where the speaker is drawn: its position has no
+effect."""
 
 
 class SpeakerState(NamedTuple):
@@ -99,6 +118,10 @@ class SpeakerListener:
     def obs_dim(self) -> int:
         return 2 + 2 * NUM_LANDMARKS + VOCAB_SIZE
 
+    @property
+    def benchmark(self) -> Benchmark:
+        return Benchmark("particles", scenario="simple_speaker_listener")
+
     def reset(self, key: Key[Array, ""]) -> tuple[SpeakerState, Float[Array, "N O"]]:
         """Random positions of the listener, at rest, and landmarks; a random goal."""
         position_key, goal_key = jax.random.split(key)
@@ -155,6 +178,74 @@ class SpeakerListener:
         offsets = pairwise_offsets(state.landmark_position, state.listener.position)
         listener = [state.listener.velocity[0], jnp.ravel(offsets), state.message]
         return jnp.stack([speaker, jnp.concatenate(listener)])
+
+    def render(self, state: SpeakerState) -> Scene:
+        """Scene of the landmarks and the listener, with the speaker below them."""
+        centers = drawing.page_positions(np.asarray(state.landmark_position))
+        (listener,) = drawing.page_positions(np.asarray(state.listener.position))
+        goal = int(state.goal)
+        landmarks = [
+            Square(*center, 0.16, Role.TARGET, i + 1, opacity=1.0 if i == goal else 0.4)
+            for i, center in enumerate(centers)
+        ]
+        shapes = [*landmarks, Circle(*listener, 0.075, LISTENER, LISTENER + 1)]
+        message = np.asarray(state.message).tolist()
+        return drawing.positions_scene(shapes, strip=_speaker_strip(message))
+
+    def feature_names(self, agent: int) -> list[Feature]:
+        """The goal's color, or the listener's velocity, offsets and message."""
+        channels = [str(i + 1) for i in range(NUM_LANDMARKS)]
+        padding = [str(i + 1) for i in range(self.obs_dim - NUM_LANDMARKS)]
+        if agent == SPEAKER:
+            return [
+                *features_of_entities(["goal color"], channels),
+                *features_of_entities(["padding"], padding),
+            ]
+        landmarks = [f"offset to landmark {i + 1}" for i in range(NUM_LANDMARKS)]
+        words = [f"word {i + 1}" for i in range(VOCAB_SIZE)]
+        return [
+            *features_of_entities(["velocity", *landmarks], ("x", "y")),
+            *features_of_entities(["message"], words),
+        ]
+
+    def obs_window(self, agent: int) -> ObsWindow:
+        """The goal among three cells, or the landmarks around the listener."""
+        if agent == LISTENER:
+            landmarks = [
+                drawing.landmark_entity(i, 2 + 2 * i) for i in range(NUM_LANDMARKS)
+            ]
+            return drawing.plane_window([drawing.own_entity(agent), *landmarks])
+        cells = [
+            ObservedEntity(
+                f"landmark {i + 1}",
+                Role.TARGET,
+                "square",
+                Coordinate(None, i, 0),
+                Coordinate(None, 1, 0),
+                opacity_index=i,
+            )
+            for i in range(NUM_LANDMARKS)
+        ]
+        return ObsWindow((-0.5, -0.5, 3, 3), True, tuple(cells))
+
+
+def _speaker_strip(message: list[float]) -> Strip:
+    """The speaker, and beside it all words, of which the sent one is opaque."""
+    y = STRIP_HEIGHT / 2
+    words = [
+        Square(
+            0.3 * (1 + word) - 0.45,
+            y,
+            0.2,
+            Role.MESSAGE,
+            "abc"[word],
+            opacity=1.0 if message[word] else 0.2,
+            corner_radius=0.05,
+        )
+        for word in range(VOCAB_SIZE)
+    ]
+    speaker = Circle(-0.55, y, 0.1, SPEAKER, SPEAKER + 1)
+    return Strip(STRIP_HEIGHT, (speaker, *words))
 
 
 def squared_goal_distance(state: SpeakerState) -> Float[Array, ""]:

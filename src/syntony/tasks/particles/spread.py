@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import (
@@ -23,6 +24,7 @@ from syntony.config import (
 from syntony.errors import InvalidInputError
 from syntony.identifiers import format_id
 from syntony.tasks.family import TaskFamily, parse_task_id
+from syntony.tasks.particles import drawing
 from syntony.tasks.particles.physics import (
     MAX_VALUE,
     ParticleState,
@@ -35,6 +37,17 @@ from syntony.tasks.particles.physics import (
     pairwise_distances,
     pairwise_offsets,
     random_positions,
+)
+from syntony.tasks.scene import (
+    Benchmark,
+    Circle,
+    Feature,
+    ObservedEntity,
+    ObsWindow,
+    Role,
+    Scene,
+    Square,
+    features_of_entities,
 )
 from syntony.tasks.task import TimeStep
 
@@ -104,6 +117,10 @@ class SimpleSpread:
     def obs_dim(self) -> int:
         return 4 + 2 * self.players + (2 + COMM_DIM) * (self.players - 1)
 
+    @property
+    def benchmark(self) -> Benchmark:
+        return Benchmark("particles", scenario="simple_spread")
+
     def reset(self, key: Key[Array, ""]) -> tuple[SpreadState, Float[Array, "N O"]]:
         """Random positions of the agents, at rest, and the landmarks."""
         position = random_positions(key, 2 * self.players)
@@ -158,6 +175,51 @@ class SimpleSpread:
             jnp.zeros((self.players, COMM_DIM * (self.players - 1))),
         ]
         return jnp.concatenate(parts, axis=-1)
+
+    def render(self, state: SpreadState) -> Scene:
+        """Scene of the plane: landmarks and agents."""
+        landmarks = drawing.page_positions(np.asarray(state.landmark_position))
+        agents = drawing.page_positions(np.asarray(state.agents.position))
+        return drawing.positions_scene(
+            [
+                *(Square(*center, 0.1, Role.TARGET) for center in landmarks),
+                *(
+                    Circle(*center, AGENT_RADIUS, agent, agent + 1)
+                    for agent, center in enumerate(agents)
+                ),
+            ]
+        )
+
+    def feature_names(self, agent: int) -> list[Feature]:
+        """Own velocity and position, offsets to landmarks and agents, messages."""
+        others = [f"agent {other + 1}" for other in self._others(agent)]
+        landmarks = [f"landmark {i + 1}" for i in range(self.players)]
+        offsets = [f"offset to {name}" for name in landmarks + others]
+        messages = [f"message from {name}" for name in others]
+        symbols = [str(i + 1) for i in range(COMM_DIM)]
+        return [
+            *features_of_entities(["velocity", "position", *offsets], ("x", "y")),
+            *features_of_entities(messages, symbols),
+        ]
+
+    def obs_window(self, agent: int) -> ObsWindow:
+        """Landmarks and the other agents around the agent."""
+        # The first four features are the agent's own velocity and position.
+        others_start = 4 + 2 * self.players
+        landmarks = [drawing.landmark_entity(i, 4 + 2 * i) for i in range(self.players)]
+        others = [
+            ObservedEntity(
+                f"agent {other + 1}",
+                other,
+                "circle",
+                *drawing.offset_coordinates(others_start + 2 * i),
+            )
+            for i, other in enumerate(self._others(agent))
+        ]
+        return drawing.plane_window([drawing.own_entity(agent), *landmarks, *others])
+
+    def _others(self, agent: int) -> list[int]:
+        return [other for other in range(self.players) if other != agent]
 
 
 def coverage_cost(

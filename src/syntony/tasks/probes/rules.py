@@ -24,6 +24,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from syntony.config import field, pytree_dataclass
 from syntony.errors import unknown_name_error
 from syntony.tasks.family import TaskFamily, parse_task_id
+from syntony.tasks.scene import Benchmark
 from syntony.tasks.task import TimeStep
 
 NUM_AGENTS = 2
@@ -85,6 +86,15 @@ class Probe:
     def optimal_return(self) -> float:
         """Highest expected return of an episode."""
         return self.spec.optimal_return
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """0 to the optimal return; no episode has more."""
+        return 0.0, self.spec.optimal_return
+
+    @property
+    def benchmark(self) -> Benchmark:
+        return Benchmark("probes")
 
     @property
     def id(self) -> str:

@@ -17,8 +17,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from syntony.config import between, field, pytree_dataclass
 from syntony.identifiers import format_id
 from syntony.tasks.family import TaskFamily, parse_task_id
+from syntony.tasks.scene import Benchmark, Feature, ObsWindow, Scene
 from syntony.tasks.task import TimeStep
-from syntony.tasks.warehouse import names
+from syntony.tasks.warehouse import drawing, names
 from syntony.tasks.warehouse.traffic import resolve_moves
 
 NOOP, FORWARD, LEFT, RIGHT, TOGGLE_LOAD = range(5)
@@ -113,6 +114,10 @@ class Warehouse:
         return self.reward_type == "global"
 
     @property
+    def benchmark(self) -> Benchmark:
+        return Benchmark("warehouse")
+
+    @property
     def grid_shape(self) -> tuple[int, int]:
         """Rows and columns of cells."""
         return names.grid_shape(vars(self))
@@ -203,6 +208,27 @@ class Warehouse:
         )
         packed = [column[:, None], row[:, None], own[:, None], visible]
         return self._unpack_bits(jnp.concatenate(packed, axis=-1))
+
+    def render(self, state: WarehouseState) -> Scene:
+        """Scene of the warehouse."""
+        return drawing.warehouse_scene(
+            highway=self.highway,
+            goals=self.goals,
+            num_requests=self.num_requests,
+            shelf_grid=np.asarray(state.shelf_grid),
+            position=np.asarray(state.position),
+            direction=np.array(HEADING_OFFSETS)[np.asarray(state.heading)],
+            carried_shelf=np.asarray(state.carried_shelf),
+        )
+
+    def feature_names(self, agent: int) -> list[Feature]:
+        """The agent's own features, then those of each cell around it."""
+        del agent  # All of them have the same features.
+        return drawing.feature_names(self.sensor_range)
+
+    def obs_window(self, agent: int) -> ObsWindow:
+        """The cells around the agent."""
+        return drawing.obs_window(self.sensor_range, agent)
 
     def _shelf_bits(self, label: Int[Array, "*S"]) -> Int[Array, "*S"]:
         """Bits of a shelf, and of a requested one."""
