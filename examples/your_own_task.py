@@ -1,7 +1,8 @@
 """A user's task, written in JAX: two agents meet in a corridor.
 
 They move along the corridor, observe two cells in each direction, and are rewarded when
-they meet.
+they meet. `render` and `feature_names` are optional: with them, reports, figures and
+animations show the corridor.
 
     python examples/your_own_task.py            half a minute on two cores
     python examples/your_own_task.py 1000       a short run: environment steps
@@ -17,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 import syntony
 from syntony.config import field, pytree_dataclass
 from syntony.identifiers import format_id
+from syntony.tasks.scene import Circle, Feature, Scene, grid_scene
 from syntony.tasks.task import TimeStep
 
 
@@ -73,6 +75,18 @@ class Corridor:
         offset = state.cell[::-1] - state.cell
         visible = jnp.where(jnp.abs(offset) <= 2, offset, 0)
         return jnp.stack([position, visible], axis=-1).astype(jnp.float32)
+
+    def render(self, state: CorridorState) -> Scene:
+        """The corridor as a row of cells, with both agents."""
+        agents = [
+            Circle(x, 0, 0.34, agent, agent + 1)
+            for agent, x in enumerate(state.cell.tolist())
+        ]
+        return grid_scene(1, self.length, agents)
+
+    def feature_names(self, agent: int) -> list[Feature]:
+        """Names of the observed position and offset."""
+        return [Feature("itself", "position"), Feature("teammate", "offset")]
 
 
 def train(steps: int) -> None:

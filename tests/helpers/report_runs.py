@@ -1,5 +1,7 @@
 """Small runs for the tests of reports and figures."""
 
+import json
+import shutil
 from pathlib import Path
 
 import syntony
@@ -9,6 +11,10 @@ from syntony.systems.marl.actor_critic import ActorCriticConfig
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
 
 TASK = "Foraging-1s-5x5-2p-1f-coop?time_limit=9"
+CORRIDOR = "python:your_own_task:Corridor?length=5&time_limit=9"
+"""A user's task with a drawing."""
+UNDRAWN = "python:user_tasks:Undrawn?length=5&time_limit=9"
+"""The same without one."""
 
 
 def team(path: Path, *, task: str = TASK) -> str:
@@ -29,10 +35,19 @@ def team(path: Path, *, task: str = TASK) -> str:
     return str(path)
 
 
-def plain_team(path: Path) -> str:
+def with_task(run: Path, folder: Path, task: str) -> Path:
+    """Copies a run, as one of another task of the same shapes."""
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("figures"))
+    settings = json.loads((folder / "settings.json").read_text())
+    settings["task"]["id"] = task
+    (folder / "settings.json").write_text(json.dumps(settings))
+    return folder
+
+
+def plain_team(path: Path, *, task: str = TASK) -> str:
     """Trains MAA2C, which has no beliefs, for 300 steps; returns the run folder."""
     system = syntony.MAA2C(
-        task=syntony.task(TASK), actor_critic=ActorCriticConfig(num_envs=4, hidden=8)
+        task=syntony.task(task), actor_critic=ActorCriticConfig(num_envs=4, hidden=8)
     )
     syntony.train(
         system, steps=300, eval_every=100, eval_episodes=5, out=path, quiet=True

@@ -38,6 +38,13 @@ class Plain(BaseTask):
 
 
 @pytree_dataclass
+class Undrawn(BaseTask):
+    """A valid task without a drawing; None hides an inherited method."""
+
+    render = None  # pyright: ignore[reportAssignmentType]
+
+
+@pytree_dataclass
 class NotATask:
     """A config without any attribute of a task."""
 

@@ -138,6 +138,23 @@ def test_a_player_contains_an_episode(page: str):
     ]
 
 
+def test_a_users_task_is_drawn_if_it_has_render(tmp_path: Path):
+    folder = Path(report_runs.plain_team(tmp_path / "own", task=report_runs.CORRIDOR))
+    text = write_report([str(folder)]).read_text()
+    (episode,) = (p["episode"] for p in page_data(text).values() if "episode" in p)
+    circles = [s for s in episode["scene"]["frames"][0] if s["kind"] == "circle"]
+    assert [(s["agent"], s["fill"]) for s in circles] == [
+        (0, "#0072B2"),
+        (1, "#D55E00"),
+    ]
+    assert episode["features"][0] == ["itself position", "teammate offset"]
+    assert "top view" in text
+    assert "There is no top view" not in text
+    undrawn = report_runs.with_task(folder, tmp_path / "x", report_runs.UNDRAWN)
+    text = write_report([str(undrawn)]).read_text()
+    assert "There is no top view: the task has no method render." in text
+
+
 def test_the_slider_shows_the_training(page: str):
     slider = next(p["slider"] for p in page_data(page).values() if p.get("slider"))
     assert slider["frame_labels"] == ["0", "10", "20", "30", "40"]

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Key
 from matplotlib import rc_params_from_file
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from syntony.visualization.scene_builders import episode_scene
+from your_own_task import Corridor
 
+import syntony
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.tasks.foraging.rules import Foraging
 from syntony.visualization import figures, link_figures, style
+from syntony.visualization.obs_features import obs_features
+from syntony.visualization.scenes import episode_scene
 
 TASK = Foraging(size=6, players=3, foods=2, sight=2, coop=True)
 
@@ -138,7 +142,11 @@ def episode_figures(key: Key[Array, ""]) -> dict[str, Figure]:
     weights = np.linspace(0, 1, others.size)
     frames = figures.plot_episode_frames(scene, np.array([0, 0.5, 1.0]))
     belief = figures.plot_beliefs(
-        *(others, others + 0.5, weights), task=TASK, scene=scene, step=0, agent=1
+        *(others, others + 0.5, weights),
+        features=obs_features(TASK),
+        scene=scene,
+        step=0,
+        agent=1,
     )
     return {"frames": frames, "belief": belief}
 
@@ -150,6 +158,57 @@ def test_belief_panel_shows_every_feature_of_every_teammate(key: Key[Array, ""])
     assert texts[0] == "agent 1 sees"
     assert texts[1:6] == ["food 1", "food 2", "itself", "other 1", "other 2"]
     assert texts[6] == "agent 3 sees"
+    labels = [label.get_text() for label in weight_axes.get_xticklabels()]
+    assert labels[:3] == ["row", "column", "level"]
+
+
+def plot_beliefs_of(task: Any, key: Key[Array, ""]) -> Figure:
+    """Figure of the beliefs of a task's first agent after the reset."""
+    state, obs = task.reset(key)
+    states: Any = jax.tree.map(lambda x: np.asarray(x)[None], state)
+    scene = episode_scene(task, states, 1)
+    assert scene is not None
+    others = np.ravel(obs[1:])
+    return figures.plot_beliefs(
+        *(others, others, np.ones(others.size)),
+        features=obs_features(task),
+        scene=scene,
+        step=0,
+        agent=0,
+    )
+
+
+def test_belief_legend_and_headings_do_not_overlap(key: Key[Array, ""]):
+    """Also not where a teammate has few features, as in a corridor of the user."""
+    for task in (TASK, Corridor(length=5)):
+        figure = plot_beliefs_of(task, jax.random.clone(key))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        axes = figure.axes[1]
+        legend = axes.get_legend()
+        assert legend is not None
+        frame = legend.get_window_extent()
+        assert not any(frame.overlaps(t.get_window_extent()) for t in axes.texts)
+        assert frame.y1 < figure.bbox.y1
+
+
+def test_long_names_of_entities_are_beside_their_features(key: Key[Array, ""]):
+    _, value_axes, weight_axes = plot_beliefs_of(
+        syntony.task("SimpleSpread-3"), key
+    ).axes
+    labels = [label.get_text() for label in weight_axes.get_xticklabels()]
+    assert labels[:2] == ["velocity x", "velocity y"]
+    assert [text.get_text() for text in value_axes.texts] == [
+        "agent 2 sees",
+        "agent 3 sees",
+    ]
+
+
+def test_only_teammates_that_fit_are_shown(key: Key[Array, ""]):
+    """Of 71 features each, those of a second teammate would be too many."""
+    _, value_axes, _ = plot_beliefs_of(syntony.task("rware-tiny-4ag"), key).axes
+    headings = [t.get_text() for t in value_axes.texts if t.get_text().endswith("sees")]
+    assert headings == ["agent 2 sees"]
 
 
 @pytest.mark.parametrize("name", ["frames", "belief"])

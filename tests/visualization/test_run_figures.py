@@ -47,6 +47,21 @@ def test_all_figures_of_a_team(runs: dict[str, Path]):
     assert notes == []
 
 
+def test_a_users_task_is_drawn_if_it_has_render(tmp_path: Path):
+    folder = Path(report_runs.team(tmp_path / "own", task=report_runs.CORRIDOR))
+    notes: list[str] = []
+    files = run_figures.save_run_figures(folder, ["pdf"], print_fn=notes.append)
+    assert {"episode", "beliefs"} <= stems(files)
+    assert notes == []
+    undrawn = report_runs.with_task(folder, tmp_path / "x", report_runs.UNDRAWN)
+    files = run_figures.save_run_figures(undrawn, ["pdf"], print_fn=notes.append)
+    assert not {"episode", "beliefs"} & stems(files)
+    assert notes == [
+        f"{report_runs.UNDRAWN} cannot be drawn: it has no method `render`"
+    ]
+    assert gif.render_episodes(syntony.load(folder), episodes=1).stat().st_size > 0
+
+
 def test_error_rates_are_drawn_after_an_evaluation(
     runs: dict[str, Path], tmp_path: Path
 ):

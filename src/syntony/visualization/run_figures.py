@@ -176,7 +176,7 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
     if not isinstance(system, ActsInEpisodes):
         return
     if not isinstance(system.task, Drawable):
-        notes.append(f"{system.task.id} cannot be drawn")
+        notes.append(f"{system.task.id} cannot be drawn: it has no method `render`")
         return
     seed = run.config.seed
     state = run.states[seed]
