@@ -86,6 +86,7 @@ class Corridor:
 
     def feature_names(self, agent: int) -> list[Feature]:
         """Names of the observed position and offset."""
+        del agent  # Both have the same features.
         return [Feature("itself", "position"), Feature("teammate", "offset")]
 
 

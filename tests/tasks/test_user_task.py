@@ -57,10 +57,11 @@ def test_the_example_follows_its_rules(key):
 
 def test_the_guide_shows_the_example():
     """Every line of the guide is in the example, which is tested."""
-    shown = GUIDE.read_text().split("```python\n")[1].split("```")[0]
+    _, rules, drawing, *_ = GUIDE.read_text().split("```python\n")
     example = (EXAMPLES / "your_own_task.py").read_text()
-    for line in filter(str.strip, shown.splitlines()):
-        assert line in example
+    for block in (rules, drawing):
+        for line in filter(str.strip, block.split("```")[0].splitlines()):
+            assert line in example
 
 
 def go_to_goal(obs: Any, action_mask: Any, noise: Any, hidden: int) -> tuple:
@@ -73,7 +74,7 @@ def test_the_environment_of_the_guide_works(
     key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     pytest.importorskip("gymnasium")
-    code = GUIDE.read_text().split("```python\n")[2].split("```")[0]
+    code = GUIDE.read_text().split("```python\n")[3].split("```")[0]
     (tmp_path / "guide_env.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     env = task("pettingzoo:guide_env?rooms=4")
