@@ -63,7 +63,7 @@ def test_the_strip_is_below_in_every_frame():
 
 class Raising(Drawn):
     def render(self, state: Any) -> Scene:
-        raise KeyError(state)
+        raise KeyError(float(state))
 
 
 class Nothing(Drawn):

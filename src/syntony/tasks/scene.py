@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-Bounds = tuple[float, float, float, float]
+Number = float | int
+Bounds = tuple[Number, Number, Number, Number]
 """x and y of the top left corner, width and height."""
 
 
@@ -40,37 +41,37 @@ AgentOrRole = int | Role
 class Circle(NamedTuple):
     """A circle. That of an agent is where the agent is: its path is drawn."""
 
-    x: float
-    y: float
-    radius: float
+    x: Number
+    y: Number
+    radius: Number
     role: AgentOrRole
     text: str | int = ""
     """Text in its center."""
-    opacity: float = 1.0
+    opacity: Number = 1.0
 
 
 class Square(NamedTuple):
     """A square around a center."""
 
-    x: float
-    y: float
-    side: float
+    x: Number
+    y: Number
+    side: Number
     role: AgentOrRole
     text: str | int = ""
     """Text in its center."""
-    opacity: float = 1.0
-    corner_radius: float = 0.0
+    opacity: Number = 1.0
+    corner_radius: Number = 0.0
 
 
 class Line(NamedTuple):
     """A line between two points; an infinite coordinate is an edge of the scene."""
 
-    x: float
-    y: float
-    x2: float
-    y2: float
+    x: Number
+    y: Number
+    x2: Number
+    y2: Number
     role: AgentOrRole = Role.GRID
-    width: float = 0.0
+    width: Number = 0.0
     """Width in units of the scene; 0 is a thin line at every scale."""
 
 
@@ -80,7 +81,7 @@ Shape = Circle | Square | Line
 class Strip(NamedTuple):
     """A strip below a scene, for what has no position in it."""
 
-    height: float
+    height: Number
     shapes: tuple[Shape, ...]
     """Shapes; y counts from the top of the strip."""
 
@@ -94,7 +95,7 @@ class Scene(NamedTuple):
     """Shapes that are the same in every state of an episode."""
     shapes: tuple[Shape, ...]
     """Shapes of this state."""
-    margin: float = 0.05
+    margin: Number = 0.05
     """Width of an empty margin around the bounds."""
     strip: Strip | None = None
 
@@ -122,7 +123,7 @@ def grid_scene(
 
 
 def plane_scene(
-    limit: float, shapes: Sequence[Shape], *, strip: Strip | None = None
+    limit: Number, shapes: Sequence[Shape], *, strip: Strip | None = None
 ) -> Scene:
     """Scene of the square |x|, |y| ≤ limit, with its border and both axes.
 
@@ -165,8 +166,8 @@ class Coordinate(NamedTuple):
 
     feature: int | None
     """Index of a feature; None for a constant coordinate."""
-    offset: float = 0
-    factor: float = 1
+    offset: Number = 0
+    factor: Number = 1
 
 
 class ObservedEntity(NamedTuple):

@@ -18,7 +18,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
-from syntony.tasks.scene import Circle, Line, Role, Shape, Square
+from syntony.tasks.scene import Circle, Line, Number, Role, Shape, Square
 from syntony.visualization.scenes import EpisodeScene
 from syntony.visualization.style import agent_color, role_color
 
@@ -126,7 +126,7 @@ def _square_patch(square: Square, fill: dict[str, Any]) -> patches.Patch:
     )
 
 
-def _text_patch(text: str, x: float, y: float, size: float) -> patches.Patch:
+def _text_patch(text: str, x: Number, y: Number, size: Number) -> patches.Patch:
     transform = Affine2D().scale(1.15 * size).translate(x, y)
     path = transform.transform_path(_text_path(text))
     return patches.PathPatch(path, facecolor="white", linewidth=0)

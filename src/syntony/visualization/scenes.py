@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from syntony.errors import InvalidInputError, raising_invalid_input
-from syntony.tasks.scene import Bounds, Line, Scene, Shape, Strip
+from syntony.tasks.scene import Bounds, Line, Number, Scene, Shape, Strip
 from syntony.tasks.task import Drawable, Task
 
 
@@ -39,7 +39,7 @@ def episode_scene(
     if not isinstance(task, Drawable):
         return None
     scenes = [
-        _render(task.id, task, jax.tree.map(lambda x, t=t: x[t], states))
+        _render(task.id, task, jax.tree.map(lambda x, t=t: np.asarray(x[t]), states))
         for t in range(num_steps)
     ]
     first = scenes[0]
@@ -82,18 +82,18 @@ def _union(areas: Sequence[Bounds]) -> Bounds:
     )
 
 
-def _expand(area: Bounds, margin: float) -> Bounds:
+def _expand(area: Bounds, margin: Number) -> Bounds:
     """Area with a margin on every side."""
     left, top, width, height = area
     return left - margin, top - margin, width + 2 * margin, height + 2 * margin
 
 
-def _place_strip(strip: Strip | None, top: float) -> list[Shape]:
+def _place_strip(strip: Strip | None, top: Number) -> list[Shape]:
     """Shapes of a strip that begins at y = `top`."""
     return [_move_down(shape, top) for shape in strip.shapes] if strip else []
 
 
-def _move_down(shape: Shape, distance: float) -> Shape:
+def _move_down(shape: Shape, distance: Number) -> Shape:
     moved = shape._replace(y=shape.y + distance)
     return moved._replace(y2=moved.y2 + distance) if isinstance(moved, Line) else moved
 
@@ -108,5 +108,5 @@ def _clip_line(shape: Shape, area: Bounds) -> Shape:
     return shape._replace(x=x, y=y, x2=x2, y2=y2)
 
 
-def _clip(value: float, low: float, high: float) -> float:
+def _clip(value: Number, low: Number, high: Number) -> Number:
     return value if np.isfinite(value) else min(max(value, low), high)

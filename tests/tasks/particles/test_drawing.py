@@ -61,12 +61,10 @@ def test_windows_of_spread_show_the_true_offsets(key: Key[Array, ""]):
     itself, *entities = SPREAD.obs_window(1).entities
     assert itself.role == 1
     assert [e.name for e in entities] == ["landmark 1", "landmark 2", "agent 1"]
-    offsets = [
-        (e.x.factor * own_obs[e.x.feature], own_obs[e.y.feature]) for e in entities
-    ]
+    offsets = [(own_obs[e.x.feature], own_obs[e.y.feature]) for e in entities]
     targets = np.concatenate([state.landmark_position, state.agents.position[:1]])
     np.testing.assert_allclose(offsets, targets - state.agents.position[1], atol=1e-6)
-    assert all(e.y.factor == -1 for e in entities)
+    assert all((e.x.factor, e.y.factor) == (1, -1) for e in entities)
 
 
 def test_the_sent_word_is_opaque_and_so_is_the_goal():
@@ -81,9 +79,8 @@ def test_the_sent_word_is_opaque_and_so_is_the_goal():
         assert [s.text for s in squares if s.opacity == 1.0] == opaque
         assert all(s.y + s.side / 2 < scene.strip.height for s in squares)
     *landmarks, listener = scene.shapes
-    assert [s.text for s in landmarks if isinstance(s, Square) and s.opacity == 1] == [
-        2
-    ]
+    squares = [s for s in landmarks if isinstance(s, Square)]
+    assert [s.text for s in squares if s.opacity == 1.0] == [2]
     assert listener == Circle(0.0, 0.0, 0.075, LISTENER, 2)
 
 
