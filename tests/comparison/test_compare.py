@@ -202,6 +202,49 @@ def test_statistics_over_tasks_by_hand(tmp_path: Path):
     assert pair["probability"] == pytest.approx((2.5 / 4 + 1) / 2)
 
 
+def test_scores_of_other_ranges_are_scaled(tmp_path: Path):
+    """A return of 5 of 10 counts as 0.5, beside one of 0.3 of 1."""
+    tasks = {"probe-horizon": 5.0, TASK: 0.3}
+    runs = [
+        write(tmp_path / task, linear(x), system="a", task=task)
+        for task, x in tasks.items()
+    ]
+    results = compare(runs).results
+    assert [task["score_range"] for task in results["tasks"]] == [[0, 10], [0, 1]]
+    gaps = [task["groups"][0]["optimality_gap"] for task in results["tasks"]]
+    assert gaps == pytest.approx([0.5, 0.7])
+    assert results["overall"]["groups"][0]["mean"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "expected"),
+    [
+        (TASK, "eval/return_mean", [0, 1]),
+        (TASK, "eval/return_mean_greedy", [0, 1]),
+        (TASK, "eval/length_mean", None),
+        (f"{TASK}?penalty=0.1", "eval/return_mean", None),
+        ("SimpleSpread-3", "eval/return_mean", None),
+        ("Foraging-of-a-later-version", "eval/return_mean", None),
+        ("gymnasium:lbforaging:Foraging-8x8-2p-1f-v3", "eval/return_mean", None),
+    ],
+)
+def test_score_range_is_that_of_a_tasks_return(
+    task: str, metric: str, expected: list[float] | None, tmp_path: Path
+):
+    run = write(tmp_path / "run", linear(0.5), task=task, metric=metric)
+    (result,) = compare([run], metric=metric).results["tasks"]
+    assert result["score_range"] == expected
+
+
+def test_a_users_task_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "broken_task.py").write_text("raise RuntimeError")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = write(tmp_path / "run", linear(0.5), task="python:broken_task:Maze")
+    (result,) = compare([run]).results["tasks"]
+    assert result["score_range"] is None
+    assert result["groups"][0]["optimality_gap"] is None
+
+
 def test_scores_without_a_range_are_not_averaged(tmp_path: Path):
     runs = [
         write(tmp_path / f"{s}{t}", linear(-x), system=s, task=t)

@@ -4,7 +4,9 @@ import dataclasses
 from typing import Any
 
 import pytest
+from your_own_task import Corridor
 
+from syntony.config import pytree_dataclass
 from syntony.errors import InvalidInputError
 from syntony.presets.registry import PRESETS, default_run_options, preset
 from syntony.systems.marl.actor_critic import ActorCriticConfig, PPOConfig
@@ -13,7 +15,9 @@ from syntony.systems.marl.smpe_beliefs import BeliefConfig
 from syntony.systems.marl.smpe_official import SMPEOfficial
 from syntony.systems.marl.value_decomposition import QLearningConfig
 from syntony.systems.registry import SYSTEMS
+from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.registry import task
+from syntony.tasks.scene import Benchmark
 
 LBF, MPE, RWARE = "Foraging-2s-8x8-3p-2f-coop", "SimpleSpread-3", "rware-tiny-2ag-hard"
 UNCLIPPED = {"obs_clip": 0.0, "soft_clip_log_var": False}
@@ -190,6 +194,46 @@ def test_default_run_options_by_benchmark():
         > default_run_options("maa2c")["eval_every"]
     )
     assert default_run_options("link")["steps"] == 10_000
+
+
+@pytest.mark.parametrize(
+    ("id", "same"),
+    [
+        ("gymnasium:rware:rware-tiny-2ag-hard-v2", RWARE),
+        ("gymnasium:lbforaging:Foraging-4s-11x11-3p-2f-v3", "Foraging-4s-11x11-3p-2f"),
+        ("pettingzoo:mpe2.simple_spread_v3", MPE),
+        ("pettingzoo:mpe2.simple_speaker_listener_v4", "SpeakerListener"),
+        ("pettingzoo:rooms", LBF),
+        ("python:rooms:SimpleSpread-", LBF),
+    ],
+)
+def test_original_packages_have_the_constants_of_the_built_in_tasks(id, same):
+    ours = task(same)
+    sizes = ("num_agents", "num_actions", "obs_dim", "time_limit")
+    env = ExternalEnv(id=id, **{name: getattr(ours, name) for name in sizes})
+    for system in ("smpe", "maa2c", "qmix"):
+        for name in PRESETS[system]:
+            result: Any = preset(system, name, env)
+            assert dataclasses.replace(result, task=ours) == preset(system, name, ours)
+        assert default_run_options(system, env) == default_run_options(system, ours)
+
+
+@pytree_dataclass
+class Shelves(Corridor):
+    """A user's task that states its benchmark."""
+
+    @property
+    def benchmark(self) -> Benchmark:
+        return Benchmark("warehouse")
+
+
+def test_a_users_task_has_the_constants_of_its_benchmark():
+    warehouse: Any = preset("smpe", "table3", task(RWARE))
+    foraging: Any = preset("smpe", "table3", task(LBF))
+    stated: Any = preset("smpe", "table3", Shelves())
+    silent: Any = preset("smpe", "table3", Corridor())
+    assert stated.beliefs == warehouse.beliefs
+    assert silent.beliefs == foraging.beliefs
 
 
 def test_unknown_preset():
