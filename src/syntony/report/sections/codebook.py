@@ -154,11 +154,8 @@ def distance_plots(
             width="half",
         )
     ]
-    if (
-        snapshots is not None
-        and len(snapshots.step) > 1
-        and len(snapshots.message) == len(codebook)
-    ):
+    whole = snapshots is not None and len(snapshots.message) == len(codebook)
+    if whole and len(snapshots.step) > 1:
         plots.append(_min_distance_plot(name, snapshots, step_unit))
     return plots
 
