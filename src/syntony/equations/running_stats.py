@@ -20,7 +20,9 @@ class RunningMeanStd(NamedTuple):
 
 def init_running_mean_std(shape: tuple[int, ...]) -> RunningMeanStd:
     """Initial statistics, with mean 0 and variance 1: normalization changes nothing."""
-    return RunningMeanStd(jnp.zeros(shape), jnp.ones(shape), jnp.asarray(1e-4))
+    # With a type: a number alone would be weakly typed, and compile everything twice.
+    num_samples = jnp.full((), 1e-4, float)
+    return RunningMeanStd(jnp.zeros(shape), jnp.ones(shape), num_samples)
 
 
 def update_running_mean_std(

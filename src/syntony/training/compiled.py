@@ -83,20 +83,6 @@ jitted_init = jax.jit(init_train_state)
 """One jitted function for all uses: JAX keeps its trace, and `init` is traced once."""
 
 
-def init_strongly_typed(system: System, key: Key[Array, ""]) -> TrainState:
-    """Training state of a seed before its first update, without weakly typed arrays.
-
-    JAX gives an array that came from a Python number a weak type. The first update
-    returns strongly typed arrays, so that everything would be compiled a second time
-    for the second update.
-    """
-
-    def strong(x: Array) -> Array:
-        return jax.lax.convert_element_type(x, x.dtype) if x.weak_type else x
-
-    return jax.tree.map(strong, init_train_state(system, key))
-
-
 def reset_metric_sums(train_state: TrainState) -> TrainState:
     """Sets the metric sums and the number of updates to zero."""
     return TrainState(train_state.state, *jax.tree.map(jnp.zeros_like, train_state[1:]))
@@ -208,9 +194,7 @@ def compile_programs(
     """
     evaluate = partial(evaluate_state, episodes=eval_episodes)
     if not system.jittable:
-        return CompiledPrograms(
-            jax.jit(init_strongly_typed), train_chunk_on_host, evaluate
-        )
+        return CompiledPrograms(jitted_init, train_chunk_on_host, evaluate)
 
     def on_device(tree: PyTree) -> PyTree:
         return jax.tree.map(

@@ -105,7 +105,9 @@ class EarlyStoppingState(NamedTuple):
     def init(cls) -> "EarlyStoppingState":
         """State before the first iteration."""
         zero = jnp.zeros((), jnp.int32)
-        return cls(jnp.full((), jnp.inf), jnp.zeros(()), zero, jnp.copy(zero))
+        # With a type: infinity alone would be weakly typed, and compile everything twice.
+        best_loss = jnp.full((), jnp.inf, float)
+        return cls(best_loss, jnp.zeros(()), zero, jnp.copy(zero))
 
     def update(
         self, schedule: TrainingSchedule, loss: Float[Array, ""]
