@@ -184,14 +184,15 @@ def _nearest_id(
 
 
 def _check_literals(config: Any) -> None:
-    for name, options in _literals(type(config)).items():
+    for name, options in literal_options(type(config)).items():
         value = getattr(config, name)
         if value not in options:
             raise unknown_name_error(name, str(value), map(str, options))
 
 
 @functools.cache
-def _literals(config_class: type) -> dict[str, tuple[Any, ...]]:
+def literal_options(config_class: type) -> dict[str, tuple[Any, ...]]:
+    """Values of those fields of a config that are annotated as `Literal`."""
     hints = typing.get_type_hints(config_class)
     names = [f.name for f in dataclasses.fields(config_class)]  # type: ignore[arg-type]
     literal = [n for n in names if typing.get_origin(hints[n]) is typing.Literal]

@@ -1,8 +1,20 @@
 """Exceptions of invalid input and of user code."""
 
 import difflib
+import sysconfig
+import textwrap
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+SYNTONY_FOLDER = __file__.removesuffix("errors.py")
+LIBRARY_FOLDERS = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+)
+"""Folders of Python and of installed packages."""
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+MAX_SUMMARY_LENGTH = 200
+"""Most characters of an exception's message in a summary."""
 
 
 class InvalidInputError(ValueError):
@@ -18,9 +30,38 @@ USER_CODE_EXCEPTIONS = (Exception, SystemExit)
 
 
 def summarize_exception(error: BaseException) -> str:
-    """Type and message of an exception, in one line."""
-    message = " ".join(str(error).split())
-    return type(error).__name__ + (f": {message}" if message else "")
+    """Type, message and line of user code of an exception, in one line.
+
+    The line is that of the user's own file: `IndexError: … (my_env.py:123)`.
+    """
+    text = str(error)
+    if type(error).__module__.startswith("jax"):
+        # The paragraphs after the first line explain how JAX traces functions.
+        text = text.strip().partition("\n")[0]
+    message = textwrap.shorten(text, MAX_SUMMARY_LENGTH, placeholder=" …")
+    summary = type(error).__name__ + (f": {message}" if message else "")
+    line = user_code_line(error)
+    return f"{summary} ({line})" if line else summary
+
+
+def user_code_line(error: BaseException) -> str:
+    """`file.py:line` of the last call in a user's own file; empty if there is none.
+
+    A user's own file belongs neither to Syntony nor to Python or an installed package.
+    """
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    for frame in frames:
+        if _is_user_file(frame.filename):
+            name = frame.filename.replace("\\", "/").rpartition("/")[2]
+            return f"{name}:{frame.lineno}"
+    return ""
+
+
+def _is_user_file(path: str) -> bool:
+    # Code from a string, e.g. a dataclass's `__init__`, is in `<string>`.
+    if path.startswith(("<", SYNTONY_FOLDER, *LIBRARY_FOLDERS)):
+        return False
+    return not any(folder in path for folder in PACKAGE_FOLDERS)
 
 
 @contextmanager

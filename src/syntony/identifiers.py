@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from syntony.config import literal_options
 from syntony.errors import InvalidInputError, unknown_name_error
 
 FieldValues = dict[str, Any]
@@ -23,14 +24,12 @@ def parse_id(
 
     Raises:
         InvalidInputError: a parameter is unknown, given twice, or not a value of the
-            type of its default.
+            type of its default or its `Literal`.
     """
     name, mark, query = id.partition("?")
     values = {}
     for assignment in query.split("&") if mark else []:
-        field, value = _parse_assignment(
-            assignment, _default_values(config_class), kind
-        )
+        field, value = _parse_assignment(assignment, config_class, kind)
         if field in values:
             raise InvalidInputError(f"{field} is given twice in {id!r}; expected once")
         values[field] = value
@@ -57,18 +56,26 @@ def _default_values(config_class: type) -> FieldValues:
 
 
 def _parse_assignment(
-    assignment: str, defaults: FieldValues, kind: str
+    assignment: str, config_class: type, kind: str
 ) -> tuple[str, Any]:
     field, equals, text = assignment.partition("=")
+    defaults = _default_values(config_class)
     if not defaults:
         raise InvalidInputError(f"{assignment!r} sets nothing; there is no {kind}")
     if not equals:
         raise InvalidInputError(
-            f"{assignment!r} sets nothing; expected PARAMETER=NUMBER, of "
+            f"{assignment!r} sets nothing; expected PARAMETER=VALUE, of "
             f"{', '.join(defaults)}"
         )
     if field not in defaults:
         raise unknown_name_error(kind, field, defaults)
+    if field in literal_options(config_class):
+        return field, _parse_literal(field, text, literal_options(config_class)[field])
+    if type(defaults[field]) not in _VALUE_PARSERS:
+        raise InvalidInputError(
+            f"{field} cannot be set in an id; expected a {kind} that is a number, "
+            "true or false, or text"
+        )
     parse, pattern, expected = _VALUE_PARSERS[type(defaults[field])]
     if not re.fullmatch(pattern, text):
         raise InvalidInputError(
@@ -78,6 +85,13 @@ def _parse_assignment(
     return field, parse(text)
 
 
+def _parse_literal(field: str, text: str, options: tuple[Any, ...]) -> Any:
+    names = {format_value(option, option): option for option in options}
+    if text not in names:
+        raise unknown_name_error(f"value of {field}", text, names)
+    return names[text]
+
+
 def format_value(value: Any, default: Any) -> str:
     """Text of a parameter's value, as it is typed in an id.
 
@@ -85,6 +99,8 @@ def format_value(value: Any, default: Any) -> str:
         value: the value; a float may be an array of one number.
         default: the parameter's default, which gives the type.
     """
+    if isinstance(default, str):
+        return str(value)
     if isinstance(default, int):
         return str(value).lower()
     try:
@@ -98,5 +114,6 @@ _VALUE_PARSERS: dict[type, tuple[Callable[[str], Any], str, str]] = {
     bool: (lambda text: text == "true", "true|false", "true or false"),
     int: (int, "-?[0-9]{1,9}", "a whole number"),
     float: (float, r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", "a number"),
+    str: (str, r"[^\s?&]*", "text without spaces, ? and &"),
 }
 """By type of the default: parser, regular expression, and name in error messages."""

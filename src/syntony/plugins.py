@@ -4,6 +4,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from syntony.errors import (
@@ -12,6 +13,9 @@ from syntony.errors import (
     summarize_exception,
     unknown_name_error,
 )
+
+PREFIX = "python:"
+"""Start of the name of a user's object: `python:MODULE:NAME`."""
 
 
 def import_user_module(name: str) -> Any:
@@ -54,3 +58,45 @@ def import_module(name: str) -> Any:
         sys.path.append(os.getcwd())
     importlib.invalidate_caches()
     return importlib.import_module(name)
+
+
+def import_user_object(
+    spec: str, kind: str = "object", accepts: Callable[[Any], bool] | None = None
+) -> Any:
+    """Imports what `python:MODULE:NAME` names.
+
+    Args:
+        spec: the name; parameters after a question mark are ignored.
+        kind: name for such an object in error messages, e.g. "function".
+        accepts: whether an object is of that kind; by default all are.
+
+    Raises:
+        InvalidInputError: the name is incomplete, or there is no such module or object,
+            or it is of another kind; the message has the nearest name.
+    """
+    path = spec.removeprefix(PREFIX).partition("?")[0]
+    module_name, _, name = path.partition(":")
+    if not (module_name and name):
+        raise InvalidInputError(
+            f"{spec!r} is incomplete; expected {PREFIX}MODULE:NAME of a {kind}"
+        )
+    module = import_user_module(module_name)
+    value = resolve_name(module, name)
+    if value is None:
+        public = {n: x for n, x in vars(module).items() if not n.startswith("_")}
+        valid = [n for n, x in public.items() if accepts is None or accepts(x)]
+        raise unknown_name_error(
+            f"{kind} of {module_name}", name, valid or ["(it has none)"]
+        )
+    if accepts is not None and not accepts(value):
+        raise InvalidInputError(
+            f"{spec} is of type {type(value).__name__}; expected a {kind}"
+        )
+    return value
+
+
+def resolve_name(root: Any, name: str) -> Any:
+    """Attribute with a dotted name; None without one."""
+    for part in name.split("."):
+        root = getattr(root, part, None)
+    return root

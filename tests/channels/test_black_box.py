@@ -188,12 +188,16 @@ def test_a_module_in_the_current_folder_is_imported(folder: Path):
             "unknown function of bad_box 'send'; valid: (it has none)",
         ),
         ("def sent(x): ...", "bad_box:send", "'send'; did you mean 'sent'?"),
-        ("send = 3", "bad_box:send", "python:bad_box:send is int; expected a function"),
+        (
+            "send = 3",
+            "bad_box:send",
+            "bad_box:send is of type int; expected a function",
+        ),
         ("def", "bad_box:send", "module 'bad_box' cannot be imported: SyntaxError: "),
         ("1 / 0", "bad_box:send", "cannot be imported: ZeroDivisionError: division by"),
-        ("", "no_box:send", "ModuleNotFoundError: No module named 'no_box'; expected"),
-        ("", "bad_box", "channel 'python:bad_box' is incomplete; expected python:MOD"),
-        ("", ":send", "channel 'python::send' is incomplete; expected python:MODULE:F"),
+        ("", "no_box:send", "module 'no_box' is not installed, nor is it in the"),
+        ("", "bad_box", "'python:bad_box' is incomplete; expected python:MODULE:N"),
+        ("", ":send", "'python::send' is incomplete; expected python:MODULE:NAME"),
     ],
 )
 def test_an_error_in_a_module_is_reported(

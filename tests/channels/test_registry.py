@@ -94,7 +94,7 @@ def test_every_family_is_listed():
         ("awgn?snr_db=nan", "snr_db is 'nan'; expected a number, e.g. snr_db=10.0"),
         ("awgn?snr_db=301", "snr_db is 301.0; expected -100.0 to 300.0, e.g. awgn?snr"),
         ("awgn?snr_db=1&snr_db=2", "snr_db is given twice in"),
-        ("awgn?snr_db", "'snr_db' sets nothing; expected PARAMETER=NUMBER, of snr_db"),
+        ("awgn?snr_db", "'snr_db' sets nothing; expected PARAMETER=VALUE, of snr_db"),
         (
             "phase?random_initial_phase=1",
             "random_initial_phase is '1'; expected true or false, "

@@ -76,7 +76,7 @@ def error_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ),
         ("train link --channel awgm", "unknown channel 'awgm'; did you mean 'awgn'?"),
         ("train link --channel rician?k=3", "unknown parameter of rician 'k'"),
-        ("train link --channel python:nowhere:f", "'nowhere' cannot be imported"),
+        ("train link --channel python:nowhere:f", "'nowhere' is not installed"),
         (
             "train link --feedback nois",
             "unknown feedback 'nois'; did you mean 'noisy'?",

@@ -153,7 +153,7 @@ def test_a_users_own_optimizer(user_module):
     ("function", "message"),
     [
         ("momentun", "unknown function of MODULE 'momentun'; did you mean 'momentum'?"),
-        ("CONSTANT", "unknown function of MODULE 'CONSTANT'; "),
+        ("CONSTANT", "python:MODULE:CONSTANT is of type int; expected a function"),
         ("number", "optimizer python:MODULE:number returned int; expected an optax."),
         ("of_nothing", "optimizer python:MODULE:of_nothing raised TypeError: "),
     ],
@@ -170,8 +170,8 @@ def test_users_optimizers_that_fail(user_module, function, message):
     [
         ("adan", "unknown optimizer 'adan'; did you mean 'adam'?"),
         ("lion", "unknown optimizer 'lion'; valid: adam, python:MODULE:FUNCTION, "),
-        ("python:optax", "optimizer 'python:optax' is incomplete; expected python:"),
-        ("python::adam", "optimizer 'python::adam' is incomplete; expected python:"),
+        ("python:optax", "'python:optax' is incomplete; expected python:MODULE:N"),
+        ("python::adam", "'python::adam' is incomplete; expected python:MODULE:N"),
         ("python:no_such_module:f", "module 'no_such_module' is not installed"),
         ("python:optax:adamv", "unknown function of optax 'adamv'; did you mean 'adam"),
     ],

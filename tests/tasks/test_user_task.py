@@ -90,8 +90,8 @@ def test_the_environment_of_the_guide_works(
 @pytest.mark.parametrize(
     ("id", "message"),
     [
-        ("python:your_own_task", "is incomplete; expected python:MODULE:CLASS"),
-        ("python::Corridor", "is incomplete; expected python:MODULE:CLASS"),
+        ("python:your_own_task", "is incomplete; expected python:MODULE:NAME"),
+        ("python::Corridor", "is incomplete; expected python:MODULE:NAME"),
         ("python:nowhere:Corridor", "module 'nowhere' is not installed, nor is it in"),
         (
             "python:your_own_task:Coridor",

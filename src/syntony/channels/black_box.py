@@ -19,11 +19,8 @@ from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
     summarize_exception,
-    unknown_name_error,
 )
-from syntony.plugins import import_module
-
-USER_PREFIX = "python:"
+from syntony.plugins import PREFIX, import_user_object, resolve_name
 
 
 class ChannelError(InvalidInputError):
@@ -53,10 +50,10 @@ class BlackBoxChannel:
         module = getattr(self.function, "__module__", "")
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         # The module `__main__` is another one when another script runs.
-        known = module != "__main__" and _resolve_name(sys.modules.get(module), name)
+        known = module != "__main__" and resolve_name(sys.modules.get(module), name)
         if known is self.function:
-            return f"{USER_PREFIX}{module}:{name}"
-        return f"{USER_PREFIX}<{name.rpartition('.')[2].strip('<>')}>"
+            return f"{PREFIX}{module}:{name}"
+        return f"{PREFIX}<{name.rpartition('.')[2].strip('<>')}>"
 
     def with_snr(self, snr_db: Float[Array, ""] | float) -> "BlackBoxChannel":
         del snr_db
@@ -111,46 +108,17 @@ def load_black_box(id: str) -> BlackBoxChannel:
         InvalidInputError: there is no such module or function, or the module cannot be
             imported.
     """
-    module_name, _, name = id.removeprefix(USER_PREFIX).partition(":")
-    if module_name.startswith("<"):
+    if id.startswith(f"{PREFIX}<"):
         raise InvalidInputError(
             f"channel {id!r} is a function that cannot be imported; expected "
-            f"{USER_PREFIX}MODULE:FUNCTION, a function at the top level of a module"
+            f"{PREFIX}MODULE:FUNCTION, a function at the top level of a module"
         )
-    if not module_name or not name:
+    function = import_user_object(id, "function", callable)
+    if isinstance(function, type):
         raise InvalidInputError(
-            f"channel {id!r} is incomplete; expected {USER_PREFIX}MODULE:FUNCTION"
-        )
-    module = _import_channel_module(module_name)
-    function = _resolve_name(module, name)
-    if function is None:
-        valid = [n for n, value in vars(module).items() if callable(value)]
-        raise unknown_name_error(
-            f"function of {module_name}", name, valid or ["(it has none)"]
-        )
-    if not callable(function):
-        raise InvalidInputError(
-            f"{id} is {type(function).__name__}; expected a function of complex64[B, C]"
+            f"{id} is a class; expected a function of complex64[B, C], or an object"
         )
     return BlackBoxChannel(function=function)
-
-
-def _import_channel_module(name: str) -> Any:
-    try:
-        return import_module(name)
-    except USER_CODE_EXCEPTIONS as error:
-        raise InvalidInputError(
-            f"module {name!r} cannot be imported: {summarize_exception(error)}; "
-            "expected a module that Python finds, e.g. "
-            f"{name.partition('.')[0]}.py in the current folder"
-        ) from error
-
-
-def _resolve_name(root: Any, name: str) -> Any:
-    """Attribute with a dotted name, or None."""
-    for part in name.split("."):
-        root = getattr(root, part, None)
-    return root
 
 
 def _format_shape(signal: np.ndarray) -> str:

@@ -19,6 +19,7 @@ from syntony.channels.quantizer import Quantizer
 from syntony.channels.rayleigh import Rayleigh
 from syntony.channels.rician import Rician
 from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.plugins import PREFIX
 
 
 class ChannelFamily(NamedTuple):
@@ -118,7 +119,7 @@ def channel_summaries() -> Iterator[tuple[str, str]]:
 
 
 def _parse_part(id: str) -> Channel:
-    if id.startswith(black_box.USER_PREFIX):
+    if id.startswith(PREFIX):
         return black_box.load_black_box(id)
     name = id.partition("?")[0]
     if name not in CHANNEL_FAMILIES:

@@ -20,7 +20,7 @@ class RunningMeanStd(NamedTuple):
 
 def init_running_mean_std(shape: tuple[int, ...]) -> RunningMeanStd:
     """Initial statistics, with mean 0 and variance 1: normalization changes nothing."""
-    # With a type: a number alone would be weakly typed, and compile everything twice.
+    # With a type: a number alone is weakly typed, and compiles everything twice.
     num_samples = jnp.full((), 1e-4, float)
     return RunningMeanStd(jnp.zeros(shape), jnp.ones(shape), num_samples)
 

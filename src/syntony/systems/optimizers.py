@@ -20,7 +20,7 @@ from syntony.errors import (
     summarize_exception,
     unknown_name_error,
 )
-from syntony.plugins import import_user_module
+from syntony.plugins import PREFIX, import_user_object
 
 Params = TypeVar("Params", bound=PyTree)
 LearningRate = float | Float[Array, ""]
@@ -33,8 +33,7 @@ OPTIMIZERS: dict[str, OptimizerRule] = {
     "rmsprop": partial(optax.rmsprop, decay=0.99, eps=1e-8, eps_in_sqrt=False),
 }
 
-USER_PREFIX = "python:"
-USER_FORM = f"{USER_PREFIX}MODULE:FUNCTION"
+USER_FORM = f"{PREFIX}MODULE:FUNCTION"
 
 
 def make_optimizer(
@@ -53,7 +52,7 @@ def make_optimizer(
     Raises:
         InvalidInputError: there is no such rule, or the user's function fails.
     """
-    optimizer = _user_optimizer if name.startswith(USER_PREFIX) else _optax_optimizer
+    optimizer = _user_optimizer if name.startswith(PREFIX) else _optax_optimizer
     rule = optimizer(name, learning_rate)
     if max_grad_norm is None:
         return rule
@@ -83,18 +82,9 @@ def _user_optimizer(
     name: str, learning_rate: LearningRate
 ) -> optax.GradientTransformation:
     """Result of a user's `python:MODULE:FUNCTION`."""
-    module_name, _, function_name = name.removeprefix(USER_PREFIX).partition(":")
-    if not (module_name and function_name):
-        raise InvalidInputError(
-            f"optimizer {name!r} is incomplete; expected {USER_FORM}"
-        )
-    module = import_user_module(module_name)
-    functions = {n: x for n, x in vars(module).items() if callable(x)}
-    if function_name not in functions:
-        known = functions or ["(it has none)"]
-        raise unknown_name_error(f"function of {module_name}", function_name, known)
+    function = import_user_object(name, "function", callable)
     try:
-        optimizer = functions[function_name](learning_rate)
+        optimizer = function(learning_rate)
     except USER_CODE_EXCEPTIONS as error:
         raise InvalidInputError(
             f"optimizer {name} raised {summarize_exception(error)}; expected a "

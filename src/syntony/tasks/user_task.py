@@ -13,13 +13,11 @@ from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
     summarize_exception,
-    unknown_name_error,
 )
-from syntony.plugins import import_user_module
+from syntony.plugins import PREFIX, import_user_object
 from syntony.tasks.family import TaskFamily, parse_task_id
 from syntony.tasks.task import Task
 
-PREFIX = "python:"
 REQUIRED_ATTRIBUTES = [name for name in vars(Task) if not name.startswith("_")]
 """Attributes that a task must have."""
 SIZE_ATTRIBUTES = ("num_agents", "num_actions", "obs_dim", "time_limit")
@@ -32,20 +30,11 @@ def parse(id: str) -> Task:
     Raises:
         InvalidInputError: there is no such module or dataclass, or it is not a task.
     """
-    module_name, _, name = id.removeprefix(PREFIX).partition("?")[0].partition(":")
-    if not (module_name and name):
-        raise InvalidInputError(
-            f"task {id!r} is incomplete; expected {PREFIX}MODULE:CLASS"
-        )
-    module = import_user_module(module_name)
-    classes = {n: x for n, x in vars(module).items() if dataclasses.is_dataclass(x)}
-    if name not in classes:
-        valid = classes or ["(it has none)"]
-        raise unknown_name_error(f"dataclass of {module_name}", name, valid)
-    task = _instantiate(id, classes[name])
+    task_class = import_user_object(id, "dataclass", dataclasses.is_dataclass)
+    task = _instantiate(id, task_class)
     if missing := [part for part in REQUIRED_ATTRIBUTES if not hasattr(task, part)]:
         raise InvalidInputError(f"{id} is not a task: it lacks {', '.join(missing)}")
-    expected = f"{PREFIX}{module_name}:{name}"
+    expected = id.partition("?")[0]
     if str(task.id).partition("?")[0] != expected:
         raise InvalidInputError(
             f"{id} has the id {task.id!r}; expected one that starts with {expected!r}"
@@ -110,8 +99,7 @@ def _eval_shape(task: Task, method: str, *args: Any) -> Any:
     try:
         return jax.eval_shape(getattr(task, method), *args)
     except USER_CODE_EXCEPTIONS as error:
-        # JAX's messages have many paragraphs.
-        cause = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        cause = summarize_exception(error)
         raise InvalidInputError(f"{task.id}: {method} raised {cause}") from error
 
 
@@ -124,11 +112,15 @@ def _finite_outputs(task: Task, key: Key[Array, ""]) -> dict[str, Bool[Array, ""
 
 
 def _format_shape_dtype(dtype: Any, *shape: int) -> str:
-    return f"{jnp.dtype(dtype).name}[{','.join(map(str, shape))}]"
+    name = getattr(dtype, "name", None) or jnp.dtype(dtype).name
+    return f"{name}[{','.join(map(str, shape))}]"
 
 
-def _shape_dtype_of(array: Any) -> str:
-    return _format_shape_dtype(jnp.result_type(array), *jnp.shape(array))
+def _shape_dtype_of(value: Any) -> str:
+    # The type of a random key is none of NumPy's.
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return _format_shape_dtype(value.dtype, *value.shape)
+    return type(value).__name__
 
 
 def _instantiate(id: str, task_class: Any) -> Any:

@@ -105,7 +105,7 @@ class EarlyStoppingState(NamedTuple):
     def init(cls) -> "EarlyStoppingState":
         """State before the first iteration."""
         zero = jnp.zeros((), jnp.int32)
-        # With a type: infinity alone would be weakly typed, and compile everything twice.
+        # With a type: a number alone is weakly typed, and compiles everything twice.
         best_loss = jnp.full((), jnp.inf, float)
         return cls(best_loss, jnp.zeros(()), zero, jnp.copy(zero))
 
