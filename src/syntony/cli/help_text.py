@@ -30,6 +30,9 @@ SYSTEM_SUMMARIES = {
 }
 """Systems and what they are, as `syntony train --help` and `list systems` show them."""
 
+TRACEBACK_VARIABLE = "SYNTONY_TRACEBACK"
+"""Environment variable; where it is 1, errors are shown with their traceback."""
+
 EXAMPLES = """
 examples:
   syntony train smpe --task Foraging-2s-8x8-3p-2f-coop --seeds 2 --out runs/team
@@ -55,6 +58,7 @@ def main_help(usages: Mapping[str, str]) -> str:
         "Cooperative multi-agent reinforcement learning, and learned communication "
         "links.\n\n"
         f"{_columns(rows, 17)}\n{systems}{EXAMPLES}"
+        f"\n{TRACEBACK_VARIABLE}=1 shows the traceback of an error.\n"
     )
 
 

@@ -1,6 +1,7 @@
 """Entry point of the command line: the table of subcommands, and their exit codes.
 
-Exit codes: 0 done; 1 a fault, e.g. a full disk; 2 invalid input, in one line on stderr;
+Exit codes: 0 done; 1 a fault, e.g. a full disk; 2 invalid input or an exception in the
+user's own code, in one line on stderr, with SYNTONY_TRACEBACK=1 below the traceback;
 128 + signal when stopped by a signal (130 Ctrl-C, 143 SIGTERM), with the run saved.
 """
 
@@ -8,12 +9,19 @@ import io
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TextIO
 
-from syntony.cli.help_text import main_help, train_help
-from syntony.errors import EnvironmentStepError, InvalidInputError, unknown_name_error
+from syntony.cli.help_text import TRACEBACK_VARIABLE, main_help, train_help
+from syntony.errors import (
+    EnvironmentStepError,
+    InvalidInputError,
+    summarize_exception,
+    unknown_name_error,
+    user_code_line,
+)
 from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
 
 
@@ -62,8 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         try:
             _run_command(args)
-        except SystemExit as end:  # `--help` of a command exits.
-            return int(end.code or 0)
+        except SystemExit as end:
+            if user_code_line(end):
+                return _print_user_code_error(end)
+            return int(end.code or 0)  # `--help` of a command exits.
         except TrainingInterrupted as stop:
             # Everything is saved: another Ctrl-C would only interrupt the exit.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -76,6 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (EnvironmentStepError, TrainingDivergedError, OSError) as error:
             # OSError: e.g. a full disk or a removed folder; a traceback adds nothing.
             return _print_error(error, code=1)
+        except Exception as error:
+            if not user_code_line(error):
+                raise
+            return _print_user_code_error(error)
     return 0
 
 
@@ -112,8 +126,24 @@ def _parse_command(name: str, argv: list[str]) -> Any:
 
 
 def _print_error(error: BaseException, *, code: int) -> int:
+    _print_traceback(error)
     print("syntony:", *str(error).split(), file=sys.stderr)
     return code
+
+
+def _print_user_code_error(error: BaseException) -> int:
+    """Prints an exception from a user's own file, which is invalid input."""
+    _print_traceback(error)
+    hint = f"; {TRACEBACK_VARIABLE}=1 shows the traceback"
+    print(
+        f"syntony: your code raised {summarize_exception(error)}{hint}", file=sys.stderr
+    )
+    return 2
+
+
+def _print_traceback(error: BaseException) -> None:
+    if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        traceback.print_exception(error)
 
 
 def _show_warning(

@@ -1,4 +1,4 @@
-"""Tasks of the user, written in JAX: `python:MODULE:CLASS?parameter=number`."""
+"""Tasks of the user, written in JAX: `python:MODULE:CLASS?parameter=value`."""
 
 import dataclasses
 import numbers

@@ -323,7 +323,7 @@ def test_a_malformed_id_is_reported_in_one_line(id: str):
         (f"{ID}?penalty=nan", "penalty is 'nan'; expected a number, e.g. penalty=0.0"),
         (f"{ID}?time_limit=2.5", "expected a whole number, e.g. time_limit=50"),
         (f"{ID}?penlty=1", "unknown task parameter 'penlty'; did you mean 'penalty'?"),
-        (f"{ID}?penalty", "'penalty' sets nothing; expected PARAMETER=NUMBER, of min"),
+        (f"{ID}?penalty", "'penalty' sets nothing; expected PARAMETER=VALUE, of min"),
         (f"{ID}?penalty=1&penalty=1", "penalty is given twice"),
     ],
 )
