@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from syntony.config import literal_options
-from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.errors import (
+    USER_CODE_EXCEPTIONS,
+    InvalidInputError,
+    summarize_exception,
+    unknown_name_error,
+)
 
 FieldValues = dict[str, Any]
 
@@ -34,6 +39,28 @@ def parse_id(
             raise InvalidInputError(f"{field} is given twice in {id!r}; expected once")
         values[field] = value
     return name, values
+
+
+def make_config(id: str, config_class: type, kind: str = "parameter") -> Any:
+    """Makes a user's config with the parameters of its id.
+
+    Args:
+        id: the id that the user typed.
+        config_class: the user's dataclass.
+        kind: name for a parameter in error messages.
+
+    Raises:
+        InvalidInputError: a parameter is invalid, or the class raised an exception.
+    """
+    _, values = parse_id(id, config_class, kind)
+    try:
+        return config_class(**values)
+    except InvalidInputError:
+        raise
+    except USER_CODE_EXCEPTIONS as error:
+        raise InvalidInputError(
+            f"{id} cannot be constructed: {summarize_exception(error)}"
+        ) from error
 
 
 def format_id(name: str, config: Any) -> str:

@@ -4,6 +4,7 @@ They are called between compiled functions, never within one. The received symbo
 validated before they are used for training.
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from syntony import identifiers
+from syntony.channels.channel import Channel
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
@@ -50,9 +53,13 @@ class BlackBoxChannel:
         module = getattr(self.function, "__module__", "")
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         # The module `__main__` is another one when another script runs.
-        known = module != "__main__" and resolve_name(sys.modules.get(module), name)
-        if known is self.function:
+        root = None if module == "__main__" else sys.modules.get(module)
+        if resolve_name(root, name) is self.function:
             return f"{PREFIX}{module}:{name}"
+        # An object has no name of its own.
+        for variable, value in list(getattr(root, "__dict__", {}).items()):
+            if value is self.function:
+                return f"{PREFIX}{module}:{variable}"
         return f"{PREFIX}<{name.rpartition('.')[2].strip('<>')}>"
 
     def with_snr(self, snr_db: Float[Array, ""] | float) -> "BlackBoxChannel":
@@ -99,9 +106,11 @@ class BlackBoxChannel:
         return id(self.function)
 
 
-def load_black_box(id: str) -> BlackBoxChannel:
-    """Imports the channel with the id `python:MODULE:FUNCTION`.
+def load_user_channel(id: str) -> Channel:
+    """Imports the channel with the id `python:MODULE:NAME`.
 
+    The name is that of a function of NumPy arrays, of an object that is called like
+    one, or of a `Channel` in JAX: an object, or a dataclass with the id's parameters.
     The module is searched on Python's path, then in the current folder.
 
     Raises:
@@ -113,12 +122,18 @@ def load_black_box(id: str) -> BlackBoxChannel:
             f"channel {id!r} is a function that cannot be imported; expected "
             f"{PREFIX}MODULE:FUNCTION, a function at the top level of a module"
         )
-    function = import_user_object(id, "function", callable)
-    if isinstance(function, type):
+    value = import_user_object(id, "function", callable)
+    if isinstance(value, type) and dataclasses.is_dataclass(value):
+        value = identifiers.make_config(id, value, "channel parameter")
+    elif "?" in id:
         raise InvalidInputError(
-            f"{id} is a class; expected a function of complex64[B, C], or an object"
+            f"{id} has parameters; expected the dataclass of a channel, or no `?`"
         )
-    return BlackBoxChannel(function=function)
+    if isinstance(value, type):
+        raise InvalidInputError(
+            f"{id} is a class without fields; expected a function of complex64[B, C]"
+        )
+    return value if isinstance(value, Channel) else BlackBoxChannel(function=value)
 
 
 def _format_shape(signal: np.ndarray) -> str:

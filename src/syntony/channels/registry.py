@@ -120,7 +120,7 @@ def channel_summaries() -> Iterator[tuple[str, str]]:
 
 def _parse_part(id: str) -> Channel:
     if id.startswith(PREFIX):
-        return black_box.load_black_box(id)
+        return black_box.load_user_channel(id)
     name = id.partition("?")[0]
     if name not in CHANNEL_FAMILIES:
         raise unknown_name_error(
