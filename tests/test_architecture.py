@@ -24,6 +24,7 @@ LAYERS = (
     {"systems"},
     {"presets"},
     {"training"},
+    {"conformance"},
     {"evaluation"},
     {"visualization"},
     {"comparison"},
@@ -38,6 +39,8 @@ LAYER = {
 IO_PACKAGES = {"training", "visualization", "comparison", "report", "cli"}
 IO_PACKAGES |= {"__init__", "__main__"}
 IO_FILES = {"channels/black_box.py", "plugins.py"}
+# A checkpoint in a temporary folder.
+IO_FILES |= {"conformance/system.py"}
 # Paths of run folders, which `training` reads.
 IO_FILES |= {"evaluation/learning_curves.py", "evaluation/stored_run.py"}
 IO_FOLDERS = ("tasks/external/",)

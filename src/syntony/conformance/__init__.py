@@ -1,0 +1,1 @@
+"""Rules that every task, channel and system keeps, the built-in and a user's own."""

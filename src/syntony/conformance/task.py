@@ -1,0 +1,352 @@
+"""Rules of tasks: in JAX, and external environments, which are stepped on the host."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from syntony.conformance.suite import (
+    Report,
+    Rule,
+    Subject,
+    check_rules,
+    first_difference,
+    require,
+    require_strong_types,
+    trace_difference,
+)
+from syntony.tasks import validation
+from syntony.tasks.external.external_env import ExternalEnv
+from syntony.tasks.external.rollout import rollout_external
+from syntony.tasks.registry import task as parse_task
+from syntony.tasks.task import Task, TimeStep
+from syntony.training.devices import fast_compile_options
+
+MIN_CALLS = 300
+"""Steps of random play at least."""
+MIN_EPISODES = 8
+"""Episodes of random play at least, side by side."""
+MAX_OPERATIONS = 250
+"""Operations of a step that are also run without `jit`: each is compiled by itself."""
+MAX_STEPS = 500
+"""Most steps of an episode that are played."""
+TOLERANCE = 1e-4
+"""Difference by which compiled code may round otherwise."""
+
+
+class Play(NamedTuple):
+    """Random legal play: T steps of E episodes."""
+
+    obs: Float[Array, "T1 E N O"]
+    action_mask: Bool[Array, "T E N A"]
+    action: Int[Array, "T E N"]
+    reward: Float[Array, "T E N"]
+    terminated: Bool[Array, "T E"]
+    truncated: Bool[Array, "T E"]
+    alive: Bool[Array, "T E"]
+    """Whether the episode had not ended before the step."""
+
+
+class FirstStep(NamedTuple):
+    """Values of a task's methods in the first step of an episode."""
+
+    state: PyTree
+    obs: Float[Array, "N O"]
+    action_mask: Bool[Array, "N A"]
+    next_state: PyTree
+    step: TimeStep
+
+
+class TaskSubject(Subject):
+    """A task in JAX, with an example of play that its rules share."""
+
+    def __init__(self, task: Task):
+        super().__init__()
+        self.task = task
+
+    @cached_property
+    def shapes(self) -> validation.TaskShapes:
+        """Shapes and types of what the methods return."""
+        return validation.task_shapes(self.task)
+
+    @cached_property
+    def play(self) -> Play:
+        """Random legal play, on the host."""
+        steps = min(self.task.time_limit, MAX_STEPS)
+        episodes = max(MIN_EPISODES, MIN_CALLS // steps)
+        play = _jit(partial(_play_episodes, self.task, steps, episodes))
+        self.num_calls += episodes * (2 * steps + 1)
+        return jax.device_get(play(jax.random.key(1)))
+
+    def first_step(self, key: Key[Array, ""]) -> FirstStep:
+        """Values of the methods in the first step of an episode."""
+        self.num_calls += 3
+        return _first_step(self.task, key)
+
+    @cached_property
+    def compiled_first_step(self) -> FirstStep:
+        """The values of `first_step` with the second of three keys, compiled."""
+        return _jit(self.first_step)(_first_step_keys()[1])
+
+    @cached_property
+    def is_small(self) -> bool:
+        """Whether `first_step` has few operations."""
+        jaxpr = jax.make_jaxpr(self.first_step)(jax.random.key(0))
+        return len(str(jaxpr).splitlines()) <= MAX_OPERATIONS
+
+
+def check_task(task: Task) -> Report:
+    """Checks the rules of tasks; see `JAX_RULES` and `EXTERNAL_RULES`."""
+    if isinstance(task, ExternalEnv):
+        return check_rules("task", task.id, ExternalSubject(task), EXTERNAL_RULES)
+    return check_rules("task", str(task.id), TaskSubject(task), JAX_RULES)
+
+
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    # A new function each time, so that it is traced each time.
+    return jax.jit(
+        lambda *args: function(*args), compiler_options=fast_compile_options()
+    )
+
+
+def _play_episodes(task: Task, steps: int, episodes: int, key: Key[Array, ""]) -> Play:
+    reset_key, step_key = jax.random.split(key)
+    state, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
+
+    def env_step(carry: Any, key: Key[Array, ""]) -> tuple[Any, Any]:
+        state, alive = carry
+        action_key, env_key = jax.random.split(key)
+        action_mask = jax.vmap(task.action_mask)(state)
+        action = _random_actions(action_key, action_mask)
+        keys = jax.random.split(env_key, episodes)
+        state, step = jax.vmap(task.step)(keys, state, action)
+        ended = step.terminated | step.truncated
+        return (state, alive & ~ended), (action_mask, action, step, alive)
+
+    start = (state, jnp.ones(episodes, bool))
+    keys = jax.random.split(step_key, steps)
+    _, (action_mask, action, step, alive) = jax.lax.scan(env_step, start, keys)
+    obs = jnp.concatenate([obs[None], step.obs])
+    return Play(obs, action_mask, action, *step[1:], alive)
+
+
+def _random_actions(
+    key: Key[Array, ""], action_mask: Bool[Array, "*batch A"]
+) -> Int[Array, "*batch"]:
+    logits = jnp.where(action_mask, 0.0, -1e9)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def _sizes(subject: TaskSubject) -> None:
+    validation.validate_sizes(subject.task)
+    shared = subject.task.shared_reward
+    require(
+        isinstance(shared, bool), f"shared_reward is {shared!r}; expected True or False"
+    )
+
+
+def _shapes(subject: TaskSubject) -> None:
+    subject.num_calls += 3
+    validation.validate_shapes(subject.task)
+
+
+def _state_types(subject: TaskSubject) -> None:
+    subject.num_calls += 3
+    validation.validate_state_types(subject.task)
+
+
+def _strong_types(subject: TaskSubject) -> None:
+    require_strong_types(subject.shapes.state, "the state of reset")
+    require_strong_types(subject.shapes.next_state, "the state of step")
+
+
+def _first_step(task: Task, key: Key[Array, ""]) -> FirstStep:
+    reset_key, action_key, step_key = jax.random.split(key, 3)
+    state, obs = task.reset(reset_key)
+    action_mask = task.action_mask(state)
+    action = _random_actions(action_key, action_mask)
+    next_state, step = task.step(step_key, state, action)
+    return FirstStep(state, obs, action_mask, next_state, step)
+
+
+def _first_step_keys() -> Key[Array, " 3"]:
+    return jax.random.split(jax.random.key(2), 3)
+
+
+def _purity(subject: TaskSubject) -> None:
+    difference = trace_difference(subject.first_step, jax.random.key(2))
+    require(
+        not difference,
+        f"two calls with the same key and state differ in {difference}; expected all "
+        "randomness to come from `key`, and nothing to be kept outside of the state",
+    )
+
+
+def _same_without_jit(subject: TaskSubject) -> None:
+    eager = subject.first_step(_first_step_keys()[1])
+    difference = first_difference(
+        subject.compiled_first_step, eager, tolerance=TOLERANCE
+    )
+    require(
+        not difference,
+        f"compiled and plain calls differ, in {difference}; use jax.numpy and "
+        "jax.random, not NumPy or Python numbers of the state",
+    )
+
+
+def _same_with_vmap(subject: TaskSubject) -> None:
+    batch = _jit(jax.vmap(subject.first_step))(_first_step_keys())
+    row = jax.tree.map(lambda x: x[1], batch)
+    difference = first_difference(row, subject.compiled_first_step, tolerance=TOLERANCE)
+    require(
+        not difference,
+        f"a batch by jax.vmap differs from single calls, in {difference}; expected the "
+        "same values",
+    )
+
+
+def _masks(subject: TaskSubject) -> None:
+    play = subject.play
+    available = play.action_mask.any(axis=-1) | ~play.alive[..., None]
+    if not available.all():
+        t, _, agent = np.argwhere(~available)[0]
+        require(
+            False,
+            f"no action of agent {agent} is available at step {t} of an episode; "
+            "expected at least one, e.g. an action that does nothing",
+        )
+
+
+def _finite_obs(subject: TaskSubject) -> None:
+    # What an episode's end leads to is its true final observation.
+    alive = np.concatenate([subject.play.alive[:1], subject.play.alive])
+    _require_finite(subject.play.obs, alive, "observation", offset=0)
+
+
+def _finite_rewards(subject: TaskSubject) -> None:
+    _require_finite(subject.play.reward, subject.play.alive, "reward", offset=1)
+
+
+def _require_finite(
+    values: np.ndarray, alive: np.ndarray, what: str, *, offset: int
+) -> None:
+    finite = np.isfinite(values).reshape(*alive.shape, -1).all(axis=-1) | ~alive
+    if not finite.all():
+        t = int(np.argwhere(~finite)[0][0]) + offset
+        when = f"step {t}" if t else "the reset"
+        require(False, f"{what} after {when} is not finite; expected numbers")
+
+
+def _endings(subject: TaskSubject) -> None:
+    play, limit = subject.play, subject.task.time_limit
+    both = play.terminated & play.truncated & play.alive
+    if both.any():
+        t = int(np.argwhere(both)[0][0]) + 1
+        require(
+            False,
+            f"step {t} of an episode is both terminated and truncated; expected "
+            "truncated only where no terminal state is reached",
+        )
+    ended = (play.terminated | play.truncated).any(axis=0)
+    require(
+        limit > MAX_STEPS or ended.all(),
+        f"an episode has not ended after time_limit = {limit} steps; expected "
+        "truncated at the time limit, e.g. state.time >= self.time_limit",
+    )
+
+
+def _id_round_trip(subject: TaskSubject) -> None:
+    require_same_config(subject.task, parse_task(subject.task.id), subject.task.id)
+
+
+def require_same_config(given: Any, parsed: Any, id: str) -> None:
+    """Raises `RuleViolation` unless a config equals the one that its id stands for."""
+    require(
+        parsed.id == id,
+        f"{id!r} is parsed to a config with the id {parsed.id!r}; expected the same",
+    )
+    names = [f.name for f in dataclasses.fields(given)]
+    for name in names:
+        old, new = getattr(given, name), getattr(parsed, name)
+        require(
+            old == new,
+            f"{name} is {old!r}, and {new!r} if {id!r} is parsed; expected all "
+            "parameters that are not default in the id, e.g. by format_id",
+        )
+
+
+JAX_RULES: tuple[Rule[TaskSubject], ...] = (
+    Rule("sizes", _sizes, is_essential=True),
+    Rule("shapes and types", _shapes, is_essential=True),
+    Rule("step keeps the state's types", _state_types, is_essential=True),
+    Rule("no weak types", _strong_types),
+    Rule("same key, same result", _purity),
+    Rule(
+        "same with and without jit",
+        _same_without_jit,
+        applies=lambda subject: subject.is_small,
+    ),
+    Rule("same with vmap", _same_with_vmap),
+    Rule("an action is available", _masks),
+    Rule("observations are finite", _finite_obs),
+    Rule("rewards are finite", _finite_rewards),
+    Rule("episodes end", _endings),
+    Rule("id round trip", _id_round_trip),
+)
+"""Rules of a task in JAX."""
+
+
+class ExternalSubject(Subject):
+    """An external environment as a task."""
+
+    def __init__(self, task: ExternalEnv):
+        super().__init__()
+        self.task = task
+
+    def episodes(self) -> Any:
+        """Two whole episodes of random play; the same in every call."""
+
+        def act(
+            obs: np.ndarray, action_mask: np.ndarray, noise: np.ndarray, hidden: tuple
+        ) -> tuple[np.ndarray, np.ndarray, tuple]:
+            scores = np.where(action_mask, noise, -np.inf)
+            return scores.argmax(axis=-1), np.zeros(obs.shape[:2]), hidden
+
+        short: Any = dataclasses.replace(
+            self.task, time_limit=min(self.task.time_limit, MAX_STEPS)
+        )
+        try:
+            trajectory = rollout_external(
+                short, act, (), jax.random.key(0), episodes=2, num_envs=2
+            )
+        finally:
+            short.env_pool.close()
+        self.num_calls += int(trajectory.num_steps) + 2
+        return trajectory._replace(state=())
+
+
+def _episodes_run(subject: ExternalSubject) -> None:
+    subject.episodes()
+
+
+def _reproducible(subject: ExternalSubject) -> None:
+    difference = first_difference(subject.episodes(), subject.episodes())
+    require(
+        not difference,
+        f"the same seed gave two episodes, which differ in {difference}; expected all "
+        "randomness to come from the seed of reset",
+    )
+
+
+EXTERNAL_RULES: tuple[Rule[Any], ...] = (
+    Rule("sizes", _sizes, is_essential=True),
+    Rule("episodes of random play", _episodes_run, is_essential=True),
+    Rule("same seed, same episode", _reproducible),
+    Rule("id round trip", _id_round_trip),
+)
+"""Rules of an external environment; its values are checked where they are read."""
