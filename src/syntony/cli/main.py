@@ -47,6 +47,7 @@ COMMANDS = {
     "report": Command("syntony.cli.report:Report", "RUN..."),
     "figures": Command("syntony.cli.figures:Figures", "RUN"),
     "render": Command("syntony.cli.render:Render", "RUN"),
+    "check": Command("syntony.cli.check:Check", "ID"),
     "list": Command("syntony.cli.list:List", "WHAT"),
 }
 """All subcommands, in the order of the help text."""

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,8 @@ def _purity(subject: SystemSubject) -> None:
     subject.num_calls += 2
     require(
         not difference,
-        f"two steps from the same state differ in {difference}; expected all randomness "
-        "to come from a key in the state, and nothing to be kept outside of it",
+        f"two steps from the same state differ in {difference}; expected all "
+        "randomness to come from a key in the state, and nothing kept outside of it",
     )
 
 
@@ -204,13 +205,14 @@ def _counters(subject: SystemSubject) -> None:
     system = subject.system
     steps = [system.num_steps(state) for state, _ in subject.states]
     done = system.is_done(subject.states[0][0])
+    count_type = f"{steps[0].dtype.name}{list(steps[0].shape)}"
     require(
         jnp.shape(steps[0]) == () and jnp.issubdtype(steps[0].dtype, jnp.integer),
-        f"num_steps is {steps[0].dtype.name}{list(steps[0].shape)}; expected one integer",
+        f"num_steps is {count_type}; expected one integer",
     )
     require(int(steps[0]) == 0, f"num_steps is {steps[0]} before the first step")
     require(
-        all(a < b for a, b in zip(steps[:-1], steps[1:], strict=True)),
+        all(a < b for a, b in pairwise(steps)),
         f"num_steps is {', '.join(str(n) for n in steps)}; expected more in every step",
     )
     require(
@@ -233,7 +235,7 @@ def _evaluation(subject: SystemSubject) -> None:
     lengths = {name: len(values) for name, values in samples.items()}
     require(
         EPISODES in lengths.values(),
-        f"evaluate with {EPISODES} episodes gives {lengths}; expected {EPISODES} values",
+        f"evaluate of {EPISODES} episodes gives {lengths} values; expected as many",
     )
     difference = first_difference(samples, again)
     require(

@@ -40,15 +40,14 @@ TOLERANCE = 1e-4
 
 
 class Play(NamedTuple):
-    """Random legal play: T steps of E episodes."""
+    """Random legal play: T steps of E episodes, on the host."""
 
-    obs: Float[Array, "T1 E N O"]
-    action_mask: Bool[Array, "T E N A"]
-    action: Int[Array, "T E N"]
-    reward: Float[Array, "T E N"]
-    terminated: Bool[Array, "T E"]
-    truncated: Bool[Array, "T E"]
-    alive: Bool[Array, "T E"]
+    obs: Float[np.ndarray, "T1 E N O"]
+    action_mask: Bool[np.ndarray, "T E N A"]
+    reward: Float[np.ndarray, "T E N"]
+    terminated: Bool[np.ndarray, "T E"]
+    truncated: Bool[np.ndarray, "T E"]
+    alive: Bool[np.ndarray, "T E"]
     """Whether the episode had not ended before the step."""
 
 
@@ -81,7 +80,7 @@ class TaskSubject(Subject):
         episodes = max(MIN_EPISODES, MIN_CALLS // steps)
         play = _jit(partial(_play_episodes, self.task, steps, episodes))
         self.num_calls += episodes * (2 * steps + 1)
-        return jax.device_get(play(jax.random.key(1)))
+        return Play(*jax.device_get(play(jax.random.key(1))))
 
     def first_step(self, key: Key[Array, ""]) -> FirstStep:
         """Values of the methods in the first step of an episode."""
@@ -114,7 +113,9 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def _play_episodes(task: Task, steps: int, episodes: int, key: Key[Array, ""]) -> Play:
+def _play_episodes(
+    task: Task, steps: int, episodes: int, key: Key[Array, ""]
+) -> tuple[Array, ...]:
     reset_key, step_key = jax.random.split(key)
     state, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
 
@@ -126,13 +127,13 @@ def _play_episodes(task: Task, steps: int, episodes: int, key: Key[Array, ""]) -
         keys = jax.random.split(env_key, episodes)
         state, step = jax.vmap(task.step)(keys, state, action)
         ended = step.terminated | step.truncated
-        return (state, alive & ~ended), (action_mask, action, step, alive)
+        return (state, alive & ~ended), (action_mask, step, alive)
 
     start = (state, jnp.ones(episodes, bool))
     keys = jax.random.split(step_key, steps)
-    _, (action_mask, action, step, alive) = jax.lax.scan(env_step, start, keys)
+    _, (action_mask, step, alive) = jax.lax.scan(env_step, start, keys)
     obs = jnp.concatenate([obs[None], step.obs])
-    return Play(obs, action_mask, action, *step[1:], alive)
+    return obs, action_mask, step.reward, step.terminated, step.truncated, alive
 
 
 def _random_actions(
@@ -313,9 +314,9 @@ class ExternalSubject(Subject):
 
         def act(
             obs: np.ndarray, action_mask: np.ndarray, noise: np.ndarray, hidden: tuple
-        ) -> tuple[np.ndarray, np.ndarray, tuple]:
-            scores = np.where(action_mask, noise, -np.inf)
-            return scores.argmax(axis=-1), np.zeros(obs.shape[:2]), hidden
+        ) -> tuple[Array, Array, tuple]:
+            action = jnp.argmax(jnp.where(action_mask, noise, -jnp.inf), axis=-1)
+            return action, jnp.zeros(obs.shape[:2]), hidden
 
         short: Any = dataclasses.replace(
             self.task, time_limit=min(self.task.time_limit, MAX_STEPS)
