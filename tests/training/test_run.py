@@ -21,7 +21,7 @@ def test_load_returns_the_run_of_train(run: Run):
     loaded = load(run.path, system=Toy())
     assert loaded == run
     assert loaded.system == Toy()
-    assert loaded.settings["system"] == "toy"
+    assert loaded.settings["system"] == "python:toy_system:Toy"
     assert loaded.states.keys() == {3, 4}
     assert all(500 <= steps < 503 for steps in loaded.steps.values())
     assert [row["seed"] for row in loaded.metrics()].count(3) == 2
@@ -33,11 +33,11 @@ def test_exported_parameters_equal_those_of_the_states(run: Run):
             np.testing.assert_array_equal(model[f"seed{seed}/x"], state.x)
 
 
-def test_user_systems_must_be_given_and_match(run: Run):
-    with pytest.raises(
-        InvalidInputError, match=r"settings\.json: unknown system 'toy'"
-    ):
-        load(run.path)
+def test_user_systems_are_imported_again(run: Run):
+    assert load(run.path) == run
+
+
+def test_a_given_system_must_match(run: Run):
     with pytest.raises(
         InvalidInputError, match=r"not that of the run: descent\.rate is 0\.1"
     ):

@@ -187,6 +187,7 @@ def _format_error_rate(value: float) -> str:
 
 
 def _print_metrics(results: dict[str, Any]) -> None:
+    from syntony.systems.registry import system_label
     from syntony.training.progress import eval_metric_names, metric_label
 
     metrics = eval_metric_names(results["all"])
@@ -196,7 +197,8 @@ def _print_metrics(results: dict[str, Any]) -> None:
     console = make_console()
     task = results["task"] or ""
     episodes = f"{results['episodes']:,} episodes each, mean [95 % interval]"
-    title = f"{results['run']}: {results['system']} {task}, {episodes}"
+    system = system_label(results["system"])
+    title = f"{results['run']}: {system} {task}, {episodes}"
     console.print(title, markup=False)
     console.print(table)
 

@@ -29,6 +29,8 @@ SYSTEM_SUMMARIES = {
     "link": "a transmitter and a receiver that learn a code over a black-box channel",
 }
 """Systems and what they are, as `syntony train --help` and `list systems` show them."""
+USER_SYSTEM = ("python:MODULE:CLASS", "your own, from Python's path or this folder")
+"""Form of the name of a user's own system, and what it is."""
 
 TRACEBACK_VARIABLE = "SYNTONY_TRACEBACK"
 """Environment variable; where it is 1, errors are shown with their traceback."""
@@ -52,7 +54,8 @@ def main_help(usages: Mapping[str, str]) -> str:
         ("COMMAND --help", "Prints the options of a command, with units and defaults."),
         ("--version", "Prints the version."),
     ]
-    systems = wrap(f"SYSTEM is one of {', '.join(SYSTEM_SUMMARIES)}.")
+    names = ", ".join(SYSTEM_SUMMARIES)
+    systems = wrap(f"SYSTEM is one of {names}, or your own, {USER_SYSTEM[0]}.")
     return (
         "usage: syntony COMMAND [OPTIONS]\n\n"
         "Cooperative multi-agent reinforcement learning, and learned communication "
@@ -69,7 +72,7 @@ def train_help() -> str:
     return (
         "usage: syntony train SYSTEM [--task ID | --channel ID] [OPTIONS]\n\n"
         + wrap(_docstring(_parse_module("train")))
-        + f"\nsystems:\n{_columns(SYSTEM_SUMMARIES.items(), 13)}"
+        + f"\nsystems:\n{_columns([*SYSTEM_SUMMARIES.items(), USER_SYSTEM], 13)}"
         + f"\noptions of all systems:\n{options}"
     )
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from syntony.errors import InvalidInputError
 from syntony.evaluation.learning_curves import points_by_seed
 from syntony.evaluation.stored_run import read_run_settings, read_step_unit
+from syntony.systems.registry import system_label
 from syntony.training import metrics_log
 from syntony.training.checkpoint import checkpoint_paths, checkpoint_step
 from syntony.training.locks import read_exit_status, read_lock_owner
@@ -87,7 +88,7 @@ def read_status(path: Path) -> RunStatus:
     steps, num_seeds, first = (_read_count(settings, n, x) for n, x in limits.items())
     seeds = range(first, first + num_seeds)
     rows = metrics_log.read_rows(folder.metrics_path)
-    system = settings["system"]
+    system = system_label(settings["system"])
     preposition = "on" if "task" in settings else "over"
     current_steps = {seed: _current_step(folder, rows, seed) for seed in seeds}
     age = max(0.0, time.time() - _last_modified(folder))

@@ -22,6 +22,7 @@ from syntony.channels.registry import channel
 from syntony.cli.arguments import (
     LoggingOptions,
     TyroSpec,
+    flag_names,
     make_tyro_spec,
     parse_args,
     parse_known_args,
@@ -29,7 +30,7 @@ from syntony.cli.arguments import (
 from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.errors import InvalidInputError
 from syntony.presets import registry
-from syntony.systems.registry import SYSTEMS, system_class
+from syntony.systems.registry import SYSTEMS, USER_PATTERN, system_class
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
 
@@ -97,12 +98,13 @@ def parse_train(argv: list[str]) -> Train:
         InvalidInputError: an argument is unknown, invalid or missing.
     """
     if not argv or argv[0].startswith("-"):
-        *others, last = SYSTEMS
-        raise InvalidInputError(f"train what? expected {', '.join(others)} or {last}")
+        names = ", ".join(SYSTEMS)
+        raise InvalidInputError(f"train what? expected {names} or {USER_PATTERN}")
     name, flags = argv[0], argv[1:]
     prog = f"syntony train {name}"
     selection, flags = parse_known_args(_selection_class(name), flags, prog=prog)
     configs = _default_configs(name, selection)
+    _reject_duplicate_flags(name, configs)
     args_class = dataclasses.make_dataclass(
         "TrainArgs", [(field, _described_type(x)) for field, x in configs.items()]
     )
@@ -148,6 +150,17 @@ def _default_configs(name: str, selection: Any) -> dict[str, Any]:
     if isinstance(task_or_channel, Channel) and task_or_channel.snr_db is not None:
         configs["signal"] = SNROptions(snr_db=task_or_channel.snr_db)
     return configs | {"system": system}
+
+
+def _reject_duplicate_flags(name: str, configs: Mapping[str, Any]) -> None:
+    """Raises InvalidInputError if a user's system has a field named as another flag."""
+    rules = [_task_rule, _channel_rule, _feedback_rule]
+    flags = [flag for x in configs.values() for flag in flag_names(type(x), rules)]
+    if duplicates := [flag for flag in dict.fromkeys(flags) if flags.count(flag) > 1]:
+        raise InvalidInputError(
+            f"{name} has a field whose flag would be {duplicates[0]}, which exists "
+            "already; expected another name"
+        )
 
 
 def _described_type(config: Any) -> Any:

@@ -18,6 +18,7 @@ from syntony.evaluation.stored_run import (
     reject_duplicate_runs,
 )
 from syntony.presets import registry
+from syntony.systems.registry import system_label
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.registry import task as parse_task
 from syntony.tasks.task import HasScoreRange
@@ -160,7 +161,7 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
     if len(size) == len(CODE_SIZE_KEYS):
         code_size = "{messages} messages in {uses} uses".format(**size)
         task = f"{environment}, {code_size}"
-    presets = registry.PRESETS.get(system, {})
+    presets = registry.preset_summaries(system)
     default, requested = next(iter(presets), ""), str(config.get("preset"))
     preset = requested if requested in presets else default
     default_settings = _preset_settings(config, default)
@@ -206,7 +207,8 @@ def group_labels(run_infos: Sequence[RunInfo]) -> list[str]:
         distinct = _distinct_overrides(info, run_infos)
         settings = sorted(distinct.items(), key=str)
         key = (info.group_name,) if info.group_name else ("", info.system, *settings)
-        label = info.group_name or " ".join([info.system, *_format_overrides(distinct)])
+        words = [system_label(info.system), *_format_overrides(distinct)]
+        label = info.group_name or " ".join(words)
         if key not in label_by_key and label in label_by_key.values():
             label = f"{label} ({info.path.name})"
         label_by_key.setdefault(key, label)
@@ -223,7 +225,8 @@ def _shared_override_notes(run_infos: Sequence[RunInfo]) -> Iterator[str]:
         shared = {k: v for k, v in first.overrides.items() if k not in distinct}
         if shared:
             settings = ", ".join(_format_overrides(shared))
-            yield f"all runs of {system} have {settings}, other than their preset"
+            label = system_label(system)
+            yield f"all runs of {label} have {settings}, other than their preset"
 
 
 def _distinct_overrides(

@@ -10,6 +10,7 @@ import numpy as np
 
 from syntony.errors import InvalidInputError
 from syntony.evaluation.learning_curves import LearningCurve, read_learning_curve
+from syntony.systems.registry import system_label
 from syntony.training import metrics_log
 from syntony.training.run import Run, load
 from syntony.training.run_config import task_or_channel_id
@@ -36,8 +37,8 @@ class StoredRun(NamedTuple):
 
     @property
     def system(self) -> str:
-        """Name of the system, e.g. `smpe`."""
-        return str(self.settings["system"])
+        """Name of the system, e.g. `smpe`; of a user's own, that of its class."""
+        return system_label(str(self.settings["system"]))
 
     @property
     def step_unit(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any, cast
 from syntony.channels.awgn import AWGN
 from syntony.channels.channel import Channel
 from syntony.errors import unknown_name_error
+from syntony.plugins import PREFIX
 from syntony.presets.paper_configs import (
     epymarl_factory,
     official_smpe,
@@ -20,18 +21,21 @@ from syntony.systems.link.link import Link
 from syntony.systems.link.schedule import TrainingSchedule
 from syntony.systems.registry import system_class
 from syntony.systems.system import System
+from syntony.systems.user_system import make_user_system
 from syntony.tasks.task import Task
 
 TaskOrChannel = Task | Channel | None
 SystemFactory = Callable[[Any], System]
+USER_PRESET = "default"
+"""The preset of a user's own system: the default values of its fields."""
 
 
 def preset(system: str, name: str, task_or_channel: TaskOrChannel = None) -> System:
     """System with the constants of a preset.
 
     Args:
-        system: name of the system, e.g. "smpe".
-        name: name of the preset, e.g. "paper".
+        system: name of the system, e.g. "smpe", or `python:MODULE:CLASS`.
+        name: name of the preset, e.g. "paper"; "default", of a system of one's own.
         task_or_channel: task of a team, on which constants may depend; channel of a
             link, by default AWGN.
 
@@ -39,15 +43,27 @@ def preset(system: str, name: str, task_or_channel: TaskOrChannel = None) -> Sys
         InvalidInputError: there is no system, or no preset, of that name.
     """
     system_class(system)
-    if name not in PRESET_FACTORIES[system]:
-        raise unknown_name_error("preset", name, PRESET_FACTORIES[system])
+    if name not in preset_summaries(system):
+        raise unknown_name_error("preset", name, preset_summaries(system))
+    if system.startswith(PREFIX):
+        return make_user_system(system, task_or_channel)
     _, make = PRESET_FACTORIES[system][name]
     return make(task_or_channel)
 
 
+def preset_summaries(system: str) -> dict[str, str]:
+    """Presets of a system and their summaries, the default first.
+
+    Empty if there is no such system. A user's own system is not imported.
+    """
+    if system.startswith(PREFIX):
+        return {USER_PRESET: "the default values of its fields"}
+    return PRESETS.get(system, {})
+
+
 def default_preset(system: str) -> str:
     """Name of the default preset of a system."""
-    return next(iter(PRESETS[system]))
+    return next(iter(preset_summaries(system)))
 
 
 def default_run_options(
@@ -59,7 +75,7 @@ def default_run_options(
         system: name of the system.
         task_or_channel: task of a team; it may have longer episodes.
     """
-    if system == "link":
+    if isinstance(task_or_channel, Channel) or system == "link":
         return {"steps": 10_000, "eval_every": 500, "eval_episodes": 20_000}
     return paper_run_options(system, cast(Task | None, task_or_channel))
 

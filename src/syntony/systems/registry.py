@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from syntony.errors import unknown_name_error
+from syntony.plugins import PREFIX
 from syntony.systems.link.link import Link
 from syntony.systems.marl.actor_critic import IA2C, IPPO, MAA2C, MAPPO
 from syntony.systems.marl.smpe import SMPE
 from syntony.systems.marl.smpe_official import SMPEOfficial
 from syntony.systems.marl.value_decomposition import QMIX, VDN
 from syntony.systems.system import System
+from syntony.systems.user_system import user_system_class, user_system_id
 
 SystemClass = Callable[..., System[Any]]
 """Class of a system; it takes its settings as keyword arguments."""
@@ -26,19 +28,37 @@ SYSTEMS: dict[str, SystemClass] = {
     "link": Link,
 }
 
+USER_PATTERN = f"{PREFIX}MODULE:CLASS"
+"""Form of the name of a user's own system."""
+
 
 def system_class(name: str) -> SystemClass:
     """Class of the system with this name.
 
+    Args:
+        name: that of a built-in system, or `python:MODULE:CLASS`.
+
     Raises:
         InvalidInputError: there is no system of that name.
     """
+    if name.startswith(PREFIX):
+        return user_system_class(name)
     if name not in SYSTEMS:
-        raise unknown_name_error("system", name, SYSTEMS)
+        raise unknown_name_error("system", name, [*SYSTEMS, USER_PATTERN])
     return SYSTEMS[name]
 
 
 def system_name(system: System) -> str:
-    """Name of a system; that of its class in lower case, if it is not registered."""
+    """Name from which `system_class` returns the class of a system.
+
+    Raises:
+        InvalidInputError: the class is a user's, and cannot be imported by a name.
+    """
     names = {kind: name for name, kind in SYSTEMS.items()}
-    return names.get(type(system), type(system).__name__.lower())
+    kind: Any = type(system)
+    return names.get(kind) or user_system_id(kind)
+
+
+def system_label(name: str) -> str:
+    """Short form of a system's name: the class alone, of a user's own system."""
+    return name.rpartition(":")[2] if name.startswith(PREFIX) else name

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from syntony.errors import InvalidInputError
+from syntony.systems.registry import system_label
 from syntony.systems.system import System, closing_black_box
 from syntony.training import checkpoint, loggers, metrics_log
 from syntony.training.compiled import (
@@ -155,7 +156,8 @@ def _logger_names(tensorboard: bool, wandb: bool) -> list[str]:
 
 def _new_run_path(config: RunConfig) -> Path:
     settings = run_config_to_dict(config)
-    parts = filter(None, [settings["system"], task_or_channel_id(settings)])
+    name = system_label(settings["system"])
+    parts = filter(None, [name, task_or_channel_id(settings)])
     return next_free_path(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(parts)))
 
 

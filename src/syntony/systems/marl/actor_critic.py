@@ -54,7 +54,7 @@ from syntony.networks.agents import (
     apply_per_agent,
     init_per_agent,
 )
-from syntony.systems.marl.base import MultiAgentSystem, finish_step, split_step_key
+from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.optimizers import (
     apply_gradients,
     init_opt_state,
@@ -63,7 +63,6 @@ from syntony.systems.optimizers import (
     validate_optimizer,
 )
 from syntony.systems.system import Metrics
-from syntony.tasks.last_action import LastAction
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
@@ -176,10 +175,6 @@ class ActorCritic(MultiAgentSystem):
     def num_envs(self) -> int:
         return self.actor_critic.num_envs
 
-    @property
-    def observed_task(self) -> Task:
-        return LastAction(task=self.task) if self.last_action else self.task
-
     def init(self, key: Key[Array, ""]) -> ActorCriticState:
         """Initial state; the key is consumed."""
         actor_key, critic_key, run_key = jax.random.split(key, 3)
@@ -194,13 +189,6 @@ class ActorCritic(MultiAgentSystem):
             key=run_key,
             env_steps=jnp.zeros((), jnp.int32),
         )
-
-    def step(self, state: ActorCriticState) -> tuple[ActorCriticState, Metrics]:
-        """State after one rollout and one update, and their metrics."""
-        next_key, rollout_key, update_key = split_step_key(state)
-        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
-        state, metrics = self.apply_update(state, trajectory, update_key)
-        return finish_step(state, next_key, trajectory, metrics)
 
     def policy(self, state: ActorCriticState) -> Policy:
         return recurrent_policy(self.actor_critic, state.actor, lambda obs: obs)
@@ -265,9 +253,6 @@ class ActorCritic(MultiAgentSystem):
     @property
     def _is_local(self) -> bool:
         return self.critic_input == "local"
-
-    def evaluation_state(self, state: ActorCriticState) -> ActorCriticState:
-        return state
 
     def params(self, state: ActorCriticState) -> PyTree[Float[Array, "..."]]:
         return {"actor": state.actor, "critic": state.critic_state.critic}

@@ -39,27 +39,31 @@ class MultiAgentState(Protocol):
     def env_steps(self) -> Int[Array, ""]: ...
 
 
+@runtime_checkable
+class ActsDifferentlyInEvaluations(Protocol):
+    """Capability of a team whose policy explores in training only."""
+
+    def evaluation_state(self, state: Any) -> Any:
+        """State whose policy is evaluated, e.g. with less noise."""
+        ...
+
+
 class MultiAgentSystem(ABC):
     """A team of agents that alternates rollouts of whole episodes and updates.
 
-    Subclasses say how the agents act (`policy`) and how they learn (`step`, `update`).
+    Base of an algorithm of one's own: a subclass is a `pytree_dataclass` with a field
+    `task` that says how the agents act (`policy`) and how they learn (`update`). Its
+    state is a NamedTuple with at least `key`, a random key, and `env_steps`, an int32
+    counter. See docs/how-to/add-an-algorithm.md.
     """
 
     task: Task
+    num_envs: int
+    """Environments side by side; each update uses one episode of each."""
+    last_action: bool = False
+    """Append each agent's last action to its observation."""
 
     step_unit = "environment steps"
-    last_action: bool = False
-    """Whether observations include the agent's last action."""
-
-    @property
-    @abstractmethod
-    def observed_task(self) -> Task:
-        """The task with the observations that the networks see."""
-
-    @property
-    @abstractmethod
-    def num_envs(self) -> int:
-        """Number of environments side by side; each update uses an episode of each."""
 
     @abstractmethod
     def check(self) -> None:
@@ -68,10 +72,6 @@ class MultiAgentSystem(ABC):
     @abstractmethod
     def init(self, key: Key[Array, ""]) -> Any:
         """Initial state; the key is consumed."""
-
-    @abstractmethod
-    def step(self, state: Any) -> tuple[Any, Metrics]:
-        """State after a rollout and an update, and the metrics of both."""
 
     @abstractmethod
     def update(
@@ -88,12 +88,22 @@ class MultiAgentSystem(ABC):
         """Hidden state of the policy at the start of so many episodes."""
 
     @abstractmethod
-    def evaluation_state(self, state: Any) -> Any:
-        """State whose policy is evaluated: that of training, or with less noise."""
-
-    @abstractmethod
     def params(self, state: Any) -> PyTree[Float[Array, "..."]]:
         """Learned parameters by name."""
+
+    @property
+    def observed_task(self) -> Task:
+        """The task with the observations that the networks see."""
+        return LastAction(task=self.task) if self.last_action else self.task
+
+    def step(self, state: Any) -> tuple[Any, Metrics]:
+        """State after a rollout of whole episodes and `update`; metrics of both."""
+        next_key, rollout_key, update_key = split_step_key(state)
+        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
+        state, metrics = self.apply_update(state, trajectory, update_key)
+        env_steps = state.env_steps + trajectory.num_steps
+        metrics = metrics | {"train/return_mean": jnp.mean(trajectory.returns)}
+        return state._replace(key=next_key, env_steps=env_steps), metrics
 
     def collect_episodes(
         self,
@@ -144,7 +154,8 @@ class MultiAgentSystem(ABC):
 
     def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> EvalSamples:
         """Episode returns and lengths, with sampled and with greedy actions."""
-        state = self.evaluation_state(state)
+        if isinstance(self, ActsDifferentlyInEvaluations):
+            state = self.evaluation_state(state)
 
         def score(mode: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, ...]:
             key, greedy = mode
@@ -231,15 +242,6 @@ def split_step_key(
     """Keys of the next state, of a step's rollout and of its update."""
     next_key, rollout_key, update_key = jax.random.split(state.key, 3)
     return next_key, rollout_key, update_key
-
-
-def finish_step(
-    state: Any, next_key: Key[Array, ""], trajectory: Trajectory, metrics: Metrics
-) -> tuple[Any, Metrics]:
-    """State with its key and step counter advanced, and the metrics of the rollout."""
-    env_steps = state.env_steps + trajectory.num_steps
-    metrics = metrics | {"train/return_mean": jnp.mean(trajectory.returns)}
-    return state._replace(key=next_key, env_steps=env_steps), metrics
 
 
 def find_nonfinite(task: Task, trajectory: Trajectory) -> str:

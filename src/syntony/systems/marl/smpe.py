@@ -55,7 +55,7 @@ from syntony.systems.marl.actor_critic import (
     value_loss,
     zero_hidden_state,
 )
-from syntony.systems.marl.base import MultiAgentSystem, finish_step, split_step_key
+from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     BeliefState,
@@ -162,10 +162,6 @@ class SMPE(MultiAgentSystem):
     def num_envs(self) -> int:
         return self.actor_critic.num_envs
 
-    @property
-    def observed_task(self) -> Task:
-        return self.task
-
     def init(self, key: Key[Array, ""]) -> SMPEState:
         """Initial state; the key is consumed."""
         keys = jax.random.split(key, 6)
@@ -192,13 +188,6 @@ class SMPE(MultiAgentSystem):
             env_steps=jnp.zeros((), jnp.int32),
             schedule_steps=jnp.zeros((), jnp.int32),
         )
-
-    def step(self, state: SMPEState) -> tuple[SMPEState, Metrics]:
-        """One iteration of Algorithm 1: a rollout of whole episodes, then `update`."""
-        next_key, rollout_key, update_key = split_step_key(state)
-        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
-        state, metrics = self.apply_update(state, trajectory, update_key)
-        return finish_step(state, next_key, trajectory, metrics)
 
     def policy(self, state: SMPEState) -> Policy:
         """Recurrent policy π(a | h, μ) of all agents."""
@@ -458,9 +447,6 @@ class SMPE(MultiAgentSystem):
         # Known when compiling where it is always so: the phases are bound by their
         # small gradient steps.
         return interval == 1 or (interval > 0 and phase % interval == 0)
-
-    def evaluation_state(self, state: SMPEState) -> SMPEState:
-        return state
 
     def params(self, state: SMPEState) -> PyTree[Float[Array, "..."]]:
         beliefs = state.beliefs

@@ -24,7 +24,7 @@ from syntony.systems.marl.actor_critic import (
     PPOConfig,
     run_update_epochs,
 )
-from syntony.systems.marl.base import MultiAgentSystem, finish_step, split_step_key
+from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.marl.smpe import (
     SMPE,
     ExplorationConfig,
@@ -113,10 +113,6 @@ class SMPEOfficial(MultiAgentSystem):
     def num_envs(self) -> int:
         return self.actor_critic.num_envs
 
-    @property
-    def observed_task(self) -> Task:
-        return self.task
-
     def init(self, key: Key[Array, ""]) -> SMPEState:
         """Initial state; the key is consumed."""
         state = self.smpe.init(key)
@@ -130,13 +126,6 @@ class SMPEOfficial(MultiAgentSystem):
             shape = (self.task.num_agents, novelty.SKETCH_SIZE)
             state = state._replace(counts=jnp.zeros(shape, jnp.int32))
         return state
-
-    def step(self, state: SMPEState) -> tuple[SMPEState, Metrics]:
-        """State after a rollout of whole episodes and `update`."""
-        next_key, rollout_key, update_key = split_step_key(state)
-        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
-        state, metrics = self.apply_update(state, trajectory, update_key)
-        return finish_step(state, next_key, trajectory, metrics)
 
     def policy(self, state: SMPEState) -> Policy:
         return self.smpe.policy(state)
@@ -203,9 +192,6 @@ class SMPEOfficial(MultiAgentSystem):
         if frozen:
             state = state._replace(filtered_critic_state=before)
         return state, metrics
-
-    def evaluation_state(self, state: SMPEState) -> SMPEState:
-        return state
 
     def params(self, state: SMPEState) -> PyTree[Float[Array, "..."]]:
         return self.smpe.params(state)

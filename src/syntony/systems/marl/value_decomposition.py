@@ -39,7 +39,7 @@ from syntony.errors import InvalidInputError
 from syntony.networks.agents import Actor, init_per_agent
 from syntony.networks.mixers import Mixer, QMIXMixer, VDNMixer
 from syntony.systems.marl.actor_critic import act, masked_mean, unroll
-from syntony.systems.marl.base import MultiAgentSystem, finish_step, split_step_key
+from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.marl.replay_buffer import (
     ReplayBuffer,
     add_episodes,
@@ -54,7 +54,6 @@ from syntony.systems.optimizers import (
     validate_optimizer,
 )
 from syntony.systems.system import Metrics
-from syntony.tasks.last_action import LastAction
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
@@ -199,10 +198,6 @@ class ValueDecomposition(MultiAgentSystem):
     def num_envs(self) -> int:
         return self.q_learning.num_envs
 
-    @property
-    def observed_task(self) -> Task:
-        return LastAction(task=self.task) if self.last_action else self.task
-
     def init(self, key: Key[Array, ""]) -> ValueDecompositionState:
         """Initial state; the key is consumed."""
         agents_key, mixer_key, explore_key, run_key = jax.random.split(key, 4)
@@ -238,15 +233,6 @@ class ValueDecomposition(MultiAgentSystem):
         if config.shared_actor:
             return init_agent(key)
         return init_per_agent(init_agent, task.num_agents, key)
-
-    def step(
-        self, state: ValueDecompositionState
-    ) -> tuple[ValueDecompositionState, Metrics]:
-        """State after one rollout and the updates that follow, and their metrics."""
-        next_key, rollout_key, update_key = split_step_key(state)
-        trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
-        state, metrics = self.apply_update(state, trajectory, update_key)
-        return finish_step(state, next_key, trajectory, metrics)
 
     def policy(self, state: ValueDecompositionState) -> Policy:
         """ε-greedy policy of all agents."""
