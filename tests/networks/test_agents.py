@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from syntony.networks.actors import GRUActor
 from syntony.networks.agents import (
-    Actor,
     Encoder,
     Filter,
     agent_ids,
@@ -30,9 +30,9 @@ def test_apply_per_agent_against_single_networks(key):
 
 
 def test_unrolled_actor_against_single_steps(key):
-    actors = init_per_agent(lambda k: Actor(4 + 2, 8, 5, key=k), 2, jax.random.key(1))
+    actors = init_per_agent(lambda k: GRUActor(6, 8, 5, key=k), 2, jax.random.key(1))
     x, ids = jax.random.normal(key, (6, 3, 2, 4)), agent_ids(2)
-    unrolled = apply_per_agent(actors, x, ids, apply_fn=Actor.unroll)
+    unrolled = apply_per_agent(actors, x, ids, apply_fn=GRUActor.unroll)
     h = jnp.zeros((3, 2, 8))
     for t in range(6):
         logits, h = apply_per_agent(actors, x[t], ids, h)

@@ -1,4 +1,4 @@
-"""Networks of a team: actor, critic, encoder, decoder, filter.
+"""Networks of a team beside the actors: critic, encoder, decoder, filter.
 
 A module is one network. Networks of their own for all agents are one module whose
 leaves have a leading agent axis, so that each layer is one batched product over agents.
@@ -11,41 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from syntony.networks.layers import GRU, MLP, Linear
+from syntony.networks.layers import MLP, Linear
+from syntony.networks.user_network import NetworkSpec, UserNetwork, make_user_network
 
-
-class Actor(eqx.Module):
-    """Recurrent policy: features and agent id, GRU, one logit per action."""
-
-    embed: Linear
-    gru: GRU
-    out: Linear
-
-    def __init__(
-        self, in_size: int, hidden: int, num_actions: int, *, key: Key[Array, ""]
-    ):
-        embed_key, gru_key, out_key = jax.random.split(key, 3)
-        self.embed = Linear(in_size, hidden, key=embed_key)
-        self.gru = GRU(hidden, hidden, key=gru_key)
-        self.out = Linear(hidden, num_actions, key=out_key)
-
-    def __call__(
-        self,
-        features: Float[Array, "*batch D"],
-        agent_id: Float[Array, "*#batch N"],
-        h: Float[Array, "*batch H"],
-    ) -> tuple[Float[Array, "*batch A"], Float[Array, "*batch H"]]:
-        """Logits of one time step, and the next hidden state."""
-        h = self.gru(jax.nn.relu(self.embed(features, agent_id)), h)
-        return self.out(h), h
-
-    def unroll(
-        self, features: Float[Array, "T *batch D"], agent_id: Float[Array, "*#batch N"]
-    ) -> Float[Array, "T *batch A"]:
-        """Logits of whole episodes, from a hidden state of zeros."""
-        x = jax.nn.relu(self.embed(features, agent_id))
-        initial = jnp.zeros((*x.shape[1:-1], self.gru.linear_hh.weight.shape[0]))
-        return self.out(self.gru.unroll(x, initial))
+ENCODERS = ("mlp",)
+"""Names of the built-in encoders."""
 
 
 class Critic(eqx.Module):
@@ -81,6 +51,34 @@ class Encoder(eqx.Module):
         """Mean μ and log-variance ln σ² of z."""
         mean, log_var = jnp.split(self.heads(jax.nn.relu(self.trunk(obs))), 2, axis=-1)
         return mean, log_var
+
+
+class UserEncoder(eqx.Module):
+    """Encoder of a user's own, whose outputs are mean and log-variance."""
+
+    network: UserNetwork
+
+    def __call__(
+        self, obs: Float[Array, "*batch O"]
+    ) -> tuple[Float[Array, "*batch Z"], Float[Array, "*batch Z"]]:
+        """Mean μ and log-variance ln σ² of z."""
+        mean, log_var = jnp.split(self.network(obs)[0], 2, axis=-1)
+        return mean, log_var
+
+
+AnyEncoder = Encoder | UserEncoder
+
+
+def encoder_spec(name: str, obs_dim: int, latent_dim: int) -> NetworkSpec:
+    """Name and sizes of an encoder: mean and log-variance of a belief of size Z."""
+    return NetworkSpec(name, obs_dim, 2 * latent_dim, latent_dim)
+
+
+def make_encoder(spec: NetworkSpec, key: Key[Array, ""]) -> AnyEncoder:
+    """Encoder with new weights; the key is consumed."""
+    if spec.is_user:
+        return UserEncoder(make_user_network("encoder", spec, key))
+    return Encoder(spec.in_size, spec.hidden, key=key)
 
 
 class Decoder(eqx.Module):

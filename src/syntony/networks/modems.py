@@ -7,6 +7,10 @@ from jaxtyping import Array, Float, Key
 
 from syntony.equations.signal import complex_divide, complex_noise
 from syntony.networks.layers import MLP, Linear
+from syntony.networks.user_network import NetworkSpec, UserNetwork, make_user_network
+
+TRANSMITTERS = ("mlp",)
+"""Names of the built-in transmitters."""
 
 
 class Transmitter(eqx.Module):
@@ -35,6 +39,35 @@ class Transmitter(eqx.Module):
         """
         codewords = self.out(jax.nn.elu(self.embed.weight + self.embed.bias))
         return codewords.reshape(len(codewords), -1, 2)
+
+
+class UserTransmitter(eqx.Module):
+    """Transmitter of a user's own: a one-hot message to C complex symbols."""
+
+    network: UserNetwork
+    messages: int = eqx.field(static=True)
+
+    def __call__(self) -> Float[Array, "M C 2"]:
+        """Codewords of all messages, before normalization."""
+        codewords, _ = self.network(jnp.eye(self.messages))
+        return codewords.reshape(self.messages, -1, 2)
+
+
+AnyTransmitter = Transmitter | UserTransmitter
+
+
+def transmitter_spec(name: str, messages: int, uses: int, hidden: int) -> NetworkSpec:
+    """Name and sizes of a transmitter: one-hot message to C pairs of reals."""
+    return NetworkSpec(name, messages, 2 * uses, hidden)
+
+
+def make_transmitter(
+    spec: NetworkSpec, messages: int, uses: int, key: Key[Array, ""]
+) -> AnyTransmitter:
+    """Transmitter with new weights; the key is consumed."""
+    if spec.is_user:
+        return UserTransmitter(make_user_network("transmitter", spec, key), messages)
+    return Transmitter(messages, spec.hidden, uses, key=key)
 
 
 class Receiver(eqx.Module):
@@ -130,3 +163,18 @@ class EqualizingReceiver(eqx.Module):
         """Channel estimate ĥ, one complex number per block."""
         features = jnp.tanh(self.estimator_hidden(y.reshape(len(y), -1)))
         return self.estimator_out(features)
+
+
+class UserReceiver(eqx.Module):
+    """Receiver of a user's own: C pairs of reals to one logit per message."""
+
+    network: UserNetwork
+
+    def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
+        """Logits of all messages, for each block."""
+        return self.network(y.reshape(len(y), -1))[0]
+
+
+def receiver_spec(name: str, messages: int, uses: int, hidden: int) -> NetworkSpec:
+    """Name and sizes of a receiver: C pairs of reals to M logits."""
+    return NetworkSpec(name, 2 * uses, messages, hidden)

@@ -34,7 +34,14 @@ from syntony.channels.rayleigh import Rayleigh
 from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import signal
 from syntony.errors import InvalidInputError
-from syntony.networks.modems import Transmitter
+from syntony.networks.modems import (
+    TRANSMITTERS,
+    AnyTransmitter,
+    make_transmitter,
+    receiver_spec,
+    transmitter_spec,
+)
+from syntony.networks.user_network import NetworkSpec, check_network
 from syntony.systems.link.gradient_estimators import (
     GRADIENT_ESTIMATORS,
     GRADIENT_SAMPLES,
@@ -46,8 +53,8 @@ from syntony.systems.link.gradient_estimators import (
     sample_perturbations,
 )
 from syntony.systems.link.receiver import (
+    RECEIVERS,
     AnyReceiver,
-    ReceiverName,
     block_errors,
     block_nll,
     make_receiver,
@@ -71,7 +78,7 @@ MAX_SNAPSHOT_SYMBOLS = 4096
 class LinkState(NamedTuple):
     """State of a link's training."""
 
-    transmitter: Transmitter
+    transmitter: AnyTransmitter
     transmitter_opt_state: optax.OptState
     receiver: AnyReceiver
     receiver_opt_state: optax.OptState
@@ -110,12 +117,13 @@ class Link:
     """C, complex channel uses per block."""
     hidden: int = field(256, static=True, limits=between(1, MAX_SIZE))
     """Hidden units of transmitter and receiver (the paper's: M)."""
-    receiver: Literal["auto", "mlp", "gaussian", "equalizing"] = field(
-        "auto", static=True
-    )
+    transmitter: str = field("mlp", static=True)
+    """Transmitter: one hidden layer (mlp), or python:MODULE:FUNCTION."""
+    receiver: str = field("auto", static=True)
     """Receiver: one hidden layer (mlp); one behind a network that estimates the fading
     gain and divides by it (equalizing); a learned mean for each message, with white
-    noise (gaussian). auto: equalizing over a channel with an unknown gain, else mlp."""
+    noise (gaussian); python:MODULE:FUNCTION. auto: equalizing over a channel with an
+    unknown gain, else mlp."""
     channel_estimator_hidden: int = field(20, static=True, limits=at_least(1))
     """Hidden units of the equalizing receiver's channel estimator."""
     power_constraint: Literal["average", "codeword", "symbol", "clipped"] = field(
@@ -146,8 +154,8 @@ class Link:
     def init(self, key: Key[Array, ""]) -> LinkState:
         """State before the first iteration; the key is consumed."""
         transmitter_key, receiver_key, key = jax.random.split(key, 3)
-        transmitter = Transmitter(
-            self.messages, self.hidden, self.uses, key=transmitter_key
+        transmitter = make_transmitter(
+            self.transmitter_spec, self.messages, self.uses, transmitter_key
         )
         receiver = make_receiver(
             self.receiver_name,
@@ -323,7 +331,7 @@ class Link:
         return state._replace(transmitter=transmitter, transmitter_opt_state=opt_state)
 
     @jax.jit
-    def codebook(self, transmitter: Transmitter) -> Codebook:
+    def codebook(self, transmitter: AnyTransmitter) -> Codebook:
         """Codewords f_T of all messages, with energy 1 per channel use."""
         if self.power_constraint == "codeword":
             return signal.normalize_codeword_power(transmitter())
@@ -492,8 +500,13 @@ class Link:
         return dataclasses.replace(self, channel=channel)
 
     @property
-    def receiver_name(self) -> ReceiverName:
-        """Type of the receiver; `auto` is resolved by the channel."""
+    def transmitter_spec(self) -> NetworkSpec:
+        """Name and sizes of the transmitter."""
+        return transmitter_spec(self.transmitter, self.messages, self.uses, self.hidden)
+
+    @property
+    def receiver_name(self) -> str:
+        """Name of the receiver; `auto` is resolved by the channel."""
         if self.receiver == "auto":
             return "equalizing" if self.channel.has_unknown_gain else "mlp"
         return self.receiver
@@ -520,9 +533,17 @@ class Link:
         self.feedback.check()
         self.perturbation.check()
         self.schedule.check()
+        self._check_networks()
         self._check_gradient()
         self._check_training_snr()
         self._check_batch_size()
+
+    def _check_networks(self) -> None:
+        check_network("transmitter", self.transmitter_spec, TRANSMITTERS)
+        sizes = self.messages, self.uses, self.hidden
+        check_network(
+            "receiver", receiver_spec(self.receiver, *sizes), ("auto", *RECEIVERS)
+        )
 
     def _check_gradient(self) -> None:
         if self.gradient == "backprop" and not self.channel.differentiable:

@@ -5,7 +5,6 @@ those of a large batch would be written to memory and read again.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +12,19 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from syntony.equations import signal
-from syntony.networks.modems import EqualizingReceiver, GaussianReceiver, Receiver
+from syntony.networks.modems import (
+    EqualizingReceiver,
+    GaussianReceiver,
+    Receiver,
+    UserReceiver,
+    receiver_spec,
+)
+from syntony.networks.user_network import make_user_network
+from syntony.plugins import PREFIX
 
-AnyReceiver = Receiver | GaussianReceiver | EqualizingReceiver
-ReceiverName = Literal["mlp", "gaussian", "equalizing"]
+AnyReceiver = Receiver | GaussianReceiver | EqualizingReceiver | UserReceiver
+RECEIVERS = ("mlp", "gaussian", "equalizing")
+"""Names of the built-in receivers."""
 LossAndGrad = tuple[Float[Array, ""], AnyReceiver]
 
 MAX_CHUNK_ROWS = 1000
@@ -24,7 +32,7 @@ MAX_CHUNK_ROWS = 1000
 
 
 def make_receiver(
-    name: ReceiverName,
+    name: str,
     uses: int,
     hidden: int,
     messages: int,
@@ -35,13 +43,16 @@ def make_receiver(
     """Receiver with new weights.
 
     Args:
-        name: its type.
+        name: one of `RECEIVERS`, or `python:MODULE:FUNCTION`.
         uses: C symbols per received block.
         hidden: units of the hidden layer, for all but the Gaussian receiver.
         messages: M.
         estimator_dim: hidden units of the equalizing receiver's channel estimator.
         key: consumed.
     """
+    if name.startswith(PREFIX):
+        spec = receiver_spec(name, messages, uses, hidden)
+        return UserReceiver(make_user_network("receiver", spec, key))
     if name == "equalizing":
         return EqualizingReceiver(
             uses, hidden, messages, estimator_dim=estimator_dim, key=key

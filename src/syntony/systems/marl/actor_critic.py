@@ -30,7 +30,7 @@ Sources: Papoudakis et al., "Benchmarking Multi-Agent Deep Reinforcement Learnin
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple, TypeVar
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -47,13 +47,19 @@ from syntony.equations.running_stats import (
     update_running_mean_std,
 )
 from syntony.equations.score import actor_loss, clipped_actor_loss
-from syntony.networks.agents import (
+from syntony.networks.actors import (
+    ACTORS,
     Actor,
+    initial_actor_hidden,
+    make_actor,
+)
+from syntony.networks.agents import (
     Critic,
     agent_ids,
     apply_per_agent,
     init_per_agent,
 )
+from syntony.networks.user_network import NetworkSpec, check_network
 from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.optimizers import (
     apply_gradients,
@@ -73,6 +79,19 @@ CriticInput = Literal["joint", "local"]
 """Input of V_i: the observations of all agents, or agent i's alone."""
 
 
+class ActorConfig(Protocol):
+    """Part of a config that describes the actors."""
+
+    @property
+    def actor(self) -> str: ...
+
+    @property
+    def hidden(self) -> int: ...
+
+    @property
+    def shared_actor(self) -> bool: ...
+
+
 @pytree_dataclass
 class ActorCriticConfig:
     """Constants of the actor-critic."""
@@ -81,6 +100,8 @@ class ActorCriticConfig:
     """Environments side by side; each update uses one episode of each."""
     hidden: int = field(128, static=True, limits=at_least(1))
     """Width of the actors and the critics."""
+    actor: str = field("gru", static=True)
+    """Network of the actors: gru (recurrent), mlp or python:MODULE:FUNCTION."""
     shared_actor: bool = field(True, static=True)
     """One actor network for all agents, with a one-hot agent id; or one for each."""
     shared_critic: bool = field(True, static=True)
@@ -168,6 +189,7 @@ class ActorCritic(MultiAgentSystem):
     def check(self) -> None:
         """Raises InvalidInputError where a setting is invalid."""
         self.actor_critic.check()
+        check_actor(self.actor_critic, self.observed_task, self.observed_task.obs_dim)
         if self.ppo_config is not None:
             validate(self.ppo_config)
 
@@ -193,8 +215,9 @@ class ActorCritic(MultiAgentSystem):
     def policy(self, state: ActorCriticState) -> Policy:
         return recurrent_policy(self.actor_critic, state.actor, lambda obs: obs)
 
-    def initial_hidden(self, episodes: int) -> Float[Array, "E N H"]:
-        return zero_hidden_state(self.actor_critic, self.task, episodes)
+    def initial_hidden(self, episodes: int) -> PyTree[Array]:
+        task = self.observed_task
+        return initial_hidden_state(self.actor_critic, task, task.obs_dim, episodes)
 
     def update(
         self, state: ActorCriticState, trajectory: Trajectory, key: Key[Array, ""]
@@ -355,18 +378,32 @@ class MAPPO(ActorCritic):
         return self.ppo
 
 
+def actor_spec(config: ActorConfig, task: Task, feature_dim: int) -> NetworkSpec:
+    """Name and sizes of the actors; their inputs are features and a one-hot agent id.
+
+    Args:
+        config: name, width.
+        task: the task with the observations that the networks see.
+        feature_dim: number of features without the agent id.
+    """
+    in_size = feature_dim + task.num_agents
+    return NetworkSpec(config.actor, in_size, task.num_actions, config.hidden)
+
+
+def check_actor(config: ActorConfig, task: Task, feature_dim: int) -> None:
+    """Raises InvalidInputError if there is no such actor, or a user's does not fit."""
+    spec = actor_spec(config, task, feature_dim)
+    check_network("actor", spec, ACTORS, recurrent=True)
+
+
 def init_actors(
-    config: ActorCriticConfig, task: Task, feature_dim: int, key: Key[Array, ""]
+    config: ActorConfig, task: Task, feature_dim: int, key: Key[Array, ""]
 ) -> Actor:
     """Initial actors: one network for all agents, or one for each."""
-
-    def init_actor(key: Key[Array, ""]) -> Actor:
-        in_size = feature_dim + task.num_agents
-        return Actor(in_size, config.hidden, task.num_actions, key=key)
-
+    spec = actor_spec(config, task, feature_dim)
     if config.shared_actor:
-        return init_actor(key)
-    return init_per_agent(init_actor, task.num_agents, key)
+        return make_actor(spec, key)
+    return init_per_agent(lambda key: make_actor(spec, key), task.num_agents, key)
 
 
 def init_critic(
@@ -394,8 +431,8 @@ def recurrent_policy(
     """Policy of all agents; its hidden state is the actors'."""
 
     def policy(
-        obs: Float[Array, "E N O"], hidden: Float[Array, "E N H"]
-    ) -> tuple[Float[Array, "E N A"], Float[Array, "E N H"]]:
+        obs: Float[Array, "E N O"], hidden: PyTree[Array]
+    ) -> tuple[Float[Array, "E N A"], PyTree[Array]]:
         return act(actor, feature_fn(obs), hidden, shared=config.shared_actor)
 
     return policy
@@ -404,13 +441,16 @@ def recurrent_policy(
 def act(
     actor: Actor,
     features: Float[Array, "E N F"],
-    hidden: Float[Array, "E N H"],
+    hidden: PyTree[Array],
     *,
     shared: bool,
-) -> tuple[Float[Array, "E N A"], Float[Array, "E N H"]]:
+) -> tuple[Float[Array, "E N A"], PyTree[Array]]:
     """Outputs of the actors (logits, or Q-values) and their next hidden states."""
     inputs = features, agent_ids(features.shape[-2]), hidden
-    return actor(*inputs) if shared else apply_per_agent(actor, *inputs)
+    if shared:
+        return actor(*inputs)
+    # A leaf of a user's hidden state may have any number of axes after the agents'.
+    return jax.vmap(lambda net, *x: net(*x), (0, -2, -2, 1), (-2, 1))(actor, *inputs)
 
 
 def unroll(
@@ -420,14 +460,15 @@ def unroll(
     inputs = features, agent_ids(features.shape[-2])
     if shared:
         return actor.unroll(*inputs)
-    return apply_per_agent(actor, *inputs, apply_fn=Actor.unroll)
+    return apply_per_agent(actor, *inputs, apply_fn=lambda net, *x: net.unroll(*x))
 
 
-def zero_hidden_state(
-    config: ActorCriticConfig, task: Task, episodes: int
-) -> Float[Array, "E N H"]:
-    """Hidden state of the actors at the start of episodes."""
-    return jnp.zeros((episodes, task.num_agents, config.hidden))
+def initial_hidden_state(
+    config: ActorConfig, task: Task, feature_dim: int, episodes: int
+) -> PyTree[Array]:
+    """Hidden state of the actors at the start of episodes, [E, N, ...] each leaf."""
+    spec = actor_spec(config, task, feature_dim)
+    return initial_actor_hidden(spec, (episodes, task.num_agents))
 
 
 def joint_state(obs: Float[Array, "*batch N O"]) -> Float[Array, "*batch 1 NO"]:

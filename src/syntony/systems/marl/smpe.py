@@ -37,14 +37,17 @@ from syntony.equations.running_stats import (
     update_running_mean_std,
 )
 from syntony.errors import InvalidInputError
-from syntony.networks.agents import Actor, Critic, Filter, other_agents_obs
+from syntony.networks.actors import Actor
+from syntony.networks.agents import Critic, Filter, other_agents_obs
 from syntony.systems.marl.actor_critic import (
     ActorCriticConfig,
     CriticState,
     PPOConfig,
     apply_critic_gradients,
+    check_actor,
     init_actors,
     init_critic,
+    initial_hidden_state,
     joint_state,
     masked_mean,
     recurrent_policy,
@@ -53,13 +56,13 @@ from syntony.systems.marl.actor_critic import (
     update_critic,
     update_target_critic,
     value_loss,
-    zero_hidden_state,
 )
 from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     BeliefState,
     FilterNorm,
+    check_encoder,
     decode,
     encode,
     filter_weights,
@@ -148,6 +151,8 @@ class SMPE(MultiAgentSystem):
         self.actor_critic.check()
         validate(self.ppo)
         self.beliefs.check()
+        check_actor(self.actor_critic, self.task, self.feature_dim)
+        check_encoder(self.beliefs, self.task)
         validate(self.exploration)
         if not (self.standard_critic or self.filtered_critic):
             raise InvalidInputError(
@@ -167,7 +172,7 @@ class SMPE(MultiAgentSystem):
         keys = jax.random.split(key, 6)
         task, config = self.task, self.actor_critic
         num_agents, latent_dim = task.num_agents, self.beliefs.latent_dim
-        actor = init_actors(config, task, task.obs_dim + latent_dim, keys[0])
+        actor = init_actors(config, task, self.feature_dim, keys[0])
         critic_states = [
             init_critic(config, task, num_agents * task.obs_dim, key)
             for key in keys[1:3]
@@ -214,8 +219,15 @@ class SMPE(MultiAgentSystem):
         """Decoded beliefs of all agents, in units of the observations."""
         return decode(self.beliefs, state.beliefs, obs)
 
-    def initial_hidden(self, episodes: int) -> Float[Array, "E N H"]:
-        return zero_hidden_state(self.actor_critic, self.task, episodes)
+    @property
+    def feature_dim(self) -> int:
+        """Length of (o_i, μ_i)."""
+        return self.task.obs_dim + self.beliefs.latent_dim
+
+    def initial_hidden(self, episodes: int) -> PyTree[Array]:
+        return initial_hidden_state(
+            self.actor_critic, self.task, self.feature_dim, episodes
+        )
 
     def update(
         self, state: SMPEState, trajectory: Trajectory, key: Key[Array, ""]

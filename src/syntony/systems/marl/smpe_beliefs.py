@@ -33,13 +33,17 @@ from syntony.equations.running_stats import (
     update_running_mean_std,
 )
 from syntony.networks.agents import (
+    ENCODERS,
+    AnyEncoder,
     Decoder,
-    Encoder,
     Filter,
     apply_per_agent,
+    encoder_spec,
     init_per_agent,
+    make_encoder,
     other_agents_obs,
 )
+from syntony.networks.user_network import check_network
 from syntony.systems.marl.replay_buffer import (
     ReplayBuffer,
     add_episodes,
@@ -69,6 +73,8 @@ class BeliefConfig:
 
     latent_dim: int = field(32, static=True, limits=at_least(1))
     """Z, size of a belief, and width of encoder and decoder."""
+    encoder: str = field("mlp", static=True)
+    """Network of the encoders: mlp or python:MODULE:FUNCTION."""
     filters: bool = field(True, static=True)
     """Weigh the teammates' features; without, every weight is one (ablation)."""
     filter_layers: int = field(3, static=True, limits=at_least(1))
@@ -147,7 +153,7 @@ class BeliefLosses(NamedTuple):
 class BeliefState(NamedTuple):
     """State of the agent modeling."""
 
-    encoder: Encoder
+    encoder: AnyEncoder
     decoder: Decoder
     filter: Filter
     target_filter: Filter
@@ -166,10 +172,9 @@ def init_beliefs(config: BeliefConfig, task: Task, key: Key[Array, ""]) -> Belie
     """Initial state of the agent modeling; the key is consumed."""
     encoder_key, decoder_key, filter_key = jax.random.split(key, 3)
     num_agents, others_dim = task.num_agents, (task.num_agents - 1) * task.obs_dim
+    spec = encoder_spec(config.encoder, task.obs_dim, config.latent_dim)
     encoder = init_per_agent(
-        lambda key: Encoder(task.obs_dim, config.latent_dim, key=key),
-        num_agents,
-        encoder_key,
+        lambda key: make_encoder(spec, key), num_agents, encoder_key
     )
     decoder = init_per_agent(
         lambda key: Decoder(config.latent_dim, others_dim, key=key),
@@ -201,6 +206,12 @@ def init_beliefs(config: BeliefConfig, task: Task, key: Key[Array, ""]) -> Belie
     )
 
 
+def check_encoder(config: BeliefConfig, task: Task) -> None:
+    """Raises InvalidInputError if the encoder is unknown, or a user's does not fit."""
+    spec = encoder_spec(config.encoder, task.obs_dim, config.latent_dim)
+    check_network("encoder", spec, ENCODERS)
+
+
 def filter_layer_sizes(config: BeliefConfig, task: Task) -> tuple[int, ...]:
     """Widths of a filter's layers, from its input to its output."""
     others_dim = (task.num_agents - 1) * task.obs_dim
@@ -230,7 +241,7 @@ def encode(
 
 
 def encode_normalized(
-    config: BeliefConfig, encoder: Encoder, own: Float[Array, "*batch N O"]
+    config: BeliefConfig, encoder: AnyEncoder, own: Float[Array, "*batch N O"]
 ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
     """Mean and log-variance of beliefs, from normalized observations."""
     mean, log_var = apply_per_agent(encoder, own)
@@ -378,7 +389,7 @@ def belief_loss_inputs(
 
 def belief_loss(
     config: BeliefConfig,
-    vae: tuple[Encoder, Decoder],
+    vae: tuple[AnyEncoder, Decoder],
     filters: Filter,
     own: Float[Array, "B N O"],
     others: Float[Array, "B N F"],

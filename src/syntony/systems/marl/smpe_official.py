@@ -130,7 +130,7 @@ class SMPEOfficial(MultiAgentSystem):
     def policy(self, state: SMPEState) -> Policy:
         return self.smpe.policy(state)
 
-    def initial_hidden(self, episodes: int) -> Float[Array, "E N H"]:
+    def initial_hidden(self, episodes: int) -> PyTree[Array]:
         return self.smpe.initial_hidden(episodes)
 
     def update(

@@ -36,9 +36,16 @@ from syntony.equations.running_stats import (
     update_running_mean_std,
 )
 from syntony.errors import InvalidInputError
-from syntony.networks.agents import Actor, init_per_agent
+from syntony.networks.actors import Actor
 from syntony.networks.mixers import Mixer, QMIXMixer, VDNMixer
-from syntony.systems.marl.actor_critic import act, masked_mean, unroll
+from syntony.systems.marl.actor_critic import (
+    act,
+    check_actor,
+    init_actors,
+    initial_hidden_state,
+    masked_mean,
+    unroll,
+)
 from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.marl.replay_buffer import (
     ReplayBuffer,
@@ -59,7 +66,7 @@ from syntony.tasks.task import Task
 
 Networks = tuple[Actor, Mixer]
 """The agents, whose outputs are Q-values here, and the mixer."""
-RecurrentState = tuple[Float[Array, "E N H"], Int[Array, ""]]
+RecurrentState = tuple[PyTree[Array], Int[Array, ""]]
 """The agents' hidden state, and the time step."""
 ObsDtype = Literal["float32", "float16"]
 
@@ -72,6 +79,8 @@ class QLearningConfig:
     """Environments side by side; each step collects one episode of each."""
     hidden: int = field(64, static=True, limits=at_least(1))
     """Width of the agents' networks."""
+    actor: str = field("gru", static=True)
+    """Network of the agents: gru (recurrent), mlp or python:MODULE:FUNCTION."""
     shared_actor: bool = field(True, static=True)
     """One network for all agents, with a one-hot agent id; or one for each."""
     gamma: float = field(0.99, limits=between(0, 1))
@@ -201,8 +210,9 @@ class ValueDecomposition(MultiAgentSystem):
     def init(self, key: Key[Array, ""]) -> ValueDecompositionState:
         """Initial state; the key is consumed."""
         agents_key, mixer_key, explore_key, run_key = jax.random.split(key, 4)
-        config = self.q_learning
-        networks = self.init_agents(agents_key), self.init_mixer(mixer_key)
+        config, task = self.q_learning, self.observed_task
+        agents = init_actors(config, task, task.obs_dim, agents_key)
+        networks = agents, self.init_mixer(mixer_key)
         learner = LearnerState(
             networks=networks,
             # A copy, so that no buffer of a donated state appears twice.
@@ -211,7 +221,7 @@ class ValueDecomposition(MultiAgentSystem):
             num_updates=jnp.zeros((), jnp.int32),
             loss=jnp.zeros(()),
         )
-        episode = stored_episode(self.observed_task, config.obs_dtype)
+        episode = stored_episode(task, config.obs_dtype)
         return ValueDecompositionState(
             learner=learner,
             replay_buffer=init_buffer(episode, capacity=config.buffer_size),
@@ -221,18 +231,6 @@ class ValueDecomposition(MultiAgentSystem):
             key=run_key,
             env_steps=jnp.zeros((), jnp.int32),
         )
-
-    def init_agents(self, key: Key[Array, ""]) -> Actor:
-        """Initial agents: one network for all, or one for each."""
-        task, config = self.observed_task, self.q_learning
-
-        def init_agent(key: Key[Array, ""]) -> Actor:
-            in_size = task.obs_dim + task.num_agents
-            return Actor(in_size, config.hidden, task.num_actions, key=key)
-
-        if config.shared_actor:
-            return init_agent(key)
-        return init_per_agent(init_agent, task.num_agents, key)
 
     def policy(self, state: ValueDecompositionState) -> Policy:
         """ε-greedy policy of all agents."""
@@ -251,8 +249,9 @@ class ValueDecomposition(MultiAgentSystem):
         return policy
 
     def initial_hidden(self, episodes: int) -> RecurrentState:
-        num_agents, hidden = self.observed_task.num_agents, self.q_learning.hidden
-        return jnp.zeros((episodes, num_agents, hidden)), jnp.zeros((), jnp.int32)
+        config, task = self.q_learning, self.observed_task
+        hidden = initial_hidden_state(config, task, task.obs_dim, episodes)
+        return hidden, jnp.zeros((), jnp.int32)
 
     def update(
         self,
@@ -376,6 +375,7 @@ class VDN(ValueDecomposition):
     def check(self) -> None:
         """Raises InvalidInputError where a setting is invalid."""
         self.q_learning.check()
+        check_actor(self.q_learning, self.observed_task, self.observed_task.obs_dim)
 
     def init_mixer(self, key: Key[Array, ""]) -> Mixer:
         del key
@@ -402,6 +402,7 @@ class QMIX(ValueDecomposition):
     def check(self) -> None:
         """Raises InvalidInputError where a setting is invalid."""
         self.q_learning.check()
+        check_actor(self.q_learning, self.observed_task, self.observed_task.obs_dim)
         validate(self.mixer)
 
     def init_mixer(self, key: Key[Array, ""]) -> Mixer:
