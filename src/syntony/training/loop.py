@@ -4,15 +4,17 @@ import dataclasses
 import os
 import re
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from syntony.errors import InvalidInputError
 from syntony.systems.registry import system_label
 from syntony.systems.system import System, closing_black_box
 from syntony.training import checkpoint, loggers, metrics_log
+from syntony.training.callbacks import Callback, CallbackRunner, check_callbacks
 from syntony.training.compiled import (
     CompiledPrograms,
     abstract_train_state,
@@ -21,7 +23,11 @@ from syntony.training.compiled import (
 from syntony.training.devices import DeviceSharding, worker_devices
 from syntony.training.progress import ProgressDisplay
 from syntony.training.provenance import collect_provenance
-from syntony.training.recorder import RunRecorder
+from syntony.training.recorder import (
+    STOPPED_SEEDS_FIELD,
+    RunRecorder,
+    stopped_seeds,
+)
 from syntony.training.run import Run, load_run_config
 from syntony.training.run_config import (
     INITIAL_STEPS,
@@ -61,6 +67,7 @@ def train(
     quiet: bool = False,
     tensorboard: bool = False,
     wandb: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Trains a system with one or more seeds and writes a run folder.
 
@@ -80,13 +87,20 @@ def train(
         quiet: whether to print nothing.
         tensorboard: whether to log to the run's `tensorboard/`, for TensorBoard.
         wandb: whether to log to Weights & Biases.
+        callbacks: functions `f(run, step, metrics)`, called at every evaluation of
+            each seed. `metrics` is the row of the metrics log, with `seed`; the
+            present state of the seed is `run.states[metrics["seed"]]`. A dict that is
+            returned, of names with a slash and finite numbers or None, is logged in
+            the same row. `StopTraining` ends the training of the seed as done: its
+            state is saved, and a resumed run goes on with it only if it has more
+            steps. The other seeds go on.
 
     Returns:
         The finished run.
 
     Raises:
         InvalidInputError: a setting is invalid, the folder cannot be used, or a
-            user's channel failed; in the last case the run is saved.
+            user's channel or callback failed; in the last two cases the run is saved.
         EnvironmentStepError: the environment failed, or returned a number that is
             not finite; the run is saved.
         SaveError: a file cannot be written, e.g. because the disk is full; files
@@ -108,7 +122,8 @@ def train(
     config.check()
     folder = RunFolder(Path(out) if out is not None else _new_run_path(config))
     config = _resolve_steps(config, folder)
-    return _execute_run(config, folder, quiet, _logger_names(tensorboard, wandb))
+    outputs = RunOutputs(quiet, _logger_names(tensorboard, wandb), callbacks)
+    return _execute_run(config, folder, outputs)
 
 
 def resume(
@@ -119,6 +134,7 @@ def resume(
     quiet: bool = False,
     tensorboard: bool = False,
     wandb: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Resumes a run from its newest checkpoints.
 
@@ -128,10 +144,11 @@ def resume(
         path: the run folder.
         steps: new training length, not shorter than the old one. Settings that
             followed from the training length at the first start do not change.
-        system: the system, if it is not one of Syntony's own.
+        system: the system, if `settings.json` is not enough to make it.
         quiet: whether to print nothing.
         tensorboard: as for `train`, whether or not the run logged there before.
         wandb: likewise.
+        callbacks: as for `train`; they are not stored.
 
     Returns:
         The finished run.
@@ -146,7 +163,16 @@ def resume(
     config = load_run_config(folder, system)
     if steps is not None:
         config = dataclasses.replace(config, steps=steps)
-    return _execute_run(config, folder, quiet, _logger_names(tensorboard, wandb))
+    outputs = RunOutputs(quiet, _logger_names(tensorboard, wandb), callbacks)
+    return _execute_run(config, folder, outputs)
+
+
+class RunOutputs(NamedTuple):
+    """What a run does beside training; it has no influence on the results."""
+
+    quiet: bool
+    logger_names: list[str]
+    callbacks: Sequence[Callback]
 
 
 def _logger_names(tensorboard: bool, wandb: bool) -> list[str]:
@@ -173,35 +199,32 @@ def _resolve_steps(config: RunConfig, folder: RunFolder) -> RunConfig:
     return dataclasses.replace(config, system=resolve_steps(config.system, steps))
 
 
-def _execute_run(
-    config: RunConfig, folder: RunFolder, quiet: bool, logger_names: list[str]
-) -> Run:
+def _execute_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> Run:
     config.check()
-    for name in logger_names:
+    check_callbacks(outputs.callbacks)
+    for name in outputs.logger_names:
         loggers.logger_factory(name)
     try:
         with folder.acquire_lock(), closing_black_box(config.system):
-            _start_run(config, folder, quiet, logger_names)
+            _start_run(config, folder, outputs)
     except OSError as error:
         raise SaveError(folder.path, error, run_exists=folder.contains_run()) from error
     return Run(folder.path, config)
 
 
-def _start_run(
-    config: RunConfig, folder: RunFolder, quiet: bool, logger_names: list[str]
-) -> None:
-    settings = _resolve_settings(config, folder)
-    seed_runs, wall_s = _restore_seeds(config, folder)
+def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> None:
+    settings, logger_names = _resolve_settings(config, folder), outputs.logger_names
+    seed_runs, wall_s = _restore_seeds(config, folder, stopped_seeds(settings))
     folder.write_settings(settings)
     rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
     run_loggers = loggers.LoggerCollection(
         logger_names, loggers.make_logged_run(folder, settings, wall_s), rows
     )
     try:
-        with ProgressDisplay(config, folder.path, quiet=quiet) as display:
+        with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
             start_time = time.perf_counter() - wall_s
             recorder = RunRecorder(folder, config, display, run_loggers, start_time)
-            _train_seeds(config, seed_runs, recorder, display)
+            _train_seeds(config, seed_runs, recorder, display, outputs.callbacks)
     finally:
         run_loggers.close()
 
@@ -223,11 +246,14 @@ def _resolve_settings(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
             f"steps is {config.steps}, but the run in {folder.path} goes to "
             f"{old_steps}; expected as many or more"
         )
+    if config.steps > old_steps:
+        # With more steps than before, also the seeds go on that callbacks have ended.
+        old = {k: v for k, v in old.items() if k != STOPPED_SEEDS_FIELD}
     return old | {"steps": config.steps}
 
 
 def _restore_seeds(
-    config: RunConfig, folder: RunFolder
+    config: RunConfig, folder: RunFolder, stopped: list[int]
 ) -> tuple[dict[int, SeedRun], float]:
     """Restores the seeds from their checkpoints; also the wall-clock seconds so far.
 
@@ -244,7 +270,7 @@ def _restore_seeds(
                 )
             seed_runs[seed] = SeedRun(seed)
             continue
-        is_done = bool(config.system.is_done(saved.tree.state))
+        is_done = seed in stopped or bool(config.system.is_done(saved.tree.state))
         next_eval_step = None if is_done else next_eval_after(config, saved.step)
         seed_runs[seed] = SeedRun(seed, saved.tree, saved.step, next_eval_step)
         wall_s = max(wall_s, saved.wall_s)
@@ -259,6 +285,7 @@ def _train_seeds(
     seed_runs: dict[int, SeedRun],
     recorder: RunRecorder,
     display: ProgressDisplay,
+    callbacks: Sequence[Callback],
 ) -> None:
     """Trains all seeds to their end, or until a signal or an error; saves all."""
     devices = worker_devices(
@@ -266,6 +293,7 @@ def _train_seeds(
     )
     pool = ThreadPoolExecutor(max(1, len(devices)))
     errors: list[Exception] = []
+    runner = CallbackRunner(recorder.path, config, callbacks, seed_runs.values())
     try:
         with handle_signals() as request:
 
@@ -275,13 +303,18 @@ def _train_seeds(
 
             programs = _compile_for_devices(config, set(devices), pool, display)
             for result in schedule_seeds(
-                config, seed_runs, programs, devices, pool, should_continue
+                config,
+                seed_runs,
+                programs,
+                devices,
+                pool,
+                should_continue,
+                overlap=not callbacks,
             ):
                 display.update_progress(x.step for x in seed_runs.values())
-                if error := _chunk_error(result, recorder):
-                    errors.append(error)
-                else:
-                    recorder.record(result)
+                error = _chunk_error(result, recorder)
+                error = error or _record_chunk(result, recorder, runner, seed_runs)
+                errors += [error] if error else []
             recorder.finalize(seed_runs.values(), config.system)
     finally:
         # After an exception the results of running workers are discarded.
@@ -293,6 +326,29 @@ def _train_seeds(
     ):
         raise TrainingInterrupted(recorder.path, request.signum)
     display.print_summary()
+
+
+def _record_chunk(
+    result: ChunkResult,
+    recorder: RunRecorder,
+    runner: CallbackRunner,
+    seed_runs: dict[int, SeedRun],
+) -> Exception | None:
+    """Calls the callbacks and records a chunk; the error of a callback that failed.
+
+    A seed that a callback ends gets no more chunks: its entry in `seed_runs` says so.
+    """
+    row = recorder.metrics_row(result)
+    if row is None:
+        recorder.record(result, None)
+        return None
+    called = runner.call(result.seed_run, row)
+    recorder.record(result, row | called.metrics)
+    if called.stops:
+        seed = result.seed_run.seed
+        seed_runs[seed] = result.seed_run._replace(next_eval_step=None)
+        recorder.record_stop(seed)
+    return called.error
 
 
 def _chunk_error(result: ChunkResult, recorder: RunRecorder) -> Exception | None:

@@ -1,13 +1,16 @@
 """Recording of a run: metrics, checkpoints and exports, in a safe order."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from syntony.errors import InvalidInputError
 from syntony.systems.system import System
 from syntony.training import checkpoint, metrics_log, snapshots
 from syntony.training.export import export_model
 from syntony.training.loggers import LoggerCollection
+from syntony.training.metrics_log import MetricsRow
 from syntony.training.progress import ProgressDisplay
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
@@ -15,6 +18,25 @@ from syntony.training.seed_scheduler import ChunkResult, SeedRun
 
 CHECKPOINT_INTERVAL_SECONDS = 300.0
 """Most seconds between two checkpoints of a seed."""
+STOPPED_SEEDS_FIELD = "stopped_seeds"
+"""Entry of `settings.json`: the seeds whose training a callback has ended."""
+
+
+def stopped_seeds(settings: Mapping[str, Any]) -> list[int]:
+    """Seeds whose training a callback has ended.
+
+    Args:
+        settings: content of `settings.json`.
+
+    Raises:
+        InvalidInputError: the entry is no list of seeds.
+    """
+    seeds = settings.get(STOPPED_SEEDS_FIELD, [])
+    if not isinstance(seeds, list) or any(type(seed) is not int for seed in seeds):
+        raise InvalidInputError(
+            f"{STOPPED_SEEDS_FIELD} is {seeds!r}; expected a list of seeds"
+        )
+    return seeds
 
 
 class RunRecorder:
@@ -52,23 +74,36 @@ class RunRecorder:
         """Wall-clock seconds of the run, including those before it was resumed."""
         return time.perf_counter() - self._start_time
 
-    def record(self, result: ChunkResult) -> None:
-        """Writes the metrics of a chunk, and a checkpoint if one is due."""
+    def metrics_row(self, result: ChunkResult) -> MetricsRow | None:
+        """Row of the metrics log for a chunk; None if it was not evaluated."""
+        if result.metrics is None:
+            return None
         seed, step = result.seed_run.seed, result.seed_run.step
-        if result.metrics is not None:
+        index = {"step": step, "seed": seed, "wall_s": round(self.wall_s, 3)}
+        return index | result.metrics
+
+    def record(self, result: ChunkResult, row: MetricsRow | None) -> None:
+        """Writes a row of the metrics log, and a checkpoint if one is due."""
+        if row is not None:
             # Before the row: a snapshot that is taken again replaces itself.
             snapshots.record_snapshot(self._folder, self._config, result.seed_run)
-            index = {"step": step, "seed": seed, "wall_s": round(self.wall_s, 3)}
-            row = index | result.metrics
             # The row before the checkpoint: a resumed run writes rows after its
             # checkpoint again, but never those before it.
             metrics_log.append_row(self._folder.metrics_path, row)
             self._display.print_evaluation(row)
             self._loggers.log_metrics(row)
-        last_saved = self._last_saved_wall_s.setdefault(seed, self.wall_s)
+        last_saved = self._last_saved_wall_s.setdefault(
+            result.seed_run.seed, self.wall_s
+        )
         unsaved = self.wall_s - last_saved
-        if result.metrics is not None or unsaved > CHECKPOINT_INTERVAL_SECONDS:
+        if row is not None or unsaved > CHECKPOINT_INTERVAL_SECONDS:
             self._save_checkpoint(result.seed_run)
+
+    def record_stop(self, seed: int) -> None:
+        """Stores that a callback has ended the training of a seed."""
+        settings = self._folder.read_settings()
+        seeds = sorted({*stopped_seeds(settings), seed})
+        self._folder.write_settings(settings | {STOPPED_SEEDS_FIELD: seeds})
 
     def divergence_message(self, result: ChunkResult) -> str:
         """Message for a seed that diverged: cause, last checkpoint, remedy."""

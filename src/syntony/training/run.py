@@ -46,6 +46,10 @@ class Run:
     """The run folder."""
     config: RunConfig
     """System, training length, seeds and evaluations."""
+    live: Mapping[int, Checkpoint] | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+    """Present states of a run in training, for its callbacks; None: they are read."""
 
     @property
     def system(self) -> System:
@@ -59,7 +63,7 @@ class Run:
 
     @property
     def states(self) -> dict[int, Any]:
-        """Newest state of each seed."""
+        """Newest state of each seed; in a callback, of each seed that has started."""
         return {seed: saved.tree.state for seed, saved in self.checkpoints.items()}
 
     @property
@@ -74,6 +78,8 @@ class Run:
         Raises:
             InvalidInputError: a seed has no checkpoint that can be used.
         """
+        if self.live is not None:
+            return dict(self.live)
         return {seed: self._read_checkpoint(seed) for seed in self.config.all_seeds}
 
     def metrics(self) -> list[metrics_log.MetricsRow]:

@@ -80,6 +80,8 @@ def schedule_seeds(
     idle_devices: list[DeviceSharding],
     pool: Executor,
     should_continue: Callable[[], bool],
+    *,
+    overlap: bool = True,
 ) -> Iterator[ChunkResult]:
     """Yields the result of each chunk as workers finish them, until all seeds are done.
 
@@ -92,10 +94,16 @@ def schedule_seeds(
         idle_devices: device of each worker.
         should_continue: called at least once per `POLL_INTERVAL_SECONDS`; once it
             returns false, no more chunks are started.
+        overlap: whether the next chunk of a seed may start before the caller has the
+            result of the last; without, the caller may end a seed by its entry in
+            `seed_runs`.
     """
     busy: dict[Future[ChunkResult], tuple[int, DeviceSharding]] = {}
     results: list[ChunkResult] = []
     while True:
+        if not overlap:
+            yield from results
+            results = []
         running = {seed for seed, _ in busy.values()}
         waiting = [x for x in seed_runs.values() if x.next_eval_step is not None]
         waiting = [x for x in waiting if x.seed not in running]
