@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 
 import syntony
-from syntony.evaluation.learning_curves import read_learning_curve
-from syntony.visualization import figures
 
 TASK = syntony.task("Foraging-1s-6x6-2p-2f-coop")
 SYSTEMS = {"SMPE²": syntony.SMPE(task=TASK), "MAA2C": syntony.MAA2C(task=TASK)}
@@ -29,9 +27,9 @@ def compare(steps: int) -> None:
         for seed, scores in run.evaluate(episodes=500).items():
             mean_return = scores["eval/return_mean"].mean()
             print(f"  seed {seed}: mean return {mean_return:.3f} of 1")
-        curves[name] = read_learning_curve(run.path)
-    figure = figures.plot_learning_curves(curves, title=TASK.id)
-    print(*figures.save_figure(figure, out / "comparison"), sep="\n")
+        curves[name] = syntony.read_learning_curve(run.path)
+    figure = syntony.plot_learning_curves(curves, title=TASK.id)
+    print(*syntony.save_figure(figure, out / "comparison"), sep="\n")
 
 
 if __name__ == "__main__":

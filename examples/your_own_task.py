@@ -16,10 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 import syntony
-from syntony.config import field, pytree_dataclass
-from syntony.identifiers import format_id
+from syntony import TimeStep, field, format_id, pytree_dataclass
 from syntony.tasks.scene import Circle, Feature, Scene, grid_scene
-from syntony.tasks.task import TimeStep
 
 
 class CorridorState(NamedTuple):

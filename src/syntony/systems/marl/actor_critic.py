@@ -30,7 +30,7 @@ Sources: Papoudakis et al., "Benchmarking Multi-Agent Deep Reinforcement Learnin
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +79,7 @@ CriticInput = Literal["joint", "local"]
 """Input of V_i: the observations of all agents, or agent i's alone."""
 
 
+@runtime_checkable
 class ActorConfig(Protocol):
     """Part of a config that describes the actors."""
 
