@@ -285,10 +285,12 @@ def plot_beliefs(
         agent: index i.
         title: title of the figure.
     """
-    shown = _shown_teammates(features, agent)
-    count = sum(len(features[teammate]) for teammate in shown)
+    shown = {i: features[i] for i in _shown_teammates(features, agent)}
+    count = sum(map(len, shown.values()))
+    labels = _feature_labels(shown)
     widths = [2.0, max(1.5, FEATURE_INCHES * count)]
-    figure = Figure(figsize=(sum(widths) + 0.5, 2.6), layout="constrained")
+    size = sum(widths) + 0.5, 2.3 + LETTER_INCHES * max(map(len, labels))
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=widths, height_ratios=[2.2, 1])
     scene_axes = figure.add_subplot(grid[:, 0])
     scene_drawing.draw_scene(scene_axes, scene, step)
@@ -297,7 +299,9 @@ def plot_beliefs(
     weight_axes = figure.add_subplot(grid[1, 1], sharex=value_axes)
     _plot_belief_values(value_axes, others[:count], belief[:count])
     _plot_filter_weights(weight_axes, weights[:count])
-    _label_features(value_axes, weight_axes, {i: features[i] for i in shown})
+    weight_axes.set_xticks(np.arange(count), labels, rotation=90, fontsize=6)
+    weight_axes.set_xlim(-0.6, count - 0.4)
+    _label_entities(value_axes, weight_axes, shown)
     figure.suptitle(title, fontsize=8)
     return figure
 
@@ -334,21 +338,27 @@ def _plot_filter_weights(axes: Axes, weights: Float[np.ndarray, " F"]) -> None:
     axes.tick_params(bottom=False)
 
 
-def _label_features(
+def _feature_labels(features: Mapping[int, Sequence[Feature]]) -> list[str]:
+    """Labels of all features: attributes, with their entities where these do not fit.
+
+    An entity's name has a line of its own above its attributes, unless one is too long
+    for its few features.
+    """
+    names = [feature for of_agent in features.values() for feature in of_agent]
+    return [f.attribute if _entities_fit(features) else f.label for f in names]
+
+
+def _entities_fit(features: Mapping[int, Sequence[Feature]]) -> bool:
+    """Whether the name of each entity is no wider than its features."""
+    blocks = [block for names in features.values() for block in _entity_blocks(names)]
+    return all(LETTER_INCHES * len(e) <= FEATURE_INCHES * n for e, n in blocks)
+
+
+def _label_entities(
     value_axes: Axes, weight_axes: Axes, features: Mapping[int, Sequence[Feature]]
 ) -> None:
-    """Labels the features of each teammate, entity by entity.
-
-    The name of an entity is above those of its attributes, or, where it is too long for
-    its few features, beside each of them.
-    """
-    blocks = [block for names in features.values() for block in _entity_blocks(names)]
-    fits = all(LETTER_INCHES * len(e) <= FEATURE_INCHES * n for e, n in blocks)
-    every = [feature for names in features.values() for feature in names]
-    labels = [feature.attribute if fits else feature.label for feature in every]
-    weight_axes.set_xticks(np.arange(len(every)), labels, rotation=90, fontsize=6)
-    weight_axes.set_xlim(-0.6, len(every) - 0.4)
-    left = -0.5
+    """Marks the features of each teammate, and of each entity that it observes."""
+    fits, left = _entities_fit(features), -0.5
     for teammate, names in features.items():
         color = agent_color(teammate)
         _annotate_feature(
