@@ -115,3 +115,24 @@ def test_the_task_of_the_guide_is_that_of_the_example():
     code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
     assert code is not None
     assert not [line for line in code[1].splitlines() if line not in example]
+
+
+def test_the_algorithm_of_the_guide_is_the_example():
+    """Its code blocks, one after the other, are the file after its docstring."""
+    guide = (DOCS / "how-to" / "add-an-algorithm.md").read_text()
+    example = (REPOSITORY / "examples" / "your_own_algorithm.py").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    code = example.split('"""', 2)[2]
+    assert nonempty_lines("".join(blocks)) == nonempty_lines(code)
+
+
+def test_the_networks_of_the_guide_are_those_of_the_example():
+    guide = (DOCS / "how-to" / "networks.md").read_text()
+    example = (REPOSITORY / "examples" / "your_own_networks.py").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert len(blocks) == 3
+    assert all(block.rstrip() in example for block in blocks)
+
+
+def nonempty_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]

@@ -1,10 +1,15 @@
 """Tests that the examples run, each in a few seconds."""
 
+import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import syntony
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -32,6 +37,63 @@ def test_your_own_task(tmp_path: Path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("meet; mean episode length") == 2
+
+
+def train(folder: Path, *argv: str) -> list[dict[str, Any]]:
+    """Rows of a run that `syntony train` writes, with the examples on the path."""
+    command = [sys.executable, "-m", "syntony", "train", *argv]
+    paths = [str(EXAMPLES), *sys.path]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    result = subprocess.run(
+        [*command, "--out", "run"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return syntony.load(folder / "run").metrics()
+
+
+# In your_own_algorithm.py and your_own_networks.py.
+REINFORCE = "python:your_own_algorithm:Reinforce"
+CNN = "python:your_own_networks:cnn"
+
+
+def test_your_own_algorithm(tmp_path: Path):
+    rows = train(tmp_path, REINFORCE, "--task", "probe-remember", "--steps", "256")
+    assert [row["step"] for row in rows] == [0, 256]
+
+
+@pytest.mark.slow
+def test_your_own_algorithm_learns_to_remember(tmp_path: Path):
+    argv = [REINFORCE, "--task", "probe-remember", "--steps", "40000", "--seeds", "3"]
+    rows = train(tmp_path, *argv, "--eval-episodes", "500")
+    first, last = rows[:3], rows[-3:]
+    # A policy without memory earns 0.5: 500 episodes of two agents, four errors.
+    assert all(abs(row["eval/return_mean"] - 0.5) < 0.09 for row in first)
+    assert all(row["eval/return_mean"] > 0.95 for row in last)
+
+
+@pytest.mark.slow
+def test_your_own_networks(tmp_path: Path):
+    flags = ["--num-envs", "2", "--hidden", "8", "--eval-episodes", "2"]
+    networks = ["--actor", CNN, "--encoder", CNN, "--latent-dim", "4"]
+    task = ["--task", "rware-tiny-2ag?time_limit=4", "--steps", "8"]
+    assert len(train(tmp_path, "smpe", *task, *networks, *flags)) == 2
+
+
+def test_examples_use_public_names_only():
+    """Those of `syntony`, and of its packages `equations` and `networks`."""
+    public = ("syntony", "syntony.equations", "syntony.networks")
+    for path in EXAMPLES.glob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        modules = [str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)]
+        imports = [n for n in nodes if isinstance(n, ast.Import)]
+        modules += [alias.name for n in imports for alias in n.names]
+        ours = [m for m in modules if m.split(".")[0] == "syntony"]
+        packages = {".".join(module.split(".")[:2]) for module in ours}
+        assert packages <= {*public}, path.name
 
 
 def test_each_example_has_a_test():

@@ -1,4 +1,4 @@
-"""Commands on a user's task in JAX."""
+"""Commands on a user's task, system and networks."""
 
 from pathlib import Path
 
@@ -31,3 +31,65 @@ def test_methods_may_name_their_arguments_otherwise(
 def test_help_shows_its_id(capsys: pytest.CaptureFixture[str]):
     assert main(["train", "maa2c", "--task", PLAIN, "--help"]) == 0
     assert PLAIN in "".join(capsys.readouterr().out.split())
+
+
+REINFORCE = "python:your_own_algorithm:Reinforce"
+TINY = ["--num-envs", "2", "--hidden", "4", "--eval-every", "8", "--eval-episodes", "2"]
+TEAM = ["--task", "Foraging-2s-5x5-2p-1f-coop?time_limit=4", *TINY]
+
+
+def test_a_system_of_ones_own_in_every_command(capsys: pytest.CaptureFixture[str]):
+    assert main(["train", REINFORCE, *TEAM, "--steps", "16", "--quiet"]) == 0
+    run = "runs/Reinforce-Foraging-2s-5x5-2p-1f-coop_time_limit_4-1"
+    assert syntony.load(run).settings["system"] == REINFORCE
+    assert main(["resume", run, "--steps", "24", "--quiet"]) == 0
+    for argv in (
+        ["evaluate", run, "--episodes", "4"],
+        ["watch", run, "--once"],
+        ["compare", run],
+        ["report", run],
+        ["figures", run],
+        ["render", run, "--episodes", "1", "--out", "episodes.gif"],
+    ):
+        assert main(argv) == 0, argv
+        out, err = capsys.readouterr()
+        assert REINFORCE not in out
+        assert err == "" or argv[0] == "render"
+        if argv[0] in ("evaluate", "watch", "compare"):
+            assert "Reinforce" in out
+    assert Path("episodes.gif").stat().st_size > 0
+
+
+def test_the_help_of_a_system_of_ones_own(capsys: pytest.CaptureFixture[str]):
+    assert main(["train", REINFORCE, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--learning-rate FLOAT Learning rate of Adam. (default: 0.005)" in text
+
+
+def test_a_field_named_as_another_flag_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    (tmp_path / "own_flags.py").write_text(
+        "from syntony import pytree_dataclass\n"
+        "from toy_system import Toy\n\n\n"
+        "@pytree_dataclass\nclass Own(Toy):\n    quiet: float = 1.0\n"
+    )
+    assert main(["train", "python:own_flags:Own", "--steps", "1"]) == 2
+    assert "whose flag would be --quiet" in capsys.readouterr().err
+
+
+def test_networks_of_ones_own(capsys: pytest.CaptureFixture[str]):
+    network = "python:your_own_networks:deep"
+    flags = ["--actor", "python:your_own_networks:lstm", "--encoder", network]
+    argv = ["train", "smpe", *TEAM, *flags, "--steps", "8", "--quiet", "--out", "team"]
+    assert main([*argv, "--latent-dim", "4"]) == 0
+    assert main(["evaluate", "team", "--episodes", "4"]) == 0
+    flags = ["--transmitter", network, "--receiver", network, "--hidden", "8"]
+    sizes = ["--messages", "4", "--uses", "1", "--batch-size", "16"]
+    argv = ["train", "link", *flags, *sizes, "--steps", "2", "--eval-episodes", "16"]
+    assert main([*argv, "--quiet", "--out", "link"]) == 0
+    assert main(["resume", "link", "--steps", "4", "--quiet"]) == 0
+    capsys.readouterr()
+    argv = ["train", "qmix", "--task", "probe-see", "--actor", f"{network}er"]
+    assert main(argv) == 2
+    assert "did you mean 'deep'?" in capsys.readouterr().err

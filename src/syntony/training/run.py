@@ -1,5 +1,6 @@
 """Access to the settings, states and metrics of a run folder."""
 
+import dataclasses
 import os
 import textwrap
 from collections.abc import Mapping
@@ -176,7 +177,7 @@ def load(path: str | os.PathLike[str], *, system: System | None = None) -> Run:
 
     Args:
         path: the run folder.
-        system: the system, if it is not one of Syntony's own.
+        system: the system, if `settings.json` is not enough to make it.
 
     Raises:
         InvalidInputError: the folder contains no run, or invalid settings.
@@ -189,7 +190,7 @@ def load_run_config(folder: RunFolder, system: System | None) -> RunConfig:
     """Reads the configuration of a run.
 
     Args:
-        system: the system, if it is not one of Syntony's own.
+        system: the system, if `settings.json` is not enough to make it.
 
     Raises:
         InvalidInputError: as for `load`.

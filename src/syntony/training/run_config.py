@@ -87,8 +87,8 @@ def run_config_from_dict(
 
     Args:
         settings: JSON values, as `run_config_to_dict` returns them.
-        system: the system, if it is not one of Syntony's own; what depends on the
-            training length is that of the settings.
+        system: the system, if `settings.json` is not enough to make it; what depends
+            on the training length is that of the settings.
 
     Raises:
         InvalidInputError: an entry is missing or invalid, or `system` differs from the

@@ -154,8 +154,8 @@ def distance_plots(
             width="half",
         )
     ]
-    whole = snapshots is not None and len(snapshots.message) == len(codebook)
-    if whole and len(snapshots.step) > 1:
+    has_all = snapshots and len(snapshots.message) == len(codebook)
+    if has_all and len(snapshots.step) > 1:
         plots.append(_min_distance_plot(name, snapshots, step_unit))
     return plots
 

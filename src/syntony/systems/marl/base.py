@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.errors import InvalidInputError
 from syntony.systems.system import EvalSamples, Metrics
+from syntony.tasks.last_action import LastAction
 from syntony.tasks.rollout import (
     Policy,
     SteppedOnHost,
