@@ -1,0 +1,120 @@
+"""Rules of channels: all built-in ones keep them, and each notices one that does not."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import radios
+
+from syntony.channels.awgn import AWGN
+from syntony.channels.quantizer import Quantizer
+from syntony.channels.registry import CHANNEL_FAMILIES, parse_channel
+from syntony.config import pytree_dataclass
+from syntony.conformance.channel import BLACK_BOX_RULES, JAX_RULES, check_channel
+
+CHAINS = ["phase?random_initial_phase=true+amplifier+awgn", "awgn+quantizer"]
+
+
+@pytest.mark.parametrize(
+    "id",
+    [*(f.example for f in CHANNEL_FAMILIES.values()), *CHAINS, "python:numpy:conj"],
+)
+def test_every_channel_keeps_the_rules(id: str):
+    report = check_channel(parse_channel(id))
+    assert not report.failures
+    assert report.num_calls >= 300
+
+
+def broken(base: type = AWGN, *, fields: Any = None, **attributes: Any) -> Any:
+    """A channel of JAX with other attributes, under the id of its base."""
+    return pytree_dataclass(type("Broken", (base,), attributes))(**(fields or {}))
+
+
+def awgn(key: Any, x: Any) -> Any:
+    return AWGN()(key, x)
+
+
+def impure(_: Any, key: Any, x: Any) -> Any:
+    return awgn(key, x) + float(np.random.default_rng().uniform())
+
+
+def raised_to(channel: Any, snr_db: Any) -> Any:
+    return dataclasses.replace(channel, snr_db=snr_db + 1.0)
+
+
+BROKEN = {
+    "declarations": (broken(has_unknown_gain=None), "has_unknown_gain is None; expect"),
+    "shapes and types": (
+        broken(__call__=lambda _, key, x: awgn(key, x)[:, 1:]),
+        "y is float32[1, 3, 2]; expected float32[1, 4, 2], as x",
+    ),
+    "y is finite": (
+        broken(__call__=lambda _, key, x: awgn(key, x) / (len(x) != 1)),
+        "8 of 8 numbers of y are not finite",
+    ),
+    "same key, same result": (broken(__call__=impure), "expected all randomness to co"),
+    "noise differs in every call": (
+        broken(__call__=lambda c, _, x: AWGN.__call__(c, jax.random.key(0), x)),
+        "but two calls gave the same y",
+    ),
+    "blocks are independent": (
+        broken(__call__=lambda c, key, x: AWGN.__call__(c, key, x - jnp.mean(x))),
+        "another first block changes the others",
+    ),
+    "another SNR": (broken(with_snr=raised_to), "with_snr(3.0) has snr_db 4.0"),
+    "noise power": (
+        broken(__call__=lambda c, key, x: (AWGN.__call__(c, key, x) + x) / 2.0),
+        "noise power is 0.02",
+    ),
+    "gradient": (
+        broken(Quantizer, differentiable=True),
+        "differentiable is True, but jax.grad gives 0 where a finite difference gives",
+    ),
+    "id round trip": (
+        broken(fields={"snr_db": 5.0}, id="awgn"),
+        "snr_db is 5.0, and 10.0 if 'awgn' is parsed",
+    ),
+}
+"""For every rule a channel in JAX that breaks it, and the message about it."""
+BROKEN_RADIOS = {
+    "declarations": (radios.undeclared, "differentiable is None; expected True or Fal"),
+    "y is complex, finite and as long as x": (
+        radios.mute,
+        "raised TimeoutError: no answer (radios.py:",
+    ),
+    "any batch size": (radios.even, "raised ValueError: an odd batch (radios.py:"),
+    "noise differs in every call": (radios.repeating, "two calls gave the same y"),
+    "another SNR": (radios.stubborn, "with_snr(3.0) has snr_db 10.0; expected 3.0"),
+    "id round trip": (radios.lost, "the id 'python:radios:good' is of another channel"),
+}
+"""For every rule a black box that breaks it, and the message about it."""
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in JAX_RULES])
+def test_a_broken_channel_breaks_its_rule_alone(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+):
+    """One line about that rule, and none about another."""
+    monkeypatch.setattr(jax.config, "jax_debug_nans", False)
+    channel, message = BROKEN[rule]
+    assert_breaks(channel, rule, message)
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in BLACK_BOX_RULES])
+def test_a_broken_black_box_breaks_its_rule_alone(rule: str):
+    channel, message = BROKEN_RADIOS[rule]
+    assert_breaks(channel, rule, message)
+
+
+def assert_breaks(channel: Any, rule: str, message: str) -> None:
+    (failure,) = check_channel(channel).failures
+    assert failure.name == rule
+    assert message in failure.message
+    assert "\n" not in failure.message
+
+
+def test_a_good_radio_keeps_the_rules():
+    assert not check_channel(radios.good).failures
