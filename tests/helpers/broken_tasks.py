@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002
 """Tasks that break one rule each: the example of the guide with one mistake."""
 
 from typing import Any

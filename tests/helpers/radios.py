@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002
 """Black-box channels of the protocol `Channel`, one of them valid, others not."""
 
 from typing import Any

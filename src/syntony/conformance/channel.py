@@ -231,7 +231,7 @@ def _black_box_batches(subject: ChannelSubject) -> None:
         subject.receive(subject.channel, subject.symbols(blocks, seed), seed)
 
 
-JAX_RULES: tuple[Rule[ChannelSubject], ...] = (
+JAX_RULES: tuple[Rule, ...] = (
     Rule("declarations", _declarations, is_essential=True),
     Rule("shapes and types", _shapes, is_essential=True),
     Rule("y is finite", _finite),
@@ -249,7 +249,7 @@ JAX_RULES: tuple[Rule[ChannelSubject], ...] = (
 )
 """Rules of a channel in JAX."""
 
-BLACK_BOX_RULES: tuple[Rule[ChannelSubject], ...] = (
+BLACK_BOX_RULES: tuple[Rule, ...] = (
     Rule("declarations", _declarations, is_essential=True),
     Rule("y is complex, finite and as long as x", _black_box_output, is_essential=True),
     Rule("any batch size", _black_box_batches),

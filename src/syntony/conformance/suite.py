@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,23 +16,21 @@ from syntony.errors import (
     summarize_exception,
 )
 
-SubjectT = TypeVar("SubjectT")
-
 
 class RuleViolation(Exception):  # noqa: N818
     """A rule does not hold: what was wrong, what was expected, how to fix it."""
 
 
-class Rule(NamedTuple, Generic[SubjectT]):
+class Rule(NamedTuple):
     """A property that an object must have."""
 
     name: str
     """The property, as it is reported, e.g. "no weak types"."""
-    check: Callable[[SubjectT], None]
+    check: Callable[[Any], None]
     """Raises `RuleViolation` where the rule does not hold."""
     is_essential: bool = False
     """Whether the rules below it cannot be checked where it does not hold."""
-    applies: Callable[[SubjectT], bool] = lambda subject: True  # noqa: ARG005
+    applies: Callable[[Any], bool] = lambda subject: True  # noqa: ARG005
 
 
 class RuleResult(NamedTuple):
@@ -76,9 +74,7 @@ class Subject:
         self.num_calls = 0
 
 
-def check_rules(
-    protocol: str, id: str, subject: Any, rules: Sequence[Rule[Any]]
-) -> Report:
+def check_rules(protocol: str, id: str, subject: Any, rules: Sequence[Rule]) -> Report:
     """Checks all rules that apply, in their order.
 
     Args:
@@ -97,7 +93,7 @@ def check_rules(
     return Report(protocol, id, results, num_unchecked, subject.num_calls, wall_s)
 
 
-def _results(subject: Any, rules: Sequence[Rule[Any]]) -> Iterator[RuleResult]:
+def _results(subject: Any, rules: Sequence[Rule]) -> Iterator[RuleResult]:
     for rule in rules:
         result = _check_rule(subject, rule)
         if result is not None:
@@ -106,7 +102,7 @@ def _results(subject: Any, rules: Sequence[Rule[Any]]) -> Iterator[RuleResult]:
                 return
 
 
-def _check_rule(subject: Any, rule: Rule[Any]) -> RuleResult | None:
+def _check_rule(subject: Any, rule: Rule) -> RuleResult | None:
     """Result of a rule; None if it does not apply."""
     try:
         if not rule.applies(subject):
@@ -120,7 +116,7 @@ def _check_rule(subject: Any, rule: Rule[Any]) -> RuleResult | None:
     return RuleResult(rule.name)
 
 
-def _index(rules: Sequence[Rule[Any]], name: str) -> int:
+def _index(rules: Sequence[Rule], name: str) -> int:
     return [rule.name for rule in rules].index(name)
 
 

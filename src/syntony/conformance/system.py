@@ -311,7 +311,7 @@ def _settings_round_trip(subject: SystemSubject) -> None:
         )
 
 
-RULES: tuple[Rule[SystemSubject], ...] = (
+RULES: tuple[Rule, ...] = (
     Rule("declarations", _declarations, is_essential=True),
     Rule("state of arrays", _state_is_arrays, is_essential=True),
     Rule("no weak types", _strong_types),

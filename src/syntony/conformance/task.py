@@ -281,7 +281,7 @@ def require_same_config(given: Any, parsed: Any, id: str) -> None:
         )
 
 
-JAX_RULES: tuple[Rule[TaskSubject], ...] = (
+JAX_RULES: tuple[Rule, ...] = (
     Rule("sizes", _sizes, is_essential=True),
     Rule("shapes and types", _shapes, is_essential=True),
     Rule("step keeps the state's types", _state_types, is_essential=True),
@@ -344,7 +344,7 @@ def _reproducible(subject: ExternalSubject) -> None:
     )
 
 
-EXTERNAL_RULES: tuple[Rule[Any], ...] = (
+EXTERNAL_RULES: tuple[Rule, ...] = (
     Rule("sizes", _sizes, is_essential=True),
     Rule("episodes of random play", _episodes_run, is_essential=True),
     Rule("same seed, same episode", _reproducible),
