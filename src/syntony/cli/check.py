@@ -94,7 +94,7 @@ class Check:
         """The system, with a small task or a channel where it has one."""
         is_own = self.id.startswith(PREFIX)
         kind: Any = import_user_object(self.id) if is_own else system_class(name)
-        if not callable(kind):
+        if not inspect.isclass(kind):
             return kind
         arguments: dict[str, Any] = {}
         if "?" in self.id:
