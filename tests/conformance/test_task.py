@@ -1,4 +1,4 @@
-"""Rules of tasks: every built-in one keeps them, and each notices a task that does not."""
+"""Rules of tasks: all built-in ones keep them, and each notices one that does not."""
 
 from collections.abc import Callable
 from typing import Any
