@@ -53,11 +53,15 @@ class Reinforce(syntony.MultiAgentSystem):
     def check(self) -> None:
         syntony.validate(self)
 
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        return optax.adam(self.learning_rate)
+
     def init(self, key: Key[Array, ""]) -> ReinforceState:
         actor_key, run_key = jax.random.split(key)
         in_size = self.task.obs_dim + self.task.num_agents
         actor = GRUActor(in_size, self.hidden, self.task.num_actions, key=actor_key)
-        opt_state = optax.adam(self.learning_rate).init(actor)
+        opt_state = syntony.init_opt_state(self.optimizer, actor)
         return ReinforceState(actor, opt_state, run_key, jnp.zeros((), jnp.int32))
 
     def policy(self, state: ReinforceState) -> syntony.Policy:
@@ -72,9 +76,9 @@ class Reinforce(syntony.MultiAgentSystem):
     ) -> tuple[ReinforceState, syntony.Metrics]:
         del key  # Nothing is random.
         loss, grads = jax.value_and_grad(self.loss)(state.actor, trajectory)
-        optimizer = optax.adam(self.learning_rate)
-        updates, opt_state = optimizer.update(grads, state.opt_state)
-        actor = optax.apply_updates(state.actor, updates)
+        actor, opt_state = syntony.apply_gradients(
+            self.optimizer, grads, state.opt_state, state.actor
+        )
         return state._replace(actor=actor, opt_state=opt_state), {"train/loss": loss}
 
     def loss(self, actor: GRUActor, trajectory: syntony.Trajectory) -> Float[Array, ""]:

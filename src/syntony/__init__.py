@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from syntony.channels.feedback import Feedback as Feedback
     from syntony.channels.feedback import feedback as feedback
     from syntony.channels.registry import channel as channel
+    from syntony.comparison.compare import compare as compare
     from syntony.config import above as above
     from syntony.config import at_least as at_least
     from syntony.config import between as between
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from syntony.systems.marl.value_decomposition import (
         QLearningConfig as QLearningConfig,
     )
+    from syntony.systems.optimizers import apply_gradients as apply_gradients
+    from syntony.systems.optimizers import init_opt_state as init_opt_state
     from syntony.systems.system import EvalSamples as EvalSamples
     from syntony.systems.system import Metrics as Metrics
     from syntony.systems.system import System as System
@@ -102,12 +105,15 @@ _MODULES = {
     "Trajectory": "syntony.tasks.rollout",
     "VDN": "syntony.systems.marl.value_decomposition",
     "above": "syntony.config",
+    "apply_gradients": "syntony.systems.optimizers",
     "at_least": "syntony.config",
     "between": "syntony.config",
     "channel": "syntony.channels.registry",
+    "compare": "syntony.comparison.compare",
     "feedback": "syntony.channels.feedback",
     "field": "syntony.config",
     "format_id": "syntony.identifiers",
+    "init_opt_state": "syntony.systems.optimizers",
     "load": "syntony.training.run",
     "plot_learning_curves": "syntony.visualization.figures",
     "preset": "syntony.presets.registry",
@@ -158,12 +164,15 @@ __all__ = [
     "TrainingSchedule",
     "Trajectory",
     "above",
+    "apply_gradients",
     "at_least",
     "between",
     "channel",
+    "compare",
     "feedback",
     "field",
     "format_id",
+    "init_opt_state",
     "load",
     "plot_learning_curves",
     "preset",

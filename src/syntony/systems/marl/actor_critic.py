@@ -195,7 +195,7 @@ class ActorCritic(MultiAgentSystem):
             validate(self.ppo_config)
 
     @property
-    def num_envs(self) -> int:
+    def num_envs(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.actor_critic.num_envs
 
     def init(self, key: Key[Array, ""]) -> ActorCriticState:

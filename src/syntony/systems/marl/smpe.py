@@ -164,7 +164,7 @@ class SMPE(MultiAgentSystem):
             )
 
     @property
-    def num_envs(self) -> int:
+    def num_envs(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.actor_critic.num_envs
 
     def init(self, key: Key[Array, ""]) -> SMPEState:

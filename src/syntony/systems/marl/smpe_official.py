@@ -110,7 +110,7 @@ class SMPEOfficial(MultiAgentSystem):
         self.smpe.check()
 
     @property
-    def num_envs(self) -> int:
+    def num_envs(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.actor_critic.num_envs
 
     def init(self, key: Key[Array, ""]) -> SMPEState:

@@ -204,7 +204,7 @@ class ValueDecomposition(MultiAgentSystem):
         """Initial mixer of the agents' Q-values."""
 
     @property
-    def num_envs(self) -> int:
+    def num_envs(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.q_learning.num_envs
 
     def init(self, key: Key[Array, ""]) -> ValueDecompositionState:
