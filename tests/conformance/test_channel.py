@@ -1,5 +1,4 @@
-# ruff: noqa: ARG001, ARG005
-"""Rules of channels: all built-in ones keep them, and each notices one that does not."""
+"""Rules of channels: built-in ones keep them; each rule finds one that does not."""
 
 import dataclasses
 from typing import Any

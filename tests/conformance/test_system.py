@@ -1,4 +1,4 @@
-# ruff: noqa: ARG001, ARG005
+# ruff: noqa: ARG005
 """Rules of systems: all built-in ones keep them, and each notices one that does not."""
 
 from typing import Any, NamedTuple

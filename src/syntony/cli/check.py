@@ -81,7 +81,7 @@ class Check:
         if protocol == "auto":
             protocol = detect_protocol(self.id)
         if protocol == "system":
-            name = self.id.removeprefix(PREFIX).partition("?")[0]
+            name = self.id.partition("?")[0]
             return check_system(self.id, self.make_system(name))
         if protocol == "channel":
             return check_channel(parse_channel(self.id))
@@ -92,10 +92,7 @@ class Check:
 
     def make_system(self, name: str) -> System[Any]:
         """The system, with a small task or a channel where it has one."""
-        is_own = self.id.startswith(PREFIX)
-        kind: Any = import_user_object(self.id) if is_own else system_class(name)
-        if not inspect.isclass(kind):
-            return kind
+        kind: Any = system_class(name)
         arguments: dict[str, Any] = {}
         if "?" in self.id:
             arguments = identifiers.parse_id(self.id, kind, "setting")[1]

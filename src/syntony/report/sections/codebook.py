@@ -154,8 +154,7 @@ def distance_plots(
             width="half",
         )
     ]
-    has_all = snapshots and len(snapshots.message) == len(codebook)
-    if has_all and len(snapshots.step) > 1:
+    if snapshots and len(snapshots.message) == messages and len(snapshots.step) > 1:
         plots.append(_min_distance_plot(name, snapshots, step_unit))
     return plots
 
