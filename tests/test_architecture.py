@@ -6,8 +6,10 @@ package of that class. It asks for a protocol, which a user's class may have too
 
 import ast
 import functools
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -102,6 +104,12 @@ def wrong_io(path: Path) -> list[str]:
 
 CLASS_PACKAGES = {"systems", "tasks", "channels"}
 """Packages whose concrete classes only their own folder may ask for."""
+MEMBERS = (
+    ("init", "step", "evaluate", "params"),
+    ("reset", "step", "action_mask"),
+    ("with_snr", "is_black_box", "differentiable"),
+)
+"""Members of the class of a system, of a task, and of a channel."""
 CLASS_TESTS = {"isinstance", "issubclass"}
 
 
@@ -135,15 +143,6 @@ def known_names(tree: ast.Module, module: str) -> dict[str, str]:
     return names
 
 
-SCENE_FILE = "tasks/scene.py"
-"""What is drawn, as plain data: whoever draws it asks for the kind of a shape."""
-
-
-def is_protocol(node: ast.ClassDef) -> bool:
-    bases = (b.value if isinstance(b, ast.Subscript) else b for b in node.bases)
-    return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in bases)
-
-
 def module_name(path: Path) -> str:
     return ".".join(("syntony", *path.relative_to(ROOT).with_suffix("").parts))
 
@@ -152,12 +151,20 @@ def module_name(path: Path) -> str:
 def concrete_classes() -> dict[str, str]:
     """Folder of every class of a system, task or channel, by its dotted name."""
     return {
-        f"{module_name(path)}.{node.name}": path.parent.relative_to(ROOT).as_posix()
+        f"{module}.{node.name}": path.parent.relative_to(ROOT).as_posix()
         for path in FILES
-        if package(path) in CLASS_PACKAGES and path != ROOT / SCENE_FILE
+        if package(path) in CLASS_PACKAGES
+        for module in [module_name(path)]
         for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef) and not is_protocol(node)
+        if isinstance(node, ast.ClassDef) and is_concrete(module, node.name)
     }
+
+
+def is_concrete(module: str, class_name: str) -> bool:
+    """Whether a class is a system, task or channel, and no protocol."""
+    found = getattr(importlib.import_module(module), class_name)
+    is_one = any(all(hasattr(found, m) for m in members) for members in MEMBERS)
+    return is_one and Protocol not in found.__bases__
 
 
 def asked_expressions(tree: ast.Module) -> Iterator[ast.expr]:
@@ -254,6 +261,7 @@ def test_protocols_and_other_classes_may_be_asked_for():
         "isinstance(x, ActsInEpisodes | Channel | Path | int)"
     )
     assert not class_tests(source, "syntony.report.page", "report")
+    assert "syntony.tasks.task.Task" not in concrete_classes()
     assert f"{LINK}.Link" in concrete_classes()
     assert "syntony.channels.awgn.AWGN" in concrete_classes()
     assert "syntony.tasks.external.external_env.ExternalEnv" in concrete_classes()
