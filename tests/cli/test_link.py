@@ -93,3 +93,8 @@ def test_resume_continues_a_link(capsys: pytest.CaptureFixture[str]):
     output_of(TRAIN, capsys)
     output_of(["resume", "run", "--steps", "90"], capsys)
     assert max(row["step"] for row in syntony.load("run").metrics()) == 90
+    output_of(["120" if word == "60" else word for word in TRAIN], capsys)
+    run = syntony.load("run")
+    assert max(row["step"] for row in run.metrics()) == 120
+    # The schedule is that of the first start.
+    assert run.settings["settings"]["schedule"]["decay_iterations"] == 60
