@@ -60,7 +60,7 @@ class CallbackRunner:
         callbacks: Sequence[Callback],
         seed_runs: Iterable[SeedRun],
     ):
-        self._path, self._config, self._callbacks = path, config, callbacks
+        self._path, self._config, self.callbacks = path, config, callbacks
         self._live: dict[int, Checkpoint] = {}
         # Without callbacks nothing keeps a state that training has left behind.
         for seed_run in seed_runs if callbacks else ():
@@ -73,13 +73,13 @@ class CallbackRunner:
             seed_run: progress of the seed at its evaluation.
             row: `step`, `seed`, `wall_s` and the metrics.
         """
-        if not self._callbacks:
+        if not self.callbacks:
             return CallbackResult({}, False, None)
         self._update(seed_run, row["wall_s"])
         run = Run(self._path, self._config, live=dict(self._live))
         metrics: MetricsRow = {}
         stops = False
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             name = getattr(callback, "__name__", type(callback).__name__)
             try:
                 returned = callback(run, row["step"], row | metrics)

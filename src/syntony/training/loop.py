@@ -168,7 +168,7 @@ def resume(
 
 
 class RunOutputs(NamedTuple):
-    """What a run does beside training; it has no influence on the results."""
+    """Outputs of a run beside its folder; they have no influence on the results."""
 
     quiet: bool
     logger_names: list[str]
@@ -224,7 +224,10 @@ def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> Non
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
             start_time = time.perf_counter() - wall_s
             recorder = RunRecorder(folder, config, display, run_loggers, start_time)
-            _train_seeds(config, seed_runs, recorder, display, outputs.callbacks)
+            runner = CallbackRunner(
+                folder.path, config, outputs.callbacks, seed_runs.values()
+            )
+            _train_seeds(config, seed_runs, recorder, display, runner)
     finally:
         run_loggers.close()
 
@@ -285,7 +288,7 @@ def _train_seeds(
     seed_runs: dict[int, SeedRun],
     recorder: RunRecorder,
     display: ProgressDisplay,
-    callbacks: Sequence[Callback],
+    runner: CallbackRunner,
 ) -> None:
     """Trains all seeds to their end, or until a signal or an error; saves all."""
     devices = worker_devices(
@@ -293,7 +296,6 @@ def _train_seeds(
     )
     pool = ThreadPoolExecutor(max(1, len(devices)))
     errors: list[Exception] = []
-    runner = CallbackRunner(recorder.path, config, callbacks, seed_runs.values())
     try:
         with handle_signals() as request:
 
@@ -309,11 +311,10 @@ def _train_seeds(
                 devices,
                 pool,
                 should_continue,
-                overlap=not callbacks,
+                overlap=not runner.callbacks,
             ):
                 display.update_progress(x.step for x in seed_runs.values())
-                error = _chunk_error(result, recorder)
-                error = error or _record_chunk(result, recorder, runner, seed_runs)
+                error = _record_chunk(result, recorder, runner, seed_runs)
                 errors += [error] if error else []
             recorder.finalize(seed_runs.values(), config.system)
     finally:
@@ -334,10 +335,12 @@ def _record_chunk(
     runner: CallbackRunner,
     seed_runs: dict[int, SeedRun],
 ) -> Exception | None:
-    """Calls the callbacks and records a chunk; the error of a callback that failed.
+    """Calls the callbacks and records a chunk; its error or a callback's, if any.
 
     A seed that a callback ends gets no more chunks: its entry in `seed_runs` says so.
     """
+    if error := _chunk_error(result, recorder):
+        return error
     row = recorder.metrics_row(result)
     if row is None:
         recorder.record(result, None)
