@@ -3,24 +3,31 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-# `make test SLOW=1` adds the checks that learn for minutes.
-SLOW ?=
+PYTEST := $(BIN)/pytest --quiet
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs lock clean
+.PHONY: help demo test test-slow test-browser lint bench docs lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY)  ## Train a link and a small team, and report what they learned (a few minutes)
 	@$(BIN)/syntony demo
 
-test: $(READY)  ## Run the tests; SLOW=1 adds those that take minutes
-	@$(BIN)/pytest --quiet --numprocesses 2 --dist loadfile -m "not slow"
-	@$(if $(SLOW),$(BIN)/pytest --quiet --numprocesses 2 -m slow)
+test: $(READY)  ## Run the tests that take seconds (about 6 minutes on two cores)
+	@echo "Equations, tasks, channels, systems, training, commands: about 6 minutes"
+	@$(PYTEST) --numprocesses 2 --dist loadfile -m "not slow"
+
+test-slow: $(READY)  ## Run the tests that take minutes (about 15 minutes on two cores)
+	@echo "Systems that learn, runs that are killed, many oracle steps: about 15 minutes"
+	@$(PYTEST) --numprocesses 2 -m slow --ignore tests/browser
+
+test-browser: $(READY)  ## Test a report in Chromium (a minute; needs playwright)
+	@echo "A report in Chromium, by mouse and by keyboard: about a minute"
+	@$(PYTEST) -rs -m slow tests/browser
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check --quiet .
