@@ -1,12 +1,15 @@
 """Configs: frozen dataclasses that are pytrees, with declared static fields and limits.
 
-    @pytree_dataclass
-    class Adam:
-        learning_rate: float = field(1e-3, limits=above(0.0))
-        num_steps: int = field(10, static=True, limits=at_least(1))
-
 A static field shapes the compiled program: changing it compiles again. Every other
 field is data: it can be traced, batched and changed without compiling again.
+
+Examples:
+    >>> @pytree_dataclass
+    ... class Adam:
+    ...     learning_rate: float = field(1e-3, limits=above(0.0))
+    ...     num_steps: int = field(10, static=True, limits=at_least(1))
+    >>> Adam(num_steps=20)
+    Adam(learning_rate=0.001, num_steps=20)
 """
 
 import dataclasses

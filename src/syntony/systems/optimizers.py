@@ -1,9 +1,13 @@
 """Optimizers by name: Optax's rules, or a user's own function.
 
-optimizer = make_optimizer("adam", 1e-3, max_grad_norm=10.0)
-opt_state = optimizer.init(params)
-updates, opt_state = optimizer.update(grads, opt_state, params)
-params = optax.apply_updates(params, updates)
+Examples:
+    >>> import jax.numpy as jnp
+    >>> params, grads = jnp.array([1.0]), jnp.array([10.0])
+    >>> optimizer = make_optimizer("sgd", 0.1, max_grad_norm=1.0)
+    >>> opt_state = optimizer.init(params)
+    >>> updates, opt_state = optimizer.update(grads, opt_state, params)
+    >>> optax.apply_updates(params, updates)
+    Array([0.9], dtype=float32)
 """
 
 from collections.abc import Callable

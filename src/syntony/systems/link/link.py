@@ -100,11 +100,16 @@ BatchGradientFn = Callable[
 class Link:
     """Learned link of M messages over C channel uses.
 
-        link = Link(messages=16, uses=2, channel="awgn?snr_db=10.0")
-        state = link.init(jax.random.key(0))
-        state, metrics = link.step(state)
-
     `channel` is a channel, its id, or a function of complex64[B, C].
+
+    Examples:
+        >>> import jax
+        >>> import syntony
+        >>> link = syntony.Link(messages=16, uses=2, channel="awgn?snr_db=10.0")
+        >>> state = jax.jit(link.init)(jax.random.key(0))
+        >>> state, metrics = jax.jit(link.step)(state)
+        >>> sorted(metrics)
+        ['train/receiver_loss', 'train/transmitter_loss']
     """
 
     channel: Channel = AWGN()

@@ -289,8 +289,10 @@ PPO_DEFAULTS = ActorCriticConfig(actor_lr=3e-4, critic_lr=3e-4, entropy_coef=1e-
 class IA2C(ActorCritic):
     """Independent A2C: each agent's critic sees its own observation.
 
-        system = syntony.IA2C(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-        run = syntony.train(system, steps=100_000)
+    Examples:
+        >>> import syntony
+        >>> system = syntony.IA2C(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        >>> run = syntony.train(system, steps=100_000)
 
     Source: Mnih et al., ICML 2016; constants of EPyMARL's `ia2c.yaml`.
     """
@@ -312,8 +314,10 @@ class IA2C(ActorCritic):
 class MAA2C(ActorCritic):
     """A2C with a central critic, which sees the observations of all agents.
 
-        system = syntony.MAA2C(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-        run = syntony.train(system, steps=100_000)
+    Examples:
+        >>> import syntony
+        >>> system = syntony.MAA2C(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        >>> run = syntony.train(system, steps=100_000)
 
     Source: Papoudakis et al., NeurIPS 2021; constants of SMPE², Table 3.
     """
@@ -335,8 +339,10 @@ class MAA2C(ActorCritic):
 class IPPO(ActorCritic):
     """Independent PPO: each agent's critic sees its own observation.
 
-        system = syntony.IPPO(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-        run = syntony.train(system, steps=100_000)
+    Examples:
+        >>> import syntony
+        >>> system = syntony.IPPO(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        >>> run = syntony.train(system, steps=100_000)
 
     Source: de Witt et al., 2020; constants of EPyMARL's `ippo.yaml`.
     """
@@ -359,8 +365,10 @@ class IPPO(ActorCritic):
 class MAPPO(ActorCritic):
     """PPO with a central critic, which sees the observations of all agents.
 
-        system = syntony.MAPPO(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-        run = syntony.train(system, steps=100_000)
+    Examples:
+        >>> import syntony
+        >>> system = syntony.MAPPO(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        >>> run = syntony.train(system, steps=100_000)
 
     Source: Yu et al., NeurIPS 2022; constants of EPyMARL's `mappo.yaml`.
     """

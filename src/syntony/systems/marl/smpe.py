@@ -127,8 +127,10 @@ class SMPEState(NamedTuple):
 class SMPE(MultiAgentSystem):
     """SMPE² on a MAA2C policy.
 
-    system = syntony.SMPE(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-    run = syntony.train(system, steps=100_000)
+    Examples:
+        >>> import syntony
+        >>> system = syntony.SMPE(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        >>> run = syntony.train(system, steps=100_000)
     """
 
     task: Task

@@ -72,8 +72,10 @@ class OfficialQuirks:
 class SMPEOfficial(MultiAgentSystem):
     """SMPE² with switches for what the released code does differently.
 
-    task = syntony.task("Foraging-2s-8x8-3p-2f-coop")
-    system = syntony.preset("smpe", "official_compat", task)
+    Examples:
+        >>> import syntony
+        >>> task = syntony.task("Foraging-2s-8x8-3p-2f-coop")
+        >>> system = syntony.preset("smpe", "official_compat", task)
     """
 
     task: Task

@@ -360,8 +360,10 @@ class ValueDecomposition(MultiAgentSystem):
 class VDN(ValueDecomposition):
     """Q-learning whose team value is the sum of the agents' Q-values.
 
-        system = syntony.VDN(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-        run = syntony.train(system, steps=100_000)
+    Examples:
+        >>> import syntony
+        >>> system = syntony.VDN(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        >>> run = syntony.train(system, steps=100_000)
 
     Source: Sunehag et al., AAMAS 2018.
     """
@@ -386,8 +388,10 @@ class VDN(ValueDecomposition):
 class QMIX(ValueDecomposition):
     """Q-learning whose team value is a monotonic network of the agents' Q-values.
 
-        system = syntony.QMIX(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-        run = syntony.train(system, steps=100_000)
+    Examples:
+        >>> import syntony
+        >>> system = syntony.QMIX(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
+        >>> run = syntony.train(system, steps=100_000)
 
     Source: Rashid et al., ICML 2018.
     """
