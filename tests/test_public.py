@@ -14,10 +14,11 @@ ALIASES = {"EvalSamples", "Metrics", "Policy"}
 """Public types without a name of their own."""
 
 
-@pytest.mark.parametrize("name", [name for name in dir(syntony) if name[0] != "_"])
-def test_every_public_name_exists(name: str):
-    value = getattr(syntony, name)
-    assert name in ALIASES or value.__name__ == name
+def test_every_public_name_exists():
+    names = [name for name in dir(syntony) if name[0] != "_"]
+    assert len(names) > 30
+    for name in names:
+        assert name in ALIASES or getattr(syntony, name).__name__ == name
 
 
 def test_the_names_for_type_checkers_are_the_same():

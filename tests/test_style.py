@@ -5,6 +5,7 @@ A limit of 700 lines asks whether a file is one idea; it is no reason to split o
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,10 @@ FILE_LINES = 700
 FUNCTION_LINES = 40
 POOR_STARTS = ("Returns the ", "Returns a ", "Returns what ", "What ", "Who ")
 NESTING = 2
+FOREIGN = re.compile(
+    r"\b[A-K]\.\d+\b|\b[Ii]ssue #?\d|(?<![/\w])(?:design|house|reference)(?:\.md|/)"
+)
+"""Citations of documents that are not in the repository, e.g. a section letter."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT}
@@ -110,6 +115,15 @@ def test_first_lines_say_what_it_is():
     assert not wrong
 
 
+def test_citations_are_of_papers_and_docs():
+    wrong = []
+    for path in FILES:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if FOREIGN.search(line):
+                wrong.append(f"{name(path)}:{number} {line.strip()}")
+    assert not wrong
+
+
 SPECIMEN = '''
 def outer(x, y: int):
     """Not counted,
@@ -131,3 +145,7 @@ def test_the_measures_themselves():
     assert length(outer, code_lines(SPECIMEN)) == 6
     assert length(inner, code_lines(SPECIMEN)) == 4
     assert untyped(outer) == ["x"]
+    assert all(
+        map(FOREIGN.search, ("as H" + ".2 (5)", "issue" + " 18", "design" + ".md"))
+    )
+    assert not any(map(FOREIGN.search, ("eq. 3", "Table 3", "docs/theory/link.md")))
