@@ -49,6 +49,7 @@ def free_programs() -> Iterator[None]:
     yield
     if resident_bytes() > MAX_RESIDENT_BYTES:
         eqx.clear_caches()
+        jax.clear_caches()
         gc.collect()
         trim_heap()
 

@@ -1,8 +1,10 @@
 """Foraging: rules by hand, properties of initial boards, and ids."""
 
 import dataclasses
+import functools
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -50,7 +52,13 @@ def step(
     players, foods = len(board.level), len(board.food_level)
     task = Foraging(size=6, players=players, foods=foods, sight=6, coop=False)
     task = dataclasses.replace(task, **parameters)
-    return task.step(jax.random.key(0), board, jnp.array(action))
+    return jitted(task.step)(jax.random.key(0), board, jnp.array(action))
+
+
+@functools.cache
+def jitted(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of a task as one program: op by op, hundreds are compiled."""
+    return jax.jit(method)
 
 
 def positions(board: ForagingState) -> list[tuple[int, ...]]:
@@ -155,7 +163,7 @@ def test_a_board_without_food_terminates_without_reward():
 def observe(board: ForagingState, sight: int, size: int = 9) -> list[list[int]]:
     players, foods = len(board.level), len(board.food_level)
     task = Foraging(size=size, players=players, foods=foods, sight=sight, coop=False)
-    return task.observe(board).astype(int).tolist()
+    return jitted(task.observe)(board).astype(int).tolist()
 
 
 def test_the_example_in_the_documentation():
@@ -184,7 +192,7 @@ def test_visible_agents_are_packed_after_the_observer():
 
 def test_every_action_is_available():
     task = Foraging.parse(ID)
-    board, obs = task.reset(jax.random.key(0))
+    board, obs = jitted(task.reset)(jax.random.key(0))
     assert task.action_mask(board).all()
     assert task.action_mask(board).shape == (task.num_agents, task.num_actions)
     assert obs.shape == (task.num_agents, task.obs_dim)
