@@ -19,6 +19,7 @@ from syntony.channels.awgn import AWGN
 from syntony.channels.feedback import Feedback
 from syntony.errors import InvalidInputError
 from syntony.networks.modems import GaussianReceiver
+from syntony.systems.link import gradient_estimators
 from syntony.systems.link.gradient_estimators import (
     PerturbationConfig,
     PerturbedBatch,
@@ -26,7 +27,6 @@ from syntony.systems.link.gradient_estimators import (
     collect_perturbed_losses,
     gradient_cosine_similarity,
     orthogonal_noise,
-    policy_gradient,
     policy_loss_and_grad,
     sample_messages,
     spsa_loss_and_grad,
@@ -41,6 +41,8 @@ CODEBOOK = jnp.array(RNG.normal(size=(MESSAGES, 2, 2)), jnp.float32)
 TARGET = jnp.array(RNG.normal(size=(MESSAGES, 2, 2)), jnp.float32)
 PERFECT = Feedback()
 CONFIG = PerturbationConfig()
+# As one program: op by op, dozens are compiled.
+policy_gradient = jax.jit(gradient_estimators.policy_gradient)
 NONE_PENDING = PerturbedBatch.zeros(0, BATCH_SIZE, 2)
 
 
@@ -168,7 +170,8 @@ def test_orthogonal_directions_smooth_over_a_ball(key):
 
 
 def test_orthogonal_noise_is_orthogonal_and_has_its_energy(key):
-    noise = np.asarray(orthogonal_noise(key, 7, 3, VARIANCE)).reshape(7, 6, 6)
+    sample = jax.jit(orthogonal_noise, static_argnums=(1, 2))
+    noise = np.asarray(sample(key, 7, 3, VARIANCE)).reshape(7, 6, 6)
     products = noise @ noise.swapaxes(1, 2)
     want = 3 * float(VARIANCE) * np.eye(6)
     np.testing.assert_allclose(products, np.broadcast_to(want, (7, 6, 6)), atol=1e-5)
@@ -227,6 +230,7 @@ def test_delayed_losses_are_used_in_order():
     config = PerturbationConfig(antithetic=False)
     pending = PerturbedBatch.zeros(2, BATCH_SIZE, 2)
 
+    @jax.jit
     def estimate(pending, seed):
         return policy_loss_and_grad(
             config,
@@ -342,7 +346,8 @@ def test_the_mean_of_spsa_is_the_gradient(key):
 
 
 def test_backpropagation_gives_the_gradient(key):
-    _, loss, got = estimate_without_delay(backprop_loss_and_grad, key)
+    estimate = jax.jit(partial(estimate_without_delay, backprop_loss_and_grad))
+    _, loss, got = estimate(key)
     np.testing.assert_allclose(got, 2.0 * (CODEBOOK - TARGET) / MESSAGES, rtol=1e-5)
     want = np.sum((CODEBOOK - TARGET) ** 2) / MESSAGES
     assert float(loss) == pytest.approx(float(want), rel=1e-5)
@@ -400,7 +405,7 @@ def test_inverse_odds_at_temperature_2_have_the_gradient_of_the_bhattacharyya_bo
         perturbation=PerturbationConfig(feedback_loss="odds", temperature=2.0),
         schedule=TrainingSchedule(batch_size=100_000),
     )
-    state = link.init(jax.random.key(1))._replace(receiver=optimal)
+    state = jax.jit(link.init)(jax.random.key(1))._replace(receiver=optimal)
     keys = jax.random.split(key, 20)
     draw = jax.jit(lambda key: link.estimate_gradient(state, codebook, key)[2])
     draws = np.asarray([draw(key) for key in keys])
@@ -442,5 +447,6 @@ def test_cosine_similarity_ignores_delayed_losses(key):
     sizes = {"messages": 4, "uses": 1, "hidden": 8, "schedule": schedule}
     link = Link(**sizes, feedback=Feedback(delay_iterations=2))
     init_key, key = jax.random.split(key)
-    got = link.gradient_cosine_similarity(link.init(init_key), key, num_batches=4)
+    state = jax.jit(link.init)(init_key)
+    got = link.gradient_cosine_similarity(state, key, num_batches=4)
     assert abs(float(got.mean())) < 0.9
