@@ -91,3 +91,5 @@ from .training.signals import (
 from .version import __version__ as __version__
 from .visualization.figures import plot_learning_curves as plot_learning_curves
 from .visualization.figures import save_figure as save_figure
+
+__all__: list[str]

@@ -7,16 +7,18 @@ needs beyond that is a capability: a protocol that a system may have, asked for 
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
+from typing_extensions import TypeVar
 
 from syntony.channels.channel import Channel
 from syntony.channels.feedback import Feedback
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
-StateT = TypeVar("StateT")
+# `System` alone is one of any state: a loop over systems does not look into states.
+StateT = TypeVar("StateT", default=Any)
 """State of a system: a pytree of arrays."""
 Metrics = dict[str, Float[Array, ""]]
 EvalSamples = dict[str, Shaped[Array, " samples"]]

@@ -1,0 +1,7 @@
+"""The compiled part of JAX, which comes without types: those that its API mentions."""
+
+from typing import Any
+
+class Device: ...
+
+def __getattr__(name: str) -> Any: ...
