@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / "src" / "syntony"
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
-    {"errors", "version"},
+    {"errors", "pytrees", "version"},
     {"config"},
     {"identifiers", "plugins"},
     {"equations"},

@@ -18,13 +18,14 @@ import math
 import numbers
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar, dataclass_transform
+from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform, overload
 
 import jax
 
 from syntony.errors import InvalidInputError, unknown_name_error
 
 T = TypeVar("T")
+# Of many types; a function of them knows those of its own config.
 FieldValues = dict[str, Any]
 
 
@@ -78,16 +79,27 @@ def between(
     return Interval(low, high, open_low, open_high)
 
 
+class _HasId(Protocol):
+    id: str
+
+
 FieldLimits = Interval | Callable[[FieldValues], Interval]
 """Limits of a field; they may depend on the values of the fields above it."""
 
 
+@overload
 def field(
-    default: Any = dataclasses.MISSING,
+    default: T, *, static: bool = False, limits: FieldLimits | None = None
+) -> T: ...
+# Type checkers take the type of a required field from its annotation.
+@overload
+def field(*, static: bool = False, limits: FieldLimits | None = None) -> Any: ...
+def field(
+    default: object = dataclasses.MISSING,
     *,
     static: bool = False,
     limits: FieldLimits | None = None,
-) -> Any:
+) -> object:
     """Declares a field of a config.
 
     Args:
@@ -111,9 +123,9 @@ def pytree_dataclass(cls: type[T]) -> type[T]:
         TypeError: an integer, boolean, string, tuple or literal is not declared with
             `field`: whether it is static has to be said.
     """
-    frozen: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    frozen = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     hints = typing.get_type_hints(frozen)
-    fields = dataclasses.fields(frozen)
+    fields = config_fields(frozen)
     for f in fields:
         if "static" not in f.metadata and _is_hashable_type(hints[f.name]):
             raise TypeError(
@@ -125,12 +137,12 @@ def pytree_dataclass(cls: type[T]) -> type[T]:
     jax.tree_util.register_dataclass(frozen, data_fields=data, meta_fields=static)
     # JAX rebuilds a config with tracers as fields: its types hold outside of JAX only.
     # On the class this would empty `get_type_hints`, by which settings and flags read.
-    frozen.__init__.__no_type_check__ = True
+    typing.no_type_check(frozen.__init__)
     return frozen
 
 
 def validate(
-    config: Any, *, correct: Callable[[FieldValues], FieldValues] | None = None
+    config: object, *, correct: Callable[[FieldValues], FieldValues] | None = None
 ) -> None:
     """Checks a config's literals, and the numbers that have limits.
 
@@ -159,34 +171,40 @@ def validate(
             )
 
 
-def clip_to_limits(config_class: type, values: Mapping[str, Any]) -> FieldValues:
+def clip_to_limits(config_class: type, values: Mapping[str, object]) -> FieldValues:
     """Field values, each clipped to its limits."""
     valid = dict(values)
     for name, limits in field_limits(config_class).items():
         if name in valid:
             interval = limits(valid) if callable(limits) else limits
-            valid[name] = interval.clip(valid[name])
+            valid[name] = interval.clip(typing.cast(float, valid[name]))
     return valid
 
 
 @functools.cache
 def field_limits(config_class: type) -> dict[str, FieldLimits]:
     """Limits of those fields of a config that have any, in their order."""
-    fields: Any = dataclasses.fields(config_class)  # type: ignore[arg-type]
-    limits = {f.name: f.metadata.get("limits") for f in fields}
+    limits = {f.name: f.metadata.get("limits") for f in config_fields(config_class)}
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
+def config_fields(config_class: type) -> tuple[dataclasses.Field[object], ...]:
+    """Fields of a config's class, in their order."""
+    assert dataclasses.is_dataclass(config_class)
+    return dataclasses.fields(config_class)
+
+
 def _nearest_id(
-    config: Any,
+    config: object,
     given: FieldValues,
     correct: Callable[[FieldValues], FieldValues] | None,
 ) -> str:
     values = {**vars(config), **clip_to_limits(type(config), given)}
-    return type(config)(**(correct(values) if correct else values)).id
+    make = typing.cast(Callable[..., _HasId], type(config))
+    return make(**(correct(values) if correct else values)).id
 
 
-def _check_literals(config: Any) -> None:
+def _check_literals(config: object) -> None:
     for name, options in literal_options(type(config)).items():
         value = getattr(config, name)
         if value not in options:
@@ -194,10 +212,10 @@ def _check_literals(config: Any) -> None:
 
 
 @functools.cache
-def literal_options(config_class: type) -> dict[str, tuple[Any, ...]]:
+def literal_options(config_class: type) -> dict[str, tuple[object, ...]]:
     """Values of those fields of a config that are annotated as `Literal`."""
     hints = typing.get_type_hints(config_class)
-    names = [f.name for f in dataclasses.fields(config_class)]  # type: ignore[arg-type]
+    names = [f.name for f in config_fields(config_class)]
     literal = [n for n in names if typing.get_origin(hints[n]) is typing.Literal]
     return {name: typing.get_args(hints[name]) for name in literal}
 

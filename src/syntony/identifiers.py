@@ -3,9 +3,9 @@
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import SupportsFloat, TypeVar, cast
 
-from syntony.config import literal_options
+from syntony.config import FieldValues, config_fields, literal_options
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
@@ -13,7 +13,7 @@ from syntony.errors import (
     unknown_name_error,
 )
 
-FieldValues = dict[str, Any]
+T = TypeVar("T")
 
 
 def parse_id(
@@ -32,7 +32,7 @@ def parse_id(
             type of its default or its `Literal`.
     """
     name, mark, query = id.partition("?")
-    values = {}
+    values: FieldValues = {}
     for assignment in query.split("&") if mark else []:
         field, value = _parse_assignment(assignment, config_class, kind)
         if field in values:
@@ -41,7 +41,7 @@ def parse_id(
     return name, values
 
 
-def make_config(id: str, config_class: type, kind: str = "parameter") -> Any:
+def make_config(id: str, config_class: type[T], kind: str = "parameter") -> T:
     """Makes a user's config with the parameters of its id.
 
     Args:
@@ -63,7 +63,7 @@ def make_config(id: str, config_class: type, kind: str = "parameter") -> Any:
         ) from error
 
 
-def format_id(name: str, config: Any) -> str:
+def format_id(name: str, config: object) -> str:
     """Id of a config: `name` and the parameters that differ from their defaults."""
     changed = [
         f"{field}={format_value(getattr(config, field), default)}"
@@ -77,14 +77,14 @@ def format_id(name: str, config: Any) -> str:
 def _default_values(config_class: type) -> FieldValues:
     return {
         field.name: field.default
-        for field in dataclasses.fields(config_class)
+        for field in config_fields(config_class)
         if field.default is not dataclasses.MISSING
     }
 
 
 def _parse_assignment(
     assignment: str, config_class: type, kind: str
-) -> tuple[str, Any]:
+) -> tuple[str, object]:
     field, equals, text = assignment.partition("=")
     defaults = _default_values(config_class)
     if not defaults:
@@ -112,14 +112,14 @@ def _parse_assignment(
     return field, parse(text)
 
 
-def _parse_literal(field: str, text: str, options: tuple[Any, ...]) -> Any:
+def _parse_literal(field: str, text: str, options: tuple[object, ...]) -> object:
     names = {format_value(option, option): option for option in options}
     if text not in names:
         raise unknown_name_error(f"value of {field}", text, names)
     return names[text]
 
 
-def format_value(value: Any, default: Any) -> str:
+def format_value(value: object, default: object) -> str:
     """Text of a parameter's value, as it is typed in an id.
 
     Args:
@@ -132,12 +132,12 @@ def format_value(value: Any, default: Any) -> str:
         return str(value).lower()
     try:
         # JAX turns floats into arrays.
-        return repr(float(value))
+        return repr(float(cast(SupportsFloat, value)))
     except TypeError:
         return "traced"
 
 
-_VALUE_PARSERS: dict[type, tuple[Callable[[str], Any], str, str]] = {
+_VALUE_PARSERS: dict[type, tuple[Callable[[str], object], str, str]] = {
     bool: (lambda text: text == "true", "true|false", "true or false"),
     int: (int, "-?[0-9]{1,9}", "a whole number"),
     float: (float, r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", "a number"),

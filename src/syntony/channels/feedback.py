@@ -2,14 +2,14 @@
 
 import numbers
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony import identifiers
-from syntony.config import between, field, pytree_dataclass, validate
+from syntony.config import FieldValues, between, field, pytree_dataclass, validate
 from syntony.errors import InvalidInputError, unknown_name_error
 
 DEFAULT_BITS = 8
@@ -178,7 +178,7 @@ def feedback(id: str) -> Feedback:
         InvalidInputError: a term or parameter is unknown or given twice, or a value is
             outside of its limits.
     """
-    fields: dict[str, Any] = {}
+    fields: FieldValues = {}
     # A number may have a plus in its exponent.
     for part in re.split(r"\+(?![0-9])", id):
         name = part.partition("?")[0]
@@ -186,7 +186,7 @@ def feedback(id: str) -> Feedback:
             raise unknown_name_error("feedback", name, FEEDBACK_TERMS)
         term = FEEDBACK_TERMS[name]
         _, given = identifiers.parse_id(part, term.config_class, f"parameter of {name}")
-        values = vars(term.config_class(**given))
+        values: FieldValues = vars(term.config_class(**given))
         added = {attr: values[p] for p, attr in term.fields.items()}
         if added.keys() & fields.keys():
             raise InvalidInputError(f"{name} is given twice in {id!r}; expected once")

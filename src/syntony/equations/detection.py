@@ -148,7 +148,7 @@ def pilot_aided_ml_metric(
 
 
 def _flatten(pairs: Float[Array, "K C 2"]) -> Float[Array, "K 2*C"]:
-    return jnp.reshape(pairs, (len(pairs), -1))
+    return pairs.reshape(len(pairs), -1)
 
 
 def _correlation(y: ReceivedSymbols, codebook: Codebook) -> Float[Array, "B M 2"]:
@@ -156,5 +156,5 @@ def _correlation(y: ReceivedSymbols, codebook: Codebook) -> Float[Array, "B M 2"
     # Re(cᴴy) = ⟨c, y⟩ and Im(cᴴy) = ⟨ic, y⟩, as vectors of reals.
     quarter = jnp.stack([-codebook[..., 1], codebook[..., 0]], axis=-1)
     both = jnp.stack([_flatten(codebook), _flatten(quarter)], axis=1)
-    product = _flatten(y) @ jnp.reshape(both, (-1, both.shape[-1])).T
-    return jnp.reshape(product, (len(y), len(codebook), 2))
+    product = _flatten(y) @ both.reshape(-1, both.shape[-1]).T
+    return product.reshape(len(y), len(codebook), 2)

@@ -13,7 +13,7 @@ word of each docstring says whether it is a bound, an approximation or exact.
 import math
 import operator
 from collections.abc import Callable
-from typing import SupportsIndex
+from typing import SupportsIndex, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -21,7 +21,7 @@ from scipy import special
 from scipy.spatial.distance import pdist
 
 from syntony.equations.quadrature import gauss_legendre
-from syntony.equations.signal import FloatOrArray, db_to_linear
+from syntony.equations.signal import db_to_linear
 from syntony.equations.spherical_caps import (
     cap_angle,
     cap_fraction,
@@ -29,7 +29,8 @@ from syntony.equations.spherical_caps import (
 )
 from syntony.errors import InvalidInputError
 
-Numeric = float | int | np.number | np.ndarray | Array
+Level = TypeVar("Level", float | int, np.ndarray)
+"""Levels in dB: the result is a float for a number, an array for an array."""
 Integer = SupportsIndex
 Codebook = np.ndarray | Array
 """Complex [M, C], codewords by channel uses; checked by each function."""
@@ -41,7 +42,7 @@ _NUM_NODES = 160
 """Nodes of a quadrature."""
 
 
-def capacity(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+def capacity(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     """Capacity N log₂(1 + γ), in bits per block.
 
     Asymptotic: as blocks become longer, any log₂ M below it allows an error rate that
@@ -53,7 +54,7 @@ def capacity(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
     return _match_shape(snr_db, uses * np.log1p(gamma) / np.log(2.0))
 
 
-def shannon59(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+def shannon59(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     """Lower bound for codewords of equal energy: the sphere divided in M equal cones.
 
         P ≥ P(noise carries √(nγ) e out of the cone around e with Ω(θ) = 1/M)
@@ -68,7 +69,7 @@ def shannon59(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray
     return _match_shape(snr_db, _shannon59(gamma, messages, 2 * uses))
 
 
-def shannon59_peak(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+def shannon59_peak(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     """Lower bound for codewords of energy N at most: `shannon59` in n + 1 dimensions.
 
     One more real dimension raises each codeword to energy N, which cannot increase the
@@ -80,7 +81,7 @@ def shannon59_peak(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOr
     return _match_shape(snr_db, _shannon59_peak(gamma, messages, uses))
 
 
-def codebook_lower_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
+def codebook_lower_bound(codebook: Codebook, snr_db: Level) -> Level:
     """Lower bound for a codebook's size and maximum energy, with any detector.
 
         `shannon59_peak` at γ maxᵢ ‖cᵢ‖² / N
@@ -92,7 +93,7 @@ def codebook_lower_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
     return _match_shape(snr_db, _shannon59_peak(gamma * peak, *points.shape))
 
 
-def metaconverse(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+def metaconverse(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     """Lower bound for codewords of equal energy, slightly below `shannon59`.
 
         P ≥ P(χ'²ₙ(n/γ) > t),   t = (1 + γ) F⁻¹(1/M),   F of χ'²ₙ(n(1 + γ)/γ)
@@ -110,12 +111,11 @@ def metaconverse(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrAr
     n = 2 * uses
     gamma = np.maximum(gamma, 1e-6)  # SciPy's χ'² fails for n/γ far above.
     edge = stats.ncx2.ppf(1.0 / messages, n, n * (1.0 + gamma) / gamma)
-    return _match_shape(snr_db, stats.ncx2.sf((1.0 + gamma) * edge, n, n / gamma))
+    rate = stats.ncx2.sf((1.0 + gamma) * edge, n, n / gamma)
+    return _match_shape(snr_db, np.asarray(rate))
 
 
-def normal_approximation(
-    snr_db: Numeric, messages: Integer, uses: Integer
-) -> FloatOrArray:
+def normal_approximation(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     """Approximation, not a bound: good for hundreds of uses, pessimistic for a few.
 
         P ≈ Q((nC − log₂M + ½ log₂n) / √(nV))
@@ -132,8 +132,8 @@ def normal_approximation(
 
 
 def random_spherical_code_bound(
-    snr_db: Numeric, messages: Integer, uses: Integer
-) -> FloatOrArray:
+    snr_db: Level, messages: Integer, uses: Integer
+) -> Level:
     """Upper bound on the best code: the mean over codes drawn uniformly on the sphere.
 
         1 − E[(1 − Ω(Θ))^{M−1}],   Θ the angle between transmitted and received block
@@ -152,7 +152,7 @@ def random_spherical_code_bound(
     return _match_shape(snr_db, np.sum(weight * density * escape, -1))
 
 
-def qpsk_bler(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray:
+def qpsk_bler(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     """Exact rate of uncoded QPSK, M = 4^N: a block errs if any of its 2N bits does.
 
         P = 1 − (1 − Q(√γ))^{2N}
@@ -165,7 +165,7 @@ def qpsk_bler(snr_db: Numeric, messages: Integer, uses: Integer) -> FloatOrArray
     return _match_shape(snr_db, _qpsk_bler(gamma, uses))
 
 
-def union_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
+def union_bound(codebook: Codebook, snr_db: Level) -> Level:
     """Upper bound for a codebook with maximum-likelihood detection; it may exceed 1.
 
         P ≤ (1/M) Σ_{i≠j} Q(√(γ d²ᵢⱼ / 2))
@@ -180,7 +180,7 @@ def union_bound(codebook: Codebook, snr_db: Numeric) -> FloatOrArray:
     return _match_shape(snr_db, np.array(sums) / len(points))
 
 
-def rayleigh_outage(snr_db: Numeric, rate: float | int) -> FloatOrArray:
+def rayleigh_outage(snr_db: Level, rate: float | int) -> Level:
     """Approximation: outage probability P(log₂(1 + γ|h|²) < R), |h|² ~ Exp(1).
 
         P = 1 − exp(−(2^R − 1) / γ)
@@ -201,9 +201,7 @@ def rayleigh_outage(snr_db: Numeric, rate: float | int) -> FloatOrArray:
     return _match_shape(snr_db, -np.expm1(-(2.0**rate - 1.0) / _snr_linear(snr_db)))
 
 
-def rayleigh_csi_bound(
-    snr_db: Numeric, messages: Integer, uses: Integer
-) -> FloatOrArray:
+def rayleigh_csi_bound(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     """Lower bound for equal energy and Rayleigh block fading, known or unknown.
 
         P ≥ E[shannon59(γ|h|²)],   |h|² ~ Exp(1), one h per block
@@ -221,9 +219,7 @@ def rayleigh_csi_bound(
     return _match_shape(snr_db, bound)
 
 
-def rayleigh_qpsk_bler(
-    snr_db: Numeric, messages: Integer, uses: Integer
-) -> FloatOrArray:
+def rayleigh_qpsk_bler(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     """Exact rate of uncoded QPSK in Rayleigh block fading, with h known.
 
         P = E[1 − (1 − Q(√γ|h|))^{2N}],   |h|² ~ Exp(1), one h per block
@@ -320,11 +316,11 @@ def _codeword_energies(codebook: CodebookArray) -> Float[np.ndarray, " M"]:
     return np.mean(np.abs(codebook) ** 2, axis=1, dtype=float)
 
 
-def _match_shape(snr_db: Numeric, values: FloatVector) -> FloatOrArray:
+def _match_shape(snr_db: Level, values: FloatVector) -> Level:
     """One value per SNR, in the shape of `snr_db`."""
-    return (
-        float(values[0]) if np.ndim(snr_db) == 0 else values.reshape(np.shape(snr_db))
-    )
+    if isinstance(snr_db, np.ndarray) and snr_db.ndim > 0:
+        return values.reshape(snr_db.shape)
+    return cast(Level, float(values[0]))
 
 
 # Far beyond practical values; SciPy's χ'² does not reach tails of 2^−700.
@@ -333,7 +329,7 @@ _MAX_MESSAGE_BITS = 400
 
 
 def _check_arguments(
-    snr_db: Numeric, messages: Integer, uses: Integer
+    snr_db: float | np.ndarray, messages: Integer, uses: Integer
 ) -> tuple[FloatVector, int, int]:
     """Checked γ, M and N."""
     messages = _as_int("messages", messages, 2, "256")
@@ -357,7 +353,7 @@ def _as_int(name: str, value: Integer, minimum: int, example: str) -> int:
     return integer
 
 
-def _snr_linear(snr_db: Numeric) -> FloatVector:
+def _snr_linear(snr_db: float | np.ndarray) -> FloatVector:
     try:
         values = np.asarray(snr_db, dtype=float)
     except (TypeError, ValueError):

@@ -172,7 +172,7 @@ def random_orthogonal_matrices(
     shape = num_matrices, dimensions, dimensions
     rows, triangle = jnp.linalg.qr(jax.random.normal(key, shape))
     # LAPACK fixes the signs of the factors; these make the distribution uniform.
-    return rows * jnp.sign(jnp.diagonal(triangle, axis1=1, axis2=2))[:, None, :]
+    return rows * jnp.sign(jnp.linalg.diagonal(triangle))[:, None, :]
 
 
 def spsa_gradient_estimate(

@@ -5,18 +5,23 @@ is C symbols, one per channel use; a mean energy of 1 per use is one unit of pow
 SNR = E_s / N_0 per use.
 """
 
-from typing import Any
+from typing import overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int, Key
 
-FloatOrArray = Any
-"""A float for a number, an array of its shape for an array."""
 
-
-def db_to_linear(level_db: Float[Array | np.ndarray, "..."] | float) -> FloatOrArray:
+@overload
+def db_to_linear(level_db: float) -> float: ...
+@overload
+def db_to_linear(level_db: np.ndarray) -> np.ndarray: ...
+@overload
+def db_to_linear(level_db: Array) -> Array: ...
+def db_to_linear(
+    level_db: Float[Array | np.ndarray, "..."] | float,
+) -> Float[Array | np.ndarray, "..."] | float:
     """Power ratio 10^(x/10) of a level x in dB; a number or array, as x is."""
     return 10.0 ** (level_db / 10.0)
 

@@ -74,7 +74,7 @@ class QMIXMixer(eqx.Module):
         """Q_tot of the agents' values in a state."""
         bias = self.hyper_b1(state)
         w1 = jnp.abs(self.hyper_w1(state)).reshape(*q_values.shape, bias.shape[-1])
-        hidden = jax.nn.elu(jnp.einsum("...n,...nw->...w", q_values, w1) + bias)
+        hidden = jax.nn.elu(jnp.vecmat(q_values, w1) + bias)
         w2 = jnp.abs(self.hyper_w2(state))
         return jnp.sum(hidden * w2, axis=-1) + self.hyper_v(state)[..., 0]
 

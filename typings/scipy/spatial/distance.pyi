@@ -1,0 +1,5 @@
+"""Distances by SciPy."""
+
+import numpy as np
+
+def pdist(X: np.ndarray) -> np.ndarray: ...
