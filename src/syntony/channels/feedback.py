@@ -186,7 +186,8 @@ def feedback(id: str) -> Feedback:
             raise unknown_name_error("feedback", name, FEEDBACK_TERMS)
         term = FEEDBACK_TERMS[name]
         _, given = identifiers.parse_id(part, term.config_class, f"parameter of {name}")
-        values: FieldValues = vars(term.config_class(**given))
+        parameters: object = term.config_class(**given)
+        values = vars(parameters)
         added = {attr: values[p] for p, attr in term.fields.items()}
         if added.keys() & fields.keys():
             raise InvalidInputError(f"{name} is given twice in {id!r}; expected once")

@@ -28,7 +28,8 @@ def cap_fraction(angle: FloatArray | float, dimensions: int) -> FloatArray:
         angle: θ, 0 to π radians.
         dimensions: n ≥ 2 real dimensions of the space.
     """
-    half = 0.5 * special.betainc((dimensions - 1) / 2, 0.5, np.sin(angle) ** 2)
+    squared_sine = np.sin(angle) ** 2
+    half: FloatArray = 0.5 * special.betainc((dimensions - 1) / 2, 0.5, squared_sine)
     return np.where(angle <= np.pi / 2, half, 1.0 - half)
 
 
