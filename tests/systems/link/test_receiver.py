@@ -57,6 +57,7 @@ def test_gradient_is_the_mean_over_all_rows(batch):
     hidden, logits = numpy_logits(receiver, y)
     residual = np.exp(log_softmax(logits, axis=1)) - np.eye(8)[message]
     loss, grad = receiver_loss_and_grad(receiver, y, message)
+    assert isinstance(grad, Receiver)
     last = grad.mlp.layers[-1]
     np.testing.assert_allclose(
         loss, np.mean(block_nll(receiver, y, message)), rtol=1e-5
@@ -76,6 +77,7 @@ def test_gaussian_receiver_has_the_gradient_of_its_likelihood(key):
     message = rng.integers(0, 3, len(y)).astype(np.int32)
     receiver = eqx.tree_at(lambda r: r.log_var, receiver, jnp.log(0.4))
     loss, grad = receiver_loss_and_grad(receiver, y, message)
+    assert isinstance(grad, GaussianReceiver)
     np.testing.assert_allclose(
         loss, np.mean(block_nll(receiver, y, message)), rtol=1e-5
     )
