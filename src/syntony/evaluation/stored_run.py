@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from syntony.training import metrics_log
 from syntony.training.run import Run, load
 from syntony.training.run_config import task_or_channel_id
 from syntony.training.run_folder import RunFolder
+from syntony.training.safe_io import JsonObject
 
 MAX_CURVE_POINTS = 300
 """Points of a learning curve that a figure draws at most."""
-FlatSettings = dict[str, Any]
+FlatSettings = dict[str, str | int | float | None]
 """Settings by their path, e.g. `novelty.bits`."""
 
 
@@ -26,7 +27,7 @@ class StoredRun(NamedTuple):
     """A run as its folder stores it; usable without checkpoints too."""
 
     path: Path
-    settings: dict[str, Any]
+    settings: JsonObject
     """Content of `settings.json`."""
     records: list[metrics_log.MetricsRow]
     """Rows of `metrics.jsonl`."""
@@ -53,12 +54,12 @@ class StoredRun(NamedTuple):
     @property
     def task_or_channel(self) -> str:
         """Id of the task or channel; empty if the system has neither."""
-        return str(task_or_channel_id(self.settings))
+        return task_or_channel_id(self.settings)
 
     @property
     def system_settings(self) -> FlatSettings:
         """Settings of the system by their path."""
-        return flatten_settings(self.settings["settings"])
+        return flatten_settings(system_settings(self.settings))
 
     @property
     def last_step(self) -> int:
@@ -123,7 +124,7 @@ def read_metric_curve(stored_run: StoredRun, metric: str) -> LearningCurve | Non
     return LearningCurve(curve.steps[kept], curve.scores[:, kept])
 
 
-def read_run_settings(folder: RunFolder) -> tuple[dict[str, Any], str]:
+def read_run_settings(folder: RunFolder) -> tuple[JsonObject, str]:
     """Reads `settings.json`; returns it and the id of the run's task or channel.
 
     The id is empty if the system has neither.
@@ -136,15 +137,12 @@ def read_run_settings(folder: RunFolder) -> tuple[dict[str, Any], str]:
         if not isinstance(settings.get(name), kind):
             raise InvalidInputError(f"{folder.settings_path}: {name} is missing")
     try:
-        environment = task_or_channel_id(settings)
-    except (KeyError, TypeError):
-        environment = None
-    if not isinstance(environment, str):
-        raise InvalidInputError(f"{folder.settings_path}: the task has no id")
-    return settings, environment
+        return settings, task_or_channel_id(settings)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{folder.settings_path}: {error}") from None
 
 
-def read_step_unit(settings: Mapping[str, Any]) -> str:
+def read_step_unit(settings: Mapping[str, object]) -> str:
     """Unit of a run's steps, from its settings; "steps" where they have none."""
     unit = settings.get("step_unit")
     # Drawn in figures, HTML and the terminal: settings may be anyone's.
@@ -152,7 +150,14 @@ def read_step_unit(settings: Mapping[str, Any]) -> str:
     return str(unit) if valid else "steps"
 
 
-def flatten_settings(nested: Mapping[str, Any], prefix: str = "") -> FlatSettings:
+def system_settings(settings: JsonObject) -> JsonObject:
+    """Settings of the system, which every run has: see `read_run_settings`."""
+    nested = settings["settings"]
+    assert isinstance(nested, dict)
+    return nested
+
+
+def flatten_settings(nested: Mapping[str, object], prefix: str = "") -> FlatSettings:
     """Nested settings by their path; an entry with an id is replaced by its id."""
     flat: FlatSettings = {}
     for name, value in nested.items():
@@ -160,12 +165,10 @@ def flatten_settings(nested: Mapping[str, Any], prefix: str = "") -> FlatSetting
             flat |= flatten_settings(value, f"{prefix}{name}.")
         else:
             known = value["id"] if isinstance(value, dict) else value
-            flat[prefix + name] = known if _is_scalar(known) else json.dumps(known)
+            if known is not None and not isinstance(known, str | int | float):
+                known = json.dumps(known)
+            flat[prefix + name] = known
     return flat
-
-
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float)
 
 
 def reject_duplicate_runs(runs: Sequence[str | Path]) -> None:

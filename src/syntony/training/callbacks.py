@@ -9,7 +9,7 @@ return {"own/team_size": run.system.task.num_agents}
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from syntony.training.run import Run
 from syntony.training.run_config import RunConfig
 from syntony.training.seed_scheduler import SeedRun
 
-Callback = Callable[[Run, int, MetricsRow], Mapping[str, Any] | None]
+Callback = Callable[[Run, int, MetricsRow], Mapping[str, object] | None]
 """From the run, the step and the metrics of an evaluation to further metrics."""
 
 
@@ -117,7 +117,7 @@ def check_callbacks(callbacks: object) -> None:
         )
 
 
-def _checked_metrics(returned: Any, row: MetricsRow) -> MetricsRow:
+def _checked_metrics(returned: object, row: MetricsRow) -> MetricsRow:
     """Numbers that a callback returned, as a metrics row can hold them."""
     if returned is None:
         return {}
@@ -138,7 +138,7 @@ def _checked_metrics(returned: Any, row: MetricsRow) -> MetricsRow:
     return {name: _checked_number(name, value) for name, value in returned.items()}
 
 
-def _checked_number(name: str, value: Any) -> float | None:
+def _checked_number(name: str, value: object) -> float | None:
     if value is None:
         return None
     array = np.asarray(value)

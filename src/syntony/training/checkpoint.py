@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,8 @@ MAX_READ_ATTEMPTS = 5
 SIZE_SLACK = 2**20
 SIZE_SLACK_PER_LEAF = 2**12
 """Bytes of a file beside its arrays: names, headers, metric sums of other versions."""
+Leaf = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
+"""Leaf of a training state, or its shape and type alone."""
 
 
 class CheckpointNotFoundError(InvalidInputError):
@@ -43,7 +45,7 @@ class CheckpointNotFoundError(InvalidInputError):
 class Checkpoint(NamedTuple):
     """Content of a checkpoint file."""
 
-    tree: Any
+    tree: PyTree
     """The saved pytree, usually a `TrainState`."""
     step: int
     wall_s: float
@@ -152,7 +154,7 @@ def load_checkpoint(path: Path, like: PyTree) -> Checkpoint:
 
 
 def _reset_stale_sums(
-    arrays: dict[str, np.ndarray], expected: dict[str, Any]
+    arrays: dict[str, np.ndarray], expected: dict[str, Leaf]
 ) -> dict[str, np.ndarray]:
     """Replaces the metric sums by zeros if they have other names than expected.
 
@@ -181,7 +183,7 @@ def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
     }
 
 
-def _named_leaves(tree: PyTree) -> dict[str, Any]:
+def _named_leaves(tree: PyTree) -> dict[str, Leaf]:
     """Leaves of `tree` by their paths, in the order of `jax.tree.leaves`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     named = {_leaf_name(key_path): leaf for key_path, leaf in leaves}
@@ -214,7 +216,7 @@ def _max_bytes(like: PyTree) -> int:
     return sum(sizes) + SIZE_SLACK + SIZE_SLACK_PER_LEAF * len(sizes)
 
 
-def _restore_leaf(path: Path, name: str, array: np.ndarray, like: Any) -> jax.Array:
+def _restore_leaf(path: Path, name: str, array: np.ndarray, like: Leaf) -> jax.Array:
     is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
     plain = jax.eval_shape(_unwrap_key, like)
     if (array.shape, array.dtype) != (plain.shape, plain.dtype):
@@ -239,11 +241,13 @@ def _leaf_name(key_path: tuple) -> str:
     return jax.tree_util.keystr(key_path, simple=True, separator="/")
 
 
-def _unwrap_key(leaf: Any) -> Any:
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
+def _unwrap_key(leaf: Leaf) -> Leaf:
+    # A shape alone is unwrapped within `jax.eval_shape`, which gives an array here.
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(leaf)
+    return leaf
 
 
-def _key_impl(like: Any) -> Hashable:
+def _key_impl(like: Leaf) -> Hashable:
     # `key_impl` does not accept a `ShapeDtypeStruct`.
     return jax.random.key_impl(jnp.zeros((), like.dtype))

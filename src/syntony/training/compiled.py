@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jax.stages import Lowered
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
-from syntony.systems.system import EvalSamples, HasBlackBox, Metrics, System
+from syntony.systems.system import EvalSamples, HasBlackBox, Metrics, StateT, System
 from syntony.training.devices import (
     DeviceSharding,
     compiler_options,
@@ -22,7 +22,7 @@ from syntony.training.devices import (
 class TrainState(NamedTuple):
     """Training state of one seed: what a chunk updates and a checkpoint stores."""
 
-    state: Any
+    state: PyTree
     """State of the system."""
     metric_sums: Metrics
     """Sums of the training metrics over the updates since the last evaluation."""
@@ -176,7 +176,7 @@ def _chunk_status(
 
 
 def evaluate_state(
-    system: System, state: Any, key: Key[Array, ""], *, episodes: int
+    system: System[StateT], state: StateT, key: Key[Array, ""], *, episodes: int
 ) -> EvalSamples:
     """Samples of each evaluation metric, one per episode."""
     return system.evaluate(state, key, episodes)

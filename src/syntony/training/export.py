@@ -1,9 +1,9 @@
 """Export of a trained system: parameters by name, and the codebook of a link."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from jaxtyping import PyTree
 
 from syntony.systems.link.codes import binary_labels, bits_per_message
 from syntony.systems.system import System, TransmitsMessages
@@ -11,7 +11,9 @@ from syntony.training.checkpoint import named_arrays
 from syntony.training.run_folder import RunFolder
 
 
-def export_model(folder: RunFolder, system: System, states: Mapping[int, Any]) -> None:
+def export_model(
+    folder: RunFolder, system: System, states: Mapping[int, PyTree]
+) -> None:
     """Writes `model.npz` (parameters of seed 0 under `seed0/`) and a link's codebooks.
 
     The codebook of the first seed is `codebook.csv`, that of another seed

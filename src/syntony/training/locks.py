@@ -73,8 +73,11 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 def read_lock_owner(path: Path) -> LockOwner | None:
     """Owner that a lock file names; None if it names none, or cannot be read."""
     try:
-        owner = LockOwner(**read_json(path, MAX_LOCK_BYTES))
+        content = read_json(path, MAX_LOCK_BYTES)
+        owner = LockOwner(**content) if isinstance(content, dict) else None
     except (InvalidInputError, TypeError):
+        return None
+    if owner is None:
         return None
     has_ids = type(owner.pid) is int and type(owner.inode) is int and owner.pid > 0
     has_host = isinstance(owner.host, str) and owner.host.isprintable()

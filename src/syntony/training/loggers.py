@@ -10,15 +10,15 @@ import os
 import secrets
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from syntony.errors import InvalidInputError, summarize_exception
 from syntony.training.atomic_io import atomic_write_bytes
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.run_folder import RunFolder
-from syntony.training.safe_io import open_untrusted
+from syntony.training.safe_io import JsonObject, open_untrusted
 
 LOGGER_FACTORIES = {
     "tensorboard": ("tensorboardX", "SummaryWriter"),
@@ -39,11 +39,23 @@ class LoggedRun(NamedTuple):
     """Description of a run for its loggers."""
 
     folder: RunFolder
-    settings: dict[str, Any]
+    settings: JsonObject
     """Content of `settings.json`."""
     seeds: Sequence[int]
     start_time: float
     """Seconds since 1970 of the start, as if the run had not been interrupted."""
+
+
+class EventWriter(Protocol):
+    """The methods of tensorboardX's `SummaryWriter` that are used here."""
+
+    def add_scalar(self, tag: str, value: float, step: int, time: float) -> None:
+        """Writes one number, with its step and the seconds since 1970."""
+        ...
+
+    def close(self) -> None:
+        """Flushes and closes the file."""
+        ...
 
 
 class TensorBoardLogger:
@@ -52,7 +64,7 @@ class TensorBoardLogger:
     def __init__(self, logged_run: LoggedRun):
         make = logger_factory("tensorboard")
         self._start_time = logged_run.start_time
-        self._writers: dict[int, Any] = {}
+        self._writers: dict[int, EventWriter] = {}
         for seed in logged_run.seeds:
             event_dir = logged_run.folder.tensorboard_dir / f"seed-{seed}"
             for old in event_dir.glob("events.out.tfevents.*"):
@@ -154,7 +166,8 @@ class LoggerCollection:
         self._loggers = {}
 
 
-def logger_factory(name: str) -> Any:
+# Of an optional package, whose types are unknown where it is not installed.
+def logger_factory(name: str) -> Callable[..., Any]:
     """Imports the function that opens a logger.
 
     Args:
@@ -176,15 +189,15 @@ def logger_factory(name: str) -> Any:
 
 
 def make_logged_run(
-    folder: RunFolder, settings: dict[str, Any], wall_s: float
+    folder: RunFolder, settings: JsonObject, seeds: Sequence[int], wall_s: float
 ) -> LoggedRun:
     """Describes a run for its loggers.
 
     Args:
         settings: content of `settings.json`.
+        seeds: the seeds of the run.
         wall_s: wall-clock seconds of the run so far.
     """
-    seeds = range(settings["seed"], settings["seed"] + settings["seeds"])
     return LoggedRun(folder, settings, seeds, time.time() - wall_s)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from syntony.errors import InvalidInputError
 from syntony.systems.registry import system_label
@@ -39,6 +39,7 @@ from syntony.training.run_config import (
     task_or_channel_id,
 )
 from syntony.training.run_folder import RunFolder, next_free_path
+from syntony.training.safe_io import JsonObject
 from syntony.training.seed_scheduler import (
     POLL_INTERVAL_SECONDS,
     ChunkResult,
@@ -182,7 +183,7 @@ def _logger_names(tensorboard: bool, wandb: bool) -> list[str]:
 
 def _new_run_path(config: RunConfig) -> Path:
     settings = run_config_to_dict(config)
-    name = system_label(settings["system"])
+    name = system_label(str(settings["system"]))
     parts = filter(None, [name, task_or_channel_id(settings)])
     return next_free_path(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(parts)))
 
@@ -218,7 +219,9 @@ def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> Non
     folder.write_settings(settings)
     rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
     run_loggers = loggers.LoggerCollection(
-        logger_names, loggers.make_logged_run(folder, settings, wall_s), rows
+        logger_names,
+        loggers.make_logged_run(folder, settings, config.all_seeds, wall_s),
+        rows,
     )
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
@@ -232,7 +235,7 @@ def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> Non
         run_loggers.close()
 
 
-def _resolve_settings(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
+def _resolve_settings(config: RunConfig, folder: RunFolder) -> JsonObject:
     """Settings of a new run, or those of the run in the folder if they agree."""
     if not folder.contains_run():
         initial = {INITIAL_STEPS: config.steps}

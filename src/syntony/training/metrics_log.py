@@ -16,6 +16,7 @@ from syntony.errors import InvalidInputError
 from syntony.training.atomic_io import atomic_write_bytes
 from syntony.training.safe_io import open_untrusted
 
+# A metric may be None, but code that knows it to be finite computes with it.
 MetricsRow = dict[str, Any]
 """Numbers by name; `step` and `seed` are integers, others may be None: not finite."""
 MAX_LOG_BYTES = 2**30
@@ -117,7 +118,7 @@ def _finite_or_none(value: int | float | None) -> int | float | None:
 
 def _parse_row(path: Path, line_number: int, text: bytes) -> MetricsRow:
     try:
-        row: Any = json.loads(text, parse_constant=_reject_constant)
+        row: object = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict) or not _is_valid_row(row):
@@ -125,12 +126,16 @@ def _parse_row(path: Path, line_number: int, text: bytes) -> MetricsRow:
     return row
 
 
-def _is_valid_row(row: dict[str, Any]) -> bool:
-    has_index = all(type(row.get(n)) is int and row[n] >= 0 for n in ("step", "seed"))
+def _is_valid_row(row: dict[str, object]) -> bool:
+    has_index = all(_is_count(row.get(name)) for name in ("step", "seed"))
     return has_index and all(map(_is_valid_number, row.values()))
 
 
-def _is_valid_number(value: Any) -> bool:
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_valid_number(value: object) -> bool:
     if type(value) is int:
         return abs(value) < 2**63
     return value is None or (type(value) is float and math.isfinite(value))

@@ -7,17 +7,17 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from syntony.training.devices import cpu_info_lines, process_cpu_count
+from syntony.training.safe_io import JsonObject
 
 PACKAGES = ("syntony", "jax", "jaxlib", "numpy", "equinox", "optax")
 """Packages whose versions are stored."""
 
 
-def collect_provenance() -> dict[str, Any]:
+def collect_provenance() -> JsonObject:
     """Versions, commit, hardware and command line of this process, as JSON values."""
     versions = {name: version(name) for name in PACKAGES}
     return {

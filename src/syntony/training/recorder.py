@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from syntony.errors import InvalidInputError
 from syntony.systems.system import System
@@ -22,7 +21,7 @@ STOPPED_SEEDS_FIELD = "stopped_seeds"
 """Entry of `settings.json`: the seeds whose training a callback has ended."""
 
 
-def stopped_seeds(settings: Mapping[str, Any]) -> list[int]:
+def stopped_seeds(settings: Mapping[str, object]) -> list[int]:
     """Seeds whose training a callback has ended.
 
     Args:

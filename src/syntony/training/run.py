@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Complex, Float, Int, Shaped
+from jaxtyping import Complex, Float, Int, PyTree, Shaped
 
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.errors import InvalidInputError
 from syntony.systems.system import (
     ActsInEpisodes,
+    StateT,
     System,
     TransmitsMessages,
     closing_black_box,
@@ -29,6 +29,7 @@ from syntony.training.compiled import abstract_train_state, evaluate_state
 from syntony.training.devices import compiler_options
 from syntony.training.run_config import RunConfig, run_config_from_dict
 from syntony.training.run_folder import RunFolder
+from syntony.training.safe_io import JsonObject
 from syntony.training.seed_scheduler import seed_keys
 
 EpisodeSamples = dict[str, Shaped[np.ndarray, " samples"]]
@@ -58,12 +59,12 @@ class Run:
         return self.config.system
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """Content of `settings.json`."""
         return RunFolder(self.path).read_settings()
 
     @property
-    def states(self) -> dict[int, Any]:
+    def states(self) -> dict[int, PyTree]:
         """Newest state of each seed; in a callback, of each seed that has started."""
         return {seed: saved.tree.state for seed, saved in self.checkpoints.items()}
 
@@ -155,7 +156,7 @@ class Run:
         probabilities = jax.nn.softmax(link.message_logits(state, jnp.asarray(blocks)))
         return np.asarray(probabilities).reshape(*received.shape[:-1], link.messages)
 
-    def _state_of(self, seed: int | None) -> Any:
+    def _state_of(self, seed: int | None) -> PyTree:
         seeds = self.config.all_seeds
         seed = seeds[0] if seed is None else seed
         if seed not in seeds:
@@ -231,7 +232,7 @@ def with_task(system: System, task: Task) -> System:
 
 
 def evaluate_states(
-    system: System, states: Mapping[int, Any], episodes: int
+    system: System[StateT], states: Mapping[int, StateT], episodes: int
 ) -> dict[int, EpisodeSamples]:
     """Samples of each evaluation metric, one per episode, by seed.
 

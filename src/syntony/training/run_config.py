@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from syntony.errors import InvalidInputError
 from syntony.systems.registry import system_class, system_name
 from syntony.systems.system import DependsOnSteps, System
+from syntony.training.safe_io import JsonObject
 from syntony.training.serialization import deserialize, serialize
 
 MAX_STEPS = 2**31 - 1
@@ -64,7 +64,7 @@ class RunConfig:
         return range(self.seed, self.seed + self.seeds)
 
 
-def run_config_to_dict(config: RunConfig) -> dict[str, Any]:
+def run_config_to_dict(config: RunConfig) -> JsonObject:
     """Converts a configuration to the JSON values of `settings.json`."""
     fields = serialize(config.system)
     task_or_channel = {
@@ -81,7 +81,7 @@ def run_config_to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def run_config_from_dict(
-    settings: Mapping[str, Any], system: System | None = None
+    settings: Mapping[str, object], system: System | None = None
 ) -> RunConfig:
     """Converts the JSON values of `settings.json` to a configuration.
 
@@ -107,13 +107,12 @@ def run_config_from_dict(
             }
             fields = task_or_channel | fields
         system = deserialize(system_class(str(settings["system"])), fields)
-    for name in COUNT_FIELDS:
-        _require_int(name, settings.get(name))
+    counts = {name: _require_int(name, settings.get(name)) for name in COUNT_FIELDS}
     system = resolve_steps(system, initial_steps(settings))
     config = RunConfig(
         system=system,
         preset=str(settings.get("preset", "")),
-        **{name: settings[name] for name in COUNT_FIELDS},
+        **counts,
     )
     config.check()
     if differences := diff_settings(settings, run_config_to_dict(config)):
@@ -126,14 +125,14 @@ def resolve_steps(system: System, steps: int) -> System:
     return system.resolve_steps(steps) if isinstance(system, DependsOnSteps) else system
 
 
-def initial_steps(settings: Mapping[str, Any]) -> int:
+def initial_steps(settings: Mapping[str, object]) -> int:
     """Training length at the first start of a run; `resume` may have raised it since.
 
     Raises:
         InvalidInputError: the entry is invalid.
     """
-    steps = settings.get(INITIAL_STEPS, settings.get("steps"))
-    _require_int(INITIAL_STEPS, steps)
+    value = settings.get(INITIAL_STEPS, settings.get("steps"))
+    steps = _require_int(INITIAL_STEPS, value)
     if not 1 <= steps <= MAX_STEPS:
         raise InvalidInputError(
             f"{INITIAL_STEPS} is {steps}; expected 1 to {MAX_STEPS:,}"
@@ -141,20 +140,28 @@ def initial_steps(settings: Mapping[str, Any]) -> int:
     return steps
 
 
-def _require_int(name: str, value: Any) -> None:
+def _require_int(name: str, value: object) -> int:
     if type(value) is not int:
         raise InvalidInputError(f"{name} is {value!r}; expected a whole number")
+    return value
 
 
-def task_or_channel_id(settings: Mapping[str, Any]) -> str:
-    """Id of the task or channel in `settings.json`; empty if it has neither."""
-    return next(
-        (settings[name]["id"] for name in TASK_OR_CHANNEL_FIELDS if name in settings),
-        "",
-    )
+def task_or_channel_id(settings: Mapping[str, object]) -> str:
+    """Id of the task or channel in `settings.json`; empty if it has neither.
+
+    Raises:
+        InvalidInputError: the entry has no id.
+    """
+    names = [name for name in TASK_OR_CHANNEL_FIELDS if name in settings]
+    if not names:
+        return ""
+    entry = settings[names[0]]
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        raise InvalidInputError("the task has no id")
+    return entry["id"]
 
 
-def diff_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def diff_settings(old: Mapping[str, object], new: Mapping[str, object]) -> str:
     """Describes the differences of two settings; empty if there are none.
 
     Ignores labels and entries that only one of them has: `settings.json` contains more
@@ -167,7 +174,7 @@ def diff_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "; ".join(texts[:3]) + rest
 
 
-def _iter_differences(name: str, old: Any, new: Any) -> Iterator[str]:
+def _iter_differences(name: str, old: object, new: object) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         # Fields that only the new settings have had their defaults in the old ones.
         for key in old:

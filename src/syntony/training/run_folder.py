@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from jaxtyping import Float
 from syntony.errors import InvalidInputError
 from syntony.training.atomic_io import TEMP_SUFFIX, atomic_savez, atomic_write_bytes
 from syntony.training.locks import exclusive_lock
-from syntony.training.safe_io import read_json
+from syntony.training.safe_io import JsonObject, read_json
 
 INCOMPLETE_RUN_FILES = {".lock", "checkpoints", f"settings.json{TEMP_SUFFIX}"}
 """Files of a run that was killed before its settings were written."""
@@ -71,7 +70,7 @@ class RunFolder:
         """Whether the folder contains a run: its `settings.json`."""
         return self.settings_path.is_file()
 
-    def read_settings(self) -> dict[str, Any]:
+    def read_settings(self) -> JsonObject:
         """Reads `settings.json`.
 
         Raises:
@@ -91,7 +90,7 @@ class RunFolder:
             raise InvalidInputError(f"{self.settings_path} holds no JSON object")
         return settings
 
-    def write_settings(self, settings: Mapping[str, Any]) -> None:
+    def write_settings(self, settings: Mapping[str, object]) -> None:
         """Replaces `settings.json`."""
         text = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False)
         atomic_write_bytes(self.settings_path, text.encode() + b"\n")

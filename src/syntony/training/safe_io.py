@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,6 +20,11 @@ ALLOWED_DTYPE_KINDS = "biufcU"
 """NumPy dtype kinds that are read: numbers, booleans, text."""
 MAX_DIGITS = 20
 """Most digits of an integer in JSON."""
+JsonObject = dict[str, object]
+"""Object of a JSON file; its values are text, numbers, booleans, None, lists, objects.
+
+They may be anyone's: their types are checked where they are used.
+"""
 
 
 @contextmanager
@@ -48,7 +53,7 @@ def open_untrusted(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
         yield file
 
 
-def read_json(path: Path, max_bytes: int) -> Any:
+def read_json(path: Path, max_bytes: int) -> object:
     """Reads a JSON file.
 
     Args:

@@ -5,13 +5,15 @@ import math
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, Union
+from typing import Literal, TypeVar, Union
 
 from syntony.channels.channel import Channel
 from syntony.channels.registry import parse_channel
+from syntony.config import config_fields
 from syntony.errors import InvalidInputError, unknown_name_error
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
+from syntony.training.safe_io import JsonObject
 
 ConfigT = TypeVar("ConfigT")
 ID_PARSERS = {Task: task, Channel: parse_channel}
@@ -20,17 +22,17 @@ MAX_INT = 2**31 - 1
 """JAX uses 32-bit integers."""
 
 
-def serialize(config: Any) -> dict[str, Any]:
+def serialize(config: object) -> JsonObject:
     """Converts a configuration to JSON values; tasks and channels get an `id` entry."""
     hints = typing.get_type_hints(type(config))
-    fields = [field.name for field in dataclasses.fields(config)]
+    fields = [field.name for field in config_fields(type(config))]
     return {
         name: _serialize_value(getattr(config, name), hints[name]) for name in fields
     }
 
 
 def deserialize(
-    config_class: Callable[..., ConfigT], values: Any, location: str = "settings"
+    config_class: Callable[..., ConfigT], values: object, location: str = "settings"
 ) -> ConfigT:
     """Converts JSON values, as `serialize` returns them, to a configuration.
 
@@ -60,8 +62,9 @@ def deserialize(
     return config_class(**decoded)
 
 
-def _serialize_value(value: Any, hint: Any) -> Any:
+def _serialize_value(value: object, hint: object) -> object:
     if hint in ID_PARSERS:
+        assert isinstance(value, Task | Channel)
         return {"id": value.id} | serialize(value)
     if dataclasses.is_dataclass(value):
         return serialize(value)
@@ -71,14 +74,18 @@ def _serialize_value(value: Any, hint: Any) -> Any:
         # A callable object has no `__qualname__`; its class has.
         named = value if hasattr(value, "__qualname__") else type(value)
         return f"{named.__module__}:{named.__qualname__}"
-    return float(value) if hint is float else value
+    if hint is float:
+        # JAX turns floats into arrays.
+        assert isinstance(value, typing.SupportsFloat)
+        return float(value)
+    return value
 
 
-def _deserialize_value(hint: Any, value: Any, location: str) -> Any:
-    if hint in ID_PARSERS:
+def _deserialize_value(hint: object, value: object, location: str) -> object:
+    if isinstance(hint, type) and hint in ID_PARSERS:
         return _deserialize_by_id(hint, value, location)
-    if dataclasses.is_dataclass(hint):
-        return deserialize(typing.cast(type, hint), value, location)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return deserialize(hint, value, location)
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         if value not in options:
@@ -91,7 +98,7 @@ def _deserialize_value(hint: Any, value: Any, location: str) -> Any:
     return _deserialize_scalar(hint, value, location)
 
 
-def _deserialize_by_id(hint: Any, value: Any, location: str) -> Any:
+def _deserialize_by_id(hint: type, value: object, location: str) -> Task | Channel:
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         kind = hint.__name__.lower()
         raise InvalidInputError(
@@ -99,14 +106,17 @@ def _deserialize_by_id(hint: Any, value: Any, location: str) -> Any:
         )
     parsed = ID_PARSERS[hint](value["id"])
     # Fields that an older version did not write had their defaults.
-    if _serialize_value(parsed, hint) | value != _serialize_value(parsed, hint):
+    expected = {"id": parsed.id} | serialize(parsed)
+    if expected | value != expected:
         raise InvalidInputError(
             f"{location} is not what its id {parsed.id!r} stands for"
         )
     return parsed
 
 
-def _deserialize_union(options: tuple[Any, ...], value: Any, location: str) -> Any:
+def _deserialize_union(
+    options: tuple[object, ...], value: object, location: str
+) -> object:
     errors = []
     for option in options:
         try:
@@ -117,8 +127,8 @@ def _deserialize_union(options: tuple[Any, ...], value: Any, location: str) -> A
 
 
 def _deserialize_tuple(
-    options: tuple[Any, ...], value: Any, location: str
-) -> tuple[Any, ...]:
+    options: tuple[object, ...], value: object, location: str
+) -> tuple[object, ...]:
     if not isinstance(value, list):
         raise InvalidInputError(f"{location} is {value!r}; expected a list")
     hints = options[:1] * len(value) if options[1:] == (Ellipsis,) else options
@@ -132,7 +142,7 @@ def _deserialize_tuple(
     )
 
 
-def _deserialize_scalar(hint: Any, value: Any, location: str) -> Any:
+def _deserialize_scalar(hint: object, value: object, location: str) -> object:
     # JSON does not tell 1 from 1.0, and in Python `True` is an `int`.
     number = float(value) if hint is float and type(value) is int else value
     if type(number) is not hint:
@@ -148,6 +158,11 @@ def _deserialize_scalar(hint: Any, value: Any, location: str) -> Any:
     return number
 
 
-def _type_description(hint: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false"}
-    return names.get(hint, "nothing" if hint is types.NoneType else "text")
+def _type_description(hint: object) -> str:
+    names: dict[object, str] = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        types.NoneType: "nothing",
+    }
+    return names.get(hint, "text")
