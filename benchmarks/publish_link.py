@@ -73,7 +73,8 @@ def main() -> None:
     }
     write_rates(out / "bler.csv", evaluations)
     if args.training_snr_only:
-        figures.save_figure(link_figures.plot_bler_per_run(evaluations), out / "bler")
+        seeds = {name: x["points"][0]["seeds"] for name, x in evaluations.items()}
+        figures.save_figure(link_figures.plot_bler_per_run(seeds), out / "bler")
         return
     for name, evaluation in evaluations.items():
         slug = name.replace(" ", "-").replace(",", "")

@@ -1,19 +1,20 @@
 """Curves over SNR from an evaluation of a link."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from syntony.evaluation.bler_curves import bler_curves
+from syntony.evaluation.bler_curves import LinkPoint, bler_curves
 
 
-def point(snr_db: float, bler: float, **seed: float) -> dict[str, Any]:
+def point(snr_db: float, bler: float, **seed: float) -> LinkPoint:
     """One point of an evaluation with two seeds."""
     first = {"bler": bler, "bler_low": bler / 2, "bler_high": 2 * bler} | seed
     second = {name: value / 10 for name, value in first.items()}
     return {
         "snr_db": snr_db,
+        "bler": bler,
+        "bler_low": None,
+        "bler_high": None,
         "seeds": [first, second],
         "baselines": {"QPSK": {"bler": 0.2 * bler}},
         "bounds": {"Shannon 1959": 0.1 * bler},
@@ -21,7 +22,7 @@ def point(snr_db: float, bler: float, **seed: float) -> dict[str, Any]:
 
 
 def test_curves_have_one_value_per_point():
-    curves = bler_curves({"points": [point(0.0, 0.5), point(6.0, 0.1)]})
+    curves = bler_curves([point(0.0, 0.5), point(6.0, 0.1)])
     assert curves.snr_db == [0.0, 6.0]
     np.testing.assert_allclose(curves.seeds[0].bler, [0.5, 0.1])
     np.testing.assert_allclose(curves.seeds[1].low, [0.025, 0.005])
@@ -32,5 +33,5 @@ def test_curves_have_one_value_per_point():
 
 
 def test_ml_detection_has_one_curve_per_seed():
-    curves = bler_curves({"points": [point(0.0, 0.5, ml_bler=0.4)]})
+    curves = bler_curves([point(0.0, 0.5, ml_bler=0.4)])
     assert [list(rates) for rates in curves.ml_bler] == [[0.4], [0.04]]

@@ -107,12 +107,9 @@ def test_bler_per_run_has_one_row_per_run_and_a_point_per_seed():
         {"bler": 1e-3, "bler_low": 9e-4, "bler_high": 1.2e-3},
         {"bler": 2e-3, "bler_low": 1e-3, "bler_high": 4e-3},
     ]
-    evaluations = {
-        "perfect": {"points": [{"seeds": seeds}]},
-        "one bit": {"points": [{"seeds": seeds[:1]}]},
-    }
-    (axes,) = link_figures.plot_bler_per_run(evaluations).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == [*evaluations]
+    rows = {"perfect": seeds, "one bit": seeds[:1]}
+    (axes,) = link_figures.plot_bler_per_run(rows).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*rows]
     bars: Any = axes.containers
     first, second = bars
     assert first.lines[0].get_xdata() == pytest.approx([1e-3, 2e-3])

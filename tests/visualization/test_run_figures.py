@@ -75,7 +75,7 @@ def test_error_rates_are_drawn_after_an_evaluation(
 
     run = syntony.load(folder)
     evaluation = evaluate_link(run, [0.0, 6.0], max_blocks=4096)
-    run_figures.save_evaluation(run, evaluation | {"points": evaluation["points"][:1]})
+    run_figures.save_evaluation(run, {**evaluation, "points": evaluation["points"][:1]})
     assert not (folder / run_figures.EVALUATION_FILE).exists(), (
         "a single point is not stored"
     )

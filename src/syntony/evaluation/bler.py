@@ -8,12 +8,13 @@ blocks.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+from numpy.typing import ArrayLike
 
 from syntony.channels.channel import Channel, HasMLMetric
 from syntony.systems.link.gradient_estimators import sample_messages
@@ -26,7 +27,7 @@ TARGET_BLOCK_ERRORS, MAX_BLOCKS = 1000, 2_000_000
 """Block errors at which a point ends (a 95 % interval of ±6 %), and its most blocks."""
 
 Detector = Callable[
-    [Float[Array, "B C 2"], Float[Array, "M C 2"], Any], Float[Array, "B M"]
+    [Float[Array, "B C 2"], Float[Array, "M C 2"], Channel], Float[Array, "B M"]
 ]
 """Metric of all messages, from the received blocks, the codebook and the channel."""
 
@@ -50,10 +51,15 @@ SimulateFn = Callable[
 
 def ml_detector(channel: Channel) -> Detector | None:
     """Maximum-likelihood detector of a channel; None where it is not known."""
-    if not isinstance(channel, HasMLMetric):
-        return None
-    # Of the channel at the point's SNR, not of `channel`.
-    return lambda y, codebook, channel: channel.ml_metric(y, codebook)
+    return _ml_metric if isinstance(channel, HasMLMetric) else None
+
+
+def _ml_metric(
+    y: Float[Array, "B C 2"], codebook: Float[Array, "M C 2"], channel: Channel
+) -> Float[Array, "B M"]:
+    # The channel at the point's SNR has the same type as the one that was asked.
+    assert isinstance(channel, HasMLMetric)
+    return channel.ml_metric(y, codebook)
 
 
 def simulate_batch(
@@ -160,7 +166,11 @@ def _simulate_point(
     return counts
 
 
-def _to_error_counts(batches: Any, block_errors: Any, bit_errors: Any) -> ErrorCounts:
+def _to_error_counts(
+    batches: ArrayLike, block_errors: ArrayLike, bit_errors: ArrayLike
+) -> ErrorCounts:
     return ErrorCounts(
-        int(batches) * BATCH_SIZE, np.asarray(block_errors), np.asarray(bit_errors)
+        int(np.asarray(batches)) * BATCH_SIZE,
+        np.asarray(block_errors),
+        np.asarray(bit_errors),
     )

@@ -1,10 +1,36 @@
 """Curves of block error rate over SNR, taken from an evaluation of a link."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float
+
+from syntony.training.metrics_log import MetricsRow
+
+
+class LinkRates(TypedDict):
+    """Mean error rates over all seeds."""
+
+    bler: float
+    bler_low: float | None
+    """End of Student's interval over the seeds; None for one seed."""
+    bler_high: float | None
+    ml_bler: NotRequired[float]
+    """With maximum-likelihood detection of the link's codebook, where it is known."""
+    ml_bler_low: NotRequired[float | None]
+    ml_bler_high: NotRequired[float | None]
+
+
+class LinkPoint(LinkRates):
+    """Error rates at one SNR: over all seeds, of each, of other codes, and bounds."""
+
+    snr_db: float | None
+    seeds: list[MetricsRow]
+    baselines: dict[str, MetricsRow]
+    """Of classical codes, by name."""
+    bounds: dict[str, float]
+    """Bounds and approximations, by name, the tightest first."""
 
 
 class SeedBLER(NamedTuple):
@@ -19,6 +45,7 @@ class BLERCurves(NamedTuple):
     """Block error rates over SNR: of a trained link, of other codes, and of bounds."""
 
     snr_db: list[float]
+    """NaN for a channel without SNR."""
     seeds: list[SeedBLER]
     """Of the link's receiver, one entry per seed."""
     ml_bler: list[list[float]]
@@ -30,24 +57,25 @@ class BLERCurves(NamedTuple):
     """Bounds and approximations, by name."""
 
 
-def bler_curves(evaluation: Mapping[str, Any]) -> BLERCurves:
+def bler_curves(points: Sequence[LinkPoint]) -> BLERCurves:
     """Curves of an evaluation.
 
     Args:
-        evaluation: the result of `syntony.evaluation.link.evaluate_link`.
+        points: those of the result of `syntony.evaluation.link.evaluate_link`.
 
     Raises:
         IndexError: the evaluation has no points.
         KeyError: the evaluation is incomplete.
     """
-    points = evaluation["points"]
     first = points[0]
     by_seed = [
         [point["seeds"][index] for point in points]
         for index in range(len(first["seeds"]))
     ]
     return BLERCurves(
-        snr_db=[point["snr_db"] for point in points],
+        snr_db=[
+            np.nan if point["snr_db"] is None else point["snr_db"] for point in points
+        ],
         seeds=[seed_bler(rows) for rows in by_seed],
         ml_bler=[
             [row["ml_bler"] for row in rows] for rows in by_seed if "ml_bler" in rows[0]
@@ -63,7 +91,7 @@ def bler_curves(evaluation: Mapping[str, Any]) -> BLERCurves:
     )
 
 
-def seed_bler(rows: Sequence[Mapping[str, Any]]) -> SeedBLER:
+def seed_bler(rows: Sequence[MetricsRow]) -> SeedBLER:
     """Block error rates and intervals of rows of an evaluation."""
     return SeedBLER(
         *(

@@ -1,6 +1,6 @@
 """Evaluation of runs: the metrics of each seed and over seeds, with intervals."""
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -11,9 +11,27 @@ from syntony.training.run import Run
 from syntony.training.run_config import run_config_to_dict, task_or_channel_id
 
 
+class MetricsEvaluation(TypedDict):
+    """Metrics of a run's trained states, as JSON can hold them."""
+
+    run: str
+    """Name of the run folder."""
+    system: str
+    task: str
+    """Id of the task or channel; empty if the system has neither."""
+    episodes: int
+    """Episodes per seed."""
+    seeds: list[MetricsRow]
+    """Of each seed, with its number and step, and intervals over its episodes."""
+    all: MetricsRow
+    """Over all seeds."""
+    untrained: MetricsRow
+    """Over all seeds before training; empty if it was not evaluated."""
+
+
 def evaluate_metrics(
     run: Run, *, episodes: int = 1000, task: Task | None = None
-) -> dict[str, Any]:
+) -> MetricsEvaluation:
     """Evaluates the metrics of all seeds of a run, of any system, in new episodes.
 
     Intervals are of 95 %: those of a seed bootstrap its episodes; those of `all` are
@@ -42,7 +60,7 @@ def evaluate_metrics(
     names = list(next(iter(samples.values())))
     return {
         "run": run.path.name,
-        "system": config["system"],
+        "system": str(config["system"]),
         "task": task_or_channel_id(config) if task is None else task.id,
         "episodes": episodes,
         "seeds": seeds,

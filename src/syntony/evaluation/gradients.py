@@ -6,8 +6,9 @@ backpropagation; noise compares the samples with their mean.
 """
 
 import dataclasses
+import operator
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -219,17 +220,17 @@ def _sample_gradients(
 class GradientSums(NamedTuple):
     """Sums over gradient samples ĝ, from which their quality is computed."""
 
-    num_samples: Any
-    gradient_sum: Any
+    num_samples: int
+    gradient_sum: Float[np.ndarray, " D"]
     """Σ ĝ"""
-    squared_norm_sum: Any
+    squared_norm_sum: float
     """Σ ‖ĝ‖²"""
-    unit_vector_sum: Any
+    unit_vector_sum: Float[np.ndarray, " D"]
     """Σ ĝ / ‖ĝ‖"""
 
     def subtract(self, other: "GradientSums") -> "GradientSums":
         """Sums without the samples of `other`."""
-        return GradientSums(*(a - b for a, b in zip(self, other, strict=True)))
+        return jax.tree.map(operator.sub, self, other)
 
     @property
     def signal_power(self) -> float:
@@ -299,4 +300,4 @@ def _sum_gradients(gradients: Float[np.ndarray, "B D"]) -> GradientSums:
 
 
 def _merge_sums(groups: list[GradientSums]) -> GradientSums:
-    return GradientSums(*(sum(parts) for parts in zip(*groups, strict=True)))
+    return jax.tree.map(lambda *parts: sum(parts), *groups)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,13 +20,34 @@ from syntony.evaluation.bler import (
     Detector,
     ErrorCounts,
 )
+from syntony.evaluation.bler_curves import LinkPoint, LinkRates
 from syntony.evaluation.evaluate import aggregate_over_seeds
 from syntony.systems.link.codes import Code, bits_per_message, classical_codes
 from syntony.systems.registry import system_name
-from syntony.systems.system import TransmitsMessages
+from syntony.systems.system import StateT, TransmitsMessages
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.run import Run, require_link
 from syntony.training.seed_scheduler import seed_keys
+
+
+class LinkEvaluation(TypedDict):
+    """Error rates of a link, as JSON can hold them."""
+
+    run: str
+    """Name of the run folder."""
+    system: str
+    channel: str
+    """Id of the channel of the training."""
+    messages: int
+    uses: int
+    target_block_errors: int
+    max_blocks: int
+    steps: NotRequired[list[int]]
+    """Training step of each seed, where the evaluation is stored."""
+    codebooks: list[MetricsRow]
+    """Minimum distance and energies of each seed's codebook."""
+    points: list[LinkPoint]
+    """Error rates at each SNR."""
 
 
 def evaluate_link(
@@ -35,7 +56,7 @@ def evaluate_link(
     *,
     target_block_errors: int = TARGET_BLOCK_ERRORS,
     max_blocks: int = MAX_BLOCKS,
-) -> dict[str, Any]:
+) -> LinkEvaluation:
     """Measures the error rates of all seeds of a link over SNR.
 
     Intervals are of 95 %: Wilson's for a seed, Student's over the seeds for all.
@@ -79,22 +100,36 @@ def evaluate_link(
 def _points(
     link: TransmitsMessages,
     channels: Sequence[Channel],
-    seeds: list[list[dict[str, Any]]],
-    baselines: dict[str, list[dict[str, Any]]],
-) -> list[dict[str, Any]]:
+    seeds: list[list[MetricsRow]],
+    baselines: dict[str, list[MetricsRow]],
+) -> list[LinkPoint]:
     """Results at each SNR: of each seed, over all seeds, of classical codes, bounds."""
-    metrics = ["bler", "ml_bler"] if bler.ml_detector(link.channel) else ["bler"]
     per_channel = map(list, zip(*seeds, strict=True))
     return [
         {
             "snr_db": channel.snr_db,
-            **aggregate_over_seeds(rows, metrics),
+            **_rates_over_seeds(rows),
             "seeds": rows,
             "baselines": {name: found[i] for name, found in baselines.items()},
             "bounds": bler_bounds(channel, link.messages, link.uses),
         }
         for i, (channel, rows) in enumerate(zip(channels, per_channel, strict=True))
     ]
+
+
+def _rates_over_seeds(rows: list[MetricsRow]) -> LinkRates:
+    over_seeds = aggregate_over_seeds(rows, ["bler"])
+    rates: LinkRates = {
+        "bler": over_seeds["bler"],
+        "bler_low": over_seeds["bler_low"],
+        "bler_high": over_seeds["bler_high"],
+    }
+    if "ml_bler" in rows[0]:
+        ml_over_seeds = aggregate_over_seeds(rows, ["ml_bler"])
+        rates["ml_bler"] = ml_over_seeds["ml_bler"]
+        rates["ml_bler_low"] = ml_over_seeds["ml_bler_low"]
+        rates["ml_bler_high"] = ml_over_seeds["ml_bler_high"]
+    return rates
 
 
 def bler_bounds(channel: Channel, messages: int, uses: int) -> dict[str, float]:
@@ -118,8 +153,8 @@ def _channels_at_snrs(
 
 
 def _evaluate_seed(
-    link: TransmitsMessages,
-    state: Any,
+    link: TransmitsMessages[StateT],
+    state: StateT,
     channels: list[Channel],
     seed: int,
     target_block_errors: int,
@@ -191,7 +226,8 @@ def _code_detectors(code: Code, channel: Channel) -> dict[str, Detector]:
     if not code.num_pilots:
         return {", noncoherent": ml}
 
-    def estimated(y: Array, codebook: Array, channel: Any) -> Array:
+    def estimated(y: Array, codebook: Array, channel: Channel) -> Array:
+        assert channel.snr_db is not None, "a channel with an ML metric has an SNR"
         return detection.pilot_aided_ml_metric(
             y, codebook, channel.snr_db, num_pilots=code.num_pilots
         )
@@ -223,7 +259,9 @@ def _error_rates(
     return row
 
 
-def _codebook_statistics(link: TransmitsMessages, seed: int, state: Any) -> MetricsRow:
+def _codebook_statistics(
+    link: TransmitsMessages[StateT], seed: int, state: StateT
+) -> MetricsRow:
     codebook = np.asarray(pairs_to_complex(link.codewords(state)), complex)
     low, high = limits.energy_range(codebook)
     return {

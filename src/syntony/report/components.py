@@ -11,10 +11,13 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from syntony.training.safe_io import JsonObject
 from syntony.visualization.style import SCREEN_LINE_COLORS
 
-PlotlyFigure = dict[str, Any]
-Trace = dict[str, Any]
+# Nested dictionaries whose keys and values only Plotly's JavaScript defines.
+PlotlyObject = dict[str, Any]
+PlotlyFigure = PlotlyObject
+Trace = PlotlyObject
 BlockWidth = Literal["third", "half", "wide"]
 """Share of a large screen's width; on a small screen all blocks have full width."""
 
@@ -37,9 +40,9 @@ class Slider(NamedTuple):
     """Name of the quantity that the slider changes, e.g. `iteration`."""
     frame_labels: list[str]
     """Value of that quantity in each frame."""
-    x: list[Any]
+    x: Sequence[object]
     """Coordinates x of each trace, one entry per frame."""
-    y: list[Any]
+    y: Sequence[object]
     """Coordinates y of each trace, one entry per frame."""
 
 
@@ -83,7 +86,7 @@ class EpisodePlayer(NamedTuple):
     """Name of downloaded files, without their ending."""
     title: str
     caption: str
-    data: dict[str, Any]
+    data: JsonObject
     """The episode as `player.js` takes it; see `build_episode_player`."""
 
     kind = "player"
@@ -110,7 +113,7 @@ def run_style(index: int) -> LineStyle:
 
 
 def line_trace(
-    x: ArrayLike, y: ArrayLike, name: str, style: LineStyle, **overrides: Any
+    x: ArrayLike, y: ArrayLike, name: str, style: LineStyle, **overrides: object
 ) -> Trace:
     """Line trace.
 
@@ -185,7 +188,13 @@ def escape_html(text: str) -> str:
 
 
 def plotly_figure(
-    traces: Iterable[Trace], *, xlabel: str, ylabel: str, **layout: Any
+    traces: Iterable[Trace],
+    *,
+    xlabel: str,
+    ylabel: str,
+    xaxis: PlotlyObject | None = None,
+    yaxis: PlotlyObject | None = None,
+    **layout: object,
 ) -> PlotlyFigure:
     """Plotly figure with labeled axes.
 
@@ -193,15 +202,16 @@ def plotly_figure(
         traces: its traces.
         xlabel: label of the x axis.
         ylabel: label of the y axis.
-        layout: Plotly's layout; entries of `xaxis` and `yaxis` are added to the labels.
+        xaxis: further entries of the x axis.
+        yaxis: further entries of the y axis.
+        layout: further entries of Plotly's layout.
     """
     # Few ticks: labels of close values would overlap on a phone.
     axes = {
-        "xaxis": {"title": {"text": xlabel}, "automargin": True, "nticks": 6},
-        "yaxis": {"title": {"text": ylabel}, "automargin": True},
+        "xaxis": {"title": {"text": xlabel}, "automargin": True, "nticks": 6}
+        | (xaxis or {}),
+        "yaxis": {"title": {"text": ylabel}, "automargin": True} | (yaxis or {}),
     }
-    for name in axes:
-        axes[name] |= layout.pop(name, {})
     return {"data": list(traces), "layout": {**axes, **layout}}
 
 
@@ -216,7 +226,7 @@ def axis_range(values: Sequence[ArrayLike]) -> list[float]:
     return [low - margin, high + margin]
 
 
-def log_axis(values: Sequence[ArrayLike], margin: float = 0.15) -> dict[str, Any]:
+def log_axis(values: Sequence[ArrayLike], margin: float = 0.15) -> PlotlyObject:
     """Logarithmic axis that contains all positive values.
 
     Args:
@@ -234,7 +244,7 @@ def log_axis(values: Sequence[ArrayLike], margin: float = 0.15) -> dict[str, Any
     return {"type": "log", "exponentformat": "power", "dtick": ticks, "range": ends}
 
 
-def to_jsonable(value: Any, digits: int = SIGNIFICANT_DIGITS) -> Any:
+def to_jsonable(value: object, digits: int = SIGNIFICANT_DIGITS) -> object:
     """Value that JSON can represent: arrays as lists, floats rounded, NaN as None."""
     if isinstance(value, Mapping):
         return {str(k): to_jsonable(v, digits) for k, v in value.items()}

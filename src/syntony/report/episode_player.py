@@ -1,7 +1,5 @@
 """Episode players: an episode's scene, observations and beliefs as data of a page."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,12 @@ import numpy as np
 from syntony.evaluation.episodes import Episode
 from syntony.report.components import EpisodePlayer, axis_range, to_jsonable
 from syntony.report.scene_data import obs_windows_data, scene_data
-from syntony.systems.system import ActsInEpisodes, DecodedBelief, HasBeliefs
+from syntony.systems.system import (
+    ActsInEpisodes,
+    DecodedBelief,
+    HasBeliefs,
+    StateT,
+)
 from syntony.tasks.task import Drawable, DrawsObservations
 from syntony.visualization.obs_features import obs_features
 from syntony.visualization.scenes import episode_scene
@@ -22,8 +25,8 @@ MAX_PLAYER_VALUES = 400_000
 def build_episode_player(
     name: str,
     title: str,
-    system: ActsInEpisodes,
-    state: Any,
+    system: ActsInEpisodes[StateT],
+    state: StateT,
     episode: Episode,
     seed: int,
 ) -> EpisodePlayer:
@@ -75,7 +78,7 @@ def _num_frames(system: ActsInEpisodes, episode: Episode) -> int:
 
 
 def _beliefs_if_any(
-    system: ActsInEpisodes, state: Any, obs: np.ndarray
+    system: ActsInEpisodes[StateT], state: StateT, obs: np.ndarray
 ) -> DecodedBelief | None:
     if not isinstance(system, HasBeliefs):
         return None

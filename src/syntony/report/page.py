@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
@@ -119,7 +118,7 @@ def gzip_base64(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-def _page_data(sections: Sequence[Section]) -> Iterator[tuple[str, Any]]:
+def _page_data(sections: Sequence[Section]) -> Iterator[tuple[str, object]]:
     """Yields the data that the scripts draw, by the id of its HTML element."""
     for section in sections:
         for index, part in enumerate(section.parts):

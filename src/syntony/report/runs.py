@@ -1,9 +1,9 @@
 """Runs of a report: their labels, line styles and stored results."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from syntony.errors import InvalidInputError
 from syntony.evaluation.stored_run import (
@@ -65,7 +65,7 @@ def _unique_labels(paths: Sequence[Path]) -> Iterator[str]:
         yield path.name if is_unique else f"{path.parent.name}/{path.name}"
 
 
-def rerun_command(settings: dict[str, Any]) -> str:
+def rerun_command(settings: Mapping[str, object]) -> str:
     """Shell command that repeats a run; empty if unknown.
 
     Args:

@@ -12,10 +12,9 @@ from syntony.tasks.scene import (
     Shape,
 )
 from syntony.tasks.task import DrawsObservations, Task
+from syntony.training.safe_io import JsonObject
 from syntony.visualization.scenes import EpisodeScene
 from syntony.visualization.style import role_color
-
-JsonObject = dict[str, object]
 
 
 def scene_data(scene: EpisodeScene) -> JsonObject:
@@ -25,7 +24,7 @@ def scene_data(scene: EpisodeScene) -> JsonObject:
         "static": [_shape_data(shape) for shape in scene.static],
         "frames": [[_shape_data(s) for s in shapes] for shapes in scene.frames],
     }
-    return to_jsonable(content)
+    return {name: to_jsonable(value) for name, value in content.items()}
 
 
 def obs_windows_data(task: Task) -> list[JsonObject] | None:
@@ -63,7 +62,7 @@ def _agent_data(role: AgentOrRole) -> JsonObject:
 def _window_data(window: ObsWindow) -> JsonObject:
     entities = [_entity_data(entity) for entity in window.entities]
     content = {"bounds": window.bounds, "grid": window.has_cells, "entities": entities}
-    return to_jsonable(content)
+    return {name: to_jsonable(value) for name, value in content.items()}
 
 
 def _entity_data(entity: ObservedEntity) -> JsonObject:

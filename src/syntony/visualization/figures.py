@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +25,7 @@ from syntony.visualization.style import (
     ORANGE,
     SKY,
     STYLE_SHEET,
+    TextStyle,
     agent_color,
     seeds_label,
 )
@@ -372,7 +372,7 @@ def _label_entities(
                     left, left + count, color=color, alpha=alpha, lw=0, zorder=0
                 )
             if fits:
-                centered = {"fontsize": 6, "ha": "center", "va": "top"}
+                centered: TextStyle = {"fontsize": 6, "ha": "center", "va": "top"}
                 _annotate_feature(value_axes, left + count / 2, -2.0, entity, centered)
             left += count
 
@@ -384,9 +384,9 @@ def _entity_blocks(features: Sequence[Feature]) -> list[tuple[str, int]]:
 
 
 def _annotate_feature(
-    axes: Axes, x: float, points: float, text: str, text_kwargs: dict[str, Any]
+    axes: Axes, x: float, points: float, text: str, text_style: TextStyle
 ) -> None:
     """Adds a text at a feature's x, some points above the axes, or below if < 0."""
     position = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
     y = 1 if points > 0 else 0
-    axes.annotate(text, (x, y), (0, points), **position, **text_kwargs)
+    axes.annotate(text, (x, y), (0, points), **position, **text_style)

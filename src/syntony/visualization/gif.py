@@ -3,11 +3,12 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from matplotlib import style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,13 +21,13 @@ from syntony.evaluation.episodes import (
     select_median_episode,
 )
 from syntony.systems.system import ActsInEpisodes
-from syntony.tasks.task import Drawable
+from syntony.tasks.task import Drawable, Task
 from syntony.training.run import Run
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import output_files
 from syntony.visualization.scene_drawing import draw_shapes, draw_static_layer
 from syntony.visualization.scenes import EpisodeScene, episode_scene
-from syntony.visualization.style import STYLE_SHEET
+from syntony.visualization.style import STYLE_SHEET, TextStyle
 
 WIDTH_INCHES, DPI = 3.2, 150
 """Width in inches and pixels per inch: 480 pixels, the width of a phone."""
@@ -83,7 +84,8 @@ def render_episodes(
     if out is None:
         output_files.create_folder(path.parent)
     output_files.validate_output_path(path, "animation", "team.gif")
-    system: Any = run.system
+    system = run.system
+    assert isinstance(system, ActsInEpisodes)
     collected = collect_trajectories(
         system, run.states[seed], seed_keys(seed).post_training_eval, episodes
     )
@@ -99,7 +101,7 @@ def render_episodes(
 
 
 def animate_episodes(
-    task: Any, episodes: Sequence[Episode], header: str, max_steps: int, fps: float
+    task: Task, episodes: Sequence[Episode], header: str, max_steps: int, fps: float
 ) -> Animation:
     """Animation of episodes, one after the other.
 
@@ -147,7 +149,7 @@ def draw_frames(
     canvas = FigureCanvasAgg(figure)
     margin = 0.25 / size[1]
     axes = figure.add_axes((0.02, margin, 0.96, 1 - 2 * margin))
-    centered: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
+    centered: TextStyle = {"ha": "center", "va": "center", "fontsize": 7}
     figure.text(0.5, 1 - margin / 2, header, **centered)
     draw_static_layer(axes, scene)
     canvas.draw()
@@ -163,7 +165,7 @@ def draw_frames(
     return images
 
 
-def _draw_and_remove(axes: Axes, artists: Sequence[Any]) -> None:
+def _draw_and_remove(axes: Axes, artists: Sequence[Artist]) -> None:
     for artist in artists:
         axes.draw_artist(artist)
         artist.remove()

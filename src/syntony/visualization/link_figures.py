@@ -1,7 +1,6 @@
 """Figures of links for print: error rates over SNR and training, constellations."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Complex
@@ -11,7 +10,9 @@ from matplotlib.figure import Figure
 
 from syntony.evaluation.bler_curves import BLERCurves, bler_curves, seed_bler
 from syntony.evaluation.learning_curves import LearningCurve
+from syntony.evaluation.link import LinkEvaluation
 from syntony.evaluation.statistics import mean_over_seeds
+from syntony.training.metrics_log import MetricsRow
 from syntony.visualization.style import (
     GRAY,
     LINE_COLORS,
@@ -22,7 +23,7 @@ from syntony.visualization.style import (
 
 
 @style.context(STYLE_SHEET)
-def plot_bler(evaluation: Mapping[str, Any], *, title: str = "") -> Figure:
+def plot_bler(evaluation: LinkEvaluation, *, title: str = "") -> Figure:
     """Plots block error rates over SNR: of the link, of classical codes, and of bounds.
 
     Args:
@@ -31,7 +32,7 @@ def plot_bler(evaluation: Mapping[str, Any], *, title: str = "") -> Figure:
     """
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    curves = bler_curves(evaluation)
+    curves = bler_curves(evaluation["points"])
     _plot_learned_bler(axes, curves)
     baselines = zip(curves.baselines.items(), LINE_COLORS[1:], strict=False)
     for (name, rates), color in baselines:
@@ -137,19 +138,19 @@ def plot_bler_over_training(
 
 @style.context(STYLE_SHEET)
 def plot_bler_per_run(
-    evaluations: Mapping[str, Mapping[str, Any]], *, title: str = ""
+    seeds: Mapping[str, Sequence[MetricsRow]], *, title: str = ""
 ) -> Figure:
     """Plots the block error rate of each seed with its interval, one run per row.
 
     Args:
-        evaluations: results of `evaluate_link` by the name of the run; the first point
-            of each is drawn.
+        seeds: rows of all seeds at one point of `evaluate_link`, by the name of the
+            run.
         title: title of the figure.
     """
-    figure = Figure(figsize=(4.4, 0.7 + 0.2 * len(evaluations)), layout="constrained")
+    figure = Figure(figsize=(4.4, 0.7 + 0.2 * len(seeds)), layout="constrained")
     axes = figure.add_subplot()
-    for row, evaluation in enumerate(evaluations.values()):
-        rates, low, high = seed_bler(evaluation["points"][0]["seeds"])
+    for row, of_run in enumerate(seeds.values()):
+        rates, low, high = seed_bler(of_run)
         rows = row + 0.12 * (np.arange(len(rates)) - (len(rates) - 1) / 2)
         axes.errorbar(
             rates,
@@ -161,7 +162,7 @@ def plot_bler_per_run(
             color=LINE_COLORS[0],
         )
     axes.set(xscale="log", xlabel="block error rate, each seed", title=title)
-    axes.set_yticks(range(len(evaluations)), list(evaluations))
+    axes.set_yticks(range(len(seeds)), list(seeds))
     axes.invert_yaxis()
     axes.grid(axis="x", which="major", lw=0.3, alpha=0.5)
     return figure

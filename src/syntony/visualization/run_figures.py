@@ -7,7 +7,6 @@ the system.
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from syntony.errors import InvalidInputError
 from syntony.evaluation.episodes import collect_median_episode
 from syntony.evaluation.learning_curves import LearningCurve
+from syntony.evaluation.link import LinkEvaluation
 from syntony.evaluation.metric_info import metric_display_name
 from syntony.evaluation.stored_run import (
     StoredRun,
@@ -84,7 +84,7 @@ def save_run_figures(
     return [file for files in saved for file in files]
 
 
-def save_evaluation(run: Run, evaluation: dict[str, Any]) -> None:
+def save_evaluation(run: Run, evaluation: LinkEvaluation) -> None:
     """Stores an evaluation of a link in its run folder, for `save_run_figures`.
 
     Args:
@@ -92,7 +92,7 @@ def save_evaluation(run: Run, evaluation: dict[str, Any]) -> None:
         evaluation: result of `evaluate_link`; one at a single SNR is not stored.
     """
     if len(evaluation["points"]) > 1:
-        content = {"steps": [*run.steps.values()]} | evaluation
+        content = {"steps": [*run.steps.values()], **evaluation}
         file = run.path / EVALUATION_FILE
         output_files.write_file(file, json.dumps(content).encode())
 
@@ -172,7 +172,7 @@ def _step_axis(stored_run: StoredRun) -> tuple[str, float]:
 
 def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
     """Yields an episode of the first seed, and the beliefs of one agent in it."""
-    system: Any = run.system
+    system = run.system
     if not isinstance(system, ActsInEpisodes):
         return
     if not isinstance(system.task, Drawable):

@@ -6,7 +6,7 @@ looks the same at every size.
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from matplotlib import patches
@@ -24,6 +24,14 @@ from syntony.visualization.style import agent_color, role_color
 
 STATIC_ZORDER, PATH_ZORDER, DYNAMIC_ZORDER = 1, 2, 3
 """Matplotlib z-orders, lowest first."""
+
+
+class Fill(TypedDict):
+    """Matplotlib's keywords of a filled shape."""
+
+    facecolor: str
+    alpha: float | None
+    """Opacity; None: that of the color itself."""
 
 
 def draw_scene(axes: Axes, scene: EpisodeScene, step: int) -> None:
@@ -88,9 +96,8 @@ def add_agent_legend(axes: Axes, num_agents: int) -> None:
 def _shape_artists(shape: Shape) -> list[Artist]:
     if isinstance(shape, Line):
         return [_line_artist(shape)]
-    # None keeps the opacity that the color itself has.
     alpha = None if shape.opacity == 1.0 else shape.opacity
-    fill = {"facecolor": role_color(shape.role), "alpha": alpha}
+    fill: Fill = {"facecolor": role_color(shape.role), "alpha": alpha}
     is_circle = isinstance(shape, Circle)
     patch = _circle_patch(shape, fill) if is_circle else _square_patch(shape, fill)
     if shape.text == "":
@@ -110,14 +117,14 @@ def _line_artist(line: Line) -> Artist:
     return patches.Polygon(corners, facecolor=color, lw=0)
 
 
-def _circle_patch(circle: Circle, fill: dict[str, Any]) -> patches.Patch:
+def _circle_patch(circle: Circle, fill: Fill) -> patches.Patch:
     center = circle.x, circle.y
     return patches.Circle(
         center, circle.radius, **fill, edgecolor="white", linewidth=0.6
     )
 
 
-def _square_patch(square: Square, fill: dict[str, Any]) -> patches.Patch:
+def _square_patch(square: Square, fill: Fill) -> patches.Patch:
     side = square.side
     corner = square.x - side / 2, square.y - side / 2
     boxstyle = f"round,pad=0,rounding_size={square.corner_radius}"

@@ -1,6 +1,7 @@
 """Style of every figure, scene and report: colors, style sheet, drawn error rates."""
 
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -42,6 +43,15 @@ STYLE_SHEET = Path(__file__).parent / "print.mplstyle"
 
 MIN_PLOTTED_RATE = 1e-7
 """Lowest error rate that is drawn: no evaluation counts enough blocks for less."""
+
+
+class TextStyle(TypedDict, total=False):
+    """Matplotlib's keywords of a text."""
+
+    fontsize: float
+    color: str
+    ha: str
+    va: str
 
 
 def agent_color(agent: int) -> str:

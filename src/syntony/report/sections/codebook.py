@@ -11,6 +11,7 @@ from syntony.errors import InvalidInputError
 from syntony.report.components import (
     LineStyle,
     Plot,
+    PlotlyObject,
     Slider,
     Trace,
     line_trace,
@@ -210,11 +211,11 @@ def _symbol_scatter(
     }
 
 
-def _grid_layout(uses: int, axis_limit: float) -> dict[str, object]:
+def _grid_layout(uses: int, axis_limit: float) -> PlotlyObject:
     """Plotly layout of a grid with one square subplot per channel use."""
     columns = min(uses, GRID_COLUMNS)
     rows = -(-uses // columns)
-    layout: dict[str, object] = {"height": 60 + 250 * rows, "hovermode": "closest"}
+    layout: PlotlyObject = {"height": 60 + 250 * rows, "hovermode": "closest"}
     titles = []
     for use in range(uses):
         suffix = "" if use == 0 else str(use + 1)

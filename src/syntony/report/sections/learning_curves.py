@@ -1,7 +1,6 @@
 """Learning sections of a report: an overview table, and a curve of every metric."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from syntony.evaluation.stored_run import StoredRun, read_metric_curve
 from syntony.report.components import (
     Plot,
     Section,
+    SectionPart,
     Table,
     Trace,
     axis_range,
@@ -47,8 +47,8 @@ def learning_sections(report_runs: Sequence[ReportRun]) -> list[Section]:
     sections = []
     for index, ((_, environment), group) in enumerate(groups.items()):
         plots = [_metric_plot(name, group) for name in _metric_names(group)]
-        parts: list[Any] = [plot for plot in plots if plot is not None]
-        parts = [*_link_loss_plots(group), *parts]
+        drawn = [plot for plot in plots if plot is not None]
+        parts: list[SectionPart] = [*_link_loss_plots(group), *drawn]
         notes = [] if parts else ["Nothing has been measured yet."]
         title = f"Learning: {environment or 'no task'}"
         sections.append(Section(f"learning-{index}", title, parts, notes))

@@ -1,8 +1,5 @@
 """Section of a link: error rates, constellation, feedback, and gradient quality."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,11 +13,12 @@ from syntony.errors import InvalidInputError
 from syntony.evaluation.bler import BATCH_SIZE
 from syntony.evaluation.bler_curves import BLERCurves, bler_curves
 from syntony.evaluation.gradients import sample_gradients
-from syntony.evaluation.link import evaluate_link
+from syntony.evaluation.link import LinkEvaluation, evaluate_link
 from syntony.report.components import (
     LineStyle,
     Plot,
     Section,
+    SectionPart,
     Table,
     Trace,
     band_trace,
@@ -40,6 +38,7 @@ from syntony.systems.link.gradient_estimators import sample_messages
 from syntony.systems.system import (
     HasSnapshots,
     LearnsFromFeedback,
+    StateT,
     TransmitsMessages,
 )
 from syntony.training.run import Run
@@ -81,7 +80,7 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     seed, channel = run.config.seed, link.channel
     state = run.states[seed]
     notes: list[str] = []
-    parts: list[Any] = []
+    parts: list[SectionPart] = []
     if channel.is_black_box:
         notes.append("The channel is a black box: a report transmits nothing over it.")
     elif channel.snr_db is not None:
@@ -103,7 +102,7 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     return Section(f"link-{index}", f"Link: {report_run.label}", parts, notes)
 
 
-def _evaluate_around_snr(run: Run, snr_db: float) -> dict[str, Any]:
+def _evaluate_around_snr(run: Run, snr_db: float) -> LinkEvaluation:
     snrs_db = [snr_db + offset for offset in SNR_OFFSETS_DB]
     return evaluate_link(
         run, snrs_db, target_block_errors=MIN_ERRORS, max_blocks=MAX_BLOCKS
@@ -112,8 +111,8 @@ def _evaluate_around_snr(run: Run, snr_db: float) -> dict[str, Any]:
 
 def _codebook_plots(
     report_run: ReportRun,
-    link: TransmitsMessages,
-    state: Any,
+    link: TransmitsMessages[StateT],
+    state: StateT,
     snapshots: CodebookHistory | None,
 ) -> list[Plot]:
     name, fading = sanitize_filename(report_run.label), link.channel.has_unknown_gain
@@ -141,9 +140,9 @@ def _read_snapshots(
     return None
 
 
-def _bler_plot(report_run: ReportRun, evaluation: Mapping[str, Any]) -> Plot:
+def _bler_plot(report_run: ReportRun, evaluation: LinkEvaluation) -> Plot:
     """Plot of block error rates over SNR: of the link, classical codes, and bounds."""
-    curves = bler_curves(evaluation)
+    curves = bler_curves(evaluation["points"])
     traces = _learned_bler_traces(curves, report_run.style)
     for index, (name, rates) in enumerate(curves.baselines.items()):
         color = SCREEN_LINE_COLORS[(index + 1) % len(SCREEN_LINE_COLORS)]
@@ -192,17 +191,22 @@ def _learned_bler_traces(curves: BLERCurves, style: LineStyle) -> list[Trace]:
     return traces
 
 
-def _snr_db_at_per_message_bler(evaluation: Mapping[str, Any]) -> float:
+def _snr_db_at_per_message_bler(evaluation: LinkEvaluation) -> float:
     """SNR of the point whose error rate is nearest to `PER_MESSAGE_BLER`."""
     distances = [
         abs(np.log(max(point["bler"], MIN_PLOTTED_RATE) / PER_MESSAGE_BLER))
         for point in evaluation["points"]
     ]
-    return float(evaluation["points"][int(np.argmin(distances))]["snr_db"])
+    snr_db = evaluation["points"][int(np.argmin(distances))]["snr_db"]
+    assert snr_db is not None, "the channel has an SNR"
+    return snr_db
 
 
 def _per_message_plot(
-    report_run: ReportRun, link: TransmitsMessages, state: Any, channel: Channel
+    report_run: ReportRun,
+    link: TransmitsMessages[StateT],
+    state: StateT,
+    channel: Channel,
 ) -> Plot:
     """Plot of the error rate of each message, in ascending order."""
     run = report_run.stored.run
@@ -259,7 +263,7 @@ def _sorted_bler_traces(
 
 
 def _count_message_errors(
-    link: TransmitsMessages, state: Any, channel: Channel, seed: int
+    link: TransmitsMessages[StateT], state: StateT, channel: Channel, seed: int
 ) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
     """Blocks sent and block errors, by message."""
     num_batches = max(1, min(MAX_BLOCKS, 400 * link.messages) // BATCH_SIZE)
@@ -271,8 +275,8 @@ def _count_message_errors(
 
 
 def _scan_message_errors(
-    link: TransmitsMessages,
-    state: Any,
+    link: TransmitsMessages[StateT],
+    state: StateT,
     channel: Channel,
     batch_keys: Key[Array, " batches"],
 ) -> Int[Array, "2 M"]:
@@ -292,7 +296,9 @@ def _scan_message_errors(
     return jax.lax.scan(count_batch, zeros, batch_keys)[0]
 
 
-def _feedback_plot(report_run: ReportRun, link: LearnsFromFeedback, state: Any) -> Plot:
+def _feedback_plot(
+    report_run: ReportRun, link: LearnsFromFeedback[StateT], state: StateT
+) -> Plot:
     """Histogram of the losses that the receiver sends and the transmitter receives."""
     run = report_run.stored.run
     assert run is not None
@@ -340,7 +346,7 @@ def _loss_histogram_traces(
 
 
 def _sample_losses(
-    link: LearnsFromFeedback, state: Any, seed: int
+    link: LearnsFromFeedback[StateT], state: StateT, seed: int
 ) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"], Bool[np.ndarray, " B"]]:
     """Losses of perturbed blocks as sent and as received, and whether they arrived."""
     sample_batch = jax.jit(link.sample_feedback)
@@ -352,7 +358,7 @@ def _sample_losses(
     return sent, received, arrived
 
 
-def _summary_table(link: TransmitsMessages, state: Any, seed: int) -> Table:
+def _summary_table(link: TransmitsMessages[StateT], state: StateT, seed: int) -> Table:
     """Table of single numbers of the trained link."""
     codebook: Complex[np.ndarray, "M C"] = np.asarray(
         pairs_to_complex(link.codewords(state)), complex
@@ -376,7 +382,9 @@ def _summary_table(link: TransmitsMessages, state: Any, seed: int) -> Table:
     return Table("Summary", ["", ""], rows, caption, width="half")
 
 
-def _gradient_snr_text(link: LearnsFromFeedback, state: Any, seed: int) -> str:
+def _gradient_snr_text(
+    link: LearnsFromFeedback[StateT], state: StateT, seed: int
+) -> str:
     """Signal-to-noise ratio of a batch's gradient in dB, if it can be estimated."""
     n = NUM_GRADIENT_BATCHES
     key = jax.random.fold_in(seed_keys(seed).post_training_eval, 3)

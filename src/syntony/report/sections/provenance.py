@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from syntony.report.components import Section, Table
+from syntony.report.components import Section, SectionPart, Table
 from syntony.report.runs import ReportRun, rerun_command
 from syntony.training.progress import format_duration
 
@@ -22,7 +21,7 @@ RUN_SETTINGS = (
 
 def provenance_section(report_runs: Sequence[ReportRun]) -> Section:
     """Section with how to repeat every run, and with all of its settings."""
-    parts: list[Any] = []
+    parts: list[SectionPart] = []
     for report_run in report_runs:
         parts += [_provenance_table(report_run), _settings_table(report_run)]
     return Section("origin", "How to repeat this", parts, [])
@@ -45,8 +44,9 @@ def _settings_table(report_run: ReportRun) -> Table:
     stored = report_run.stored
     shown = {name: stored.settings.get(name, "") for name in RUN_SETTINGS}
     for kind in ("task", "channel"):
-        entries = stored.settings.get(kind) or {}
-        shown |= {f"{kind}.{name}": value for name, value in entries.items()}
+        entries = stored.settings.get(kind)
+        if isinstance(entries, dict):
+            shown |= {f"{kind}.{name}": value for name, value in entries.items()}
     shown |= stored.system_settings
     rows = [[name, _format_value(value)] for name, value in shown.items()]
     return Table(
@@ -58,7 +58,7 @@ def _wall_time_text(wall_s: float | None) -> str:
     return "not known" if wall_s is None else format_duration(wall_s)
 
 
-def _format_mapping(mapping: Any) -> str:
+def _format_mapping(mapping: object) -> str:
     if not isinstance(mapping, dict):
         return "not known"
     return ", ".join(
@@ -66,7 +66,7 @@ def _format_mapping(mapping: Any) -> str:
     )
 
 
-def _format_value(value: Any) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,12 +1,13 @@
 """Section of a team: an episode, and the agents' beliefs and filters."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Key
+from numpy.typing import ArrayLike
 
 from syntony.evaluation.episodes import (
     collect_trajectories,
@@ -19,10 +20,17 @@ from syntony.evaluation.probes import (
     ridge_probe,
 )
 from syntony.networks.agents import other_agents_obs
-from syntony.report.components import Plot, Section, Table, Trace, plotly_figure
+from syntony.report.components import (
+    Plot,
+    Section,
+    SectionPart,
+    Table,
+    Trace,
+    plotly_figure,
+)
 from syntony.report.episode_player import build_episode_player
 from syntony.report.runs import ReportRun, sanitize_filename
-from syntony.systems.system import ActsInEpisodes, HasBeliefs
+from syntony.systems.system import ActsInEpisodes, HasBeliefs, StateT
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.scene import Feature
 from syntony.training.seed_scheduler import seed_keys
@@ -82,7 +90,7 @@ def team_section(index: int, report_run: ReportRun) -> Section:
     player = build_episode_player(
         f"{name}-episode", "An episode", system, state, median, seed
     )
-    parts: list[Any] = [player]
+    parts: list[SectionPart] = [player]
     notes = []
     if isinstance(system, HasBeliefs):
         samples = collect_belief_samples(system, state, episodes, latent_key)
@@ -99,7 +107,10 @@ def team_section(index: int, report_run: ReportRun) -> Section:
 
 
 def collect_belief_samples(
-    system: HasBeliefs, state: Any, episodes: Trajectory, key: Key[jax.Array, ""]
+    system: HasBeliefs[StateT],
+    state: StateT,
+    episodes: Trajectory,
+    key: Key[jax.Array, ""],
 ) -> BeliefSamples:
     """Samples of all agents at evenly spaced steps, at most `MAX_PROBE_SAMPLES`.
 
@@ -118,7 +129,7 @@ def collect_belief_samples(
     noise = np.asarray(jax.random.normal(key, mean.shape))
     alive = np.asarray(episodes.alive)[time, episode].ravel()
 
-    def rows(values: Any) -> np.ndarray:
+    def rows(values: ArrayLike) -> np.ndarray:
         return np.asarray(values, float).reshape(len(alive), -1)[alive]
 
     return BeliefSamples(
