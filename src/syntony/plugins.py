@@ -5,6 +5,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from syntony.errors import (
@@ -18,7 +19,7 @@ PREFIX = "python:"
 """Start of the name of a user's object: `python:MODULE:NAME`."""
 
 
-def import_user_module(name: str) -> Any:
+def import_user_module(name: str) -> ModuleType:
     """Imports a user's module.
 
     Args:
@@ -51,7 +52,7 @@ def import_user_module(name: str) -> Any:
         ) from error
 
 
-def import_module(name: str) -> Any:
+def import_module(name: str) -> ModuleType:
     """Imports a module, also from the current folder; raises what importing raises."""
     if os.getcwd() not in sys.path:
         # Last, so that a file in the current folder never shadows a library.
@@ -61,7 +62,10 @@ def import_module(name: str) -> Any:
 
 
 def import_user_object(
-    spec: str, kind: str = "object", accepts: Callable[[Any], bool] | None = None
+    spec: str,
+    kind: str = "object",
+    accepts: Callable[[object], bool] | None = None,
+    # Of a user's module: its type is known only where `accepts` has told it.
 ) -> Any:
     """Imports what `python:MODULE:NAME` names.
 
@@ -95,7 +99,7 @@ def import_user_object(
     return value
 
 
-def resolve_name(root: Any, name: str) -> Any:
+def resolve_name(root: object, name: str) -> object:
     """Attribute with a dotted name; None without one."""
     for part in name.split("."):
         root = getattr(root, part, None)

@@ -2,8 +2,9 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TypedDict
 
+from syntony.config import FieldValues
 from syntony.systems.marl.actor_critic import MAA2C, MAPPO, ActorCriticConfig
 from syntony.systems.marl.smpe import SMPE, ExplorationConfig
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
@@ -58,12 +59,12 @@ def paper_actor_critic(task: Task | None) -> ActorCriticConfig:
     return table_3
 
 
-def paper_maa2c(task: Any) -> MAA2C:
+def paper_maa2c(task: Task) -> MAA2C:
     """MAA2C with the actor-critic of SMPE²'s preset `paper`."""
     return MAA2C(task=task, actor_critic=paper_actor_critic(task))
 
 
-def paper_mappo(task: Any) -> MAPPO:
+def paper_mappo(task: Task) -> MAPPO:
     """MAPPO with the constants that SMPE²'s paper lists for it.
 
     Two differ: the paper copies the critic to the target network every 200 updates,
@@ -75,7 +76,7 @@ def paper_mappo(task: Any) -> MAPPO:
     return MAPPO(task=task, actor_critic=backbone, last_action=True)
 
 
-def table_3_smpe(task: Any) -> SMPE:
+def table_3_smpe(task: Task) -> SMPE:
     """SMPE² with the constants of its Table 3, as printed."""
     exploration = ExplorationConfig(hash_input="sample", hash_bits=16)
     match paper_benchmark(task).name:
@@ -107,11 +108,11 @@ def table_3_smpe(task: Any) -> SMPE:
     )
 
 
-def paper_smpe(task: Any) -> SMPE:
+def paper_smpe(task: Task) -> SMPE:
     """SMPE² of its paper: Table 3, except for constants that do not reproduce it."""
     table_3 = table_3_smpe(task)
-    beliefs: dict[str, Any] = {"obs_clip": 5.0, "soft_clip_log_var": True}
-    exploration: dict[str, Any] = {"hash_input": "mean", "hash_bits": 10}
+    beliefs: FieldValues = {"obs_clip": 5.0, "soft_clip_log_var": True}
+    exploration: FieldValues = {"hash_input": "mean", "hash_bits": 10}
     if paper_benchmark(task).rows >= LARGE_BOARD_ROWS:
         # With 0.1, of the released code, all teams learn; with 0.5, of Table 3, none in
         # the same time.
@@ -129,14 +130,14 @@ def paper_smpe(task: Any) -> SMPE:
     )
 
 
-def official_smpe(task: Any) -> SMPEOfficial:
+def official_smpe(task: Task) -> SMPEOfficial:
     """SMPE² of its released code: its constants, and its deviations from the paper.
 
     The schedules of the released code count rounds, at 250 steps each; here a round
     counts as many steps as it has with full episodes.
     """
     table_3 = table_3_smpe(task)
-    beliefs: dict[str, Any] = {"filter_layers": 1}
+    beliefs: FieldValues = {"filter_layers": 1}
     match paper_benchmark(task).name:
         case "foraging":
             beliefs |= {"lambda_rec": 0.1, "lambda_norm": 0.5, "min_filter_weight": 0.3}
@@ -174,13 +175,13 @@ OFF_POLICY_SYSTEMS = ("qmix", "vdn")
 """Systems with a replay buffer of episodes."""
 
 
-def epymarl_factory(system: str) -> Callable[[Any], System]:
+def epymarl_factory(system: str) -> Callable[[Task], System]:
     """Factory of a baseline with EPyMARL's constants.
 
     They are the defaults of the configs, the same for every task; only the size of the
     replay buffer depends on the task.
     """
-    cls: Any = system_class(system)
+    cls = system_class(system)
     if system in OFF_POLICY_SYSTEMS:
         return lambda task: cls(task=task, q_learning=q_learning_config(task))
     return lambda task: cls(task=task)
@@ -198,7 +199,15 @@ def q_learning_config(task: Task | None) -> QLearningConfig:
     return QLearningConfig()
 
 
-def paper_run_options(system: str, task: Task | None) -> dict[str, Any]:
+class RunOptions(TypedDict):
+    """Number of steps and evaluations of a run, as `syntony.train` takes them."""
+
+    steps: int
+    eval_every: int
+    eval_episodes: int
+
+
+def paper_run_options(system: str, task: Task | None) -> RunOptions:
     """Default number of steps and evaluations of a run on a task.
 
     On-policy systems take more steps than those with a replay buffer, following

@@ -8,6 +8,7 @@ from syntony.channels.channel import Channel
 from syntony.errors import unknown_name_error
 from syntony.plugins import PREFIX
 from syntony.presets.paper_configs import (
+    RunOptions,
     epymarl_factory,
     official_smpe,
     paper_maa2c,
@@ -25,6 +26,7 @@ from syntony.systems.user_system import make_user_system
 from syntony.tasks.task import Task
 
 TaskOrChannel = Task | Channel | None
+# Of a task for a team, of a channel or None for a link.
 SystemFactory = Callable[[Any], System]
 USER_PRESET = "default"
 """The preset of a user's own system: the default values of its fields."""
@@ -68,7 +70,7 @@ def default_preset(system: str) -> str:
 
 def default_run_options(
     system: str, task_or_channel: TaskOrChannel = None
-) -> dict[str, Any]:
+) -> RunOptions:
     """Default number of steps and evaluations of a run.
 
     Args:
