@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,18 @@ from numpy.typing import ArrayLike
 
 from syntony.comparison import reported_results
 from syntony.comparison.groups import RunGroup, SeedCurve, TaskRuns, group_runs
+from syntony.comparison.results import (
+    ComparisonResults,
+    GroupResult,
+    GroupScores,
+    MeanDifference,
+    OverallGroup,
+    OverallPair,
+    OverallResult,
+    Probability,
+    SeedResult,
+    TaskResult,
+)
 from syntony.equations import statistics
 from syntony.equations.statistics import FloatOrArray, ScoresPerTask
 from syntony.errors import InvalidInputError
@@ -31,7 +43,7 @@ class Comparison(NamedTuple):
     """Compared runs, and the results as JSON can hold them."""
 
     tasks: list[TaskRuns]
-    results: dict[str, Any]
+    results: ComparisonResults
 
 
 class TruncatedCurve(NamedTuple):
@@ -82,7 +94,7 @@ def compare(
         )
     curves = [_truncate_curves(task_runs, at_step, eval_window) for task_runs in tasks]
     results = [
-        _compare_task(task_runs, grouped, threshold) | {"eval_window": eval_window}
+        _compare_task(task_runs, grouped, threshold, eval_window)
         for task_runs, grouped in zip(tasks, curves, strict=True)
     ]
     notes += [note for task_runs in tasks for note in _lagging_seed_notes(task_runs)]
@@ -174,8 +186,11 @@ def from_comparison_scale(value: float, metric: str) -> float:
 
 
 def _compare_task(
-    task_runs: TaskRuns, grouped_curves: GroupedCurves, threshold: float | None
-) -> dict[str, Any]:
+    task_runs: TaskRuns,
+    grouped_curves: GroupedCurves,
+    threshold: float | None,
+    eval_window: int,
+) -> TaskResult:
     shortest, metric = _shortest_curve(task_runs), task_runs.metric
     target = _default_threshold(grouped_curves, metric)
     if threshold is not None:
@@ -201,12 +216,14 @@ def _compare_task(
         ],
         "probability_of_improvement": [
             {
-                **{"x": x, "y": y},
+                "x": x,
+                "y": y,
                 **_probability_of_improvement([(finals[x], finals[y])]),
                 **_mean_difference(finals[x], finals[y], metric),
             }
             for x, y in itertools.combinations(finals, 2)
         ],
+        "eval_window": eval_window,
     }
 
 
@@ -230,7 +247,7 @@ def _summarize_group(
     group: RunGroup,
     truncated_curves: list[TruncatedCurve],
     threshold: float | None,
-) -> dict[str, Any]:
+) -> GroupResult:
     """Statistics of a group on a task."""
     finals, metric = _final_scores(truncated_curves), task_runs.metric
     curves = [
@@ -244,7 +261,7 @@ def _summarize_group(
     steps = [statistics.steps_to_threshold(*curve, target) for curve in curves]
     reported, last = reported_curve(task_runs, group), truncated_curves[0].steps[-1]
     seeds = list(map(_summarize_seed, truncated_curves, areas, steps))
-    iqm = statistics.interquartile_mean
+    area = _with_interval([np.array(areas)], statistics.interquartile_mean)
     return {
         "label": group.label,
         "system": group.system,
@@ -252,7 +269,9 @@ def _summarize_group(
         **_aggregate_scores([finals]),
         "optimality_gap": task_runs.score_range
         and statistics.optimality_gap([to_unit_range(finals, task_runs.score_range)]),
-        **_with_interval("area_under_curve", [np.array(areas)], iqm),
+        "area_under_curve": area.value,
+        "area_under_curve_low": area.low,
+        "area_under_curve_high": area.high,
         "seeds_reached": sum(map(math.isfinite, steps)),
         "steps_to_threshold": _finite_or_none(float(np.median(steps))),
         "reported": reported and reported_results.interpolate(reported, last),
@@ -261,7 +280,7 @@ def _summarize_group(
     }
 
 
-def _summarize_seed(curve: TruncatedCurve, area: float, step: float) -> dict[str, Any]:
+def _summarize_seed(curve: TruncatedCurve, area: float, step: float) -> SeedResult:
     return {
         "run": str(curve.full_curve.run),
         "seed": curve.full_curve.seed,
@@ -288,7 +307,7 @@ def group_method_name(group: RunGroup) -> str:
     return reported_results.method_name(group.system, settings)
 
 
-def _aggregate_scores(scores_per_task: ScoresPerTask) -> dict[str, Any]:
+def _aggregate_scores(scores_per_task: ScoresPerTask) -> GroupScores:
     """IQM, mean and median of scores, with intervals of the first two."""
     low = high = None
     pooled = statistics.pool_scores(scores_per_task)
@@ -296,8 +315,11 @@ def _aggregate_scores(scores_per_task: ScoresPerTask) -> dict[str, Any]:
         band = mean_over_seeds(np.asarray(scores_per_task[0])[:, None])
         low = _finite_or_none(float(band.low[0]))
         high = _finite_or_none(float(band.high[0]))
+    iqm = _with_interval(scores_per_task, statistics.interquartile_mean)
     return {
-        **_with_interval("iqm", scores_per_task, statistics.interquartile_mean),
+        "iqm": iqm.value,
+        "iqm_low": iqm.low,
+        "iqm_high": iqm.high,
         "mean": float(pooled.mean()),
         "mean_low": low,
         "mean_high": high,
@@ -305,22 +327,27 @@ def _aggregate_scores(scores_per_task: ScoresPerTask) -> dict[str, Any]:
     }
 
 
+class Estimate(NamedTuple):
+    """Value of a statistic, with its interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
 def _with_interval(
-    name: str,
-    scores_per_task: ScoresPerTask,
-    statistic: Callable[[ScoresPerTask], FloatOrArray],
-) -> dict[str, Any]:
+    scores_per_task: ScoresPerTask, statistic: Callable[[ScoresPerTask], FloatOrArray]
+) -> Estimate:
     """Statistic with its bootstrap interval; the interval is None for one seed."""
     low = high = None
     if min(map(len, scores_per_task)) > 1:
         low, high = statistics.stratified_bootstrap_interval(scores_per_task, statistic)
-    value = float(statistic(scores_per_task))
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+    return Estimate(float(statistic(scores_per_task)), low, high)
 
 
 def _probability_of_improvement(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-) -> dict[str, float]:
+) -> Probability:
     """Mean over tasks of P(X > Y), with its interval, from the scores on each task."""
     probabilities = [statistics.probability_of_improvement(x, y) for x, y in pairs]
     intervals = [
@@ -331,22 +358,23 @@ def _probability_of_improvement(
     return {"probability": float(np.mean(probabilities)), "low": low, "high": high}
 
 
-def _mean_difference(
-    x: np.ndarray, y: np.ndarray, metric: str
-) -> dict[str, float | None]:
+def _mean_difference(x: np.ndarray, y: np.ndarray, metric: str) -> MeanDifference:
     """Mean of X minus mean of Y, with Welch's interval; None for error rates."""
-    keys = ("difference", "difference_low", "difference_high")
-    if metric in ERROR_RATE_METRICS:
-        return dict.fromkeys(keys)
-    interval = (None, None)
-    if min(len(x), len(y)) > 1:
-        interval = statistics.welch_interval(x, y)
-    return dict(zip(keys, (float(x.mean() - y.mean()), *interval), strict=True))
+    difference = low = high = None
+    if metric not in ERROR_RATE_METRICS:
+        difference = float(x.mean() - y.mean())
+        if min(len(x), len(y)) > 1:
+            low, high = statistics.welch_interval(x, y)
+    return {
+        "difference": difference,
+        "difference_low": low,
+        "difference_high": high,
+    }
 
 
 def _aggregate_over_tasks(
     tasks: Sequence[TaskRuns], curves_per_task: Sequence[GroupedCurves]
-) -> dict[str, Any]:
+) -> OverallResult:
     """Statistics over several tasks.
 
     Scores, scaled to 0 to 1, are averaged over the tasks that all groups have run and
@@ -368,7 +396,7 @@ def _aggregate_over_tasks(
         for label, by_task in finals.items()
         if averaged
     ]
-    pairs = []
+    pairs: list[OverallPair] = []
     for x, y in itertools.combinations(finals, 2):
         both = [i for i in finals[x] if i in finals[y]]
         if len(both) > 1:
@@ -383,7 +411,7 @@ def _aggregate_over_tasks(
     }
 
 
-def _summarize_over_tasks(label: str, scores_per_task: ScoresPerTask) -> dict[str, Any]:
+def _summarize_over_tasks(label: str, scores_per_task: ScoresPerTask) -> OverallGroup:
     return {
         "label": label,
         "seeds": sum(map(len, scores_per_task)),

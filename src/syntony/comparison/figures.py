@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from syntony.comparison.compare import Comparison, group_method_name, reported_curve
 from syntony.comparison.groups import RunGroup, SeedCurve, TaskRuns
+from syntony.comparison.results import ComparisonResults, GroupResult
 from syntony.equations.statistics import (
     combined_interval,
     performance_profile,
@@ -29,6 +30,13 @@ NUM_THRESHOLDS = 201
 """Number of thresholds of a performance profile."""
 LINE_STYLES = ("-", "--", ":", "-.")
 """Line styles that distinguish more groups than there are colors."""
+
+
+class LineStyle(TypedDict):
+    """Matplotlib's keywords of a line."""
+
+    color: str
+    ls: str
 
 
 def draw_comparison(comparison: Comparison, folder: Path) -> list[Path]:
@@ -124,11 +132,11 @@ def reported_points(
     return points
 
 
-def _seed_scores(group: Mapping[str, Any]) -> Float[np.ndarray, " S"]:
+def _seed_scores(group: GroupResult) -> Float[np.ndarray, " S"]:
     return np.array([seed["score"] for seed in group["scores"]])
 
 
-def _scores_per_group(results: Mapping[str, Any]) -> dict[str, list[np.ndarray]]:
+def _scores_per_group(results: ComparisonResults) -> dict[str, list[np.ndarray]]:
     """Scores of each group on the tasks that all groups have run."""
     tasks = results["overall"]["tasks"]
     scores: dict[str, list[np.ndarray]] = {}
@@ -161,7 +169,7 @@ def plot_performance_profiles(
     all_scores = np.concatenate([x for samples in scores.values() for x in samples])
     thresholds = _profile_thresholds(all_scores, lower_is_better)
     for number, (name, samples) in enumerate(scores.items()):
-        line_style = {
+        line_style: LineStyle = {
             "color": LINE_COLORS[number % len(LINE_COLORS)],
             "ls": LINE_STYLES[number // len(LINE_COLORS)],
         }
@@ -198,7 +206,7 @@ def _plot_profile(
     samples: Sequence[Float[np.ndarray, " S"]],
     thresholds: Float[np.ndarray, " K"],
     lower_is_better: bool,
-    line_style: Mapping[str, Any],
+    line_style: LineStyle,
 ) -> None:
     """Draws the mean fraction over tasks as a line, and its interval as a band."""
     sign = -1.0 if lower_is_better else 1.0

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -16,18 +16,20 @@ from syntony.evaluation.stored_run import (
     read_run_settings,
     read_step_unit,
     reject_duplicate_runs,
+    system_settings,
 )
 from syntony.presets import registry
 from syntony.systems.registry import system_label
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.registry import task as parse_task
-from syntony.tasks.task import HasScoreRange
+from syntony.tasks.task import HasScoreRange, Task
 from syntony.training import metrics_log
 from syntony.training.progress import eval_metric_names
 from syntony.training.run_config import (
     RunConfig,
     resolve_steps,
     run_config_to_dict,
+    task_or_channel_id,
 )
 from syntony.training.run_folder import RunFolder
 from syntony.training.serialization import deserialize
@@ -155,7 +157,8 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
     """
     folder = RunFolder(path)
     config, environment = read_run_settings(folder)
-    system, settings = config["system"], flatten_settings(config["settings"])
+    system = str(config["system"])
+    settings = flatten_settings(system_settings(config))
     size = {name: settings.pop(name) for name in CODE_SIZE_KEYS if name in settings}
     task = environment or "no task"
     if len(size) == len(CODE_SIZE_KEYS):
@@ -182,7 +185,7 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
     )
 
 
-def _return_range(run_settings: Mapping[str, Any]) -> tuple[float, float] | None:
+def _return_range(run_settings: Mapping[str, object]) -> tuple[float, float] | None:
     """Lowest and highest return in the task of a run; None if they are unknown."""
     try:
         task = _parse_task(run_settings)
@@ -201,7 +204,7 @@ def group_labels(run_infos: Sequence[RunInfo]) -> list[str]:
     Distinct overrides are the settings that differ from the preset's, and that not all
     unnamed runs of the system share.
     """
-    label_by_key: dict[tuple[Any, ...], str] = {}
+    label_by_key: dict[tuple[object, ...], str] = {}
     labels = []
     for info in run_infos:
         distinct = _distinct_overrides(info, run_infos)
@@ -259,36 +262,37 @@ def _format_overrides(overrides: FlatSettings) -> list[str]:
     return texts[:MAX_LABEL_SETTINGS] + ([f"+{omitted}"] if omitted > 0 else [])
 
 
-def _format_value(value: Any) -> str:
+def _format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _preset_settings(run_settings: Mapping[str, Any], preset: str) -> FlatSettings:
+def _preset_settings(run_settings: Mapping[str, object], preset: str) -> FlatSettings:
     """Settings of a preset for a run's task; empty if the preset is unknown."""
-    name = run_settings["system"]
+    name = str(run_settings["system"])
     try:
         task = _parse_task(run_settings)
         # What follows from the training length is that of the default length.
         steps = registry.default_run_options(name, task)["steps"]
         system = resolve_steps(registry.preset(name, preset, task), steps)
-        constants = run_config_to_dict(RunConfig(system=system, steps=1))["settings"]
+        config = run_config_to_dict(RunConfig(system=system, steps=1))
     except (InvalidInputError, KeyError):
         return {}
     return {
-        k: v for k, v in flatten_settings(constants).items() if k not in CODE_SIZE_KEYS
+        k: v
+        for k, v in flatten_settings(system_settings(config)).items()
+        if k not in CODE_SIZE_KEYS
     }
 
 
-def _parse_task(run_settings: Mapping[str, Any]) -> Any:
+def _parse_task(run_settings: Mapping[str, object]) -> Task | None:
     """Task of a run; None for a link, whose presets do not depend on the channel."""
-    task = run_settings.get("task")
-    if task is None:
+    settings = run_settings.get("task")
+    if settings is None:
         return None
+    id = task_or_channel_id(run_settings)
     # Another library's environment or a user's task is not imported: a comparison needs
     # neither.
-    return (
-        deserialize(ExternalEnv, task) if ":" in task["id"] else parse_task(task["id"])
-    )
+    return deserialize(ExternalEnv, settings) if ":" in id else parse_task(id)
 
 
 def _group_task_runs(

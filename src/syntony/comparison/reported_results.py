@@ -9,12 +9,12 @@ Source: Kontogiannis et al., "Enhancing Cooperative Multi-Agent Reinforcement Le
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 SMPE_NAME, MAA2C_NAME, MAPPO_NAME = "SMPE²", "MAA2C", "MAPPO"
-ABLATION_NAMES: dict[tuple[str, Any], str] = {
+ABLATION_NAMES: dict[tuple[str, object], str] = {
     ("intrinsic_reward", False): "SMPE², no intrinsic reward",
     ("filters", False): "SMPE², no filters",
     ("hash_input", "observation"): "SMPE², hashes observations",
@@ -37,7 +37,7 @@ class ReportedCurve(NamedTuple):
 
 
 def _digitized_curve(
-    reading_error: float, points: Mapping[Any, float]
+    reading_error: float, points: Mapping[int | float, float]
 ) -> ReportedCurve:
     return ReportedCurve(
         {1e6 * millions: value for millions, value in points.items()}, reading_error
@@ -152,7 +152,7 @@ def find_reported_curve(task: str, method: str) -> ReportedCurve | None:
     return REPORTED_CURVES.get(task, {}).get(method)
 
 
-def method_name(system: str, overrides: Mapping[str, Any]) -> str:
+def method_name(system: str, overrides: Mapping[str, object]) -> str:
     """Name of a system in the paper; empty if the paper has none.
 
     Args:
@@ -160,7 +160,7 @@ def method_name(system: str, overrides: Mapping[str, Any]) -> str:
         overrides: settings that differ from the preset's, by their last name.
     """
     names = {"smpe": SMPE_NAME, "maa2c": MAA2C_NAME, "mappo": MAPPO_NAME}
-    variants = {
+    variants: dict[str, dict[tuple[str, object], str]] = {
         "smpe": ABLATION_NAMES,
         "maa2c": {("objective", "ppo"): MAPPO_NAME},
     }

@@ -5,13 +5,19 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from syntony.comparison.results import (
+    ComparisonResults,
+    GroupResult,
+    OverallGroup,
+    Pair,
+    TaskPair,
+    TaskResult,
+)
 from syntony.errors import InvalidInputError
 from syntony.training.atomic_io import atomic_write
 from syntony.training.progress import ERROR_RATE_METRICS
-
-Results = Mapping[str, Any]
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -36,7 +42,7 @@ class TextTable(NamedTuple):
     rows: list[list[str]]
 
 
-def comparison_tables(results: Results) -> list[TextTable]:
+def comparison_tables(results: ComparisonResults) -> list[TextTable]:
     """Tables of the results of `compare`: of each task, then over all tasks."""
     tables = [table for task in results["tasks"] for table in _task_tables(task)]
     overall = results["overall"]
@@ -49,7 +55,7 @@ def comparison_tables(results: Results) -> list[TextTable]:
     return tables
 
 
-def write_comparison(results: Results, folder: Path) -> list[Path]:
+def write_comparison(results: ComparisonResults, folder: Path) -> list[Path]:
     """Writes a comparison as Markdown, LaTeX, CSV and JSON; returns the files.
 
     Args:
@@ -76,7 +82,7 @@ def write_comparison(results: Results, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def to_markdown(results: Results) -> str:
+def to_markdown(results: ComparisonResults) -> str:
     """All tables and notes in Markdown."""
     lines = ["# Comparison"]
     for table in comparison_tables(results):
@@ -90,14 +96,14 @@ def to_markdown(results: Results) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def to_latex(results: Results) -> str:
+def to_latex(results: ComparisonResults) -> str:
     """All tables in LaTeX, for the package booktabs; notes are comments."""
     parts = [_to_latex_table(table) for table in comparison_tables(results)]
     notes = [f"% {' '.join(note.split())}" for note in results["notes"]]
     return "\n".join(["% needs \\usepackage{booktabs}", *notes, "", *parts])
 
 
-def groups_to_csv(results: Results) -> str:
+def groups_to_csv(results: ComparisonResults) -> str:
     """CSV with a row for each group on each task."""
     rows = [
         {"task": task["task"], "metric": task["metric"], "step": task["step"]}
@@ -109,7 +115,7 @@ def groups_to_csv(results: Results) -> str:
     return _to_csv(list(rows[0]), rows)
 
 
-def pairs_to_csv(results: Results) -> str:
+def pairs_to_csv(results: ComparisonResults) -> str:
     """CSV with a row for each pair of groups, on each task and over all tasks."""
     header = ["task", "x", "y", "probability", "low", "high"]
     header += ["difference", "difference_low", "difference_high"]
@@ -122,7 +128,7 @@ def pairs_to_csv(results: Results) -> str:
     return _to_csv(header, rows + [{"task": "", **pair} for pair in overall])
 
 
-def _to_csv(header: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+def _to_csv(header: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, header, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -130,7 +136,7 @@ def _to_csv(header: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _task_tables(task: Results) -> list[TextTable]:
+def _task_tables(task: TaskResult) -> list[TextTable]:
     """Tables of a task: scores, learning speed and, for several groups, improvement."""
     groups, metric = task["groups"], task["metric"]
     step_note = "the last that all seeds reached"
@@ -152,23 +158,26 @@ def _task_tables(task: Results) -> list[TextTable]:
     tables = [TextTable(title, header, rows), _learning_speed_table(task)]
     if len(groups) > 1:
         pairs = task["probability_of_improvement"]
-        tables.append(_improvement_table(task["task"], pairs, metric))
+        differences = [
+            text for pair in pairs if (text := _format_difference(pair, metric))
+        ]
+        tables.append(_improvement_table(task["task"], pairs, differences))
     return tables
 
 
-def _score_row(group: Results, metric: str) -> list[str]:
+def _score_row(group: GroupResult | OverallGroup, metric: str) -> list[str]:
     gap = group["optimality_gap"]
     row = [
         group["label"],
         str(group["seeds"]),
-        _format_interval(group, "iqm", metric),
-        _format_interval(group, "mean", metric),
+        _format_interval(group["iqm"], group["iqm_low"], group["iqm_high"], metric),
+        _format_interval(group["mean"], group["mean_low"], group["mean_high"], metric),
         _format_number(group["median"], metric),
     ]
     return row if gap is None else [*row, _format_number(gap, metric)]
 
 
-def _learning_speed_table(task: Results) -> TextTable:
+def _learning_speed_table(task: TaskResult) -> TextTable:
     """Area under the curve, and steps to the threshold, of the groups of a task."""
     metric, threshold = task["metric"], task["threshold"]
     area = "mean over training (area under the curve)"
@@ -180,7 +189,12 @@ def _learning_speed_table(task: Results) -> TextTable:
     rows = [
         [
             group["label"],
-            _format_interval(group, "area_under_curve", metric),
+            _format_interval(
+                group["area_under_curve"],
+                group["area_under_curve_low"],
+                group["area_under_curve_high"],
+                metric,
+            ),
             "" if threshold is None else _format_steps(group),
         ]
         for group in task["groups"]
@@ -188,7 +202,7 @@ def _learning_speed_table(task: Results) -> TextTable:
     return TextTable(f"{task['task']}: learning speed", ["", area, steps], rows)
 
 
-def _format_steps(group: Results) -> str:
+def _format_steps(group: GroupResult) -> str:
     """Median steps to the threshold, and how many seeds reached it."""
     count = f"{group['seeds_reached']} of {group['seeds']}"
     if group["seeds_reached"] == 0:
@@ -198,31 +212,40 @@ def _format_steps(group: Results) -> str:
 
 
 def _improvement_table(
-    title_prefix: str, pairs: Sequence[Results], metric: str = ""
+    title_prefix: str, pairs: Sequence[Pair], differences: Sequence[str] = ()
 ) -> TextTable:
     """Probability that a run of X is better than one of Y, and their mean difference.
 
-    Differences are left out where they are None: over tasks, and for error rates.
+    Differences are left out where there are none: over tasks, and for error rates.
     """
     cell = "{probability:.2f} [{low:.2f}, {high:.2f}]"
     header = ["X", "than Y", "P"]
     rows = [[pair["x"], pair["y"], cell.format(**pair)] for pair in pairs]
-    if all(pair.get("difference") is not None for pair in pairs):
+    if differences:
         header.append("mean X − mean Y")
-        for row, pair in zip(rows, pairs, strict=True):
-            row.append(_format_interval(pair, "difference", metric))
+        for row, difference in zip(rows, differences, strict=True):
+            row.append(difference)
     return TextTable(f"{title_prefix}: probability that X is better", header, rows)
 
 
-def _format_reported(group: Results, metric: str) -> str:
+def _format_difference(pair: TaskPair, metric: str) -> str:
+    difference = pair["difference"]
+    if difference is None:
+        return ""
+    low, high = pair["difference_low"], pair["difference_high"]
+    return _format_interval(difference, low, high, metric)
+
+
+def _format_reported(group: GroupResult, metric: str) -> str:
     if group["reported"] is None:
         return ""
     return f"{_format_number(group['reported'], metric)} ± {group['reported_error']:g}"
 
 
-def _format_interval(group: Results, name: str, metric: str) -> str:
-    value, low, high = (group[f"{name}{suffix}"] for suffix in ("", "_low", "_high"))
-    if low is None:
+def _format_interval(
+    value: float, low: float | None, high: float | None, metric: str
+) -> str:
+    if low is None or high is None:
         return _format_number(value, metric)
     interval = f"[{_format_number(low, metric)}, {_format_number(high, metric)}]"
     return f"{_format_number(value, metric)} {interval}"
