@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 from tyro import _errors as tyro_errors
+from tyro._arguments import ArgumentDefinition
 from tyro.constructors import (
     ConstructorRegistry,
     PrimitiveConstructorSpec,
@@ -23,9 +24,11 @@ from tyro.constructors import (
 )
 
 from syntony.cli.help_text import wrap
+from syntony.config import config_fields
 from syntony.errors import InvalidInputError, unknown_name_error
 
 ArgsT = TypeVar("ArgsT")
+ValueT = TypeVar("ValueT")
 BoolFlag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """Flag without a value: true where it is given."""
 RunArgument = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -36,6 +39,7 @@ RunsArgument = Annotated[
     tyro.conf.arg(metavar="RUN...", help_behavior_hint=""),
 ]
 """Positional arguments: run folders, any number."""
+# Of a type that is only known at run time, that of the flag's value.
 TyroSpec = PrimitiveConstructorSpec[Any]
 TyroRule = Callable[[PrimitiveTypeInfo], TyroSpec | None]
 
@@ -86,7 +90,7 @@ def parse_args(
         argv,
         prog=prog,
         description=description,
-        default=tyro.MISSING_NONPROP if default is None else default,
+        default=default,
         rules=rules,
     )
     if unknown:
@@ -110,8 +114,10 @@ def _call_tyro(
     argv: Sequence[str],
     *,
     prog: str,
+    description: str | None = None,
+    default: ArgsT | None = None,
+    add_help: bool = True,
     rules: Sequence[TyroRule] = (),
-    **options: Any,
 ) -> tuple[ArgsT, list[str]]:
     registry = ConstructorRegistry()
     for rule in (*rules, literal_rule, int_rule, float_rule):
@@ -121,10 +127,12 @@ def _call_tyro(
             args_class,
             args=list(argv),
             prog=prog,
+            description=description,
+            default=tyro.MISSING_NONPROP if default is None else default,
+            add_help=add_help,
             return_unknown_args=True,
             registry=registry,
             config=(tyro.conf.OmitArgPrefixes,),
-            **options,
         )
 
 
@@ -143,23 +151,22 @@ def _raise_invalid_input(prog: str, event: tyro_errors.ParseErrorEvent) -> NoRet
             text = (
                 f"Missing value for argument '{_argument_name(argument)}'; {expected}"
             )
-        case tyro_errors.InstantiationFailure(argument=None, message=text):
-            pass
-        case tyro_errors.InstantiationFailure(argument=argument, message=reason):
-            text = f"{_argument_name(argument)}: {reason}"
+        case tyro_errors.InstantiationFailure(argument=argument, message=text):
+            if argument is not None:
+                text = f"{_argument_name(argument)}: {text}"
         case _:
             text = "the arguments cannot be parsed"
     raise InvalidInputError(f"{text}; see {prog} --help") from None
 
 
-def _argument_name(argument: Any) -> str:
+def _argument_name(argument: ArgumentDefinition) -> str:
     """Metavar of a positional argument, flag of any other."""
     names = argument.lowered.name_or_flags
-    return argument.lowered.metavar if argument.is_positional() else names[0]
+    return str(argument.lowered.metavar) if argument.is_positional() else names[0]
 
 
 def _unknown_argument_error(
-    argument: str, args_class: Any, rules: Sequence[TyroRule]
+    argument: str, args_class: type, rules: Sequence[TyroRule]
 ) -> InvalidInputError:
     if not argument.startswith("-"):
         return InvalidInputError(
@@ -169,7 +176,7 @@ def _unknown_argument_error(
     return unknown_name_error("flag", flag, flag_names(args_class, rules))
 
 
-def flag_names(args_class: Any, rules: Sequence[TyroRule] = ()) -> Iterator[str]:
+def flag_names(args_class: type, rules: Sequence[TyroRule] = ()) -> Iterator[str]:
     """Yields the flags of all fields of a dataclass and of those nested in it.
 
     Args:
@@ -178,10 +185,10 @@ def flag_names(args_class: Any, rules: Sequence[TyroRule] = ()) -> Iterator[str]
     """
     types = typing.get_type_hints(args_class)
     hints = typing.get_type_hints(args_class, include_extras=True)
-    for field in dataclasses.fields(args_class):
+    for field in config_fields(args_class):
         kind = types[field.name]
         is_flag = any(rule(PrimitiveTypeInfo.make(kind, set())) for rule in rules)
-        if dataclasses.is_dataclass(kind) and not is_flag:
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not is_flag:
             yield from flag_names(kind, rules)
             continue
         name = field.name.replace("_", "-")
@@ -240,9 +247,9 @@ def literal_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
 
 def make_tyro_spec(
     metavar: str,
-    parse: Callable[[list[str]], Any],
+    parse: Callable[[list[str]], ValueT],
     value_type: type,
-    to_text: Callable[[Any], str],
+    to_text: Callable[[ValueT], str],
 ) -> TyroSpec:
     """Specification of a flag with one value.
 

@@ -7,12 +7,17 @@ that name. Intervals are 95 % confidence intervals.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from syntony.cli.arguments import BoolFlag, RunsArgument
 from syntony.cli.console import make_console, make_table
+
+if TYPE_CHECKING:
+    import rich.text
+
+    import syntony.comparison.results
 
 TEXT_COLUMNS = ("", "X", "than Y")
 """Titles of the columns that hold no numbers."""
@@ -87,7 +92,7 @@ class Compare:
             print(path)
 
 
-def _print_tables(results: dict[str, Any]) -> None:
+def _print_tables(results: "syntony.comparison.results.ComparisonResults") -> None:
     from syntony.comparison.tables import comparison_tables
 
     console = make_console()
@@ -102,7 +107,7 @@ def _print_tables(results: dict[str, Any]) -> None:
         console.print(f"note: {note}", markup=False)
 
 
-def _to_text(cell: str) -> Any:
+def _to_text(cell: str) -> "rich.text.Text":
     """Cell whose brackets are those of an interval, not Rich's markup."""
     from rich.text import Text
 

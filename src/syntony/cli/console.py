@@ -3,7 +3,11 @@
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.table
 
 MAX_WIDTH = 1000
 """Columns of the console: more than any table has."""
@@ -17,7 +21,7 @@ def stdout_to_stderr() -> AbstractContextManager[TextIO]:
     return redirect_stdout(sys.stderr)
 
 
-def make_console() -> Any:
+def make_console() -> "rich.console.Console":
     """Rich console that truncates no number: narrow terminals wrap its lines."""
     # Imported late: --help need not wait for it.
     from rich.console import Console
@@ -25,7 +29,9 @@ def make_console() -> Any:
     return Console(highlight=False, soft_wrap=True, width=MAX_WIDTH)
 
 
-def make_table(header: Sequence[str], text_columns: Collection[str] = ("",)) -> Any:
+def make_table(
+    header: Sequence[str], text_columns: Collection[str] = ("",)
+) -> "rich.table.Table":
     """Rich table without lines, its cells on one line and right-aligned.
 
     Args:

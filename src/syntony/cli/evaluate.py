@@ -12,13 +12,20 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from syntony.cli.arguments import BoolFlag, RunArgument
 from syntony.cli.console import make_console, make_table, stdout_to_stderr
 from syntony.errors import InvalidInputError
+from syntony.training.metrics_log import MetricsRow
+
+if TYPE_CHECKING:
+    import syntony.evaluation.bler_curves
+    import syntony.evaluation.evaluate
+    import syntony.evaluation.link
+    import syntony.training.run
 
 MAX_SNR_POINTS = 200
 """Largest number of SNRs in one evaluation."""
@@ -66,14 +73,15 @@ class Evaluate:
             acts = isinstance(run.system, ActsInEpisodes)
             self._check_flags(transmits=transmits, acts=acts)
             # A link's metrics are its error rates, which are measured with more blocks.
-            metrics = _evaluate_metrics(run, self) if acts or not transmits else {}
-            error_rates = _evaluate_link(run, self) if transmits else {}
+            metrics = _evaluate_metrics(run, self) if acts or not transmits else None
+            error_rates = _evaluate_link(run, self) if transmits else None
         if self.json:
-            print(json.dumps(metrics | error_rates, allow_nan=False))
+            results = {**(metrics or {}), **(error_rates or {})}
+            print(json.dumps(results, allow_nan=False))
             return
-        if metrics:
+        if metrics is not None:
             _print_metrics(metrics)
-        if error_rates:
+        if error_rates is not None:
             _print_and_draw_link(run, error_rates)
 
     def _check_flags(self, *, transmits: bool, acts: bool) -> None:
@@ -91,7 +99,9 @@ class Evaluate:
                 raise InvalidInputError(f"{name} is {value}; expected at least 1")
 
 
-def _evaluate_metrics(run: Any, args: Evaluate) -> dict[str, Any]:
+def _evaluate_metrics(
+    run: "syntony.training.run.Run", args: Evaluate
+) -> "syntony.evaluation.evaluate.MetricsEvaluation":
     from syntony.evaluation.evaluate import evaluate_metrics
     from syntony.tasks.registry import task
 
@@ -99,7 +109,9 @@ def _evaluate_metrics(run: Any, args: Evaluate) -> dict[str, Any]:
     return evaluate_metrics(run, episodes=args.episodes, task=other_task)
 
 
-def _evaluate_link(run: Any, args: Evaluate) -> dict[str, Any]:
+def _evaluate_link(
+    run: "syntony.training.run.Run", args: Evaluate
+) -> "syntony.evaluation.link.LinkEvaluation":
     from syntony.evaluation.link import evaluate_link
 
     snrs_db = None if args.snr_db is None else parse_snr_range(args.snr_db)
@@ -111,7 +123,9 @@ def _evaluate_link(run: Any, args: Evaluate) -> dict[str, Any]:
     )
 
 
-def _print_and_draw_link(run: Any, results: dict[str, Any]) -> None:
+def _print_and_draw_link(
+    run: "syntony.training.run.Run", results: "syntony.evaluation.link.LinkEvaluation"
+) -> None:
     from syntony.visualization.run_figures import save_evaluation, save_run_figures
 
     _print_link(results)
@@ -147,7 +161,7 @@ def parse_snr_range(text: str) -> list[float]:
     return [round(low + i * step, 6) for i in range(count)]
 
 
-def _print_link(results: dict[str, Any]) -> None:
+def _print_link(results: "syntony.evaluation.link.LinkEvaluation") -> None:
     points = results["points"]
     references = _reference_error_rates(points[0])
     table = make_table(["SNR dB", "learned", *references, "errors / blocks"], ())
@@ -170,7 +184,9 @@ def _print_link(results: dict[str, Any]) -> None:
         )
 
 
-def _reference_error_rates(point: dict[str, Any]) -> dict[str, float]:
+def _reference_error_rates(
+    point: "syntony.evaluation.bler_curves.LinkPoint",
+) -> dict[str, float]:
     """Error rates to compare a link with at one SNR, by column title."""
     rates = {}
     if "ml_bler" in point:
@@ -186,7 +202,9 @@ def _format_error_rate(value: float) -> str:
     return f"{value:.2e}" if value < 0.01 else f"{value:.4f}"
 
 
-def _print_metrics(results: dict[str, Any]) -> None:
+def _print_metrics(
+    results: "syntony.evaluation.evaluate.MetricsEvaluation",
+) -> None:
     from syntony.systems.registry import system_label
     from syntony.training.progress import eval_metric_names, metric_label
 
@@ -203,7 +221,9 @@ def _print_metrics(results: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _table_rows(results: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _table_rows(
+    results: "syntony.evaluation.evaluate.MetricsEvaluation",
+) -> Iterator[tuple[str, str, MetricsRow]]:
     """Yields label, step and metrics of every row."""
     if results["untrained"]:
         yield "untrained", "0", results["untrained"]
@@ -213,7 +233,7 @@ def _table_rows(results: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
         yield "all seeds", "", results["all"]
 
 
-def _format_cell(row: dict[str, Any], name: str) -> str:
+def _format_cell(row: MetricsRow, name: str) -> str:
     from syntony.training.progress import format_interval
 
     if row[f"{name}_low"] is None:

@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, Protocol, TextIO, runtime_checkable
 
 from syntony.cli.help_text import TRACEBACK_VARIABLE, main_help, train_help
 from syntony.errors import (
@@ -23,6 +23,15 @@ from syntony.errors import (
     user_code_line,
 )
 from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
+
+
+@runtime_checkable
+class Executable(Protocol):
+    """A command with its arguments."""
+
+    def execute(self) -> None:
+        """Runs the command."""
+        ...
 
 
 class Command(NamedTuple):
@@ -112,7 +121,7 @@ def _run_command(argv: list[str]) -> None:
             raise unknown_name_error("command", name, COMMANDS)
 
 
-def _parse_command(name: str, argv: list[str]) -> Any:
+def _parse_command(name: str, argv: list[str]) -> Executable:
     """Command with its arguments, ready to execute."""
     # Imported late: the help texts above need neither tyro nor JAX.
     from pkgutil import resolve_name

@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -88,7 +88,7 @@ def read_status(path: Path) -> RunStatus:
     steps, num_seeds, first = (_read_count(settings, n, x) for n, x in limits.items())
     seeds = range(first, first + num_seeds)
     rows = metrics_log.read_rows(folder.metrics_path)
-    system = system_label(settings["system"])
+    system = system_label(str(settings["system"]))
     preposition = "on" if "task" in settings else "over"
     current_steps = {seed: _current_step(folder, rows, seed) for seed in seeds}
     age = max(0.0, time.time() - _last_modified(folder))
@@ -302,7 +302,7 @@ def _mtime(path: Path) -> float:
         return 0.0
 
 
-def _read_count(settings: dict[str, Any], name: str, max_value: int) -> int:
+def _read_count(settings: Mapping[str, object], name: str, max_value: int) -> int:
     value = settings.get(name)
     min_value = 0 if name == "seed" else 1
     if type(value) is not int or not min_value <= value <= max_value:

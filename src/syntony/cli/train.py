@@ -9,9 +9,9 @@ and default; they are listed by: syntony train SYSTEM --help
 import dataclasses
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, NamedTuple, get_args
 
 import tyro
 from tyro.constructors import PrimitiveTypeInfo
@@ -28,9 +28,11 @@ from syntony.cli.arguments import (
     parse_known_args,
 )
 from syntony.cli.help_text import SYSTEM_SUMMARIES
+from syntony.config import FieldValues
 from syntony.errors import InvalidInputError
 from syntony.presets import registry
 from syntony.systems.registry import SYSTEMS, USER_PATTERN, system_class
+from syntony.systems.system import System
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
 
@@ -75,8 +77,8 @@ class SNROptions:
 class Train:
     """A system, and the arguments of `train` for it."""
 
-    system: Any
-    arguments: Mapping[str, Any]
+    system: System
+    arguments: FieldValues
 
     def execute(self) -> None:
         """Trains the system."""
@@ -102,7 +104,8 @@ def parse_train(argv: list[str]) -> Train:
         raise InvalidInputError(f"train what? expected {names} or {USER_PATTERN}")
     name, flags = argv[0], argv[1:]
     prog = f"syntony train {name}"
-    selection, flags = parse_known_args(_selection_class(name), flags, prog=prog)
+    selected, flags = parse_known_args(_selection_class(name), flags, prog=prog)
+    selection = Selection(**vars(selected))
     configs = _default_configs(name, selection)
     _reject_duplicate_flags(name, configs)
     args_class = dataclasses.make_dataclass(
@@ -122,10 +125,22 @@ def parse_train(argv: list[str]) -> Train:
     return Train(args.system, vars(args.training) | vars(args.logging))
 
 
+class Selection(NamedTuple):
+    """Values of the flags that the defaults of other flags depend on."""
+
+    preset: str
+    steps: int | None
+    task: str | None = None
+    """None for a system without a task."""
+    channel: str | None = None
+    """None for a system without a channel."""
+    snr_db: float | None = None
+
+
 def _selection_class(name: str) -> type:
     """Dataclass of the flags that the defaults of other flags depend on."""
     parameters = inspect.signature(system_class(name)).parameters
-    fields: list[tuple[str, Any, Any]] = [
+    fields: list[tuple[str, object, object]] = [
         ("preset", Name, registry.default_preset(name)),
         ("steps", int | None, None),
     ]
@@ -133,17 +148,17 @@ def _selection_class(name: str) -> type:
         fields += [("task", Id, DEFAULT_TASK)]
     if "channel" in parameters:
         fields += [("channel", Id, DEFAULT_CHANNEL), ("snr_db", float | None, None)]
-    return dataclasses.make_dataclass("Selection", fields)
+    return dataclasses.make_dataclass("SelectionArgs", fields)
 
 
-def _default_configs(name: str, selection: Any) -> dict[str, Any]:
+def _default_configs(name: str, selection: Selection) -> dict[str, object]:
     """Dataclasses whose fields are the flags, with the values that are the defaults."""
     task_or_channel = _select_task_or_channel(selection)
     system = registry.preset(name, selection.preset, task_or_channel)
     run_options = registry.default_run_options(name, task_or_channel)
     if selection.steps is not None:
-        run_options |= {"steps": selection.steps}
-    configs: dict[str, Any] = {
+        run_options["steps"] = selection.steps
+    configs: dict[str, object] = {
         "training": TrainOptions(preset=selection.preset, **run_options),
         "logging": LoggingOptions(),
     }
@@ -152,7 +167,7 @@ def _default_configs(name: str, selection: Any) -> dict[str, Any]:
     return configs | {"system": system}
 
 
-def _reject_duplicate_flags(name: str, configs: Mapping[str, Any]) -> None:
+def _reject_duplicate_flags(name: str, configs: Mapping[str, object]) -> None:
     """Raises InvalidInputError if a user's system has a field named as another flag."""
     rules = [_task_rule, _channel_rule, _feedback_rule]
     flags = [flag for x in configs.values() for flag in flag_names(type(x), rules)]
@@ -163,7 +178,7 @@ def _reject_duplicate_flags(name: str, configs: Mapping[str, Any]) -> None:
         )
 
 
-def _described_type(config: Any) -> Any:
+def _described_type(config: object) -> object:
     """Type of a dataclass, described by the first paragraph of its docstring.
 
     The other paragraphs are about Python: arguments, examples.
@@ -172,10 +187,10 @@ def _described_type(config: Any) -> Any:
     return Annotated[type(config), tyro.conf.arg(help=summary)]
 
 
-def _select_task_or_channel(selection: Any) -> Task | Channel | None:
-    if hasattr(selection, "task"):
+def _select_task_or_channel(selection: Selection) -> Task | Channel | None:
+    if selection.task is not None:
         return task(selection.task)
-    if not hasattr(selection, "channel"):
+    if selection.channel is None:
         return None
     selected = channel(selection.channel)
     if selection.snr_db is None:
@@ -198,7 +213,9 @@ def _feedback_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
 
 
 def _id_rule(
-    info: PrimitiveTypeInfo, target_type: Any, from_id: Any
+    info: PrimitiveTypeInfo,
+    target_type: type,
+    from_id: Callable[[str], Task | Channel | Feedback],
 ) -> TyroSpec | None:
     """Rule for what an id names."""
     # tyro widens the type to a union for a user's class with other argument names.

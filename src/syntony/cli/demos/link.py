@@ -2,12 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from syntony.evaluation.link import evaluate_link
+from syntony.evaluation.link import LinkEvaluation, evaluate_link
 from syntony.systems.link.link import Link
 from syntony.training.loop import train
 from syntony.visualization.run_figures import save_evaluation, save_run_figures
@@ -51,7 +50,7 @@ def run_link_demo(
     print_results(console, path, json.loads(result.read_text()))
 
 
-def print_results(console: Console, path: Path, evaluation: dict[str, Any]) -> None:
+def print_results(console: Console, path: Path, evaluation: LinkEvaluation) -> None:
     """Prints the error rates, their meaning, and the paths of the figures."""
     baselines = list(evaluation["points"][0]["baselines"])
     table = Table("SNR dB", "learned", *baselines, "limit", box=None, pad_edge=False)
