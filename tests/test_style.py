@@ -19,7 +19,19 @@ FILES = sorted(
 )
 
 FILE_LINES = 700
-ANY_LINES = 293
+ANY_LINES = 117
+WITHOUT_REASONS = tuple(
+    f"src/syntony/{part}"
+    for part in (
+        "channels",
+        "cli/check.py",
+        "conformance",
+        "networks",
+        "systems",
+        "tasks",
+    )
+)
+"""Packages in which not every line with `Any` has its reason yet."""
 FUNCTION_LINES = 40
 POOR_STARTS = ("Returns the ", "Returns a ", "Returns what ", "What ", "Who ")
 NESTING = 2
@@ -110,6 +122,22 @@ def any_lines(tree: ast.AST) -> set[int]:
     return {node.lineno for node in names if node.id == "Any"}
 
 
+def unexplained(source: str) -> set[int]:
+    """Numbers of the lines with `Any` without a comment there or on the line above."""
+    lines = ["", *source.splitlines()]
+    return {
+        number
+        for number in any_lines(ast.parse(source))
+        if "#" not in lines[number] and not lines[number - 1].lstrip().startswith("#")
+    }
+
+
+def test_every_any_has_its_reason():
+    explained = [p for p in SOURCES if not name(p).startswith(WITHOUT_REASONS)]
+    wrong = {name(path): unexplained(path.read_text()) for path in explained}
+    assert not {path: lines for path, lines in wrong.items() if lines}
+
+
 def test_few_types_are_any():
     trees = {name(path): ast.parse(path.read_text()) for path in SOURCES}
     lines = {path: len(any_lines(tree)) for path, tree in trees.items()}
@@ -165,3 +193,5 @@ def test_the_measures_themselves():
     )
     assert not any(map(FOREIGN.search, ("eq. 3", "Table 3", "docs/theory/link.md")))
     assert any_lines(tree) == {4}
+    assert unexplained(SPECIMEN) == {4}
+    assert not unexplained("# Why.\nx: Any\ny: Any  # Why.")

@@ -91,8 +91,8 @@ FieldLimits = Interval | Callable[[FieldValues], Interval]
 def field(
     default: T, *, static: bool = False, limits: FieldLimits | None = None
 ) -> T: ...
-# Type checkers take the type of a required field from its annotation.
 @overload
+# Type checkers take the type of a required field from its annotation.
 def field(*, static: bool = False, limits: FieldLimits | None = None) -> Any: ...
 def field(
     default: object = dataclasses.MISSING,
