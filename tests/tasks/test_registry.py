@@ -8,6 +8,7 @@ import pytest
 from syntony.errors import InvalidInputError
 from syntony.tasks import registry
 from syntony.tasks.external.external_env import ShapeOnlyTask
+from syntony.tasks.family import TaskFamily
 from syntony.tasks.foraging.rules import Foraging
 from syntony.tasks.last_action import LastAction
 from syntony.tasks.task import Task
@@ -23,9 +24,7 @@ def test_an_id_becomes_its_config():
 @pytest.mark.parametrize(
     "family", registry.task_families(), ids=lambda family: family.prefix
 )
-def test_every_family_is_listed(
-    family: registry.TaskFamily, monkeypatch: pytest.MonkeyPatch
-):
+def test_every_family_is_listed(family: TaskFamily, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     assert family.example.startswith(family.prefix)
     assert family.pattern.startswith(family.prefix)
@@ -37,7 +36,7 @@ def test_every_family_is_listed(
     "family", registry.task_families(), ids=lambda family: family.prefix
 )
 def test_every_task_implements_the_protocol(
-    family: registry.TaskFamily, monkeypatch: pytest.MonkeyPatch
+    family: TaskFamily, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     task = registry.task(family.example)

@@ -32,8 +32,8 @@ def test_every_feature_has_a_name_and_every_entity_a_position(
     id: str, key: Key[Array, ""]
 ):
     task: Any = syntony.task(id)
-    for capability in (Drawable, NamesFeatures, DrawsObservations, HasBenchmark):
-        assert isinstance(task, capability)
+    capabilities = (Drawable, NamesFeatures, DrawsObservations, HasBenchmark)
+    assert all(isinstance(task, capability) for capability in capabilities)
     state, obs = task.reset(key)
     for agent, own_obs in enumerate(np.asarray(obs)):
         names = {feature.label for feature in task.feature_names(agent)}

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jax.sharding import SingleDeviceSharding
 from toy_system import Descent, ScheduledToy, Toy
 
 from syntony.errors import InvalidInputError
 from syntony.training import loop, recorder, seed_scheduler
 from syntony.training.checkpoint import checkpoint_paths
-from syntony.training.devices import DeviceSharding, worker_devices
-from syntony.training.loop import TrainingDivergedError, resume, train
+from syntony.training.devices import worker_devices
+from syntony.training.loop import resume, train
 from syntony.training.run import Run, load
-from syntony.training.signals import TrainingInterrupted
+from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
 
 SHORT = {"eval_every": 400, "eval_episodes": 10, "quiet": True}
 
@@ -108,7 +109,7 @@ def test_the_number_of_workers_does_not_change_numbers(
     assert_same_run: Callable,
     num_workers,
 ):
-    def some_workers(num_seeds: int) -> list[DeviceSharding]:
+    def some_workers(num_seeds: int) -> list[SingleDeviceSharding]:
         return (worker_devices(1) * num_workers)[:num_seeds]
 
     monkeypatch.setattr(loop, "worker_devices", some_workers)
@@ -124,7 +125,7 @@ def test_devices_do_not_change_numbers(
 ):
     import jax
 
-    devices = [DeviceSharding(device) for device in jax.devices()]
+    devices = [SingleDeviceSharding(device) for device in jax.devices()]
     assert len(devices) == 2
     monkeypatch.setattr(seed_scheduler, "TARGET_CHUNK_SECONDS", 1e-3)
     monkeypatch.setattr(loop, "worker_devices", lambda num_seeds: devices[:num_seeds])
@@ -252,8 +253,8 @@ def test_a_signal_stops_and_saves_a_run_that_can_be_resumed(
             signal.raise_signal(signum)
         return original(*args)
 
-    original = loop.RunRecorder.record
-    monkeypatch.setattr(loop.RunRecorder, "record", record_and_interrupt)
+    original = recorder.RunRecorder.record
+    monkeypatch.setattr(recorder.RunRecorder, "record", record_and_interrupt)
     stopped = tmp_path / "stopped"
     with pytest.raises(TrainingInterrupted) as interrupt:
         train(Toy(), steps=1000, seeds=2, out=stopped, **SHORT)
@@ -305,4 +306,4 @@ def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     first = train(Toy(), steps=10, **SHORT)
     second = train(Toy(), steps=10, **SHORT)
-    assert (first.path, second.path) == (Path("runs/toy-1"), Path("runs/toy-2"))
+    assert (first.path, second.path) == (Path("runs/Toy-1"), Path("runs/Toy-2"))

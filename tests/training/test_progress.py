@@ -1,6 +1,7 @@
 """The progress display, on a terminal and in a file."""
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_a_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(progress, "Console", terminal)
     clock = iter(range(1000))
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
     config = RunConfig(system=Toy(), steps=100_000, seeds=2)
     with ProgressDisplay(config, Path("run")) as display:
         display.set_status("training")

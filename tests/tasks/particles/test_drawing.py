@@ -20,20 +20,20 @@ from syntony.tasks.scene import Circle, Line, Role, Square
 
 SPREAD = SimpleSpread(players=2)
 SPREAD_STATE = SpreadState(
-    agents=ParticleState(np.array([[0.5, 0.25], [-2.0, 0.0]]), np.zeros((2, 2))),
-    landmark_position=np.array([[0.0, 0.5], [1.0, -1.0]]),
-    time=np.array(3),
+    agents=ParticleState(jnp.array([[0.5, 0.25], [-2.0, 0.0]]), jnp.zeros((2, 2))),
+    landmark_position=jnp.array([[0.0, 0.5], [1.0, -1.0]]),
+    time=jnp.array(3),
 )
 
 
 def speaker_state(message: list[float]) -> SpeakerState:
     """The listener in the middle; the goal is the second landmark."""
     return SpeakerState(
-        listener=ParticleState(np.zeros((1, 2)), np.zeros((1, 2))),
-        landmark_position=np.array([[0.5, 0.5], [-0.5, 0.5], [0.0, -0.5]]),
-        goal=np.array(1),
-        message=np.array(message),
-        time=np.array(0),
+        listener=ParticleState(jnp.zeros((1, 2)), jnp.zeros((1, 2))),
+        landmark_position=jnp.array([[0.5, 0.5], [-0.5, 0.5], [0.0, -0.5]]),
+        goal=jnp.array(1),
+        message=jnp.array(message),
+        time=jnp.array(0),
     )
 
 
