@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from syntony.networks.layers import GRU, MLP, Linear
 from syntony.networks.user_network import (
@@ -15,6 +15,7 @@ from syntony.networks.user_network import (
     make_user_network,
     user_structure,
 )
+from syntony.pytrees import PyTree
 
 ACTORS = ("gru", "mlp")
 """Names of the built-in actors."""

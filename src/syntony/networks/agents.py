@@ -9,10 +9,11 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from syntony.networks.layers import MLP, Linear
 from syntony.networks.user_network import NetworkSpec, UserNetwork, make_user_network
+from syntony.pytrees import PyTree
 
 ENCODERS = ("mlp",)
 """Names of the built-in encoders."""

@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
@@ -26,6 +26,7 @@ from syntony.errors import (
     unknown_name_error,
 )
 from syntony.plugins import PREFIX, import_user_object
+from syntony.pytrees import PyTree
 
 USER_PATTERN = f"{PREFIX}MODULE:FUNCTION"
 """Form of the name of a user's own network."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
@@ -25,6 +25,7 @@ from syntony.errors import (
     unknown_name_error,
 )
 from syntony.plugins import PREFIX, import_user_object
+from syntony.pytrees import PyTree
 
 Params = TypeVar("Params", bound=PyTree)
 LearningRate = float | Float[Array, ""]

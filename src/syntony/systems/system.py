@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from typing_extensions import TypeVar
 
 from syntony.channels.channel import Channel
 from syntony.channels.feedback import Feedback
+from syntony.pytrees import PyTree
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 

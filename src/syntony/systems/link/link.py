@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.channels import registry as channels
 from syntony.channels.awgn import AWGN
@@ -42,6 +42,7 @@ from syntony.networks.modems import (
     transmitter_spec,
 )
 from syntony.networks.user_network import NetworkSpec, check_network
+from syntony.pytrees import PyTree
 from syntony.systems.link.gradient_estimators import (
     GRADIENT_ESTIMATORS,
     GRADIENT_SAMPLES,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from syntony.equations import signal
 from syntony.networks.modems import (
@@ -21,6 +21,7 @@ from syntony.networks.modems import (
 )
 from syntony.networks.user_network import make_user_network
 from syntony.plugins import PREFIX
+from syntony.pytrees import PyTree
 
 AnyReceiver = Receiver | GaussianReceiver | EqualizingReceiver | UserReceiver
 RECEIVERS = ("mlp", "gaussian", "equalizing")

@@ -35,7 +35,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_che
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import at_least, between, field, pytree_dataclass, validate
 from syntony.equations import distributions
@@ -60,6 +60,7 @@ from syntony.networks.agents import (
     init_per_agent,
 )
 from syntony.networks.user_network import NetworkSpec, check_network
+from syntony.pytrees import PyTree
 from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.optimizers import (
     apply_gradients,

@@ -12,9 +12,10 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.errors import InvalidInputError
+from syntony.pytrees import PyTree
 from syntony.systems.system import EvalSamples, Metrics
 from syntony.tasks.last_action import LastAction
 from syntony.tasks.rollout import (

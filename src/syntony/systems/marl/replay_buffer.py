@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Key, PyTree, Shaped
+from jaxtyping import Array, Bool, Int, Key, Shaped
+
+from syntony.pytrees import PyTree
 
 
 class ReplayBuffer(NamedTuple):

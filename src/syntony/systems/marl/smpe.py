@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import at_least, between, field, pytree_dataclass, validate
 from syntony.equations import distributions, novelty
@@ -39,6 +39,7 @@ from syntony.equations.running_stats import (
 from syntony.errors import InvalidInputError
 from syntony.networks.actors import Actor
 from syntony.networks.agents import Critic, Filter, other_agents_obs
+from syntony.pytrees import PyTree
 from syntony.systems.marl.actor_critic import (
     ActorCriticConfig,
     CriticState,

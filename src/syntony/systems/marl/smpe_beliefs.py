@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
 from syntony.config import at_least, between, field, pytree_dataclass, validate
 from syntony.equations.belief import (
@@ -44,6 +44,7 @@ from syntony.networks.agents import (
     other_agents_obs,
 )
 from syntony.networks.user_network import check_network
+from syntony.pytrees import PyTree
 from syntony.systems.marl.replay_buffer import (
     ReplayBuffer,
     add_episodes,

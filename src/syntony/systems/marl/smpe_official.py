@@ -15,10 +15,11 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
 from syntony.config import field, pytree_dataclass
 from syntony.equations import novelty
+from syntony.pytrees import PyTree
 from syntony.systems.marl.actor_critic import (
     ActorCriticConfig,
     PPOConfig,

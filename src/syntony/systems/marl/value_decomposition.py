@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import at_least, between, field, pytree_dataclass, validate
 from syntony.equations import values
@@ -38,6 +38,7 @@ from syntony.equations.running_stats import (
 from syntony.errors import InvalidInputError
 from syntony.networks.actors import Actor
 from syntony.networks.mixers import Mixer, QMIXMixer, VDNMixer
+from syntony.pytrees import PyTree
 from syntony.systems.marl.actor_critic import (
     act,
     check_actor,

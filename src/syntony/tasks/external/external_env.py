@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import field, pytree_dataclass
 from syntony.errors import (
@@ -24,6 +24,7 @@ from syntony.errors import (
     summarize_exception,
     unknown_name_error,
 )
+from syntony.pytrees import PyTree
 from syntony.tasks.external.adapter import MultiAgentEnv, max_sizes
 from syntony.tasks.external.gymnasium import make_gymnasium_env
 from syntony.tasks.external.originals import original_benchmark
