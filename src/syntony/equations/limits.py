@@ -329,7 +329,7 @@ _MAX_MESSAGE_BITS = 400
 
 
 def _check_arguments(
-    snr_db: float | np.ndarray, messages: Integer, uses: Integer
+    snr_db: float | int | np.ndarray, messages: Integer, uses: Integer
 ) -> tuple[FloatVector, int, int]:
     """Checked γ, M and N."""
     messages = _as_int("messages", messages, 2, "256")
@@ -353,7 +353,7 @@ def _as_int(name: str, value: Integer, minimum: int, example: str) -> int:
     return integer
 
 
-def _snr_linear(snr_db: float | np.ndarray) -> FloatVector:
+def _snr_linear(snr_db: float | int | np.ndarray) -> FloatVector:
     try:
         values = np.asarray(snr_db, dtype=float)
     except (TypeError, ValueError):
