@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
 import syntony
 from syntony.equations import distributions
@@ -31,7 +31,7 @@ class ReinforceState(NamedTuple):
 
 
 @syntony.pytree_dataclass
-class Reinforce(syntony.MultiAgentSystem):
+class Reinforce(syntony.MultiAgentSystem[ReinforceState]):
     """Recurrent REINFORCE with a team baseline.
 
     Source: Williams, "Simple Statistical Gradient-Following Algorithms", 1992.
@@ -88,9 +88,8 @@ class Reinforce(syntony.MultiAgentSystem):
         log_prob = distributions.categorical_log_prob(logits, trajectory.action)
         entropy = distributions.categorical_entropy(logits)
         advantage = jnp.broadcast_to(self.advantage(trajectory), log_prob.shape)
-        losses = actor_loss(
-            log_prob, advantage, entropy, entropy_coef=self.entropy_coef
-        )
+        coef = self.entropy_coef
+        losses = actor_loss(log_prob, advantage, entropy, entropy_coef=coef)
         return jnp.mean(losses, where=trajectory.alive)
 
     def advantage(self, trajectory: syntony.Trajectory) -> Float[Array, "T E 1"]:
@@ -104,5 +103,5 @@ class Reinforce(syntony.MultiAgentSystem):
         baseline = jnp.mean(returns, axis=1, keepdims=True)
         return (returns - baseline)[..., None]
 
-    def params(self, state: ReinforceState) -> PyTree[Float[Array, "..."]]:
+    def params(self, state: ReinforceState) -> dict[str, GRUActor]:
         return {"actor": state.actor}
