@@ -79,8 +79,11 @@ def between(
     return Interval(low, high, open_low, open_high)
 
 
-class _HasId(Protocol):
-    id: str
+class HasId(Protocol):
+    """Config with an id."""
+
+    @property
+    def id(self) -> str: ...
 
 
 FieldLimits = Interval | Callable[[FieldValues], Interval]
@@ -194,13 +197,20 @@ def config_fields(config_class: type) -> tuple[dataclasses.Field[object], ...]:
     return dataclasses.fields(config_class)
 
 
+def replace_fields(config: T, **changes: object) -> T:
+    """Config with other values of these fields; its class is called with them all."""
+    assert dataclasses.is_dataclass(config)
+    assert not isinstance(config, type)
+    return dataclasses.replace(config, **changes)
+
+
 def _nearest_id(
     config: object,
     given: FieldValues,
     correct: Callable[[FieldValues], FieldValues] | None,
 ) -> str:
     values = {**vars(config), **clip_to_limits(type(config), given)}
-    make = typing.cast(Callable[..., _HasId], type(config))
+    make = typing.cast(Callable[..., HasId], type(config))
     return make(**(correct(values) if correct else values)).id
 
 

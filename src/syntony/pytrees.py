@@ -1,11 +1,11 @@
 """Type of pytrees: arrays in nested tuples, dictionaries, modules and dataclasses."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypeVar
 
 if TYPE_CHECKING:
     from typing import Protocol
-
-    from typing_extensions import TypeVar
 
     LeafT = TypeVar("LeafT", covariant=True, default=object)
 
@@ -15,3 +15,7 @@ if TYPE_CHECKING:
         """Any value; its leaves are of the type in brackets."""
 else:
     from jaxtyping import PyTree as PyTree
+
+# `Policy` or `Actor` alone is one of any hidden state, of which only its author knows.
+HiddenT = TypeVar("HiddenT", default=Any)
+"""Hidden state of an actor or a policy: a pytree of arrays."""

@@ -32,7 +32,7 @@ def test_apply_per_agent_against_single_networks(key):
 def test_unrolled_actor_against_single_steps(key):
     actors = init_per_agent(lambda k: GRUActor(6, 8, 5, key=k), 2, jax.random.key(1))
     x, ids = jax.random.normal(key, (6, 3, 2, 4)), agent_ids(2)
-    unrolled = apply_per_agent(actors, x, ids, apply_fn=GRUActor.unroll)
+    unrolled = jax.vmap(GRUActor.unroll, (0, -2, -2), -2)(actors, x, ids)
     h = jnp.zeros((3, 2, 8))
     for t in range(6):
         logits, h = apply_per_agent(actors, x[t], ids, h)

@@ -1,6 +1,6 @@
 """Rollouts: masks, final observations, returns, sampled actions."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ def run(key, **options):
 
 def test_episodes_end_where_the_task_ends_them(key):
     trajectory = run(key)
-    ends = np.asarray(trajectory.state.end[0])
+    ends = np.asarray(cast(Clock, trajectory.state).end[0])
     lengths = np.minimum(ends, 5)
     np.testing.assert_array_equal(trajectory.valid.sum(0), lengths)
     assert trajectory.num_steps == lengths.sum()

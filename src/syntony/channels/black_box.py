@@ -8,12 +8,12 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Complex, Float, Key
 
 from syntony import identifiers
 from syntony.channels.channel import Channel
@@ -24,6 +24,9 @@ from syntony.errors import (
     summarize_exception,
 )
 from syntony.plugins import PREFIX, import_user_object, resolve_name
+
+UserFunction = Callable[[Complex[np.ndarray, "B C"]], object]
+"""From complex64[B, C] to complex[B, C]; the result is validated."""
 
 
 class ChannelError(InvalidInputError):
@@ -36,7 +39,7 @@ class ChannelError(InvalidInputError):
 class BlackBoxChannel:
     """A user's function from complex64[B, C] to complex[B, C]."""
 
-    function: Callable[[np.ndarray], Any]
+    function: UserFunction
     """Samples y given x, with a random generator and noise of its own."""
 
     snr_db = None
@@ -133,7 +136,9 @@ def load_user_channel(id: str) -> Channel:
         raise InvalidInputError(
             f"{id} is a class without fields; expected a function of complex64[B, C]"
         )
-    return value if isinstance(value, Channel) else BlackBoxChannel(function=value)
+    if isinstance(value, Channel):
+        return value
+    return BlackBoxChannel(function=cast(UserFunction, value))
 
 
 def _format_shape(signal: np.ndarray) -> str:

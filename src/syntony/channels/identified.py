@@ -1,12 +1,11 @@
 """Base classes of the built-in channels: the id, validation, and another SNR."""
 
-import dataclasses
-from typing import Any, ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar
 
 from jaxtyping import Array, Float
 
 from syntony import identifiers
-from syntony.config import validate
+from syntony.config import replace_fields, validate
 
 ChannelT = TypeVar("ChannelT", bound="BaseChannel")
 
@@ -35,7 +34,7 @@ class NoisyChannel(BaseChannel):
     """A channel that adds noise, at the SNR of its field `snr_db`."""
 
     def with_snr(self: ChannelT, snr_db: Float[Array, ""] | float) -> ChannelT:
-        return dataclasses.replace(cast(Any, self), snr_db=snr_db)
+        return replace_fields(self, snr_db=snr_db)
 
 
 class NoiselessChannel(BaseChannel):

@@ -1,14 +1,14 @@
 """Channels by id: `channel("amplifier?smoothness=2+awgn?snr_db=10")`."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator
+from typing import NamedTuple, cast
 
 from syntony import identifiers
 from syntony.channels import black_box
 from syntony.channels.amplifier import Amplifier
 from syntony.channels.awgn import AWGN
-from syntony.channels.black_box import BlackBoxChannel
+from syntony.channels.black_box import BlackBoxChannel, UserFunction
 from syntony.channels.carrier_frequency_offset import CarrierFrequencyOffset
 from syntony.channels.chain import Chain
 from syntony.channels.channel import Channel
@@ -68,7 +68,7 @@ USER_CHANNEL = ChannelFamily(
 )
 
 
-def channel(spec: Channel | str | Callable[[Any], Any]) -> Channel:
+def channel(spec: Channel | str | UserFunction) -> Channel:
     """Channel with this id, or over this function of NumPy arrays.
 
     The parts of an id are joined by `+`, in the order in which the signal passes them.

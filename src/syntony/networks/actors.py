@@ -15,22 +15,22 @@ from syntony.networks.user_network import (
     make_user_network,
     user_structure,
 )
-from syntony.pytrees import PyTree
+from syntony.pytrees import HiddenT, PyTree
 
 ACTORS = ("gru", "mlp")
 """Names of the built-in actors."""
 
 
 @runtime_checkable
-class Actor(Protocol):
+class Actor(Protocol[HiddenT]):
     """Network of one agent, or of all agents with one-hot ids."""
 
     def __call__(
         self,
         features: Float[Array, "*batch D"],
         agent_id: Float[Array, "*#batch N"],
-        h: PyTree[Array],
-    ) -> tuple[Float[Array, "*batch A"], PyTree[Array]]:
+        h: HiddenT,
+    ) -> tuple[Float[Array, "*batch A"], HiddenT]:
         """Outputs of one time step, and the next hidden state."""
         ...
 

@@ -5,6 +5,7 @@ leaves have a leading agent axis, so that each layer is one batched product over
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -13,7 +14,9 @@ from jaxtyping import Array, Float, Key
 
 from syntony.networks.layers import MLP, Linear
 from syntony.networks.user_network import NetworkSpec, UserNetwork, make_user_network
-from syntony.pytrees import PyTree
+
+NetworkT = TypeVar("NetworkT")
+OutputT = TypeVar("OutputT")
 
 ENCODERS = ("mlp",)
 """Names of the built-in encoders."""
@@ -116,8 +119,8 @@ class Filter(eqx.Module):
 
 
 def init_per_agent(
-    init_fn: Callable[[Key[Array, ""]], PyTree], num_agents: int, key: Key[Array, ""]
-) -> PyTree:
+    init_fn: Callable[[Key[Array, ""]], NetworkT], num_agents: int, key: Key[Array, ""]
+) -> NetworkT:
     """Networks of all agents, stacked along a leading agent axis.
 
     Args:
@@ -129,19 +132,20 @@ def init_per_agent(
 
 
 def apply_per_agent(
-    networks: PyTree,
-    *inputs: Float[Array, "*#batch N _"],
-    apply_fn: Callable = lambda network, *x: network(*x),
-) -> PyTree:
+    networks: Callable[..., OutputT], *inputs: Float[Array, "*#batch N _"]
+) -> OutputT:
     """Applies stacked networks, each to the slice of its own agent.
 
     Args:
         networks: networks, stacked along a leading agent axis.
         *inputs: arrays with the agent axis second to last.
-        apply_fn: called with one network and its agent's slices of the inputs.
     """
+
+    def apply(network: Callable[..., OutputT], *x: Array) -> OutputT:
+        return network(*x)
+
     axes = (0, *[-2] * len(inputs))
-    return jax.vmap(apply_fn, in_axes=axes, out_axes=-2)(networks, *inputs)
+    return jax.vmap(apply, in_axes=axes, out_axes=-2)(networks, *inputs)
 
 
 def agent_ids(num_agents: int) -> Float[Array, "N N"]:

@@ -11,7 +11,7 @@ batches are made by `jax.vmap`. That of an actor may be a `RecurrentNetwork`.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -47,6 +47,12 @@ class RecurrentNetwork(Protocol):
         ...
 
 
+UserModule = Callable[..., Array]
+"""Module from one vector to one vector."""
+UserFunction = Callable[..., object]
+"""A user's function, from sizes to a module; its result is checked."""
+
+
 class NetworkSpec(NamedTuple):
     """Name and sizes of a network."""
 
@@ -76,7 +82,7 @@ class NetworkStructure:
         self.is_recurrent = is_recurrent
         self.initial_hidden: PyTree[np.ndarray] = ()
         if is_recurrent:
-            recurrent: Any = module
+            recurrent = cast(RecurrentNetwork, module)
             # Also while JAX traces: the values are constants.
             with jax.ensure_compile_time_eval():
                 self.initial_hidden = jax.device_get(recurrent.initial_hidden())
@@ -89,9 +95,9 @@ class UserNetwork(eqx.Module):
     structure: NetworkStructure = eqx.field(static=True)
 
     @property
-    def module(self) -> Any:
+    def module(self) -> UserModule:
         """The module as the user's function returned it."""
-        return eqx.combine(self.weights, self.structure.static)
+        return cast(UserModule, eqx.combine(self.weights, self.structure.static))
 
     def __call__(
         self, x: Float[Array, "*batch In"], h: PyTree[Array] = ()
@@ -112,7 +118,9 @@ class UserNetwork(eqx.Module):
         return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), outputs)
 
     def _apply(self, x: Array, h: PyTree[Array]) -> tuple[Array, PyTree[Array]]:
-        return self.module(x, h) if self.structure.is_recurrent else (self.module(x), h)
+        if self.structure.is_recurrent:
+            return cast(RecurrentNetwork, self.module)(x, h)
+        return self.module(x), h
 
     def initial_hidden(self, batch: tuple[int, ...]) -> PyTree[Array]:
         """Hidden states at the start of a batch of episodes."""
@@ -172,21 +180,21 @@ def user_structure(
 
 @functools.cache
 def _structure(
-    kind: str, function: Callable[..., Any], spec: NetworkSpec, recurrent: bool
+    kind: str, function: UserFunction, spec: NetworkSpec, recurrent: bool
 ) -> NetworkStructure:
     label = f"{kind} {spec.name}"
     key = jax.eval_shape(jax.random.key, 0)
     x = jax.ShapeDtypeStruct((spec.in_size,), jnp.float32)
     try:
-        module: Any = eqx.filter_eval_shape(
+        result = eqx.filter_eval_shape(
             function, spec.in_size, spec.out_size, hidden=spec.hidden, key=key
         )
-        _check_module(label, module)
+        module = _checked_module(label, result)
         structure = NetworkStructure(
             module, recurrent and isinstance(module, RecurrentNetwork)
         )
         inputs = (x, structure.initial_hidden) if structure.is_recurrent else (x,)
-        output = eqx.filter_eval_shape(module, *inputs)
+        output = eqx.filter_eval_shape(cast(UserFunction, module), *inputs)
     except InvalidInputError:
         raise
     except USER_CODE_EXCEPTIONS as error:
@@ -199,7 +207,7 @@ def _structure(
     return structure
 
 
-def _check_module(label: str, module: Any) -> None:
+def _checked_module(label: str, module: object) -> eqx.Module:
     if not isinstance(module, eqx.Module):
         raise InvalidInputError(
             f"{label} returned {type(module).__name__}; expected an equinox.Module"
@@ -213,18 +221,20 @@ def _check_module(label: str, module: Any) -> None:
                 f"{label} has an array of {leaf.dtype} that is no weight; expected "
                 "floats by jax.numpy, or a static field"
             )
+    return module
 
 
 def _check_output(
-    label: str, structure: NetworkStructure, output: Any, spec: NetworkSpec
+    label: str, structure: NetworkStructure, output: object, spec: NetworkSpec
 ) -> None:
     if structure.is_recurrent:
-        if not (isinstance(output, tuple) and len(output) == 2):
+        pair = _as_tuple(output)
+        if len(pair) != 2:
             raise InvalidInputError(
                 f"{label} has initial_hidden, and returned {type(output).__name__}; "
                 "expected a pair: output and next hidden state"
             )
-        output, hidden = output
+        output, hidden = pair
         before, after = map(_shapes, (structure.initial_hidden, hidden))
         if before != after:
             raise InvalidInputError(
@@ -238,6 +248,11 @@ def _check_output(
         )
 
 
+def _as_tuple(output: object) -> tuple[object, ...]:
+    """The output, if it is a tuple; an empty one otherwise."""
+    return cast(tuple[object, ...], output) if isinstance(output, tuple) else ()
+
+
 def _shapes(tree: PyTree) -> str:
     leaves = jax.tree.leaves(tree)
     texts = [
@@ -247,5 +262,5 @@ def _shapes(tree: PyTree) -> str:
     return ", ".join(texts) or "nothing"
 
 
-def _is_array_or_shape(leaf: Any) -> bool:
+def _is_array_or_shape(leaf: object) -> bool:
     return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)

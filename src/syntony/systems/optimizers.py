@@ -12,7 +12,7 @@ Examples:
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import equinox as eqx
 import optax
@@ -61,9 +61,7 @@ def make_optimizer(
     rule = optimizer(name, learning_rate)
     if max_grad_norm is None:
         return rule
-    # Optax's annotation is float; a traced array works as well.
-    clip = optax.clip_by_global_norm(max_grad_norm)  # type: ignore[arg-type]
-    return optax.chain(clip, rule)
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), rule)
 
 
 def validate_optimizer(name: str) -> None:
@@ -131,5 +129,4 @@ def update_target(
         target_params: parameters of its target network before the update.
         step_size: τ of Polyak averaging; 1 copies the network, 0 changes nothing.
     """
-    new: Any = params
-    return optax.incremental_update(new, target_params, step_size)  # type: ignore[arg-type]
+    return optax.incremental_update(params, target_params, step_size)

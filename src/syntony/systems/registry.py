@@ -1,8 +1,5 @@
 """Registry of systems: name to class."""
 
-from collections.abc import Callable
-from typing import Any
-
 from syntony.errors import unknown_name_error
 from syntony.plugins import PREFIX
 from syntony.systems.link.link import Link
@@ -11,10 +8,7 @@ from syntony.systems.marl.smpe import SMPE
 from syntony.systems.marl.smpe_official import SMPEOfficial
 from syntony.systems.marl.value_decomposition import QMIX, VDN
 from syntony.systems.system import System
-from syntony.systems.user_system import user_system_class, user_system_id
-
-SystemClass = Callable[..., System[Any]]
-"""Class of a system; it takes its settings as keyword arguments."""
+from syntony.systems.user_system import SystemClass, user_system_class, user_system_id
 
 SYSTEMS: dict[str, SystemClass] = {
     "smpe": SMPE,
@@ -55,7 +49,7 @@ def system_name(system: System) -> str:
         InvalidInputError: the class is a user's, and cannot be imported by a name.
     """
     names = {kind: name for name, kind in SYSTEMS.items()}
-    kind: Any = type(system)
+    kind = type(system)
     return names.get(kind) or user_system_id(kind)
 
 

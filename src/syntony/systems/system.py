@@ -5,7 +5,7 @@ needs beyond that is a capability: a protocol that a system may have, asked for 
 `isinstance`. No code outside of a system's own package asks for its class.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -99,7 +99,7 @@ class HasBlackBox(System[StateT], Protocol[StateT]):
 
 
 @contextmanager
-def closing_black_box(system: object) -> Iterator[None]:
+def closing_black_box(system: object) -> Generator[None, None, None]:
     """Context that closes a system's black box at its end, if it has one."""
     try:
         yield

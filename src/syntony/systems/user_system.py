@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
 import jax
 
+from syntony.config import config_fields
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
@@ -21,10 +23,12 @@ from syntony.systems.system import System
 
 REQUIRED_ATTRIBUTES = [name for name in vars(System) if not name.startswith("_")]
 """Attributes that a system must have."""
+SystemClass = Callable[..., System]
+"""Class of a system; it takes its settings as keyword arguments."""
 DECORATED = "a class with the decorator @syntony.pytree_dataclass"
 
 
-def user_system_class(id: str) -> Any:
+def user_system_class(id: str) -> SystemClass:
     """Class that an id names.
 
     Args:
@@ -42,16 +46,16 @@ def user_system_class(id: str) -> Any:
     missing += sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise InvalidInputError(f"{id} is not a system: it lacks {', '.join(missing)}")
-    return cls
+    return cast(SystemClass, cls)
 
 
-def _is_own_class(value: Any) -> bool:
+def _is_own_class(value: object) -> bool:
     # A user's module also has the names that it imports from libraries.
     libraries = ("syntony.", "jaxtyping", "typing", "collections")
     return isinstance(value, type) and not value.__module__.startswith(libraries)
 
 
-def make_user_system(id: str, task_or_channel: Any) -> System[Any]:
+def make_user_system(id: str, task_or_channel: object) -> System:
     """User's system with the default values of its fields.
 
     Args:
@@ -62,7 +66,7 @@ def make_user_system(id: str, task_or_channel: Any) -> System[Any]:
         InvalidInputError: there is no such system, or it cannot be made.
     """
     cls = user_system_class(id)
-    names = [field.name for field in dataclasses.fields(cls)]
+    names = [field.name for field in config_fields(cast(type, cls))]
     given = [name for name in ("task", "channel") if name in names]
     try:
         system = cls(**dict.fromkeys(given[:1], task_or_channel))

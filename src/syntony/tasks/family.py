@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from syntony import identifiers
-from syntony.identifiers import FieldValues
+from syntony.config import FieldValues
 from syntony.tasks.task import Task
 
 

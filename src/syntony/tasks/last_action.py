@@ -1,6 +1,6 @@
 """A task whose observations include each agent's last action."""
 
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import pytree_dataclass
+from syntony.pytrees import PyTree
 from syntony.tasks.task import Task, TimeStep
 
 ArrayT = TypeVar("ArrayT", Array, np.ndarray)
@@ -16,7 +17,7 @@ ArrayT = TypeVar("ArrayT", Array, np.ndarray)
 class LastActionState(NamedTuple):
     """The task's state, and the last actions."""
 
-    task_state: Any
+    task_state: PyTree[Array]
     last_action: Float[Array, "N A"]
     """One-hot; zero before the first step."""
 

@@ -5,19 +5,25 @@ masked. (A reset costs as much as five to nine steps, so the scan contains none.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.equations import distributions
-from syntony.pytrees import PyTree
-from syntony.tasks.task import Task
+from syntony.pytrees import HiddenT, PyTree
+from syntony.tasks.task import EnvStateT, Task
 
-Policy = Callable[[Float[Array, "E N O"], PyTree], tuple[Float[Array, "E N A"], PyTree]]
+Policy = Callable[
+    [Float[Array, "E N O"], HiddenT], tuple[Float[Array, "E N A"], HiddenT]
+]
 """From observations and hidden state to action logits and the next hidden state."""
-ActFn = Callable[..., tuple[Int[Array, "E N"], Float[Array, "E N"], PyTree]]
+RolloutCarry = tuple[EnvStateT, Array, Array, HiddenT]
+"""State, observations, whether the episode goes on, and hidden state."""
+Transition = tuple[tuple[EnvStateT, Array], tuple[Array, ...]]
+"""State and observations, and the fields of a trajectory from `action_mask` on."""
+ActFn = Callable[..., tuple[Int[Array, "E N"], Float[Array, "E N"], HiddenT]]
 """From observations, action mask, Gumbel noise and hidden state to actions, ln π, and
 the next hidden state."""
 
@@ -64,8 +70,8 @@ class SteppedOnHost(Task, Protocol):
 
     def rollout(
         self,
-        act_fn: ActFn,
-        initial_hidden: PyTree,
+        act_fn: ActFn[HiddenT],
+        initial_hidden: HiddenT,
         key: Key[Array, ""],
         *,
         episodes: int,
@@ -99,9 +105,9 @@ class SteppedOnHost(Task, Protocol):
 
 
 def rollout(
-    task: Task,
-    policy: Policy,
-    initial_hidden: PyTree,
+    task: Task[EnvStateT],
+    policy: Policy[HiddenT],
+    initial_hidden: HiddenT,
     key: Key[Array, ""],
     *,
     episodes: int,
@@ -125,7 +131,9 @@ def rollout(
     shape = (task.time_limit, episodes, task.num_agents, task.num_actions)
     noise = jnp.where(greedy, 0.0, jax.random.gumbel(noise_key, shape))
 
-    def env_step(carry: tuple[Any, ...], randomness: tuple[Array, Array]):
+    def env_step(
+        carry: RolloutCarry[EnvStateT, HiddenT], randomness: tuple[Array, Array]
+    ) -> tuple[RolloutCarry[EnvStateT, HiddenT], Transition[EnvStateT]]:
         state, obs, alive, hidden = carry
         task_key, noise = randomness
         logits, hidden = policy(obs, hidden)
@@ -135,7 +143,8 @@ def rollout(
         next_state, step = jax.vmap(task.step)(task_keys, state, action)
         reward = jnp.where(alive[:, None], step.reward, 0.0)
         ended = (alive & step.terminated, alive & step.truncated)
-        transition = (state, obs, action_mask, action, log_prob, reward, *ended, alive)
+        taken = (action_mask, action, log_prob, reward, *ended, alive)
+        transition = (state, obs), taken
         # After an episode's end, a task's observations may be anything, also NaN.
         obs = jnp.where(alive[:, None, None], step.obs, obs)
         alive = alive & ~(step.terminated | step.truncated)
@@ -143,15 +152,15 @@ def rollout(
 
     randomness = (jax.random.split(task_key, task.time_limit), noise)
     carry = (state, obs, alive, initial_hidden)
-    (*last, _, _), transitions = jax.lax.scan(env_step, carry, randomness)
-    state, obs = jax.tree.map(
-        lambda steps, end: jnp.concatenate([steps, end[None]]),
-        transitions[:2],
-        tuple(last),
-    )
-    valid = transitions[-1]
+    (*last, _, _), (seen, taken) = jax.lax.scan(env_step, carry, randomness)
+    state, obs = jax.tree.map(_append, seen, tuple(last))
+    valid = taken[-1]
     agents_alive = jnp.broadcast_to(valid[..., None], (*valid.shape, task.num_agents))
-    return Trajectory(state, obs, *transitions[2:], agents_alive)
+    return Trajectory(state, obs, *taken, alive=agents_alive)
+
+
+def _append(steps: Array, end: Array) -> Array:
+    return jnp.concatenate([steps, end[None]])
 
 
 def sample_actions(

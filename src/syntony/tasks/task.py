@@ -6,14 +6,18 @@ task's own package asks for its class.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Bool, Float, Int, Key
+from typing_extensions import TypeVar
 
 from syntony.tasks.scene import Benchmark, Feature, ObsWindow, Scene
 
+# `Task` alone is one of any state: only a task looks into its states.
+EnvStateT = TypeVar("EnvStateT", default=Any)
+"""State of a task: a pytree of arrays."""
 StateT_contra = TypeVar("StateT_contra", contravariant=True)
-"""State of a task."""
+"""State of a task that is only read."""
 
 
 class TimeStep(NamedTuple):
@@ -30,7 +34,7 @@ class TimeStep(NamedTuple):
 
 
 @runtime_checkable
-class Task(Protocol):
+class Task(Protocol[EnvStateT]):
     """A cooperative, partially observable environment (Dec-POMDP): a config, no state.
 
     `reset` and `step` are pure. A batch of episodes is `jax.vmap` of them. A task may
@@ -71,7 +75,7 @@ class Task(Protocol):
         """The id from which `syntony.task` makes this config."""
         ...
 
-    def reset(self, key: Key[Array, ""]) -> tuple[Any, Float[Array, "N O"]]:
+    def reset(self, key: Key[Array, ""]) -> tuple[EnvStateT, Float[Array, "N O"]]:
         """Initial state and observations of an episode.
 
         Args:
@@ -79,13 +83,13 @@ class Task(Protocol):
         """
         ...
 
-    def action_mask(self, state: Any) -> Bool[Array, "N A"]:
+    def action_mask(self, state: EnvStateT) -> Bool[Array, "N A"]:
         """Mask of the available actions of each agent; at least one per agent."""
         ...
 
     def step(
-        self, key: Key[Array, ""], state: Any, action: Int[Array, " N"]
-    ) -> tuple[Any, TimeStep]:
+        self, key: Key[Array, ""], state: EnvStateT, action: Int[Array, " N"]
+    ) -> tuple[EnvStateT, TimeStep]:
         """Applies the joint action.
 
         Args:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Key
 
 from syntony.errors import (
@@ -13,7 +14,7 @@ from syntony.errors import (
     InvalidInputError,
     summarize_exception,
 )
-from syntony.tasks.task import Task
+from syntony.tasks.task import Task, TimeStep
 
 SIZE_ATTRIBUTES = ("num_agents", "num_actions", "obs_dim", "time_limit")
 """Attributes of a task that are positive whole numbers."""
@@ -53,11 +54,11 @@ def validate_sizes(task: Task) -> None:
 class TaskShapes(NamedTuple):
     """Shapes and types of the values that a task's methods return."""
 
-    state: Any
-    obs: Any
-    next_state: Any
-    step: Any
-    action_mask: Any
+    state: object
+    obs: object
+    next_state: object
+    step: TimeStep
+    action_mask: object
 
 
 def task_shapes(task: Task) -> TaskShapes:
@@ -118,7 +119,8 @@ def validate_state_types(task: Task) -> None:
         )
 
 
-def _eval_shape(task: Task, method: str, *args: Any) -> Any:
+# Of any type: the method is a user's, and the results are what is checked.
+def _eval_shape(task: Task, method: str, *args: object) -> Any:
     """Shapes and types of the values that a method of the task returns."""
     try:
         return jax.eval_shape(getattr(task, method), *args)
@@ -135,12 +137,12 @@ def _finite_outputs(task: Task, key: Key[Array, ""]) -> dict[str, Bool[Array, ""
     return {name: jnp.isfinite(value).all() for name, value in outputs.items()}
 
 
-def _format_shape_dtype(dtype: Any, *shape: int) -> str:
+def _format_shape_dtype(dtype: DTypeLike, *shape: int) -> str:
     name = getattr(dtype, "name", None) or jnp.dtype(dtype).name
     return f"{name}[{','.join(map(str, shape))}]"
 
 
-def _shape_dtype_of(value: Any) -> str:
+def _shape_dtype_of(value: object) -> str:
     # The type of a random key is none of NumPy's.
     if isinstance(value, jax.ShapeDtypeStruct):
         return _format_shape_dtype(value.dtype, *value.shape)

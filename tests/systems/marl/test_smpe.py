@@ -199,7 +199,7 @@ def stored(buffer: ReplayBuffer):
 
 def with_stored_obs(beliefs: BeliefState, obs) -> BeliefState:
     buffer = beliefs.replay_buffer
-    buffer = buffer._replace(episodes=buffer.episodes._replace(obs=obs))
+    buffer = dataclasses.replace(buffer, episodes=buffer.episodes._replace(obs=obs))
     return beliefs._replace(replay_buffer=buffer)
 
 

@@ -38,7 +38,7 @@ def classical_codes(messages: int, uses: int, fading: bool) -> list[Code]:
             invariant to rotations by 90°.
     """
     bits = bits_per_message(messages)
-    codes = []
+    codes: list[Code] = []
     if fading and bits and _can_allocate_bits(bits, uses - 1):
         codes.append(uncoded(messages, uses, num_pilots=1))
     if not fading and bits and _can_allocate_bits(bits, uses):
@@ -184,8 +184,8 @@ def e8_lattice(max_squared_norm: float) -> LatticePoints:
 
     Their coordinates are all integers, or all integers plus ½, with an even sum.
     """
-    limit = math.ceil(max_squared_norm**0.5)
-    cosets = []
+    limit: int = math.ceil(max_squared_norm**0.5)
+    cosets: list[LatticePoints] = []
     for offset in (0.0, 0.5):
         values = np.arange(-limit, limit + 1) + offset
         points, squared_norm = np.zeros((1, 0)), np.zeros(1)
@@ -220,7 +220,7 @@ def e8_subset(
 
 def centered_energy(points: LatticePoints) -> float:
     """Mean of ‖x − x̄‖² over all points."""
-    return float(np.mean(np.sum((points - points.mean(axis=0)) ** 2, axis=1)))
+    return float(np.sum(np.square(points - points.mean(axis=0)), axis=1).mean())
 
 
 MAX_MESSAGES = 2**16
@@ -253,7 +253,7 @@ def _constellation(bits: int) -> Complex[np.ndarray, " K"]:
 
 def _gray_rank(bits: int) -> Int[np.ndarray, " K"]:
     """Position of each label in an order in which neighbors differ in one bit."""
-    rank = np.arange(2**bits)
+    rank = np.arange(1 << bits)
     return np.argsort(rank ^ (rank >> 1))
 
 
@@ -265,7 +265,7 @@ def bits_per_message(messages: int) -> int | None:
 
 def binary_labels(bits: int) -> Int[np.ndarray, "M K"]:
     """Binary numbers of 2^bits messages, most significant bit first."""
-    return np.arange(2**bits)[:, None] >> np.arange(bits)[::-1] & 1
+    return np.arange(1 << bits)[:, None] >> np.arange(bits)[::-1] & 1
 
 
 def _natural_binary_labels(messages: int) -> Int[np.ndarray, "M K"]:
@@ -274,4 +274,5 @@ def _natural_binary_labels(messages: int) -> Int[np.ndarray, "M K"]:
 
 
 def _bits_to_index(labels: Int[np.ndarray, "M K"]) -> Int[np.ndarray, " M"]:
-    return labels @ (1 << np.arange(labels.shape[1])[::-1])
+    bits: int = labels.shape[1]
+    return labels @ (1 << np.arange(bits)[::-1])

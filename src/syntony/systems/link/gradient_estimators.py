@@ -6,7 +6,7 @@ needs a differentiable channel.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -384,7 +384,7 @@ def gradient_cosine_similarity(
 
     def direction(key: Key[Array, ""]) -> Float[Array, " D"]:
         gradient = gradient_fn(key).reshape(-1)
-        norm = jnp.linalg.norm(gradient)
+        norm = cast(Array, jnp.linalg.norm(gradient))
         # Losses that are all equal give a gradient of zero, which has no direction.
         return gradient / jnp.where(norm > 0.0, norm, 1.0)
 

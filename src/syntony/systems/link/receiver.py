@@ -5,6 +5,7 @@ those of a large batch would be written to memory and read again.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +22,11 @@ from syntony.networks.modems import (
 )
 from syntony.networks.user_network import make_user_network
 from syntony.plugins import PREFIX
-from syntony.pytrees import PyTree
 
 AnyReceiver = Receiver | GaussianReceiver | EqualizingReceiver | UserReceiver
 RECEIVERS = ("mlp", "gaussian", "equalizing")
 """Names of the built-in receivers."""
+RowsT = TypeVar("RowsT", bound=tuple[Array, ...])
 LossAndGrad = tuple[Float[Array, ""], AnyReceiver]
 
 MAX_CHUNK_ROWS = 1000
@@ -160,5 +161,5 @@ def _map_chunks(
     return jax.lax.map(lambda chunk: f(*chunk), chunks).reshape(-1)
 
 
-def _split_chunks(count: int, rows: PyTree[Array]) -> PyTree[Array]:
+def _split_chunks(count: int, rows: RowsT) -> RowsT:
     return jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), rows)

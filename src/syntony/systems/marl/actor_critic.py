@@ -56,7 +56,6 @@ from syntony.networks.actors import (
 from syntony.networks.agents import (
     Critic,
     agent_ids,
-    apply_per_agent,
     init_per_agent,
 )
 from syntony.networks.user_network import NetworkSpec, check_network
@@ -174,7 +173,7 @@ class ActorCriticState(NamedTuple):
     env_steps: Int[Array, ""]
 
 
-class ActorCritic(MultiAgentSystem):
+class ActorCritic(MultiAgentSystem[ActorCriticState]):
     """The algorithm; its four final classes are below."""
 
     task: Task
@@ -456,21 +455,27 @@ def act(
     shared: bool,
 ) -> tuple[Float[Array, "E N A"], PyTree[Array]]:
     """Outputs of the actors (logits, or Q-values) and their next hidden states."""
-    inputs = features, agent_ids(features.shape[-2]), hidden
-    if shared:
-        return actor(*inputs)
+
+    def act_alone(
+        actor: Actor, features: Array, agent_id: Array, h: PyTree[Array]
+    ) -> tuple[Array, PyTree[Array]]:
+        return actor(features, agent_id, h)
+
     # A leaf of a user's hidden state may have any number of axes after the agents'.
-    return jax.vmap(lambda net, *x: net(*x), (0, -2, -2, 1), (-2, 1))(actor, *inputs)
+    apply = act_alone if shared else jax.vmap(act_alone, (0, -2, -2, 1), (-2, 1))
+    return apply(actor, features, agent_ids(features.shape[-2]), hidden)
 
 
 def unroll(
     actor: Actor, features: Float[Array, "T E N F"], *, shared: bool
 ) -> Float[Array, "T E N A"]:
     """Outputs of the actors over whole episodes."""
-    inputs = features, agent_ids(features.shape[-2])
-    if shared:
-        return actor.unroll(*inputs)
-    return apply_per_agent(actor, *inputs, apply_fn=lambda net, *x: net.unroll(*x))
+
+    def unroll_alone(actor: Actor, features: Array, agent_id: Array) -> Array:
+        return actor.unroll(features, agent_id)
+
+    apply = unroll_alone if shared else jax.vmap(unroll_alone, (0, -2, -2), -2)
+    return apply(actor, features, agent_ids(features.shape[-2]))
 
 
 def initial_hidden_state(
@@ -589,8 +594,7 @@ def critic_values(
         return critic(state, ids)
     state = jnp.broadcast_to(state, (*state.shape[:-2], num_agents, state.shape[-1]))
     # The output of a vmap over agents has no feature axis to put agents before.
-    values = jax.vmap(lambda net, x, id: net(x, id), in_axes=(0, -2, -2), out_axes=-1)
-    return values(critic, state, ids)
+    return jax.vmap(Critic.__call__, (0, -2, -2), -1)(critic, state, ids)
 
 
 def update_actor(

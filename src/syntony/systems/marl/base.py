@@ -4,20 +4,21 @@ A task in JAX is stepped inside compiled code. An environment of another library
 stepped on the host, between two compiled functions: the policy and the update.
 """
 
-import dataclasses
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+from typing_extensions import TypeVar
 
+from syntony.config import replace_fields
 from syntony.errors import InvalidInputError
-from syntony.pytrees import PyTree
+from syntony.pytrees import HiddenT, PyTree
 from syntony.systems.system import EvalSamples, Metrics
-from syntony.tasks.last_action import LastAction
+from syntony.tasks.last_action import LastAction, LastActionState
 from syntony.tasks.rollout import (
     Policy,
     SteppedOnHost,
@@ -27,7 +28,7 @@ from syntony.tasks.rollout import (
 )
 from syntony.tasks.task import Task
 
-SystemT = TypeVar("SystemT", bound="MultiAgentSystem")
+StateT = TypeVar("StateT")
 
 
 @runtime_checkable
@@ -40,17 +41,16 @@ class MultiAgentState(Protocol):
     @property
     def env_steps(self) -> Int[Array, ""]: ...
 
-
-@runtime_checkable
-class ActsDifferentlyInEvaluations(Protocol):
-    """Capability of a team whose policy explores in training only."""
-
-    def evaluation_state(self, state: Any) -> Any:
-        """State whose policy is evaluated, e.g. with less noise."""
-        ...
+    def _replace(self: StateT, **changes: object) -> StateT: ...
 
 
-class MultiAgentSystem(ABC):
+# `MultiAgentSystem` alone is one of any state: an algorithm need not name its own.
+TeamStateT = TypeVar("TeamStateT", bound=MultiAgentState, default=Any)
+"""State of a multi-agent system: a NamedTuple."""
+SystemT = TypeVar("SystemT", bound="MultiAgentSystem")
+
+
+class MultiAgentSystem(ABC, Generic[TeamStateT]):
     """A team of agents that alternates rollouts of whole episodes and updates.
 
     Base of an algorithm of one's own: a subclass is a `pytree_dataclass` with a field
@@ -72,17 +72,17 @@ class MultiAgentSystem(ABC):
         """Raises InvalidInputError where a setting is invalid."""
 
     @abstractmethod
-    def init(self, key: Key[Array, ""]) -> Any:
+    def init(self, key: Key[Array, ""]) -> TeamStateT:
         """Initial state; the key is consumed."""
 
     @abstractmethod
     def update(
-        self, state: Any, trajectory: Trajectory, key: Key[Array, ""]
-    ) -> tuple[Any, Metrics]:
+        self, state: TeamStateT, trajectory: Trajectory, key: Key[Array, ""]
+    ) -> tuple[TeamStateT, Metrics]:
         """State after the updates on a batch of episodes; counters do not change."""
 
     @abstractmethod
-    def policy(self, state: Any) -> Policy:
+    def policy(self, state: TeamStateT) -> Policy:
         """Policy of all agents."""
 
     @abstractmethod
@@ -90,26 +90,32 @@ class MultiAgentSystem(ABC):
         """Hidden state of the policy at the start of so many episodes."""
 
     @abstractmethod
-    def params(self, state: Any) -> PyTree[Float[Array, "..."]]:
+    def params(self, state: TeamStateT) -> PyTree[Float[Array, "..."]]:
         """Learned parameters by name."""
+
+    def evaluation_state(self, state: TeamStateT) -> TeamStateT:
+        """State whose policy is evaluated, e.g. one with less exploration."""
+        return state
 
     @property
     def observed_task(self) -> Task:
         """The task with the observations that the networks see."""
         return LastAction(task=self.task) if self.last_action else self.task
 
-    def step(self, state: Any) -> tuple[Any, Metrics]:
+    def step(self, state: TeamStateT) -> tuple[TeamStateT, Metrics]:
         """State after a rollout of whole episodes and `update`; metrics of both."""
         next_key, rollout_key, update_key = split_step_key(state)
         trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
         state, metrics = self.apply_update(state, trajectory, update_key)
         env_steps = state.env_steps + trajectory.num_steps
         metrics = metrics | {"train/return_mean": jnp.mean(trajectory.returns)}
-        return state._replace(key=next_key, env_steps=env_steps), metrics
+        # Public in a NamedTuple, whatever its underscore.
+        state = state._replace(key=next_key, env_steps=env_steps)  # pyright: ignore[reportPrivateUsage]
+        return state, metrics
 
     def collect_episodes(
         self,
-        state: Any,
+        state: TeamStateT,
         key: Key[Array, ""],
         episodes: int,
         greedy: Bool[Array, ""] | bool = False,
@@ -143,21 +149,23 @@ class MultiAgentSystem(ABC):
         )
         # Readers of a trajectory know the states of the task alone.
         if self.last_action:
-            trajectory = trajectory._replace(state=trajectory.state.task_state)
+            wrapped = cast(LastActionState, trajectory.state)
+            trajectory = trajectory._replace(state=wrapped.task_state)
         return trajectory
 
     def apply_update(
-        self, state: Any, trajectory: Trajectory, key: Key[Array, ""]
-    ) -> tuple[Any, Metrics]:
+        self, state: TeamStateT, trajectory: Trajectory, key: Key[Array, ""]
+    ) -> tuple[TeamStateT, Metrics]:
         """`update`, compiled by itself where `step` as a whole cannot be."""
         if not self.jittable:
             return jitted_update(self, state, trajectory, key)
         return self.update(state, trajectory, key)
 
-    def evaluate(self, state: Any, key: Key[Array, ""], episodes: int) -> EvalSamples:
+    def evaluate(
+        self, state: TeamStateT, key: Key[Array, ""], episodes: int
+    ) -> EvalSamples:
         """Episode returns and lengths, with sampled and with greedy actions."""
-        if isinstance(self, ActsDifferentlyInEvaluations):
-            state = self.evaluation_state(state)
+        state = self.evaluation_state(state)
 
         def score(mode: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, ...]:
             key, greedy = mode
@@ -181,7 +189,7 @@ class MultiAgentSystem(ABC):
             samples["eval/return_mean_per_agent"] = returns[0] / self.task.num_agents
         return samples
 
-    def diagnose(self, state: Any) -> str:
+    def diagnose(self, state: TeamStateT) -> str:
         """Error of the task in the next `step`, in words; empty if there is none.
 
         For tasks in JAX, whose numbers are not looked at during a rollout; those of an
@@ -234,8 +242,7 @@ class MultiAgentSystem(ABC):
         return self._replace_task(self.task.shape_only_task())
 
     def _replace_task(self: SystemT, task: Task) -> SystemT:
-        system: Any = self
-        return dataclasses.replace(system, task=task)
+        return replace_fields(self, task=task)
 
 
 def split_step_key(
@@ -272,13 +279,13 @@ def find_nonfinite(task: Task, trajectory: Trajectory) -> str:
 
 @jax.jit
 def jitted_act(
-    system: MultiAgentSystem,
-    state: Any,
+    system: MultiAgentSystem[TeamStateT],
+    state: TeamStateT,
     obs: Float[Array, "E N O"],
     action_mask: Bool[Array, "E N A"],
     noise: Float[Array, "E N A"],
-    hidden: PyTree,
-) -> tuple[Int[Array, "E N"], Float[Array, "E N"], PyTree]:
+    hidden: HiddenT,
+) -> tuple[Int[Array, "E N"], Float[Array, "E N"], HiddenT]:
     """Actions of all agents, ln π of them, and the next hidden state."""
     logits, hidden = system.policy(state)(obs, hidden)
     return *sample_actions(logits, action_mask, noise), hidden
@@ -286,10 +293,10 @@ def jitted_act(
 
 @jax.jit
 def jitted_update(
-    system: MultiAgentSystem,
-    state: Any,
+    system: MultiAgentSystem[TeamStateT],
+    state: TeamStateT,
     trajectory: Trajectory,
     key: Key[Array, ""],
-) -> tuple[Any, Metrics]:
+) -> tuple[TeamStateT, Metrics]:
     """`system.update`, compiled; it steps no environment."""
     return system.update(state, trajectory, key)

@@ -1,19 +1,24 @@
 """Replay buffer: the newest whole episodes, in a ring, of any pytree of arrays."""
 
-from typing import NamedTuple
+from typing import Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Key, Shaped
+from jaxtyping import Array, Bool, Int, Key
 
-from syntony.pytrees import PyTree
+from syntony.config import pytree_dataclass
+
+EpisodesT = TypeVar("EpisodesT")
+"""What is kept of episodes: a pytree of arrays."""
 
 
-class ReplayBuffer(NamedTuple):
+@pytree_dataclass
+class ReplayBuffer(Generic[EpisodesT]):
     """The newest R episodes."""
 
-    episodes: PyTree[Shaped[Array, "R ..."]]
-    """What is kept of each time step; undefined after the end of an episode."""
+    episodes: EpisodesT
+    """What is kept of each time step, [R, T, ...] each leaf; undefined after the end of
+    an episode."""
     episode_lengths: Int[Array, " R"]
     """Environment steps of each episode; zero where none is stored yet."""
     insert_pos: Int[Array, ""]
@@ -25,9 +30,7 @@ class ReplayBuffer(NamedTuple):
         return jnp.sum(self.episode_lengths > 0, dtype=jnp.int32)
 
 
-def init_buffer(
-    episode: PyTree[jax.ShapeDtypeStruct], *, capacity: int
-) -> ReplayBuffer:
+def init_buffer(episode: EpisodesT, *, capacity: int) -> ReplayBuffer[EpisodesT]:
     """Empty buffer.
 
     Args:
@@ -44,10 +47,8 @@ def init_buffer(
 
 
 def add_episodes(
-    buffer: ReplayBuffer,
-    episodes: PyTree[Shaped[Array, "_ E ..."]],
-    valid: Bool[Array, "T E"],
-) -> ReplayBuffer:
+    buffer: ReplayBuffer[EpisodesT], episodes: EpisodesT, valid: Bool[Array, "T E"]
+) -> ReplayBuffer[EpisodesT]:
     """Buffer in which new episodes have replaced the oldest ones.
 
     Args:
@@ -69,8 +70,8 @@ def add_episodes(
 
 
 def sample_steps(
-    buffer: ReplayBuffer, key: Key[Array, ""], shape: tuple[int, ...]
-) -> PyTree[Shaped[Array, "..."]]:
+    buffer: ReplayBuffer[EpisodesT], key: Key[Array, ""], shape: tuple[int, ...]
+) -> EpisodesT:
     """Time steps drawn uniformly from all stored ones, with replacement."""
     ends = jnp.cumsum(buffer.episode_lengths)
     step = jax.random.randint(key, shape, 0, ends[-1])
@@ -80,8 +81,8 @@ def sample_steps(
 
 
 def sample_episodes(
-    buffer: ReplayBuffer, key: Key[Array, ""], batch_size: int
-) -> tuple[PyTree[Shaped[Array, "_ B ..."]], Bool[Array, "T B"]]:
+    buffer: ReplayBuffer[EpisodesT], key: Key[Array, ""], batch_size: int
+) -> tuple[EpisodesT, Bool[Array, "T B"]]:
     """Episodes drawn uniformly without replacement, time first, and their valid steps.
 
     Args:

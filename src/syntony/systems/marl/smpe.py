@@ -125,7 +125,7 @@ class SMPEState(NamedTuple):
 
 
 @pytree_dataclass
-class SMPE(MultiAgentSystem):
+class SMPE(MultiAgentSystem[SMPEState]):
     """SMPE² on a MAA2C policy.
 
     Examples:
@@ -293,7 +293,11 @@ class SMPE(MultiAgentSystem):
         counts = jax.vmap(novelty.update_counts, (0, -2, -2))(
             state.counts, cells, alive
         )
-        n = jax.vmap(lambda counts, cell: counts[cell], (0, -2), -2)(counts, cells)
+
+        def look_up(counts: Array, cell: Array) -> Array:
+            return counts[cell]
+
+        n = jax.vmap(look_up, (0, -2), -2)(counts, cells)
         bonus = self.exploration.bonus_coef * novelty.bonus(jnp.min(n, axis=-1))
         return counts, jnp.where(trajectory.alive, bonus, 0.0)
 
@@ -336,7 +340,8 @@ class SMPE(MultiAgentSystem):
         self, state: SMPEState, trajectory: Trajectory, reward: Float[Array, "T E N"]
     ) -> tuple[SMPEState, Metrics]:
         """State after one gradient step of critics, filters and actors."""
-        advantage, metrics = reward, {}
+        advantage = reward
+        metrics: Metrics = {}
         if self.filtered_critic:
             state, advantage, loss = self.update_filtered_critic(
                 state, trajectory, reward

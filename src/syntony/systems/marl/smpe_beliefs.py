@@ -9,7 +9,7 @@ well). One network of each kind for each agent, stacked along an agent axis.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -165,7 +165,7 @@ class BeliefState(NamedTuple):
     """Statistics of one agent's observation over all agents: they normalize inputs."""
     per_agent_stats: RunningMeanStd
     """Statistics of each agent's observation: they normalize the decoders' targets."""
-    replay_buffer: ReplayBuffer
+    replay_buffer: ReplayBuffer[ObsHistory]
     losses: BeliefLosses
 
 
@@ -187,11 +187,6 @@ def init_beliefs(config: BeliefConfig, task: Task, key: Key[Array, ""]) -> Belie
         lambda key: Filter(*sizes, key=key), num_agents, filter_key
     )
     stats = init_running_mean_std((task.obs_dim,))
-    shaped: Any = jax.ShapeDtypeStruct
-    history = ObsHistory(
-        obs=shaped((task.time_limit, num_agents, task.obs_dim), jnp.float32),
-        alive=shaped((task.time_limit, num_agents), jnp.bool_),
-    )
     return BeliefState(
         encoder=encoder,
         decoder=decoder,
@@ -202,9 +197,20 @@ def init_beliefs(config: BeliefConfig, task: Task, key: Key[Array, ""]) -> Belie
         filter_critic_opt_state=init_opt_state(config.filter_critic_optimizer, filters),
         shared_stats=stats,
         per_agent_stats=jax.tree.map(lambda x: jnp.stack([x] * num_agents), stats),
-        replay_buffer=init_buffer(history, capacity=config.buffer_size),
+        replay_buffer=init_buffer(stored_history(task), capacity=config.buffer_size),
         losses=BeliefLosses(*jnp.zeros(4)),
     )
+
+
+def stored_history(task: Task) -> ObsHistory:
+    """Shapes and types of what is kept of one episode, time first."""
+    agents = task.time_limit, task.num_agents
+
+    def empty_history() -> ObsHistory:
+        obs = jnp.zeros((*agents, task.obs_dim))
+        return ObsHistory(obs, alive=jnp.zeros(agents, bool))
+
+    return jax.eval_shape(empty_history)
 
 
 def check_encoder(config: BeliefConfig, task: Task) -> None:

@@ -70,7 +70,7 @@ class OfficialQuirks:
 
 
 @pytree_dataclass
-class SMPEOfficial(MultiAgentSystem):
+class SMPEOfficial(MultiAgentSystem[SMPEState]):
     """SMPE² with switches for what the released code does differently.
 
     Examples:

@@ -18,7 +18,7 @@ Sources: Sunehag et al., "Value-Decomposition Networks for Cooperative Multi-Age
 """
 
 from abc import abstractmethod
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -183,7 +183,7 @@ class ValueDecompositionState(NamedTuple):
     """State of a run."""
 
     learner: LearnerState
-    replay_buffer: ReplayBuffer
+    replay_buffer: ReplayBuffer[EpisodeBatch]
     reward_stats: RunningMeanStd
     epsilon: Float[Array, ""]
     """Probability of a random action in the next episodes."""
@@ -193,7 +193,7 @@ class ValueDecompositionState(NamedTuple):
     env_steps: Int[Array, ""]
 
 
-class ValueDecomposition(MultiAgentSystem):
+class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
     """The algorithm; its two final classes are below."""
 
     task: Task
@@ -421,15 +421,18 @@ def stored_episode(task: Task, obs_dtype: ObsDtype) -> EpisodeBatch:
     """Shapes and dtypes of one stored episode, time first."""
     steps, agents = (task.time_limit,), (task.time_limit, task.num_agents)
     obs_shape = (task.time_limit + 1, task.num_agents, task.obs_dim)
-    shaped: Any = jax.ShapeDtypeStruct
-    return EpisodeBatch(
-        obs=shaped(obs_shape, jnp.dtype(obs_dtype)),
-        action_mask=shaped((*agents, task.num_actions), jnp.bool_),
-        action=shaped(agents, jnp.int32),
-        alive=shaped(agents, jnp.bool_),
-        reward=shaped(steps, jnp.float32),
-        terminated=shaped(steps, jnp.bool_),
-    )
+
+    def empty_episode() -> EpisodeBatch:
+        return EpisodeBatch(
+            obs=jnp.zeros(obs_shape, obs_dtype),
+            action_mask=jnp.zeros((*agents, task.num_actions), bool),
+            action=jnp.zeros(agents, jnp.int32),
+            alive=jnp.zeros(agents, bool),
+            reward=jnp.zeros(steps),
+            terminated=jnp.zeros(steps, bool),
+        )
+
+    return jax.eval_shape(empty_episode)
 
 
 def to_batch(trajectory: Trajectory, reward: Float[Array, "T E"]) -> EpisodeBatch:

@@ -1,8 +1,16 @@
 """Adapters of other libraries' spaces: flat observations and discrete actions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from numbers import Integral
+from typing import (
+    NamedTuple,
+    Protocol,
+    SupportsFloat,
+    SupportsInt,
+    cast,
+    runtime_checkable,
+)
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -66,8 +74,8 @@ class MultiAgentEnv(Protocol):
 class AgentAdapter(NamedTuple):
     """Conversion of an agent's observations and actions."""
 
-    agent_id: Any
-    flatten_fn: Callable[[Any], Any]
+    agent_id: Hashable
+    flatten_fn: Callable[..., object]
     """Flattens an observation without its mask to a vector."""
     obs_dim: int
     """Length of a flat observation."""
@@ -77,14 +85,15 @@ class AgentAdapter(NamedTuple):
     has_action_mask: bool
     """Whether observations are dictionaries that contain an action mask."""
 
-    def flatten_obs(self, obs: Any) -> Float[np.ndarray, " obs_dim"]:
+    def flatten_obs(self, obs: object) -> Float[np.ndarray, " obs_dim"]:
         """Observation as a vector, without its action mask.
 
         Raises:
             EnvironmentStepError: its length is wrong, or a number is not finite.
         """
         if self.has_action_mask:
-            obs = {name: part for name, part in obs.items() if name != ACTION_MASK_KEY}
+            parts = cast(Mapping[str, object], obs)
+            obs = {n: part for n, part in parts.items() if n != ACTION_MASK_KEY}
         # Numbers beyond the range of float32 become infinite, and are rejected.
         with np.errstate(over="ignore"):
             numbers = np.asarray(self.flatten_fn(obs), np.float32)
@@ -101,7 +110,7 @@ class AgentAdapter(NamedTuple):
         return numbers
 
     def action_mask(
-        self, obs: Any, info: Any
+        self, obs: object, info: object
     ) -> Bool[np.ndarray, " num_actions"] | bool:
         """Mask of available actions; True (all) if the environment has no mask.
 
@@ -109,9 +118,11 @@ class AgentAdapter(NamedTuple):
             EnvironmentStepError: the mask has the wrong shape, or no action is
                 available.
         """
-        value = obs[ACTION_MASK_KEY] if self.has_action_mask else None
+        value = None
+        if self.has_action_mask:
+            value = cast(Mapping[str, object], obs)[ACTION_MASK_KEY]
         if isinstance(info, Mapping) and ACTION_MASK_KEY in info:
-            value = info[ACTION_MASK_KEY]
+            value = cast(Mapping[str, object], info)[ACTION_MASK_KEY]
         if value is None:
             return True
         given = np.asarray(value)
@@ -124,8 +135,25 @@ class AgentAdapter(NamedTuple):
         return mask
 
 
+class DictSpace(Protocol):
+    """Gymnasium's space of dictionaries."""
+
+    @property
+    def spaces(self) -> Mapping[str, object]: ...
+
+
+class DiscreteSpace(Protocol):
+    """Gymnasium's space of n integers from `start` on."""
+
+    @property
+    def n(self) -> SupportsInt: ...
+
+    @property
+    def start(self) -> SupportsInt: ...
+
+
 def make_agent_adapter(
-    agent_id: Any, observation_space: Any, action_space: Any
+    agent_id: Hashable, observation_space: object, action_space: object
 ) -> AgentAdapter:
     """Adapter for an agent with these Gymnasium spaces.
 
@@ -134,17 +162,17 @@ def make_agent_adapter(
             discrete.
     """
     spaces = import_user_module("gymnasium.spaces")
-    has_action_mask = (
-        isinstance(observation_space, spaces.Dict)
-        and ACTION_MASK_KEY in observation_space.spaces
-    )
+    parts: dict[str, object] = {}
+    if isinstance(observation_space, spaces.Dict):
+        parts.update(cast(DictSpace, observation_space).spaces)
+    has_action_mask = ACTION_MASK_KEY in parts
     if has_action_mask:
-        parts = dict(observation_space.spaces)
         del parts[ACTION_MASK_KEY]
         observation_space = spaces.Dict(parts)
     if not isinstance(action_space, spaces.Discrete):
         space = type(action_space).__name__
         raise InvalidInputError(f"actions of {agent_id} are {space}; expected Discrete")
+    actions = cast(DiscreteSpace, action_space)
     try:
         obs_dim = int(spaces.flatdim(observation_space))
     except (ValueError, NotImplementedError) as error:
@@ -158,8 +186,8 @@ def make_agent_adapter(
         agent_id=agent_id,
         flatten_fn=flatten,
         obs_dim=obs_dim,
-        num_actions=int(action_space.n),
-        action_start=int(action_space.start),
+        num_actions=int(actions.n),
+        action_start=int(actions.start),
         has_action_mask=has_action_mask,
     )
 
@@ -179,7 +207,11 @@ def absent_observation(adapters: Sequence[AgentAdapter]) -> Observation:
 
 
 def set_agent_observation(
-    observation: Observation, agent: int, adapter: AgentAdapter, obs: Any, info: Any
+    observation: Observation,
+    agent: int,
+    adapter: AgentAdapter,
+    obs: object,
+    info: object,
 ) -> None:
     """Sets the observation and action mask of a living agent; the padding stays zero.
 
@@ -197,14 +229,14 @@ def set_agent_observation(
     )
 
 
-def validate_reward(name: Any, reward: Any) -> float:
+def validate_reward(name: object, reward: object) -> float:
     """Reward as a float.
 
     Raises:
         EnvironmentStepError: it is not a number, or not finite in float32.
     """
     try:
-        number = float(reward)
+        number = float(cast(SupportsFloat, reward))
     except (TypeError, ValueError):
         number = float("nan")
     with np.errstate(over="ignore"):
@@ -216,11 +248,11 @@ def validate_reward(name: Any, reward: Any) -> float:
     return number
 
 
-def env_time_limit(env: Any, parameters: Mapping[str, Any]) -> int | None:
+def env_time_limit(env: object, parameters: Mapping[str, object]) -> int | None:
     """Steps after which an environment ends an episode; None if unknown."""
     unwrapped = getattr(env, "unwrapped", env)
     for name in TIME_LIMIT_ATTRIBUTES:
-        value = parameters.get(name, getattr(unwrapped, name, None))
-        if isinstance(value, int | np.integer) and value > 0:
+        value: object = parameters.get(name, getattr(unwrapped, name, None))
+        if isinstance(value, Integral) and int(value) > 0:
             return int(value)
     return None

@@ -7,11 +7,11 @@ They are black boxes: called between compiled functions, never within one.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from syntony.errors import (
     summarize_exception,
     unknown_name_error,
 )
-from syntony.pytrees import PyTree
+from syntony.pytrees import HiddenT
 from syntony.tasks.external.adapter import MultiAgentEnv, max_sizes
 from syntony.tasks.external.gymnasium import make_gymnasium_env
 from syntony.tasks.external.originals import original_benchmark
@@ -38,7 +38,7 @@ TIME_LIMIT_PARAMETER = "time_limit"
 """The only parameter that is not passed to the environment."""
 MAX_TIME_LIMIT = 1_000_000
 
-EnvFactory = Callable[[str, Mapping[str, Any]], MultiAgentEnv]
+EnvFactory = Callable[[str, Mapping[str, object]], MultiAgentEnv]
 ENV_FACTORIES: dict[str, EnvFactory] = {
     "pettingzoo": make_pettingzoo_env,
     "gymnasium": make_gymnasium_env,
@@ -106,8 +106,8 @@ class ExternalEnv:
 
     def rollout(
         self,
-        act_fn: ActFn,
-        initial_hidden: PyTree,
+        act_fn: ActFn[HiddenT],
+        initial_hidden: HiddenT,
         key: Key[Array, ""],
         *,
         episodes: int,
@@ -139,12 +139,12 @@ class ExternalEnv:
         del key
         raise self._not_jittable_error()
 
-    def action_mask(self, state: Any) -> NoReturn:
+    def action_mask(self, state: object) -> NoReturn:
         """Not available: episodes come from `rollout`."""
         del state
         raise self._not_jittable_error()
 
-    def step(self, key: Key[Array, ""], state: Any, action: Any) -> NoReturn:
+    def step(self, key: Key[Array, ""], state: object, action: object) -> NoReturn:
         """Not available: episodes come from `rollout`."""
         del key, state, action
         raise self._not_jittable_error()
@@ -167,7 +167,7 @@ class EnvPool:
         self._idle.extend(envs)
 
     @contextmanager
-    def acquire(self, count: int) -> Iterator[list[MultiAgentEnv]]:
+    def acquire(self, count: int) -> Generator[list[MultiAgentEnv], None, None]:
         """Context with `count` environments that no other context uses.
 
         After an exception all of them are closed.
@@ -210,14 +210,14 @@ class ShapeOnlyTask:
         del key
         return jnp.zeros((), bool), jnp.zeros((self.num_agents, self.obs_dim))
 
-    def action_mask(self, state: Any) -> Bool[Array, "N A"]:
+    def action_mask(self, state: Bool[Array, ""]) -> Bool[Array, "N A"]:
         """All actions are available."""
         del state
         return jnp.ones((self.num_agents, self.num_actions), bool)
 
     def step(
-        self, key: Key[Array, ""], state: Any, action: Int[Array, " N"]
-    ) -> tuple[Any, TimeStep]:
+        self, key: Key[Array, ""], state: Bool[Array, ""], action: Int[Array, " N"]
+    ) -> tuple[Bool[Array, ""], TimeStep]:
         """The same state, with observations and rewards of zero."""
         del key, action
         never = jnp.zeros((), bool)
@@ -250,7 +250,7 @@ def close_envs(envs: list[MultiAgentEnv]) -> None:
             env.close()
 
 
-def parse_env_id(id: str) -> tuple[str, str, dict[str, Any]]:
+def parse_env_id(id: str) -> tuple[str, str, dict[str, object]]:
     """Library, environment name, and parameter values of an id.
 
     Values are JSON, as in `N=3`, `coop=true`, `sizes=[8,8]`, or `none`; everything else
@@ -267,7 +267,7 @@ def parse_env_id(id: str) -> tuple[str, str, dict[str, Any]]:
         raise InvalidInputError(
             f"task {id!r} is incomplete; expected e.g. {_EXAMPLES[library]}"
         )
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, object] = {}
     for assignment in query.split("&") if mark else []:
         parameter, equals, text = assignment.partition("=")
         if not (parameter and equals):
@@ -282,7 +282,7 @@ def parse_env_id(id: str) -> tuple[str, str, dict[str, Any]]:
     return library, name, parameters
 
 
-def _parse_value(text: str) -> Any:
+def _parse_value(text: str) -> object:
     if text.lower() in LITERALS:
         return LITERALS[text.lower()]
     try:
@@ -291,7 +291,7 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-def _resolve_time_limit(id: str, requested: Any, env: MultiAgentEnv) -> int:
+def _resolve_time_limit(id: str, requested: object, env: MultiAgentEnv) -> int:
     limit = env.time_limit if requested is None else requested
     separator = "&" if "?" in id else "?"
     if limit is None:

@@ -1,11 +1,12 @@
 """Multi-agent environments of Gymnasium: tuple spaces, one entry for each agent."""
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, cast
 
 import numpy as np
 from jaxtyping import Int
+from numpy.typing import ArrayLike
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
 from syntony.plugins import import_user_module
@@ -21,6 +22,29 @@ from syntony.tasks.external.adapter import (
 )
 
 
+class TupleEnv(Protocol):
+    """An environment of Gymnasium with one entry for each agent."""
+
+    @property
+    def observation_space(self) -> Iterable[object]: ...
+
+    @property
+    def action_space(self) -> Iterable[object]: ...
+
+    @property
+    def spec(self) -> object: ...
+
+    def reset(self, *, seed: int) -> tuple[Sequence[object], Mapping[str, object]]: ...
+
+    def step(
+        self, action: tuple[int, ...], /
+    ) -> tuple[
+        Sequence[object], ArrayLike, ArrayLike, ArrayLike, Mapping[str, object]
+    ]: ...
+
+    def close(self) -> None: ...
+
+
 class GymnasiumEnv:
     """An environment with tuple spaces, as lbforaging and rware register them.
 
@@ -28,9 +52,10 @@ class GymnasiumEnv:
     So a termination in the last step counts as a truncation.
     """
 
-    def __init__(self, env: Any, parameters: Mapping[str, Any]):
+    def __init__(self, env: object, parameters: Mapping[str, object]):
+        self._env = cast(TupleEnv, env)
         spaces = import_user_module("gymnasium.spaces")
-        pair = env.observation_space, env.action_space
+        pair = self._env.observation_space, self._env.action_space
         if not all(isinstance(space, spaces.Tuple) for space in pair):
             kinds = " and ".join(type(space).__name__ for space in pair)
             raise InvalidInputError(
@@ -42,9 +67,8 @@ class GymnasiumEnv:
             make_agent_adapter(f"agent {i}", *both) for i, both in enumerate(pairs)
         ]
         self._internal_time_limit = env_time_limit(env, parameters)
-        outer = getattr(env.spec, "max_episode_steps", None)
+        outer = getattr(self._env.spec, "max_episode_steps", None)
         self.time_limit = self._internal_time_limit if outer is None else int(outer)
-        self._env = env
         self._absent_observation = absent_observation(self.adapters)
         self._step_count = 0
 
@@ -76,35 +100,38 @@ class GymnasiumEnv:
         """Closes windows and processes."""
         self._env.close()
 
-    def _per_agent_rewards(self, rewards: Any) -> list[float]:
+    def _per_agent_rewards(self, rewards: object) -> list[float]:
         agents = len(self.adapters)
-        if np.ndim(rewards) == 0:
+        if np.ndim(cast(ArrayLike, rewards)) == 0:
             # A team reward is divided equally, as the sum over agents is used.
             return [validate_reward("the team", rewards) / agents] * agents
-        if len(rewards) != agents:
+        by_agent = cast(Sequence[object], rewards)
+        if len(by_agent) != agents:
             raise EnvironmentStepError(
-                f"there are {len(rewards)} rewards; expected {agents}"
+                f"there are {len(by_agent)} rewards; expected {agents}"
             )
         return [
             validate_reward(v.agent_id, r)
-            for v, r in zip(self.adapters, rewards, strict=True)
+            for v, r in zip(self.adapters, by_agent, strict=True)
         ]
 
-    def _to_observation(self, obs: Any, info: Mapping[str, Any]) -> Observation:
+    def _to_observation(
+        self, obs: Sequence[object], info: Mapping[str, object]
+    ) -> Observation:
         agents = len(self.adapters)
         if len(obs) != agents:
             raise EnvironmentStepError(
                 f"there are {len(obs)} observations; expected {agents}"
             )
         observation = Observation(*(part.copy() for part in self._absent_observation))
-        masks = info.get(ACTION_MASK_KEY)
+        masks = cast(Sequence[object] | None, info.get(ACTION_MASK_KEY))
         for i, v in enumerate(self.adapters):
             agent_info = None if masks is None else {ACTION_MASK_KEY: masks[i]}
             set_agent_observation(observation, i, v, obs[i], agent_info)
         return observation
 
 
-def make_gymnasium_env(name: str, parameters: Mapping[str, Any]) -> GymnasiumEnv:
+def make_gymnasium_env(name: str, parameters: Mapping[str, object]) -> GymnasiumEnv:
     """Opens `gymnasium.make(name, **parameters)`.
 
     Raises:

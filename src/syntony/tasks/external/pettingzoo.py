@@ -1,7 +1,7 @@
 """PettingZoo's parallel API: dictionaries by agent; agents may finish early."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Protocol, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -18,6 +18,27 @@ from syntony.tasks.external.adapter import (
     validate_reward,
 )
 
+ByAgent = Mapping[Hashable, object]
+
+
+class ParallelEnv(Protocol):
+    """An environment of the parallel API, as PettingZoo defines it."""
+
+    @property
+    def agents(self) -> Sequence[Hashable]: ...
+
+    def observation_space(self, agent: Hashable, /) -> object: ...
+
+    def action_space(self, agent: Hashable, /) -> object: ...
+
+    def reset(self, seed: int) -> tuple[ByAgent, ByAgent]: ...
+
+    def step(
+        self, actions: Mapping[Hashable, int], /
+    ) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent, ByAgent]: ...
+
+    def close(self) -> None: ...
+
 
 class PettingZooEnv:
     """An environment of the parallel API.
@@ -26,22 +47,22 @@ class PettingZooEnv:
     available, and it is not passed to the environment.
     """
 
-    def __init__(self, env: Any, parameters: Mapping[str, Any]):
-        agents = list(getattr(env, "possible_agents", ()))
+    def __init__(self, env: object, parameters: Mapping[str, object]):
+        agents: list[Hashable] = list(getattr(env, "possible_agents", ()))
         if not agents:
             raise InvalidInputError(
                 "it has no possible_agents; expected PettingZoo's parallel API"
             )
+        self._env = cast(ParallelEnv, env)
         self.adapters = [
             make_agent_adapter(
-                name, env.observation_space(name), env.action_space(name)
+                name, self._env.observation_space(name), self._env.action_space(name)
             )
             for name in agents
         ]
         self.time_limit = env_time_limit(env, parameters)
-        self._env = env
         self._absent_observation = absent_observation(self.adapters)
-        self._alive_agents: set[Any] = set()
+        self._alive_agents: set[Hashable] = set()
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode whose randomness is determined by `seed`."""
@@ -73,9 +94,7 @@ class PettingZooEnv:
         """Closes windows and processes."""
         self._env.close()
 
-    def _to_observation(
-        self, obs: Mapping[Any, Any], infos: Mapping[Any, Any]
-    ) -> Observation:
+    def _to_observation(self, obs: ByAgent, infos: ByAgent) -> Observation:
         observation = Observation(*(part.copy() for part in self._absent_observation))
         for i, v in enumerate(self.adapters):
             if v.agent_id in self._alive_agents and v.agent_id not in obs:
@@ -90,7 +109,7 @@ class PettingZooEnv:
         return observation
 
 
-def make_pettingzoo_env(name: str, parameters: Mapping[str, Any]) -> PettingZooEnv:
+def make_pettingzoo_env(name: str, parameters: Mapping[str, object]) -> PettingZooEnv:
     """Opens `MODULE.parallel_env(**parameters)`.
 
     Raises:

@@ -12,7 +12,7 @@ from syntony.errors import (
     EnvironmentStepError,
     summarize_exception,
 )
-from syntony.pytrees import PyTree
+from syntony.pytrees import HiddenT
 from syntony.tasks.external.adapter import MultiAgentEnv, Observation, StepResult
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.last_action import append_last_action
@@ -21,8 +21,8 @@ from syntony.tasks.rollout import ActFn, Trajectory
 
 def rollout_external(
     task: ExternalEnv,
-    act_fn: ActFn,
-    initial_hidden: PyTree,
+    act_fn: ActFn[HiddenT],
+    initial_hidden: HiddenT,
     key: Key[Array, ""],
     *,
     episodes: int,
@@ -65,8 +65,8 @@ def rollout_external(
 
 def _rollout_batch(
     task: ExternalEnv,
-    act_fn: ActFn,
-    hidden: PyTree,
+    act_fn: ActFn[HiddenT],
+    hidden: HiddenT,
     key: Key[Array, ""],
     *,
     num_envs: int,

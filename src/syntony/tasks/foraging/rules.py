@@ -8,7 +8,7 @@ Source: Christianos, Schäfer and Albrecht, "Shared Experience Actor-Critic for
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import (
+    FieldValues,
     between,
     clip_to_limits,
     field,
@@ -341,7 +342,7 @@ def _pack_visible(
     # a sum of zeros, is (−1, −1, 0).
     shift = jnp.array([1, 1, 0])[None, None]
     chosen = jnp.where(fills[..., None], (triplets + shift)[:, :, None], 0)
-    return jnp.reshape(jnp.sum(chosen, axis=1) - shift, (len(visible), -1))
+    return (jnp.sum(chosen, axis=1) - shift).reshape(len(visible), -1)
 
 
 FAMILY = TaskFamily(
@@ -359,7 +360,7 @@ _ID_REGEX = re.compile(
 )
 
 
-def _parse_name(name: str) -> dict[str, Any]:
+def _parse_name(name: str) -> FieldValues:
     """Fields that are in the name of an id: the inverse of `_format_name`."""
     match = _ID_REGEX.fullmatch(name)
     if match is None:

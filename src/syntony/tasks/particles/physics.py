@@ -155,6 +155,6 @@ def drop_diagonal(matrix: Float[Array, "N N F"]) -> Float[Array, "N others F"]:
     """Each row without its entry on the diagonal, in order."""
     agents, _, features = matrix.shape
     # After the first entry, every (N + 1)th is on the diagonal: no gather is needed.
-    tail = jnp.reshape(matrix, (agents * agents, features))[1:]
-    blocks = jnp.reshape(tail, (agents - 1, agents + 1, features))[:, :-1]
-    return jnp.reshape(blocks, (agents, agents - 1, features))
+    tail = matrix.reshape(agents * agents, features)[1:]
+    blocks = tail.reshape(agents - 1, agents + 1, features)[:, :-1]
+    return blocks.reshape(agents, agents - 1, features)

@@ -170,8 +170,8 @@ class SimpleSpread:
         parts = [
             velocity,
             position,
-            jnp.reshape(landmarks, (self.players, -1)),
-            jnp.reshape(others, (self.players, -1)),
+            landmarks.reshape(self.players, -1),
+            others.reshape(self.players, -1),
             jnp.zeros((self.players, COMM_DIM * (self.players - 1))),
         ]
         return jnp.concatenate(parts, axis=-1)

@@ -91,7 +91,7 @@ def obs_window(sensor_range: int, agent: int) -> ObsWindow:
         sensor_range: cells that an agent observes in each direction.
         agent: index of the agent.
     """
-    entities = []
+    entities: list[ObservedEntity] = []
     for i, (down, right) in enumerate(_sensor_offsets(sensor_range)):
         first = len(OWN_FEATURES) + len(CELL_FEATURES) * i
         center = Coordinate(None, right, 0), Coordinate(None, down, 0)

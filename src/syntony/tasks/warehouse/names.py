@@ -1,12 +1,19 @@
 """Names of warehouses, their layouts, and which parameters are valid."""
 
 import re
-from typing import Any, Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from jaxtyping import Bool
 
-from syntony.config import FieldValues, Interval, between, validate
+from syntony.config import (
+    FieldValues,
+    HasId,
+    Interval,
+    between,
+    replace_fields,
+    validate,
+)
 from syntony.errors import InvalidInputError
 
 Difficulty = Literal["easy", "normal", "hard"]
@@ -59,7 +66,7 @@ def sensor_range_limits(values: FieldValues) -> Interval:
     return between(1, max(grid_shape(values)))
 
 
-def validate_warehouse(task: Any) -> None:
+def validate_warehouse(task: object) -> None:
     """Checks the fields of a warehouse, each and jointly.
 
     Raises:
@@ -72,12 +79,12 @@ def validate_warehouse(task: Any) -> None:
         problem = f"shelf_columns is {values['shelf_columns']}; expected an odd number"
     elif not 1 <= requests < num_shelves:
         problem = (
-            f"{format_name(task)!r} asks for {requests} shelves; "
+            f"{format_name(values)!r} asks for {requests} shelves; "
             f"expected 1 to {num_shelves - 1}"
         )
     else:
         return
-    nearest = type(task)(**_correct_jointly(values))
+    nearest = cast(HasId, replace_fields(task, **_correct_jointly(values)))
     raise InvalidInputError(f"{problem}, e.g. {nearest.id}")
 
 
@@ -131,14 +138,14 @@ def parse_name(name: str, parameters: FieldValues) -> FieldValues:
     }
 
 
-def format_name(task: Any) -> str:
+def format_name(values: FieldValues) -> str:
     """Name of an id, without parameters: the inverse of `parse_name`."""
     size_names = {shape: size for size, shape in SIZES.items()}
-    shape = (task.shelf_rows, task.shelf_columns)
-    size = size_names.get(shape, f"{task.shelf_rows}x{task.shelf_columns}")
-    options = [task.difficulty, task.reward_type]
+    shape = values["shelf_rows"], values["shelf_columns"]
+    size = size_names.get(shape, "{}x{}".format(*shape))
+    options = [values["difficulty"], values["reward_type"]]
     options = [option for option in options if option not in ("normal", "indiv")]
-    return "-".join(["rware", size, f"{task.num_agents}ag", *options])
+    return "-".join(["rware", size, f"{values['num_agents']}ag", *options])
 
 
 _INTEGER_FIELDS = ("sensor_range", "column_height", "request_queue_size")

@@ -99,7 +99,7 @@ class Warehouse:
 
     @property
     def id(self) -> str:
-        return format_id(names.format_name(self), self)
+        return format_id(names.format_name(vars(self)), self)
 
     @property
     def num_actions(self) -> int:
