@@ -10,6 +10,15 @@ from your_own_task import Corridor
 
 from syntony.config import field, pytree_dataclass
 from syntony.identifiers import format_id
+from syntony.tasks.scene import (
+    Circle,
+    Coordinate,
+    Feature,
+    ObservedEntity,
+    ObsWindow,
+    Scene,
+    grid_scene,
+)
 from syntony.tasks.task import TimeStep
 
 
@@ -114,6 +123,42 @@ class Endless(Broken):
 class EndsTwice(Broken):
     def change(self, key: Any, state: Any, timestep: TimeStep) -> Any:
         return state, timestep._replace(truncated=timestep.terminated)
+
+
+@pytree_dataclass
+class DrawnOutside(Broken):
+    def render(self, state: Any) -> Scene:
+        return grid_scene(1, self.length, [Circle(self.length, 0, 0.3, 0)])
+
+
+@pytree_dataclass
+class DrawsNaN(Broken):
+    def render(self, state: Any) -> Scene:
+        return grid_scene(1, self.length, [Circle(float("nan"), 0, 0.3, 0)])
+
+
+@pytree_dataclass
+class FewNames(Broken):
+    def feature_names(self, agent: int) -> list[Feature]:
+        return super().feature_names(agent)[agent:]
+
+
+@pytree_dataclass
+class WrongWindow(Broken):
+    def obs_window(self, agent: int) -> ObsWindow:
+        x, y = Coordinate(self.obs_dim), Coordinate(None)
+        teammate = ObservedEntity("teammate", 1 - agent, "circle", x, y)
+        return ObsWindow((-1, -1, 2, 2), has_cells=False, entities=(teammate,))
+
+
+@pytree_dataclass
+class LowRange(Broken):
+    score_range = (0.0, 0.5)
+
+
+@pytree_dataclass
+class TextBenchmark(Broken):
+    benchmark = "foraging"
 
 
 @pytree_dataclass

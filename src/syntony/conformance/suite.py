@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from syntony.errors import (
     InvalidInputError,
     summarize_exception,
 )
+from syntony.training.devices import fast_compile_options
 
 
 class RuleViolation(Exception):  # noqa: N818
@@ -58,7 +60,8 @@ class Report(NamedTuple):
     num_unchecked: int
     """Rules that could not be checked, as an essential one does not hold."""
     num_calls: int
-    """Calls of the object's methods with random arguments."""
+    """Calls of the object's methods with random arguments; of an evaluation of a
+    system, each episode counts as one."""
     wall_s: float
 
     @property
@@ -169,27 +172,55 @@ def first_difference(a: PyTree, b: PyTree, *, tolerance: float = 0.0) -> str:
     return ""
 
 
-def trace_difference(function: Callable[..., Any], *args: Any) -> str:
-    """Part in which two traces of a function differ; empty if they are the same.
+def jit(function: Callable[..., Any]) -> Any:
+    """The function, compiled fast, as it runs a few times only.
+
+    Each call traces and compiles the function anew: JAX keeps the trace of a known one.
+    """
+    return jax.jit(
+        lambda *args: function(*args), compiler_options=_fast_compile_options()
+    )
+
+
+@cache
+def _fast_compile_options() -> dict[str, str | bool]:
+    """XLA options with which a program is compiled fastest."""
+    options = fast_compile_options()
+    older_emitters = options | {
+        "xla_cpu_use_fusion_emitters": False,
+        "xla_llvm_disable_expensive_passes": True,
+    }
+    try:
+        # Twice as fast; XLA refuses the option once it has no older emitters.
+        jax.jit(jnp.negative, compiler_options=older_emitters)(1.0)
+    except jax.errors.JaxRuntimeError:
+        return options
+    return older_emitters
+
+
+def trace_difference(function: Callable[..., Any], program: Any, *args: Any) -> str:
+    """Part in which a second trace differs; empty if both are the same.
 
     A function that is not pure, e.g. one that uses `np.random`, is another program in
     every trace.
+
+    Args:
+        function: the function, which is traced again.
+        program: `jit` of that function, whose trace JAX keeps.
+        args: arguments.
     """
-    (text, consts), (other_text, other_consts) = (
-        _trace(function, *args) for _ in range(2)
-    )
+    first, second = (p.trace(*args).jaxpr for p in (program, jit(function)))
+    text, other_text = _jaxpr_text(first), _jaxpr_text(second)
     if text == other_text:
-        return first_difference(consts, other_consts) and "a constant"
+        return first_difference(first.consts, second.consts) and "a constant"
     pairs = zip(text.splitlines(), other_text.splitlines(), strict=False)
     lines = [a.strip() for a, b in pairs if a != b]
     return f"the operation {lines[0]!r}" if lines else "its operations"
 
 
-def _trace(function: Callable[..., Any], *args: Any) -> tuple[str, list[Any]]:
-    # A new function each time: JAX keeps the trace of a known one.
-    jaxpr = jax.make_jaxpr(lambda *args: function(*args))(*args)
+def _jaxpr_text(jaxpr: Any) -> str:
     # Functions within an operation are shown with their addresses.
-    return re.sub(r"0x[0-9a-f]+", "0x", str(jaxpr.jaxpr)), list(jaxpr.consts)
+    return re.sub(r"0x[0-9a-f]+", "0x", str(jaxpr.jaxpr))
 
 
 def plain_array(x: Any) -> np.ndarray:
@@ -197,6 +228,16 @@ def plain_array(x: Any) -> np.ndarray:
     if jnp.issubdtype(jnp.asarray(x).dtype, jax.dtypes.prng_key):
         return np.asarray(jax.random.key_data(x))
     return np.asarray(x)
+
+
+def clone_keys(tree: PyTree) -> PyTree:
+    """The tree with copies of its keys: JAX can be set to refuse two uses of one."""
+
+    def clone(x: Any) -> Any:
+        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return jax.random.clone(x) if is_key else x
+
+    return jax.tree.map(clone, tree)
 
 
 def _is_equal(x: np.ndarray, y: np.ndarray, tolerance: float) -> bool:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +18,9 @@ from syntony.conformance.suite import (
     Rule,
     Subject,
     check_rules,
+    clone_keys,
     first_difference,
+    jit,
     leaf_names,
     require,
     require_strong_types,
@@ -27,14 +28,13 @@ from syntony.conformance.suite import (
 )
 from syntony.systems.system import HasBlackBox, System, closing_black_box
 from syntony.training import checkpoint
-from syntony.training.devices import fast_compile_options
 from syntony.training.serialization import deserialize, serialize
 
 NUM_STEPS = 6
 """Training steps in all."""
 RESUME_AFTER = 3
 """Steps before the state is saved and loaded."""
-EPISODES = 50
+EPISODES = 150
 """Episodes (or blocks) of an evaluation."""
 
 
@@ -54,24 +54,30 @@ class SystemSubject(Subject):
         return self.system
 
     @cached_property
-    def init(self) -> Callable[[Key[Array, ""]], Any]:
+    def init(self) -> Any:
         """Compiled `init`."""
-        return self._compiled(self.system.init)
+        return jit(self.system.init)
 
     @cached_property
     def abstract_state(self) -> Any:
         """Shapes and types of the initial state."""
-        return jax.eval_shape(self.system.init, jax.random.key(0))
+        return self.init.eval_shape(jax.random.key(0))
 
     @cached_property
-    def step(self) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
+    def step(self) -> Any:
         """`step`, compiled where that is possible."""
 
         def counted(state: Any) -> Any:
             self.num_traces += 1
             return self.system.step(state)
 
-        return self._compiled(counted) if self.system.jittable else self.system.step
+        return jit(counted) if self.system.jittable else self.system.step
+
+    @cached_property
+    def abstract_step(self) -> tuple[Any, dict[str, Any]]:
+        """Shapes and types of the state and the metrics after a step."""
+        program = self.step if self.system.jittable else jit(self.jittable.step)
+        return program.eval_shape(self.abstract_state)
 
     @cached_property
     def states(self) -> list[Any]:
@@ -88,12 +94,9 @@ class SystemSubject(Subject):
         def evaluate(state: Any, key: Key[Array, ""]) -> Any:
             return self.system.evaluate(state, key, EPISODES)
 
-        program = self._compiled(evaluate) if self.system.jittable else evaluate
+        program = jit(evaluate) if self.system.jittable else evaluate
         self.num_calls += 2 * EPISODES
         return [jax.device_get(program(state, jax.random.key(3))) for _ in range(2)]
-
-    def _compiled(self, function: Callable[..., Any]) -> Any:
-        return jax.jit(function, compiler_options=fast_compile_options())
 
 
 def check_system(name: str, system: System[Any]) -> Report:
@@ -147,7 +150,7 @@ def _kept_types(subject: SystemSubject) -> None:
     """Shapes and types of the state, before and after a step."""
     subject.num_calls += 1
     before = subject.abstract_state
-    after, _ = jax.eval_shape(subject.jittable.step, before)
+    after, _ = subject.abstract_step
     require(
         jax.tree.structure(before) == jax.tree.structure(after),
         "step changes the structure of the state; expected the same fields",
@@ -190,10 +193,9 @@ def _compiled_once(subject: SystemSubject) -> None:
 def _purity(subject: SystemSubject) -> None:
     state = subject.states[0][0]
     if subject.system.jittable:
-        difference = trace_difference(subject.system.step, state)
+        difference = trace_difference(subject.system.step, subject.step, state)
     else:
-        # Another copy of the keys: JAX can be set to refuse the use of one twice.
-        again = subject.system.step(jax.tree.map(_clone_key, state))
+        again = subject.system.step(clone_keys(state))
         difference = first_difference(again, subject.states[1])
     subject.num_calls += 2
     require(
@@ -201,11 +203,6 @@ def _purity(subject: SystemSubject) -> None:
         f"two steps from the same state differ in {difference}; expected all "
         "randomness to come from a key in the state, and nothing kept outside of it",
     )
-
-
-def _clone_key(x: Array) -> Array:
-    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    return jax.random.clone(x) if is_key else x
 
 
 def _counters(subject: SystemSubject) -> None:

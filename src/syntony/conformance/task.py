@@ -1,7 +1,6 @@
 """Rules of tasks: in JAX, and external environments, which are stepped on the host."""
 
 import dataclasses
-from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -15,17 +14,19 @@ from syntony.conformance.suite import (
     Rule,
     Subject,
     check_rules,
+    clone_keys,
     first_difference,
+    jit,
     require,
     require_strong_types,
     trace_difference,
 )
+from syntony.conformance.task_capabilities import BENCHMARK_RULE, CAPABILITY_RULES
 from syntony.tasks import validation
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.external.rollout import rollout_external
 from syntony.tasks.registry import task as parse_task
 from syntony.tasks.task import Task, TimeStep
-from syntony.training.devices import fast_compile_options
 
 MIN_CALLS = 300
 """Steps of random play at least."""
@@ -42,8 +43,11 @@ TOLERANCE = 1e-4
 class Play(NamedTuple):
     """Random legal play: T steps of E episodes, on the host."""
 
+    state: PyTree
+    """States before every step, and the last ones: T + 1 of each episode."""
     obs: Float[np.ndarray, "T1 E N O"]
     action_mask: Bool[np.ndarray, "T E N A"]
+    action: Int[np.ndarray, "T E N"]
     reward: Float[np.ndarray, "T E N"]
     terminated: Bool[np.ndarray, "T E"]
     truncated: Bool[np.ndarray, "T E"]
@@ -73,29 +77,77 @@ class TaskSubject(Subject):
         """Shapes and types of what the methods return."""
         return validation.task_shapes(self.task)
 
+    @property
+    def num_steps(self) -> int:
+        """Steps T of random play."""
+        return min(self.task.time_limit, MAX_STEPS)
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes E of random play, side by side."""
+        return max(MIN_EPISODES, MIN_CALLS // self.num_steps)
+
     @cached_property
     def play(self) -> Play:
         """Random legal play, on the host."""
-        steps = min(self.task.time_limit, MAX_STEPS)
-        episodes = max(MIN_EPISODES, MIN_CALLS // steps)
-        play = _jit(partial(_play_episodes, self.task, steps, episodes))
-        self.num_calls += episodes * (2 * steps + 1)
-        return Play(*jax.device_get(play(jax.random.key(1))))
-
-    def first_step(self, key: Key[Array, ""]) -> FirstStep:
-        """Values of the methods in the first step of an episode."""
-        self.num_calls += 3
-        return _first_step(self.task, key)
+        play = jit(partial(_play_episodes, self.task, self.num_steps))
+        self.num_calls += self.num_episodes * (2 * self.num_steps + 1)
+        *values, state = jax.device_get(play(*self.keys))
+        return Play(state, *values)
 
     @cached_property
-    def compiled_first_step(self) -> FirstStep:
-        """The values of `first_step` with the second of three keys, compiled."""
-        return _jit(self.first_step)(_first_step_keys()[1])
+    def keys(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bits of the keys of the resets [E] and of the steps [T, E]."""
+        shapes = (self.num_episodes,), (self.num_steps, self.num_episodes)
+
+        def split() -> list[Array]:
+            keys = jax.random.split(jax.random.key(1))
+            return [
+                jax.random.key_data(jax.random.split(key, shape))
+                for key, shape in zip(keys, shapes, strict=True)
+            ]
+
+        reset_keys, step_keys = jax.device_get(jit(split)())
+        return reset_keys, step_keys
+
+    @cached_property
+    def first_step_args(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Arguments of `first_step` in the second episode of `play`."""
+        reset_keys, step_keys = self.keys
+        return reset_keys[1], step_keys[0, 1], self.play.action[0, 1]
+
+    def first_step(self, reset_key: Any, step_key: Any, action: Any) -> FirstStep:
+        """Values of the methods in the first step of an episode.
+
+        Args:
+            reset_key: bits of a key, so that one key can be used several times.
+            step_key: bits of a key.
+            action: action of each agent.
+        """
+        self.num_calls += 3
+        keys = map(jax.random.wrap_key_data, (reset_key, step_key))
+        state, obs = self.task.reset(next(keys))
+        action_mask = self.task.action_mask(state)
+        next_state, step = self.task.step(next(keys), state, jnp.asarray(action))
+        return FirstStep(state, obs, action_mask, next_state, step)
+
+    @cached_property
+    def first_step_program(self) -> Any:
+        """`first_step`, compiled."""
+        return jit(self.first_step)
+
+    @cached_property
+    def impurity(self) -> str:
+        """Part in which two traces of `first_step` differ; empty if they do not."""
+        action = np.zeros(self.task.num_agents, np.int32)
+        reset_keys, step_keys = self.keys
+        args = reset_keys[1], step_keys[0, 1], action
+        return trace_difference(self.first_step, self.first_step_program, *args)
 
     @cached_property
     def is_small(self) -> bool:
         """Whether `first_step` has few operations."""
-        jaxpr = jax.make_jaxpr(self.first_step)(jax.random.key(0))
+        jaxpr = self.first_step_program.trace(*self.first_step_args).jaxpr
         return len(str(jaxpr).splitlines()) <= MAX_OPERATIONS
 
 
@@ -106,34 +158,36 @@ def check_task(task: Task) -> Report:
     return check_rules("task", str(task.id), TaskSubject(task), JAX_RULES)
 
 
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    # A new function each time, so that it is traced each time.
-    return jax.jit(
-        lambda *args: function(*args), compiler_options=fast_compile_options()
-    )
-
-
 def _play_episodes(
-    task: Task, steps: int, episodes: int, key: Key[Array, ""]
-) -> tuple[Array, ...]:
-    reset_key, step_key = jax.random.split(key)
-    state, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
+    task: Task,
+    steps: int,
+    reset_bits: Array,
+    step_bits: Array,
+) -> tuple[Any, ...]:
+    """Values of `Play`; the states are the last ones."""
+    state, obs = jax.vmap(task.reset)(jax.random.wrap_key_data(reset_bits))
 
-    def env_step(carry: Any, key: Key[Array, ""]) -> tuple[Any, Any]:
+    def env_step(carry: Any, bits: Array) -> tuple[Any, Any]:
         state, alive = carry
-        action_key, env_key = jax.random.split(key)
+        copies = clone_keys(state)
         action_mask = jax.vmap(task.action_mask)(state)
+        # Another stream than that of `step`, which gets the keys as they are.
+        action_key = jax.random.fold_in(jax.random.wrap_key_data(bits[0]), steps)
         action = _random_actions(action_key, action_mask)
-        keys = jax.random.split(env_key, episodes)
-        state, step = jax.vmap(task.step)(keys, state, action)
+        keys = jax.random.wrap_key_data(bits)
+        next_state, step = jax.vmap(task.step)(keys, state, action)
         ended = step.terminated | step.truncated
-        return (state, alive & ~ended), (action_mask, step, alive)
+        values = copies, action_mask, action, step, alive
+        return (next_state, alive & ~ended), values
 
-    start = (state, jnp.ones(episodes, bool))
-    keys = jax.random.split(step_key, steps)
-    _, (action_mask, step, alive) = jax.lax.scan(env_step, start, keys)
+    start = (state, jnp.ones(len(reset_bits), bool))
+    (last, _), (states, action_mask, action, step, alive) = jax.lax.scan(
+        env_step, start, step_bits
+    )
     obs = jnp.concatenate([obs[None], step.obs])
-    return obs, action_mask, step.reward, step.terminated, step.truncated, alive
+    states = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), states, last)
+    ends = step.terminated, step.truncated
+    return obs, action_mask, action, step.reward, *ends, alive, states
 
 
 def _random_actions(
@@ -143,7 +197,7 @@ def _random_actions(
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
-def _sizes(subject: TaskSubject) -> None:
+def _sizes(subject: Any) -> None:
     validation.validate_sizes(subject.task)
     shared = subject.task.shared_reward
     require(
@@ -166,33 +220,19 @@ def _strong_types(subject: TaskSubject) -> None:
     require_strong_types(subject.shapes.next_state, "the state of step")
 
 
-def _first_step(task: Task, key: Key[Array, ""]) -> FirstStep:
-    reset_key, action_key, step_key = jax.random.split(key, 3)
-    state, obs = task.reset(reset_key)
-    action_mask = task.action_mask(state)
-    action = _random_actions(action_key, action_mask)
-    next_state, step = task.step(step_key, state, action)
-    return FirstStep(state, obs, action_mask, next_state, step)
-
-
-def _first_step_keys() -> Key[Array, " 3"]:
-    return jax.random.split(jax.random.key(2), 3)
-
-
 def _purity(subject: TaskSubject) -> None:
-    difference = trace_difference(subject.first_step, jax.random.key(2))
     require(
-        not difference,
-        f"two calls with the same key and state differ in {difference}; expected all "
-        "randomness to come from `key`, and nothing to be kept outside of the state",
+        not subject.impurity,
+        f"two calls with the same key and state differ in {subject.impurity}; expected "
+        "all randomness to come from `key`, and nothing to be kept outside of the "
+        "state",
     )
 
 
 def _same_without_jit(subject: TaskSubject) -> None:
-    eager = subject.first_step(_first_step_keys()[1])
-    difference = first_difference(
-        subject.compiled_first_step, eager, tolerance=TOLERANCE
-    )
+    args = subject.first_step_args
+    eager, compiled = subject.first_step(*args), subject.first_step_program(*args)
+    difference = first_difference(compiled, eager, tolerance=TOLERANCE)
     require(
         not difference,
         f"compiled and plain calls differ, in {difference}; use jax.numpy and "
@@ -201,9 +241,17 @@ def _same_without_jit(subject: TaskSubject) -> None:
 
 
 def _same_with_vmap(subject: TaskSubject) -> None:
-    batch = _jit(jax.vmap(subject.first_step))(_first_step_keys())
-    row = jax.tree.map(lambda x: x[1], batch)
-    difference = first_difference(row, subject.compiled_first_step, tolerance=TOLERANCE)
+    play = subject.play
+    state, next_state = (
+        jax.tree.map(lambda x, t=t: x[t, 1], play.state) for t in range(2)
+    )
+    ends = play.terminated[0, 1], play.truncated[0, 1]
+    step = TimeStep(play.obs[1, 1], play.reward[0, 1], *ends)
+    of_batch = FirstStep(
+        state, play.obs[0, 1], play.action_mask[0, 1], next_state, step
+    )
+    single = subject.first_step_program(*subject.first_step_args)
+    difference = first_difference(of_batch, single, tolerance=TOLERANCE)
     require(
         not difference,
         f"a batch by jax.vmap differs from single calls, in {difference}; expected the "
@@ -261,7 +309,7 @@ def _endings(subject: TaskSubject) -> None:
     )
 
 
-def _id_round_trip(subject: TaskSubject) -> None:
+def _id_round_trip(subject: Any) -> None:
     require_same_config(subject.task, parse_task(subject.task.id), subject.task.id)
 
 
@@ -290,13 +338,18 @@ JAX_RULES: tuple[Rule, ...] = (
     Rule(
         "same with and without jit",
         _same_without_jit,
-        applies=lambda subject: subject.is_small,
+        applies=lambda subject: not subject.impurity and subject.is_small,
     ),
-    Rule("same with vmap", _same_with_vmap),
+    Rule(
+        "same with vmap",
+        _same_with_vmap,
+        applies=lambda subject: not subject.impurity,
+    ),
     Rule("an action is available", _masks),
     Rule("observations are finite", _finite_obs),
     Rule("rewards are finite", _finite_rewards),
     Rule("episodes end", _endings),
+    *CAPABILITY_RULES,
     Rule("id round trip", _id_round_trip),
 )
 """Rules of a task in JAX."""
@@ -309,8 +362,13 @@ class ExternalSubject(Subject):
         super().__init__()
         self.task = task
 
+    @cached_property
+    def first_episodes(self) -> Any:
+        """The episodes of the first call of `episodes`."""
+        return self.episodes()
+
     def episodes(self) -> Any:
-        """Two whole episodes of random play; the same in every call."""
+        """Whole episodes of random play; the same in every call."""
 
         def act(
             obs: np.ndarray, action_mask: np.ndarray, noise: np.ndarray, hidden: tuple
@@ -321,22 +379,24 @@ class ExternalSubject(Subject):
         short: Any = dataclasses.replace(
             self.task, time_limit=min(self.task.time_limit, MAX_STEPS)
         )
+        rounds = -(-MIN_CALLS // (4 * short.time_limit))
         try:
             trajectory = rollout_external(
-                short, act, (), jax.random.key(0), episodes=2, num_envs=2
+                short, act, (), jax.random.key(0), episodes=2 * rounds, num_envs=2
             )
         finally:
             short.env_pool.close()
-        self.num_calls += int(trajectory.num_steps) + 2
+        self.num_calls += int(trajectory.num_steps) + 2 * rounds
         return trajectory._replace(state=())
 
 
 def _episodes_run(subject: ExternalSubject) -> None:
-    subject.episodes()
+    # The environment's values are checked where they are read.
+    _ = subject.first_episodes
 
 
 def _reproducible(subject: ExternalSubject) -> None:
-    difference = first_difference(subject.episodes(), subject.episodes())
+    difference = first_difference(subject.first_episodes, subject.episodes())
     require(
         not difference,
         f"the same seed gave two episodes, which differ in {difference}; expected all "
@@ -348,6 +408,7 @@ EXTERNAL_RULES: tuple[Rule, ...] = (
     Rule("sizes", _sizes, is_essential=True),
     Rule("episodes of random play", _episodes_run, is_essential=True),
     Rule("same seed, same episode", _reproducible),
+    BENCHMARK_RULE,
     Rule("id round trip", _id_round_trip),
 )
 """Rules of an external environment; its values are checked where they are read."""
