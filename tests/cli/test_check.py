@@ -25,7 +25,7 @@ def test_a_rule_that_does_not_hold(capsys: pytest.CaptureFixture[str]):
     lines = capsys.readouterr().out.splitlines()
     assert "shapes and types: " in lines[0]
     assert "step raised KeyError: 'obs' (user_tasks.py:" in lines[0]
-    assert "1 rule holds, 1 do not, 10 not checked" in lines[1]
+    assert "1 rule holds, 1 do not, 15 not checked" in lines[1]
 
 
 def test_a_channel_that_raises(capsys: pytest.CaptureFixture[str]):
@@ -52,7 +52,10 @@ def test_the_traceback_is_shown_on_demand(
     ("id", "message"),
     [
         ("awgm", "unknown system, channel or task 'awgm'; did you mean 'awgn'?"),
-        ("python:toy_system:Toi", "unknown object of toy_system 'Toi'; did you mean"),
+        (
+            "python:toy_system:Toi",
+            "unknown task, channel or system of toy_system 'Toi'",
+        ),
         ("python:math:pi", "python:math:pi is of type float; expected a task, channel"),
     ],
 )

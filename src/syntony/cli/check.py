@@ -119,7 +119,9 @@ def detect_protocol(id: str) -> Protocol:
         InvalidInputError: it is of none, or the id is unknown.
     """
     if id.startswith(PREFIX):
-        return _protocol_of_object(id, import_user_object(id))
+        return _protocol_of_object(
+            id, import_user_object(id, "task, channel or system")
+        )
     name = id.partition("?")[0].partition("+")[0]
     if name in SYSTEMS:
         return "system"
