@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,4 +98,5 @@ def test_resume_continues_a_link(capsys: pytest.CaptureFixture[str]):
     run = syntony.load("run")
     assert max(row["step"] for row in run.metrics()) == 120
     # The schedule is that of the first start.
-    assert run.settings["settings"]["schedule"]["decay_iterations"] == 60
+    settings: Any = run.settings
+    assert settings["settings"]["schedule"]["decay_iterations"] == 60

@@ -58,7 +58,7 @@ def pair(tmp_path: Path) -> list[str]:
     return [good, bad]
 
 
-def groups_of(comparison: Comparison, task: int = 0) -> dict[str, dict[str, Any]]:
+def groups_of(comparison: Comparison, task: int = 0) -> dict[str, Any]:
     groups = comparison.results["tasks"][task]["groups"]
     return {group["label"]: group for group in groups}
 
@@ -114,7 +114,10 @@ def test_mean_difference_of_two_groups(pair: list[str]):
     results = compare(pair).results
     (difference,) = results["tasks"][0]["probability_of_improvement"]
     assert difference["difference"] == pytest.approx(0.68 - 0.2)
-    assert difference["difference_low"] < 0.0 < difference["difference_high"]
+    low, high = difference["difference_low"], difference["difference_high"]
+    assert low is not None
+    assert high is not None
+    assert low < 0.0 < high
     assert "| mean X − mean Y |" in tables.to_markdown(results)
 
 

@@ -4,6 +4,7 @@
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from your_own_task import Corridor

@@ -54,7 +54,7 @@ def small_system(name: str, id: str) -> tuple[Any, int]:
             objective="ppo" if name == ON_PPO else "a2c",
         ), updates
     kind: Any = SYSTEMS[name]
-    if issubclass(SYSTEMS[name], ValueDecomposition):
+    if issubclass(kind, ValueDecomposition):
         config = QLearningConfig(
             hidden=32,
             # While messages are random QMIX learns to ignore them; see below.

@@ -41,7 +41,9 @@ def test_shapes_have_colors_and_those_of_agents_their_index():
 
 
 def test_windows_of_all_agents():
-    first, second = obs_windows_data(syntony.task("Foraging-5x5-2p-1f")) or ()
+    windows = obs_windows_data(syntony.task("Foraging-5x5-2p-1f"))
+    assert windows is not None
+    first, second = windows
     entities: Any = second["entities"]
     food, itself, other = entities
     assert food == {

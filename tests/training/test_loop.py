@@ -166,7 +166,8 @@ def test_another_system_is_refused(run: Path):
 def horizons(run: Run) -> tuple[int, int]:
     """The resolved setting of a run's system, and that of its settings."""
     system: Any = run.system
-    return system.horizon, run.settings["settings"]["horizon"]
+    settings: Any = run.settings
+    return system.horizon, settings["settings"]["horizon"]
 
 
 def test_what_depends_on_steps_is_resolved_at_the_first_start(tmp_path: Path):

@@ -53,7 +53,7 @@ def test_a_configuration_is_restored_from_json():
 
 
 def test_a_task_is_stored_with_id_and_fields():
-    encoded = serialize(WHOLE)["task"]
+    encoded: Any = serialize(WHOLE)["task"]
     assert encoded["id"] == "Foraging-2s-8x8-3p-2f-coop?penalty=0.1"
     assert (encoded["players"], encoded["penalty"]) == (3, 0.1)
 
@@ -91,13 +91,13 @@ def test_invalid_values_are_refused(change: dict[str, Any], message: str):
 
 
 def test_fields_missing_in_an_older_version_have_defaults():
-    values = serialize(WHOLE)
+    values: Any = serialize(WHOLE)
     del values["limit"], values["part"]["kind"], values["task"]["time_limit"]
     assert deserialize(Whole, values) == WHOLE
 
 
 def test_a_missing_field_is_named():
-    values = serialize(WHOLE)
+    values: Any = serialize(WHOLE)
     del values["task"]
     with pytest.raises(InvalidInputError, match=r"settings\.task is missing"):
         deserialize(Whole, values)

@@ -324,7 +324,7 @@ def test_invalid_settings_are_refused(system: Any, tmp_path: Path, data: Any):
 
 @pytest.mark.parametrize("bad", [None, True, -1, 2**63, 10**400, math.nan, [1] * 5, {}])
 def test_every_setting_is_validated(bad: Any, tmp_path: Path):
-    original = run_config_to_dict(RunConfig(system=Link(), steps=100))
+    original: Any = run_config_to_dict(RunConfig(system=Link(), steps=100))
     for key_path in key_paths(original):
         invalid = copy.deepcopy(original)
         parent_of(invalid, key_path)[key_path[-1]] = bad
@@ -340,7 +340,7 @@ def test_every_setting_is_validated(bad: Any, tmp_path: Path):
 
 
 def test_huge_sizes_in_settings_allocate_nothing(run_copy: Path):
-    original = run_config_to_dict(RunConfig(system=Link(), steps=100))
+    original: Any = run_config_to_dict(RunConfig(system=Link(), steps=100))
     original["settings"]["messages"] = 2**62
     (run_copy / "settings.json").write_text(json.dumps(original))
     with memory_limit(), pytest.raises(InvalidInputError, match="messages is"):

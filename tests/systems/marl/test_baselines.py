@@ -74,7 +74,7 @@ PUBLISHED: dict[str, tuple[Any, ...]] = {
 def test_each_algorithm_has_its_published_constants(name):
     is_ppo, critic_input, rate, entropy_coef = PUBLISHED[name]
     algorithm: Any = SYSTEMS[name]
-    assert issubclass(SYSTEMS[name], ActorCritic)
+    assert issubclass(algorithm, ActorCritic)
     system = algorithm(task=TASK)
     assert (system.critic_input, system.last_action) == (critic_input, False)
     assert system.ppo_config == (

@@ -1,6 +1,7 @@
 """Drawing of foraging: a hand-made board, and windows that agree with it."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
@@ -9,12 +10,12 @@ from syntony.tasks.scene import Circle, ObservedEntity, Role, Square
 
 TASK = Foraging(size=6, players=2, foods=2, sight=2, coop=True)
 STATE = ForagingState(
-    position=np.array([[1, 0], [4, 5]]),
-    level=np.array([2, 3]),
-    food_position=np.array([[2, 3], [4, 1]]),
-    food_level=np.array([5, 0]),
-    total_food_level=np.array(5),
-    time=np.array(0),
+    position=jnp.array([[1, 0], [4, 5]]),
+    level=jnp.array([2, 3]),
+    food_position=jnp.array([[2, 3], [4, 1]]),
+    food_level=jnp.array([5, 0]),
+    total_food_level=jnp.array(5),
+    time=jnp.array(0),
 )
 
 
@@ -23,7 +24,7 @@ def positions(
 ) -> dict[str, tuple[float, float]]:
     """x and y of the visible entities, by name."""
     return {
-        e.name: (obs[e.x.feature], obs[e.y.feature])
+        e.name: (float(obs[e.x.feature]), float(obs[e.y.feature]))
         for e in entities
         if e.visible_above and obs[e.visible_above[0]] > e.visible_above[1]
     }
