@@ -24,7 +24,6 @@ from tyro.constructors import (
 )
 
 from syntony.cli.help_text import wrap
-from syntony.config import config_fields
 from syntony.errors import InvalidInputError, unknown_name_error
 
 ArgsT = TypeVar("ArgsT")
@@ -183,9 +182,10 @@ def flag_names(args_class: type, rules: Sequence[TyroRule] = ()) -> Iterator[str
         args_class: the dataclass.
         rules: a dataclass that one of these parses is a single flag.
     """
+    assert dataclasses.is_dataclass(args_class)
     types = typing.get_type_hints(args_class)
     hints = typing.get_type_hints(args_class, include_extras=True)
-    for field in config_fields(args_class):
+    for field in dataclasses.fields(args_class):
         kind = types[field.name]
         is_flag = any(rule(PrimitiveTypeInfo.make(kind, set())) for rule in rules)
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not is_flag:

@@ -19,12 +19,12 @@ import tyro
 from syntony.cli.arguments import BoolFlag, RunArgument
 from syntony.cli.console import make_console, make_table, stdout_to_stderr
 from syntony.errors import InvalidInputError
-from syntony.training.metrics_log import MetricsRow
 
 if TYPE_CHECKING:
     import syntony.evaluation.bler_curves
     import syntony.evaluation.evaluate
     import syntony.evaluation.link
+    import syntony.training.metrics_log
     import syntony.training.run
 
 MAX_SNR_POINTS = 200
@@ -223,7 +223,7 @@ def _print_metrics(
 
 def _table_rows(
     results: "syntony.evaluation.evaluate.MetricsEvaluation",
-) -> Iterator[tuple[str, str, MetricsRow]]:
+) -> "Iterator[tuple[str, str, syntony.training.metrics_log.MetricsRow]]":
     """Yields label, step and metrics of every row."""
     if results["untrained"]:
         yield "untrained", "0", results["untrained"]
@@ -233,7 +233,7 @@ def _table_rows(
         yield "all seeds", "", results["all"]
 
 
-def _format_cell(row: MetricsRow, name: str) -> str:
+def _format_cell(row: "syntony.training.metrics_log.MetricsRow", name: str) -> str:
     from syntony.training.progress import format_interval
 
     if row[f"{name}_low"] is None:
