@@ -54,7 +54,7 @@ def small_system(name: str, id: str) -> tuple[Any, int]:
             objective="ppo" if name == ON_PPO else "a2c",
         ), updates
     kind: Any = SYSTEMS[name]
-    if issubclass(kind, ValueDecomposition):
+    if name in ("qmix", "vdn"):
         config = QLearningConfig(
             hidden=32,
             # While messages are random QMIX learns to ignore them; see below.
