@@ -18,7 +18,15 @@ import math
 import numbers
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform, overload
+from typing import (
+    Any,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    dataclass_transform,
+    overload,
+    runtime_checkable,
+)
 
 import jax
 
@@ -79,6 +87,7 @@ def between(
     return Interval(low, high, open_low, open_high)
 
 
+@runtime_checkable
 class HasId(Protocol):
     """Config with an id."""
 

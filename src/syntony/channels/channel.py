@@ -4,6 +4,7 @@
 of its own, asked for with `isinstance`: evaluations compare a link with it.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
@@ -65,6 +66,16 @@ class Channel(Protocol):
             key: consumed.
             x: transmitted symbols, with mean energy 1 per use.
         """
+        ...
+
+
+@runtime_checkable
+class InSeries(Channel, Protocol):
+    """Channels in series, y = f_K(… f_2(f_1(x)))."""
+
+    @property
+    def parts(self) -> Sequence[Channel]:
+        """f_1 … f_K."""
         ...
 
 

@@ -1,19 +1,18 @@
 """Rules of channels: in JAX, and black boxes, which are functions of NumPy arrays."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from syntony.channels.chain import Chain
-from syntony.channels.channel import Channel
+from syntony.channels.channel import Channel, InSeries
 from syntony.channels.registry import parse_channel
 from syntony.conformance.suite import (
+    Program,
     Report,
     Rule,
     Subject,
@@ -47,7 +46,7 @@ class ChannelSubject(Subject):
         self.channel = channel
 
     @cached_property
-    def jitted_call(self) -> Any:
+    def jitted_call(self) -> Program[Array]:
         """A call of a channel with any SNR, compiled."""
         return jit(_call)
 
@@ -78,7 +77,9 @@ def check_channel(channel: Channel) -> Report:
 
 
 # The channel may be one of traced numbers, or another kind of pytree within JAX.
-def _call(channel: Any, key: Key[Array, ""], x: Array) -> Array:
+def _call(
+    channel: Callable[[Array, Array], Array], key: Key[Array, ""], x: Array
+) -> Array:
     return channel(key, x)
 
 
@@ -98,7 +99,7 @@ def _declarations(subject: ChannelSubject) -> None:
 def _shapes(subject: ChannelSubject) -> None:
     for blocks in BATCH_SIZES:
         x = jax.ShapeDtypeStruct((blocks, USES, 2), jnp.float32)
-        y: Any = jax.eval_shape(subject.channel, jax.random.key(0), x)
+        y = jax.eval_shape(subject.channel, jax.random.key(0), x)
         subject.num_calls += 1
         actual = f"{y.dtype.name}{list(y.shape)}"
         expected = f"float32{list(x.shape)}"
@@ -181,8 +182,9 @@ def _noise_power(subject: ChannelSubject) -> None:
 
 
 def _has_single_noise(subject: ChannelSubject) -> bool:
+    channel = subject.channel
     # In a chain, the parts after a noise change it.
-    return subject.channel.snr_db is not None and not isinstance(subject.channel, Chain)
+    return channel.snr_db is not None and not isinstance(channel, InSeries)
 
 
 def _gradient(subject: ChannelSubject) -> None:
@@ -234,7 +236,7 @@ def _black_box_batches(subject: ChannelSubject) -> None:
         subject.receive(subject.channel, subject.symbols(blocks, seed), seed)
 
 
-JAX_RULES: tuple[Rule, ...] = (
+JAX_RULES: tuple[Rule[ChannelSubject], ...] = (
     Rule("declarations", _declarations, is_essential=True),
     Rule("shapes and types", _shapes, is_essential=True),
     Rule("y is finite", _finite),
@@ -252,7 +254,7 @@ JAX_RULES: tuple[Rule, ...] = (
 )
 """Rules of a channel in JAX."""
 
-BLACK_BOX_RULES: tuple[Rule, ...] = (
+BLACK_BOX_RULES: tuple[Rule[ChannelSubject], ...] = (
     Rule("declarations", _declarations, is_essential=True),
     Rule("y is complex, finite and as long as x", _black_box_output, is_essential=True),
     Rule("any batch size", _black_box_batches),

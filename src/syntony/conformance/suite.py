@@ -3,36 +3,49 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jax.stages import Traced
+from jax.typing import ArrayLike
+from jaxtyping import Array
+from typing_extensions import TypeVar
 
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
     summarize_exception,
 )
+from syntony.pytrees import PyTree
 from syntony.training.devices import fast_compile_options
+
+SubjectT = TypeVar("SubjectT", bound="Subject")
+"""Subject of a report's rules."""
+SubjectT_contra = TypeVar("SubjectT_contra", contravariant=True)
+"""Subject of a rule; a rule of all tasks is also one of a task in JAX."""
+ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
 class RuleViolation(Exception):  # noqa: N818
     """A rule does not hold: what was wrong, what was expected, how to fix it."""
 
 
-class Rule(NamedTuple):
+@dataclass(frozen=True)
+class Rule(Generic[SubjectT_contra]):
     """A property that an object must have."""
 
     name: str
     """The property, as it is reported, e.g. "no weak types"."""
-    check: Callable[[Any], None]
+    check: Callable[[SubjectT_contra], None]
     """Raises `RuleViolation` where the rule does not hold."""
     is_essential: bool = False
     """Whether the rules below it cannot be checked where it does not hold."""
-    applies: Callable[[Any], bool] = lambda subject: True  # noqa: ARG005
+    applies: Callable[[SubjectT_contra], bool] = lambda subject: True  # noqa: ARG005
 
 
 class RuleResult(NamedTuple):
@@ -77,7 +90,9 @@ class Subject:
         self.num_calls = 0
 
 
-def check_rules(protocol: str, id: str, subject: Any, rules: Sequence[Rule]) -> Report:
+def check_rules(
+    protocol: str, id: str, subject: SubjectT, rules: Sequence[Rule[SubjectT]]
+) -> Report:
     """Checks all rules that apply, in their order.
 
     Args:
@@ -96,7 +111,9 @@ def check_rules(protocol: str, id: str, subject: Any, rules: Sequence[Rule]) -> 
     return Report(protocol, id, results, num_unchecked, subject.num_calls, wall_s)
 
 
-def _results(subject: Any, rules: Sequence[Rule]) -> Iterator[RuleResult]:
+def _results(
+    subject: SubjectT, rules: Sequence[Rule[SubjectT]]
+) -> Iterator[RuleResult]:
     for rule in rules:
         result = _check_rule(subject, rule)
         if result is not None:
@@ -105,7 +122,7 @@ def _results(subject: Any, rules: Sequence[Rule]) -> Iterator[RuleResult]:
                 return
 
 
-def _check_rule(subject: Any, rule: Rule) -> RuleResult | None:
+def _check_rule(subject: SubjectT, rule: Rule[SubjectT]) -> RuleResult | None:
     """Result of a rule; None if it does not apply."""
     try:
         if not rule.applies(subject):
@@ -119,7 +136,7 @@ def _check_rule(subject: Any, rule: Rule) -> RuleResult | None:
     return RuleResult(rule.name)
 
 
-def _index(rules: Sequence[Rule], name: str) -> int:
+def _index(rules: Sequence[Rule[SubjectT]], name: str) -> int:
     return [rule.name for rule in rules].index(name)
 
 
@@ -172,7 +189,24 @@ def first_difference(a: PyTree, b: PyTree, *, tolerance: float = 0.0) -> str:
     return ""
 
 
-def jit(function: Callable[..., Any]) -> Any:
+@runtime_checkable
+class Program(Protocol[ResultT_co]):
+    """A compiled function."""
+
+    def __call__(self, *args: object) -> ResultT_co:
+        """Value of the function."""
+        ...
+
+    def eval_shape(self, *args: object) -> ResultT_co:
+        """The value with shapes and types in place of arrays."""
+        ...
+
+    def trace(self, *args: object) -> Traced:
+        """Trace of the function."""
+        ...
+
+
+def jit(function: Callable[..., ResultT]) -> Program[ResultT]:
     """The function, compiled fast, as it runs a few times only.
 
     Each call traces and compiles the function anew: JAX keeps the trace of a known one.
@@ -198,7 +232,9 @@ def _fast_compile_options() -> dict[str, str | bool]:
     return older_emitters
 
 
-def trace_difference(function: Callable[..., Any], program: Any, *args: Any) -> str:
+def trace_difference(
+    function: Callable[..., ResultT], program: Program[ResultT], *args: object
+) -> str:
     """Part in which a second trace differs; empty if both are the same.
 
     A function that is not pure, e.g. one that uses `np.random`, is another program in
@@ -210,7 +246,7 @@ def trace_difference(function: Callable[..., Any], program: Any, *args: Any) -> 
         args: arguments.
     """
     first, second = (p.trace(*args).jaxpr for p in (program, jit(function)))
-    text, other_text = _jaxpr_text(first), _jaxpr_text(second)
+    text, other_text = _jaxpr_text(first.jaxpr), _jaxpr_text(second.jaxpr)
     if text == other_text:
         return first_difference(first.consts, second.consts) and "a constant"
     pairs = zip(text.splitlines(), other_text.splitlines(), strict=False)
@@ -218,12 +254,12 @@ def trace_difference(function: Callable[..., Any], program: Any, *args: Any) -> 
     return f"the operation {lines[0]!r}" if lines else "its operations"
 
 
-def _jaxpr_text(jaxpr: Any) -> str:
+def _jaxpr_text(jaxpr: object) -> str:
     # Functions within an operation are shown with their addresses.
-    return re.sub(r"0x[0-9a-f]+", "0x", str(jaxpr.jaxpr))
+    return re.sub(r"0x[0-9a-f]+", "0x", str(jaxpr))
 
 
-def plain_array(x: Any) -> np.ndarray:
+def plain_array(x: ArrayLike) -> np.ndarray:
     """Array on the host; the bits of a random key."""
     if jnp.issubdtype(jnp.asarray(x).dtype, jax.dtypes.prng_key):
         return np.asarray(jax.random.key_data(x))
@@ -233,7 +269,7 @@ def plain_array(x: Any) -> np.ndarray:
 def clone_keys(tree: PyTree) -> PyTree:
     """The tree with copies of its keys: JAX can be set to refuse two uses of one."""
 
-    def clone(x: Any) -> Any:
+    def clone(x: Array | np.ndarray) -> Array | np.ndarray:
         is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
         return jax.random.clone(x) if is_key else x
 

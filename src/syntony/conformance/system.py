@@ -3,19 +3,22 @@
 import dataclasses
 import json
 import tempfile
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from syntony.config import config_fields
 from syntony.conformance.suite import (
+    Program,
     Report,
     Rule,
+    RuleViolation,
     Subject,
     check_rules,
     clone_keys,
@@ -26,6 +29,7 @@ from syntony.conformance.suite import (
     require_strong_types,
     trace_difference,
 )
+from syntony.pytrees import PyTree
 from syntony.systems.system import HasBlackBox, System, closing_black_box
 from syntony.training import checkpoint
 from syntony.training.serialization import deserialize, serialize
@@ -36,62 +40,68 @@ RESUME_AFTER = 3
 """Steps before the state is saved and loaded."""
 EPISODES = 150
 """Episodes (or blocks) of an evaluation."""
+StepResult = tuple[PyTree, Mapping[str, Array]]
+"""State and metrics after a step."""
 
 
 class SystemSubject(Subject):
     """A system, and the states of a short training that its rules share."""
 
-    def __init__(self, system: System[Any]):
+    def __init__(self, system: System):
         super().__init__()
         self.system = system
         self.num_traces = 0
 
     @property
-    def jittable(self) -> System[Any]:
+    def jittable(self) -> System:
         """The system, or one of the same shapes that can be compiled."""
-        if isinstance(self.system, HasBlackBox):
-            return self.system.as_jittable()
-        return self.system
+        if self.system.jittable or not isinstance(self.system, HasBlackBox):
+            return self.system
+        return self.system.as_jittable()
 
     @cached_property
-    def init(self) -> Any:
+    def init(self) -> Program[PyTree]:
         """Compiled `init`."""
         return jit(self.system.init)
 
     @cached_property
-    def abstract_state(self) -> Any:
+    def abstract_state(self) -> PyTree:
         """Shapes and types of the initial state."""
         return self.init.eval_shape(jax.random.key(0))
 
     @cached_property
-    def step(self) -> Any:
-        """`step`, compiled where that is possible."""
+    def step_program(self) -> Program[StepResult]:
+        """Compiled `step` of the system, or of one that can be compiled."""
 
-        def counted(state: Any) -> Any:
+        def counted(state: PyTree) -> StepResult:
             self.num_traces += 1
-            return self.system.step(state)
+            return self.jittable.step(state)
 
-        return jit(counted) if self.system.jittable else self.system.step
+        return jit(counted)
+
+    def step(self, state: PyTree) -> StepResult:
+        """`step`, compiled where that is possible."""
+        is_compiled = self.system.jittable
+        return (self.step_program if is_compiled else self.system.step)(state)
 
     @cached_property
-    def abstract_step(self) -> tuple[Any, dict[str, Any]]:
-        """Shapes and types of the state and the metrics after a step."""
-        program = self.step if self.system.jittable else jit(self.jittable.step)
-        return program.eval_shape(self.abstract_state)
+    def abstract_next_state(self) -> PyTree:
+        """Shapes and types of the state after a step."""
+        return self.step_program.eval_shape(self.abstract_state)[0]
 
     @cached_property
-    def states(self) -> list[Any]:
+    def states(self) -> list[StepResult]:
         """States of a training from its start, and the metrics after each step."""
-        states = [(self.init(jax.random.key(0)), {})]
+        states: list[StepResult] = [(self.init(jax.random.key(0)), {})]
         for _ in range(NUM_STEPS):
             states.append(self.step(states[-1][0]))
         self.num_calls += NUM_STEPS + 1
         return states
 
-    def samples(self, state: Any) -> list[dict[str, np.ndarray]]:
+    def samples(self, state: PyTree) -> list[dict[str, np.ndarray]]:
         """Samples of two evaluations with the same key, on the host."""
 
-        def evaluate(state: Any, key: Key[Array, ""]) -> Any:
+        def evaluate(state: PyTree, key: Key[Array, ""]) -> PyTree:
             return self.system.evaluate(state, key, EPISODES)
 
         program = jit(evaluate) if self.system.jittable else evaluate
@@ -99,7 +109,7 @@ class SystemSubject(Subject):
         return [jax.device_get(program(state, jax.random.key(3))) for _ in range(2)]
 
 
-def check_system(name: str, system: System[Any]) -> Report:
+def check_system(name: str, system: System) -> Report:
     """Checks the rules of systems; see `RULES`.
 
     Args:
@@ -150,7 +160,7 @@ def _kept_types(subject: SystemSubject) -> None:
     """Shapes and types of the state, before and after a step."""
     subject.num_calls += 1
     before = subject.abstract_state
-    after, _ = subject.abstract_step
+    after = subject.abstract_next_state
     require(
         jax.tree.structure(before) == jax.tree.structure(after),
         "step changes the structure of the state; expected the same fields",
@@ -193,7 +203,9 @@ def _compiled_once(subject: SystemSubject) -> None:
 def _purity(subject: SystemSubject) -> None:
     state = subject.states[0][0]
     if subject.system.jittable:
-        difference = trace_difference(subject.system.step, subject.step, state)
+        difference = trace_difference(
+            subject.jittable.step, subject.step_program, state
+        )
     else:
         again = subject.system.step(clone_keys(state))
         difference = first_difference(again, subject.states[1])
@@ -299,15 +311,15 @@ def _seeds_differ(subject: SystemSubject) -> None:
 
 
 def _settings_round_trip(subject: SystemSubject) -> None:
-    system: Any = subject.system
-    require(
-        dataclasses.is_dataclass(system),
-        f"{type(system).__name__} is no dataclass; expected one, whose fields are the "
-        "settings that a run stores",
-    )
+    system = subject.system
+    if not dataclasses.is_dataclass(system):
+        raise RuleViolation(
+            f"{type(system).__name__} is no dataclass; expected one, whose fields are "
+            "the settings that a run stores"
+        )
     values = json.loads(json.dumps(serialize(system)))
     restored = deserialize(type(system), values)
-    for field in dataclasses.fields(system):
+    for field in config_fields(type(system)):
         old, new = getattr(system, field.name), getattr(restored, field.name)
         require(
             old == new,
@@ -315,7 +327,7 @@ def _settings_round_trip(subject: SystemSubject) -> None:
         )
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[SystemSubject], ...] = (
     Rule("declarations", _declarations, is_essential=True),
     Rule("state of arrays", _state_is_arrays, is_essential=True),
     Rule("no weak types", _strong_types),

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import numpy as np
 
-from syntony.conformance.suite import Rule, require
+from syntony.conformance.suite import Rule, RuleViolation, require
+from syntony.conformance.task_subject import HasTask, TaskSubject
 from syntony.tasks.scene import (
     Benchmark,
+    Bounds,
     Feature,
     Line,
     ObservedEntity,
@@ -30,21 +31,23 @@ TOLERANCE = 1e-4
 """Part of a scene's size, or of a return, by which float32 may round."""
 
 
-def _render(subject: Any) -> None:
+def _render(subject: TaskSubject) -> None:
+    task = subject.task
+    assert isinstance(task, Drawable)
     states, num_steps = subject.play.state, len(subject.play.alive)
     for t in sorted({0, 1, num_steps // 2}):
         episodes = np.flatnonzero(subject.play.alive[t])
         if len(episodes):
             state = jax.tree.map(lambda x, i=(t, episodes[0]): x[i], states)
             subject.num_calls += 1
-            _require_scene(subject.task.render(state), subject.task.num_agents)
+            _require_scene(task.render(state), task.num_agents)
 
 
-def _require_scene(scene: Any, num_agents: int) -> None:
-    require(
-        isinstance(scene, Scene),
-        f"render returns a {type(scene).__name__}; expected a Scene",
-    )
+def _require_scene(scene: object, num_agents: int) -> None:
+    if not isinstance(scene, Scene):
+        raise RuleViolation(
+            f"render returns a {type(scene).__name__}; expected a Scene"
+        )
     _require_bounds(scene.bounds, "the scene")
     for shape in (*scene.static, *scene.shapes):
         _require_shape(shape, num_agents)
@@ -54,7 +57,7 @@ def _require_scene(scene: Any, num_agents: int) -> None:
         _require_shape(shape, num_agents)
 
 
-def _require_bounds(bounds: Any, what: str) -> None:
+def _require_bounds(bounds: Bounds, what: str) -> None:
     left, top, width, height = map(float, bounds)
     require(
         all(map(math.isfinite, (left, top))) and 0 < min(width, height) < math.inf,
@@ -79,7 +82,7 @@ def _require_shape(shape: Shape, num_agents: int) -> None:
     )
 
 
-def _require_inside(shape: Shape, bounds: Any) -> None:
+def _require_inside(shape: Shape, bounds: Bounds) -> None:
     left, top, width, height = map(float, bounds)
     x, y = float(shape.x), float(shape.y)
     slack = TOLERANCE * (width + height)
@@ -93,8 +96,9 @@ def _require_inside(shape: Shape, bounds: Any) -> None:
     )
 
 
-def _feature_names(subject: Any) -> None:
+def _feature_names(subject: TaskSubject) -> None:
     task = subject.task
+    assert isinstance(task, NamesFeatures)
     for agent in range(task.num_agents):
         subject.num_calls += 1
         names = task.feature_names(agent)
@@ -110,8 +114,9 @@ def _feature_names(subject: Any) -> None:
         require(not twice, f"agent {agent} has two features {twice[:1]}")
 
 
-def _obs_windows(subject: Any) -> None:
+def _obs_windows(subject: TaskSubject) -> None:
     task = subject.task
+    assert isinstance(task, DrawsObservations)
     for agent in range(task.num_agents):
         subject.num_calls += 1
         window = task.obs_window(agent)
@@ -138,7 +143,8 @@ def _indices(entity: ObservedEntity) -> Iterator[int]:
             yield index
 
 
-def _score_range(subject: Any) -> None:
+def _score_range(subject: TaskSubject) -> None:
+    assert isinstance(subject.task, HasScoreRange)
     score_range = subject.task.score_range
     if score_range is None:
         return
@@ -160,7 +166,8 @@ def _score_range(subject: Any) -> None:
     )
 
 
-def _benchmark(subject: Any) -> None:
+def _benchmark(subject: HasTask) -> None:
+    assert isinstance(subject.task, HasBenchmark)
     benchmark = subject.task.benchmark
     require(
         isinstance(benchmark, Benchmark),
@@ -168,14 +175,14 @@ def _benchmark(subject: Any) -> None:
     )
 
 
-BENCHMARK_RULE = Rule(
+BENCHMARK_RULE: Rule[HasTask] = Rule(
     "benchmark",
     _benchmark,
     applies=lambda subject: isinstance(subject.task, HasBenchmark),
 )
 """Rule of tasks in JAX and of external environments."""
 
-CAPABILITY_RULES: tuple[Rule, ...] = (
+CAPABILITY_RULES: tuple[Rule[TaskSubject], ...] = (
     Rule(
         "states are drawn",
         _render,
