@@ -11,21 +11,14 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import tyro
 
-from syntony import identifiers
-from syntony.channels.registry import CHANNEL_FAMILIES, channel, parse_channel
 from syntony.cli.arguments import BoolFlag
 from syntony.cli.console import stdout_to_stderr
 from syntony.cli.help_text import TRACEBACK_VARIABLE
-from syntony.conformance.channel import check_channel
-from syntony.conformance.suite import Report
-from syntony.conformance.system import check_system
-from syntony.conformance.task import check_task
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
@@ -33,11 +26,10 @@ from syntony.errors import (
     unknown_name_error,
 )
 from syntony.plugins import PREFIX, import_user_object
-from syntony.systems.registry import SYSTEMS, system_class
-from syntony.systems.system import System
-from syntony.tasks import user_task
-from syntony.tasks.registry import task, task_families
-from syntony.training.devices import enable_compilation_cache
+
+if TYPE_CHECKING:
+    import syntony.conformance.suite
+    import syntony.systems.system
 
 SMALL_TASK = "Foraging-2s-5x5-2p-1f-coop?time_limit=5"
 TASK_ATTRIBUTES = ("reset", "step", "action_mask", "num_agents")
@@ -53,9 +45,10 @@ class Check:
     id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
     """A task, a channel or a system."""
     protocol: Annotated[
-        Literal["auto", "task", "channel", "system"], tyro.conf.arg(name="as")
+        Literal["auto", "task", "channel", "system"],
+        tyro.conf.arg(name="as", metavar="KIND"),
     ] = "auto"
-    """The protocol whose rules are checked; auto: by the attributes of the object."""
+    """Whose rules are checked: task, channel, system; auto: by its attributes."""
     task: Annotated[str, tyro.conf.arg(metavar="ID")] = SMALL_TASK
     """Task of a system that has one."""
     channel: Annotated[str, tyro.conf.arg(metavar="ID")] = "awgn"
@@ -65,6 +58,9 @@ class Check:
 
     def execute(self) -> None:
         """Checks the rules, and prints those that do not hold."""
+        # Imported late: --help need not wait for JAX.
+        from syntony.training.devices import enable_compilation_cache
+
         enable_compilation_cache()
         with stdout_to_stderr():
             report = self.check()
@@ -75,8 +71,15 @@ class Check:
         if report.failures:
             sys.exit(2)
 
-    def check(self) -> Report:
+    def check(self) -> "syntony.conformance.suite.Report":
         """Results of all rules."""
+        from syntony.channels.registry import parse_channel
+        from syntony.conformance.channel import check_channel
+        from syntony.conformance.system import check_system
+        from syntony.conformance.task import check_task
+        from syntony.tasks.registry import task
+        from syntony.tasks.user_task import make_user_task
+
         protocol = self.protocol
         if protocol == "auto":
             protocol = detect_protocol(self.id)
@@ -86,22 +89,24 @@ class Check:
         if protocol == "channel":
             return check_channel(parse_channel(self.id))
         is_own = self.id.startswith(PREFIX)
-        return check_task(
-            user_task.make_user_task(self.id) if is_own else task(self.id)
-        )
+        return check_task(make_user_task(self.id) if is_own else task(self.id))
 
-    def make_system(self, name: str) -> System[Any]:
+    def make_system(self, name: str) -> "syntony.systems.system.System":
         """The system, with a small task or a channel where it has one."""
-        kind: Any = system_class(name)
-        arguments: dict[str, Any] = {}
+        from syntony import identifiers
+        from syntony.channels.registry import channel
+        from syntony.systems.registry import system_class
+        from syntony.tasks.registry import task
+
+        kind = system_class(name)
+        arguments: dict[str, object] = {}
         if "?" in self.id:
-            arguments = identifiers.parse_id(self.id, kind, "setting")[1]
-        makers: dict[str, Callable[[], Any]] = {
-            "task": lambda: task(self.task),
-            "channel": lambda: channel(self.channel),
-        }
+            arguments = identifiers.parse_id(self.id, cast(type, kind), "setting")[1]
         parameters = inspect.signature(kind).parameters
-        arguments |= {n: make() for n, make in makers.items() if n in parameters}
+        if "task" in parameters:
+            arguments["task"] = task(self.task)
+        if "channel" in parameters:
+            arguments["channel"] = channel(self.channel)
         try:
             return kind(**arguments)
         except InvalidInputError:
@@ -118,6 +123,10 @@ def detect_protocol(id: str) -> Protocol:
     Raises:
         InvalidInputError: it is of none, or the id is unknown.
     """
+    from syntony.channels.registry import CHANNEL_FAMILIES
+    from syntony.systems.registry import SYSTEMS
+    from syntony.tasks.registry import task_families
+
     if id.startswith(PREFIX):
         return _protocol_of_object(
             id, import_user_object(id, "task, channel or system")
@@ -134,7 +143,7 @@ def detect_protocol(id: str) -> Protocol:
     raise unknown_name_error("system, channel or task", id, valid)
 
 
-def _protocol_of_object(id: str, value: Any) -> Protocol:
+def _protocol_of_object(id: str, value: object) -> Protocol:
     def has(names: tuple[str, ...]) -> bool:
         fields = getattr(value, "__dataclass_fields__", {})
         return all(hasattr(value, name) or name in fields for name in names)
@@ -150,7 +159,7 @@ def _protocol_of_object(id: str, value: Any) -> Protocol:
     )
 
 
-def to_text(report: Report) -> str:
+def to_text(report: "syntony.conformance.suite.Report") -> str:
     """One line for every rule that does not hold, and a summary."""
     lines = [f"{result.name}: {result.message}" for result in report.failures]
     num_held = len(report.results) - len(report.failures)
@@ -163,7 +172,7 @@ def to_text(report: Report) -> str:
     return "\n".join([*lines, f"{report.protocol} {report.id}: {', '.join(parts)}"])
 
 
-def to_json(report: Report) -> str:
+def to_json(report: "syntony.conformance.suite.Report") -> str:
     """Results of all rules as one JSON object."""
     rules = [
         {"name": result.name, "holds": result.holds, "message": result.message}
