@@ -43,7 +43,8 @@ def test_fault_is_reported_and_the_run_resumes(capsys: pytest.CaptureFixture[str
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert f"environment {RELAY}, copy " in error
-    assert ": it raised TimeoutError: no server for 5 parts; all up to there" in error
+    assert ": it raised TimeoutError: no server for 5 parts (test_host.py:" in error
+    assert "); all up to there is saved" in error
     assert error.startswith("syntony: seed 0, step ")
     step = int(error.split("step ")[1].partition(":")[0])
     assert syntony.load("broken").steps == {0: step}

@@ -50,7 +50,7 @@ def test_help(capsys: pytest.CaptureFixture[str]):
         ("", "there is nothing to report; expected one run's folder or more"),
         ("nowhere", "there is no run nowhere; expected a run's folder"),
         ("one .", ". is not the folder of a run: no settings.json"),
-        ("one one/", "one/ is named twice; expected different runs"),
+        ("one one/", "one is named twice; expected different runs"),
         ("one --out one", "one is a folder; expected a file, e.g. one/report.html"),
         ("one --out no/x.html", "there is no folder no; expected one for the report"),
         ("one --oot x", "unknown flag '--oot'; did you mean '--out'?"),

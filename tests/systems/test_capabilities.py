@@ -142,14 +142,11 @@ def test_a_system_without_capabilities_has_what_all_have(neither: syntony.Run):
 
 
 def test_evaluate_works_for_a_system_without_capabilities(
-    neither: syntony.Run,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    neither: syntony.Run, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setitem(SYSTEMS, "toy", Toy)
     path = str(neither.path)
     assert main(["evaluate", path, "--episodes", "5"]) == 0
-    assert "toy" in capsys.readouterr().out
+    assert "Toy" in capsys.readouterr().out
     assert main(["evaluate", path, "--snr-db", "3"]) == 2
     assert "transmits no messages, and has no SNR" in capsys.readouterr().err
     assert main(["evaluate", path, "--task", TASK.id]) == 2

@@ -1,7 +1,7 @@
 """Snapshots of a system: their number, and the same ones after an interruption."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +112,17 @@ def test_snapshots_of_another_layout_replace_the_old_ones(tmp_path: Path):
     assert history.arrays.keys() == {"codebook"}
 
 
+@pytree_dataclass
+class Recording(Toy):
+    """A system with snapshots that a test sets."""
+
+    arrays: ClassVar[dict[str, Any]] = {}
+
+    def snapshot(self, state: ToyState) -> dict[str, Any]:
+        del state
+        return self.arrays
+
+
 @pytest.mark.parametrize(
     ("arrays", "expected"),
     [
@@ -121,17 +132,21 @@ def test_snapshots_of_another_layout_replace_the_old_ones(tmp_path: Path):
     ],
 )
 def test_snapshots_that_cannot_be_stored(
-    arrays: dict[str, Any], expected: str, tmp_path: Path
+    arrays: dict[str, Any],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    @pytree_dataclass
-    class Recording(Toy):
-        def snapshot(self, state: ToyState) -> dict[str, Any]:
-            del state
-            return arrays
-
-    toy = Recording()
+    monkeypatch.setattr(Recording, "arrays", arrays)
     with pytest.raises(InvalidInputError, match=expected):
-        train(toy, steps=10, eval_every=10, eval_episodes=2, out=tmp_path, quiet=True)
+        train(
+            Recording(),
+            steps=10,
+            eval_every=10,
+            eval_episodes=2,
+            out=tmp_path,
+            quiet=True,
+        )
 
 
 def test_a_damaged_file_is_refused_and_replaced(tmp_path: Path):
