@@ -74,7 +74,7 @@ class Nothing(Drawn):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (Raising(), "^drawn: render raised KeyError: 2.0$"),
+        (Raising(), r"^drawn: render raised KeyError: 2.0 \(test_scenes.py:\d+\)$"),
         (Nothing(), "^drawn: render returned list; expected a Scene$"),
     ],
 )
