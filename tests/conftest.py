@@ -41,13 +41,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 MAX_RESIDENT_BYTES = 600 * 2**20
+"""Memory of a worker from which programs are freed after a file."""
+MAX_RESIDENT_BYTES_IN_FILE = 1000 * 2**20
+"""Memory from which they are freed after a test."""
 
 
 @pytest.fixture(autouse=True, scope="module")
 def free_programs() -> Iterator[None]:
     """Frees the compiled programs after a file; JAX keeps all of them otherwise."""
     yield
-    if resident_bytes() > MAX_RESIDENT_BYTES:
+    free_programs_above(MAX_RESIDENT_BYTES)
+
+
+@pytest.fixture(autouse=True)
+def free_programs_in_file() -> Iterator[None]:
+    """Frees them in the middle of a file that compiles many."""
+    yield
+    free_programs_above(MAX_RESIDENT_BYTES_IN_FILE)
+
+
+def free_programs_above(limit: int) -> None:
+    """Frees all compiled programs if this process has more memory than that."""
+    if resident_bytes() > limit:
         eqx.clear_caches()
         jax.clear_caches()
         gc.collect()
