@@ -93,6 +93,7 @@ def test_a_fault_of_an_import(command: str, capsys: pytest.CaptureFixture[str]):
     assert "IndexError: import (broken_import.py:2)" in error_line(command, capsys)
 
 
+@pytest.mark.slow
 def test_an_environment_that_fails_in_a_run_has_exit_code_1(
     capsys: pytest.CaptureFixture[str],
 ):

@@ -55,6 +55,7 @@ def test_fault_is_reported_and_the_run_resumes(capsys: pytest.CaptureFixture[str
     assert metrics_of("broken") == metrics_of("whole")
 
 
+@pytest.mark.slow
 def test_all_environments_are_closed():
     before = external_envs.num_open
     stuck = [f"{RELAY}?fail_close=true" if word == RELAY else word for word in TRAIN]
@@ -75,6 +76,7 @@ def test_fault_during_evaluation(capsys: pytest.CaptureFixture[str]):
     assert f"syntony: environment {RELAY}, copy 2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_team_is_evaluated_on_another_task(capsys: pytest.CaptureFixture[str]):
     assert main([*TRAIN, "run"]) == 0
     shorter = f"{RELAY}?max_cycles=2"
@@ -88,6 +90,7 @@ def test_team_is_evaluated_on_another_task(capsys: pytest.CaptureFixture[str]):
     assert f"run: maa2c {shorter}, 4 episodes each" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_output_of_an_environment_goes_to_stderr(capsys: pytest.CaptureFixture[str]):
     chatty = [f"{RELAY}?chats=true" if word == RELAY else word for word in TRAIN]
     assert main([*chatty, "run"]) == 0

@@ -19,6 +19,7 @@ def _user_tasks_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(str(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", [["--task", PLAIN], [f"--task={PLAIN}"]])
 def test_methods_may_name_their_arguments_otherwise(
     flag: list[str], capsys: pytest.CaptureFixture[str]
@@ -79,6 +80,7 @@ def test_a_field_named_as_another_flag_is_told(
     assert "whose flag would be --quiet" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_networks_of_ones_own(capsys: pytest.CaptureFixture[str]):
     network = "python:your_own_networks:deep"
     flags = ["--actor", "python:your_own_networks:lstm", "--encoder", network]

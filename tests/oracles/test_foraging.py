@@ -330,6 +330,7 @@ def p_values(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", SPAWNED)
 def test_initial_states_have_the_distribution_of_the_original(id: str):
     result = p_values(originals(id), spawn(id))

@@ -185,6 +185,7 @@ def check(players: int, steps: int) -> None:
     assert comparison.event_counts["faster than an action alone"] >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("players", "steps"), [(2, 125), (3, 125), (5, 25), (8, 25)])
 def test_steps_equal_mpe2(players: int, steps: int):
     check(players, steps)

@@ -361,6 +361,7 @@ def run_comparison(id: str) -> Comparison:
 QUICK = "rware-tiny-2ag-hard?time_limit=100"
 
 
+@pytest.mark.slow
 def test_steps_equal_the_original():
     assert not +run_comparison(QUICK).differences
 

@@ -97,6 +97,7 @@ def test_a_report_has_the_sections_of_both(both: Path):
     assert "Feedback link" not in headings
 
 
+@pytest.mark.slow
 def test_evaluate_prints_both_tables(both: Path, capsys: pytest.CaptureFixture[str]):
     argv = ["evaluate", str(both), "--episodes", "7", "--max-blocks", "4096"]
     assert main([*argv, "--json"]) == 0

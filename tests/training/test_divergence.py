@@ -53,6 +53,7 @@ def train(out: Path, steps: int = 30, **fields: Any) -> syntony.Run:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nan_reward", REPAIRED)
 @pytest.mark.parametrize("after", [1, 3])
 def test_the_error_names_task_and_step(nan_reward: bool, after: int, tmp_path: Path):

@@ -89,6 +89,7 @@ def test_chunks_do_not_change_numbers(
     assert_same_run(run, tmp_path / "other", range(2))
 
 
+@pytest.mark.slow
 def test_frequent_checkpoints_do_not_change_numbers(
     run: Path,
     tmp_path: Path,

@@ -47,6 +47,7 @@ def test_all_figures_of_a_team(runs: dict[str, Path]):
     assert notes == []
 
 
+@pytest.mark.slow
 def test_a_users_task_is_drawn_if_it_has_render(tmp_path: Path):
     folder = Path(report_runs.team(tmp_path / "own", task=report_runs.CORRIDOR))
     notes: list[str] = []
@@ -62,6 +63,7 @@ def test_a_users_task_is_drawn_if_it_has_render(tmp_path: Path):
     assert gif.render_episodes(syntony.load(folder), episodes=1).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_error_rates_are_drawn_after_an_evaluation(
     runs: dict[str, Path], tmp_path: Path
 ):

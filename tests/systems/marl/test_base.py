@@ -111,6 +111,7 @@ def test_seeds_side_by_side_are_as_if_alone(whole: Run, tmp_path: Path):
     assert numbers(whole, 0) != numbers(whole, 1)
 
 
+@pytest.mark.slow
 def test_a_team_learns_there(tmp_path: Path):
     """Earned on average: 22 at random, 30.5 at best, by the table of the relay."""
     quick = ActorCriticConfig(num_envs=4, hidden=8, actor_lr=0.01, critic_lr=0.02)

@@ -110,6 +110,7 @@ def test_the_actor_loss_leaves_finished_agents_out(state, episodes):
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_beliefs_train_on_samples_of_agents_that_are_alive(state, key):
     """Samples after its end do not train an agent's networks; they do train others'."""
     beliefs = state.beliefs
@@ -139,6 +140,7 @@ def test_beliefs_train_on_samples_of_agents_that_are_alive(state, key):
         np.testing.assert_allclose(same[:2], whole[:2], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_an_environment_whose_agents_leave():
     """Of three agents two leave early: each counts just the steps it plays."""
     team = smpe(task("pettingzoo:external_envs?time_limit=8"))

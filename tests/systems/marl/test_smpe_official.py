@@ -115,6 +115,7 @@ def test_targets_bootstrap_where_the_released_code_does(key):
     np.testing.assert_array_equal(trajectory.obs[2:, 0], 0.0)
 
 
+@pytest.mark.slow
 def test_padded_steps_are_counted():
     for switches, steps in (
         ([], 1 + 4 + 4),
@@ -268,6 +269,7 @@ def test_prediction_errors_are_about_the_agent_by_its_teammates(state, key):
     np.testing.assert_allclose(got[:, 1:], 2 * alone[:, 1:], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_switches_together_train_with_finite_numbers():
     team = smpe(*SWITCHES, min_filter_weight=0.3)
     assert team.quirks == OfficialQuirks(**dict.fromkeys(SWITCHES, True))
