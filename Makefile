@@ -17,8 +17,8 @@ help:  ## Show this list
 demo: $(READY)  ## Train a link and a small team, and report what they learned (a few minutes)
 	@$(BIN)/syntony demo
 
-test: $(READY)  ## Run the tests that take seconds (about 6 minutes on two cores)
-	@echo "Equations, tasks, channels, systems, training, commands: about 6 minutes"
+test: $(READY)  ## Run the tests that take seconds (about 11 minutes on two cores)
+	@echo "Equations, tasks, channels, systems, training, commands: about 11 minutes"
 	@$(PYTEST) --numprocesses 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY)  ## Run the tests that take minutes (about 15 minutes on two cores)
