@@ -65,20 +65,21 @@ def _is_user_file(path: str) -> bool:
 
 
 @contextmanager
-def raising_invalid_input(name: str) -> Iterator[None]:
+def raising_invalid_input(what: str, expected: str = "") -> Iterator[None]:
     """Context that turns an exception of user code into an `InvalidInputError`.
 
     Args:
-        name: what is called, e.g. "python:my_task:Maze: render".
+        what: beginning of the message, before the summary of the exception, e.g.
+            "python:my_task:Maze: render raised".
+        expected: end of the message, e.g. "a function of the learning rate".
     """
     try:
         yield
     except InvalidInputError:
         raise
     except USER_CODE_EXCEPTIONS as error:
-        raise InvalidInputError(
-            f"{name} raised {summarize_exception(error)}"
-        ) from error
+        end = f"; expected {expected}" if expected else ""
+        raise InvalidInputError(f"{what} {summarize_exception(error)}{end}") from error
 
 
 def unknown_name_error(kind: str, name: str, valid: Iterable[str]) -> InvalidInputError:

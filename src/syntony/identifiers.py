@@ -7,9 +7,8 @@ from typing import SupportsFloat, TypeVar, cast
 
 from syntony.config import FieldValues, config_fields, literal_options
 from syntony.errors import (
-    USER_CODE_EXCEPTIONS,
     InvalidInputError,
-    summarize_exception,
+    raising_invalid_input,
     unknown_name_error,
 )
 
@@ -41,26 +40,23 @@ def parse_id(
     return name, values
 
 
-def make_config(id: str, config_class: type[T], kind: str = "parameter") -> T:
+def make_config(
+    id: str, config_class: type[T], kind: str = "parameter", **fields: object
+) -> T:
     """Makes a user's config with the parameters of its id.
 
     Args:
         id: the id that the user typed.
         config_class: the user's dataclass.
         kind: name for a parameter in error messages.
+        **fields: values of fields that no id sets.
 
     Raises:
         InvalidInputError: a parameter is invalid, or the class raised an exception.
     """
     _, values = parse_id(id, config_class, kind)
-    try:
-        return config_class(**values)
-    except InvalidInputError:
-        raise
-    except USER_CODE_EXCEPTIONS as error:
-        raise InvalidInputError(
-            f"{id} cannot be constructed: {summarize_exception(error)}"
-        ) from error
+    with raising_invalid_input(f"{id} cannot be constructed:"):
+        return config_class(**(values | fields))
 
 
 def format_id(name: str, config: object) -> str:

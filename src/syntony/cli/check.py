@@ -20,9 +20,7 @@ from syntony.cli.arguments import BoolFlag
 from syntony.cli.console import stdout_to_stderr
 from syntony.cli.help_text import TRACEBACK_VARIABLE
 from syntony.errors import (
-    USER_CODE_EXCEPTIONS,
     InvalidInputError,
-    summarize_exception,
     unknown_name_error,
 )
 from syntony.plugins import PREFIX, import_user_object
@@ -99,22 +97,18 @@ class Check:
         from syntony.tasks.registry import task
 
         kind = system_class(name)
-        arguments: dict[str, object] = {}
-        if "?" in self.id:
-            arguments = identifiers.parse_id(self.id, cast(type, kind), "setting")[1]
+        fields: dict[str, object] = {}
         parameters = inspect.signature(kind).parameters
         if "task" in parameters:
-            arguments["task"] = task(self.task)
+            fields["task"] = task(self.task)
         if "channel" in parameters:
-            arguments["channel"] = channel(self.channel)
-        try:
-            return kind(**arguments)
-        except InvalidInputError:
-            raise
-        except USER_CODE_EXCEPTIONS as error:
-            raise InvalidInputError(
-                f"{self.id} cannot be constructed: {summarize_exception(error)}"
-            ) from error
+            fields["channel"] = channel(self.channel)
+        return identifiers.make_config(
+            self.id,
+            cast("type[syntony.systems.system.System]", kind),
+            "setting",
+            **fields,
+        )
 
 
 def detect_protocol(id: str) -> Protocol:

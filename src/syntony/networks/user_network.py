@@ -20,9 +20,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from syntony.errors import (
-    USER_CODE_EXCEPTIONS,
     InvalidInputError,
-    summarize_exception,
+    raising_invalid_input,
     unknown_name_error,
 )
 from syntony.plugins import PREFIX, import_user_object
@@ -185,7 +184,11 @@ def _structure(
     label = f"{kind} {spec.name}"
     key = jax.eval_shape(jax.random.key, 0)
     x = jax.ShapeDtypeStruct((spec.in_size,), jnp.float32)
-    try:
+    with raising_invalid_input(
+        f"{label} raised",
+        "a function of in_size, out_size, hidden and key, whose module maps a vector "
+        f"of {spec.in_size} to one of {spec.out_size}",
+    ):
         result = eqx.filter_eval_shape(
             function, spec.in_size, spec.out_size, hidden=spec.hidden, key=key
         )
@@ -195,14 +198,6 @@ def _structure(
         )
         inputs = (x, structure.initial_hidden) if structure.is_recurrent else (x,)
         output = eqx.filter_eval_shape(cast(UserFunction, module), *inputs)
-    except InvalidInputError:
-        raise
-    except USER_CODE_EXCEPTIONS as error:
-        raise InvalidInputError(
-            f"{label} raised {summarize_exception(error)}; expected a function of "
-            f"in_size, out_size, hidden and key, whose module maps a vector of "
-            f"{spec.in_size} to one of {spec.out_size}"
-        ) from error
     _check_output(label, structure, output, spec)
     return structure
 

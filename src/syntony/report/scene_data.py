@@ -35,7 +35,7 @@ def obs_windows_data(task: Task) -> list[JsonObject] | None:
     """
     if not isinstance(task, DrawsObservations):
         return None
-    with raising_invalid_input(f"{task.id}: obs_window"):
+    with raising_invalid_input(f"{task.id}: obs_window raised"):
         return [_window_data(task.obs_window(i)) for i in range(task.num_agents)]
 
 

@@ -9,9 +9,8 @@ import jax
 
 from syntony.config import config_fields
 from syntony.errors import (
-    USER_CODE_EXCEPTIONS,
     InvalidInputError,
-    summarize_exception,
+    raising_invalid_input,
 )
 from syntony.plugins import (
     PREFIX,
@@ -68,15 +67,11 @@ def make_user_system(id: str, task_or_channel: object) -> System:
     cls = user_system_class(id)
     names = [field.name for field in config_fields(cast(type, cls))]
     given = [name for name in ("task", "channel") if name in names]
-    try:
+    with raising_invalid_input(
+        f"{id} cannot be constructed:",
+        "a default for every field but the task or channel",
+    ):
         system = cls(**dict.fromkeys(given[:1], task_or_channel))
-    except InvalidInputError:
-        raise
-    except USER_CODE_EXCEPTIONS as error:
-        raise InvalidInputError(
-            f"{id} cannot be constructed: {summarize_exception(error)}; expected a "
-            "default for every field but the task or channel"
-        ) from error
     if jax.tree_util.all_leaves([system]):
         raise InvalidInputError(f"{id} is no pytree; expected {DECORATED}")
     return system

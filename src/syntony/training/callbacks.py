@@ -1,9 +1,11 @@
 """Callbacks: a user's functions, called at every evaluation of each seed.
 
-def stop_when_solved(run, step, metrics):
-if metrics["eval/return_mean"] > 0.95:
-raise syntony.StopTraining
-return {"own/team_size": run.system.task.num_agents}
+One may log numbers of its own, and end the training of its seed:
+
+    def stop_when_solved(run, step, metrics):
+        if metrics["eval/return_mean"] > 0.95:
+            raise syntony.StopTraining
+        return {"own/team_size": run.system.task.num_agents}
 """
 
 import math

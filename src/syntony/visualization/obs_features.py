@@ -20,7 +20,7 @@ def _features(task: Task, agent: int) -> Sequence[Feature]:
     if not isinstance(task, NamesFeatures):
         numbers = [str(i + 1) for i in range(task.obs_dim)]
         return features_of_entities(["feature"], numbers)
-    with raising_invalid_input(f"{task.id}: feature_names"):
+    with raising_invalid_input(f"{task.id}: feature_names raised"):
         features = [Feature(*feature) for feature in task.feature_names(agent)]
     if (count := len(features)) != task.obs_dim:
         raise InvalidInputError(

@@ -61,7 +61,7 @@ def _render(task_id: str, task: Drawable, state: PyTree[np.ndarray]) -> Scene:
     Raises:
         InvalidInputError: the task raised an exception, or returned something else.
     """
-    with raising_invalid_input(f"{task_id}: render"):
+    with raising_invalid_input(f"{task_id}: render raised"):
         scene = task.render(state)
         if not isinstance(scene, Scene):
             raise InvalidInputError(

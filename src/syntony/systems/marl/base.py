@@ -233,16 +233,13 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
                 f"{task.id} has {description.format(*new)}; "
                 f"expected those of {self.task.id}: {description.format(*old)}"
             )
-        return self._replace_task(task)
+        return replace_fields(self, task=task)
 
     def as_jittable(self: SystemT) -> SystemT:
         """System of the same shapes whose `step` can be compiled."""
         if not isinstance(self.task, SteppedOnHost):
             return self
-        return self._replace_task(self.task.shape_only_task())
-
-    def _replace_task(self: SystemT, task: Task) -> SystemT:
-        return replace_fields(self, task=task)
+        return replace_fields(self, task=self.task.shape_only_task())
 
 
 def split_step_key(
