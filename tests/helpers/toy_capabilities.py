@@ -36,29 +36,34 @@ def start_walk(key: Key[Array, ""], shape: tuple[int, ...]) -> WalkState:
     return WalkState(weights, run_key, jnp.zeros((), jnp.int32))
 
 
-@pytree_dataclass
-class ToyTeam:
-    """Agents with one linear policy; an update counts as an episode."""
+class Walk:
+    """The methods of `System` that are the same for every random walk."""
 
-    task: Task
-
-    step_unit = "environment steps"
     jittable = True
 
     def check(self) -> None:
         """Every setting is valid."""
-
-    def init(self, key: Key[Array, ""]) -> WalkState:
-        return start_walk(key, (self.task.obs_dim, self.task.num_actions))
-
-    def step(self, state: WalkState) -> tuple[WalkState, Metrics]:
-        return walk(state, self.task.time_limit), {"train/actor_loss": jnp.ones(())}
 
     def num_steps(self, state: WalkState) -> Int[Array, ""]:
         return state.steps
 
     def is_done(self, state: WalkState) -> Bool[Array, ""]:
         return jnp.zeros_like(state.steps, bool)
+
+
+@pytree_dataclass
+class ToyTeam(Walk):
+    """Agents with one linear policy; an update counts as an episode."""
+
+    task: Task
+
+    step_unit = "environment steps"
+
+    def init(self, key: Key[Array, ""]) -> WalkState:
+        return start_walk(key, (self.task.obs_dim, self.task.num_actions))
+
+    def step(self, state: WalkState) -> tuple[WalkState, Metrics]:
+        return walk(state, self.task.time_limit), {"train/actor_loss": jnp.ones(())}
 
     def evaluate(
         self, state: WalkState, key: Key[Array, ""], episodes: int
@@ -96,7 +101,7 @@ class ToyTeam:
 
 
 @pytree_dataclass
-class ToyLink:
+class ToyLink(Walk):
     """A code that walks at random, and a receiver that knows it."""
 
     channel: Channel
@@ -104,23 +109,13 @@ class ToyLink:
     uses: int = field(2, static=True)
 
     step_unit = "iterations"
-    jittable = True
     power_constraint = "average"
-
-    def check(self) -> None:
-        """Every setting is valid."""
 
     def init(self, key: Key[Array, ""]) -> WalkState:
         return start_walk(key, (self.messages, self.uses, 2))
 
     def step(self, state: WalkState) -> tuple[WalkState, Metrics]:
         return walk(state, 1), {"train/receiver_loss": jnp.ones(())}
-
-    def num_steps(self, state: WalkState) -> Int[Array, ""]:
-        return state.steps
-
-    def is_done(self, state: WalkState) -> Bool[Array, ""]:
-        return jnp.zeros_like(state.steps, bool)
 
     def evaluate(
         self, state: WalkState, key: Key[Array, ""], episodes: int
