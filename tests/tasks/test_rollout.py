@@ -1,13 +1,15 @@
 """Rollouts: masks, final observations, returns, sampled actions."""
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jaxtyping import Array, Int
 
 from syntony.config import field, pytree_dataclass
+from syntony.tasks.last_action import LastAction
 from syntony.tasks.rollout import rollout
 from syntony.tasks.task import TimeStep
 
@@ -92,3 +94,54 @@ def test_sampled_actions_follow_the_policy(key):
     )
     frequencies = np.bincount(action[..., 0].ravel(), minlength=3) / action[..., 0].size
     np.testing.assert_allclose(frequencies, p, atol=0.1)
+
+
+@pytree_dataclass
+class WatchedCountdown(Countdown):
+    """A countdown whose end is in the global state; the second agent stops at 2."""
+
+    @property
+    def global_state_dim(self):
+        return 2
+
+    def global_state(self, state):
+        return jnp.stack([state.time, state.end]).astype(jnp.float32)
+
+    def alive(self, state):
+        return jnp.array([True, False]) | (state.time < 2)
+
+
+@pytest.mark.parametrize("last_action", [False, True])
+def test_global_state_is_recorded_up_to_the_final_state(key, last_action):
+    watched = WatchedCountdown()
+    task: Any = LastAction(task=watched) if last_action else watched
+    trajectory = rollout(task, prefer_last_action, jnp.int32(0), key, episodes=16)
+    state = cast(Any, trajectory.state)
+    ends = np.asarray((state.task_state if last_action else state).end[0])
+    time = np.minimum(np.arange(6)[:, None], np.minimum(ends, 5))
+    expected = np.stack([time, np.broadcast_to(ends, time.shape)], axis=-1)
+    np.testing.assert_array_equal(trajectory.global_state, expected)
+
+
+def test_a_task_without_a_global_state_records_one_of_length_0(key):
+    assert run(key).global_state.shape == (6, 64, 0)
+
+
+def test_an_agent_that_finished_early_earns_nothing(key):
+    trajectory = rollout(
+        WatchedCountdown(),
+        prefer_last_action,
+        jnp.int32(0),
+        key,
+        episodes=16,
+        greedy=True,
+    )
+    lengths = np.asarray(trajectory.valid.sum(0))
+    np.testing.assert_array_equal(trajectory.alive[..., 0].sum(0), lengths)
+    np.testing.assert_array_equal(
+        trajectory.alive[..., 1].sum(0), np.minimum(lengths, 2)
+    )
+    # Greedy rewards are 2 and 1 a step.
+    np.testing.assert_array_equal(
+        trajectory.returns, 2 * lengths + np.minimum(lengths, 2)
+    )

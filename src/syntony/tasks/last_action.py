@@ -9,7 +9,13 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import pytree_dataclass
 from syntony.pytrees import PyTree
-from syntony.tasks.task import Task, TimeStep
+from syntony.tasks.task import (
+    Task,
+    TimeStep,
+    agents_alive,
+    global_state,
+    global_state_dim,
+)
 
 ArrayT = TypeVar("ArrayT", Array, np.ndarray)
 
@@ -51,6 +57,18 @@ class LastAction:
     @property
     def shared_reward(self) -> bool:
         return self.task.shared_reward
+
+    @property
+    def global_state_dim(self) -> int:
+        return global_state_dim(self.task)
+
+    def global_state(self, state: LastActionState) -> Float[Array, " S"]:
+        """Global state of the task; it contains no action."""
+        return global_state(self.task, state.task_state)
+
+    def alive(self, state: LastActionState) -> Bool[Array, " N"]:
+        """Which agents of the task still act."""
+        return agents_alive(self.task, state.task_state)
 
     def reset(self, key: Key[Array, ""]) -> tuple[LastActionState, Float[Array, "N O"]]:
         """Resets the task; the last action is zero."""

@@ -5,6 +5,7 @@ masked. (A reset costs as much as five to nine steps, so the scan contains none.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -13,16 +14,16 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.equations import distributions
 from syntony.pytrees import HiddenT, PyTree
-from syntony.tasks.task import EnvStateT, Task
+from syntony.tasks.task import EnvStateT, Task, agents_alive, global_state
 
 Policy = Callable[
     [Float[Array, "E N O"], HiddenT], tuple[Float[Array, "E N A"], HiddenT]
 ]
 """From observations and hidden state to action logits and the next hidden state."""
-RolloutCarry = tuple[EnvStateT, Array, Array, HiddenT]
-"""State, observations, whether the episode goes on, and hidden state."""
-Transition = tuple[tuple[EnvStateT, Array], tuple[Array, ...]]
-"""State and observations, and the fields of a trajectory from `action_mask` on."""
+RolloutCarry = tuple[EnvStateT, Array, Array, Array, HiddenT]
+"""State, observations, global state, whether the episode goes on, and hidden state."""
+Transition = tuple[tuple[EnvStateT, Array, Array], tuple[Array, ...]]
+"""State, observations and global state, and the fields of a trajectory after them."""
 ActFn = Callable[..., tuple[Int[Array, "E N"], Float[Array, "E N"], HiddenT]]
 """From observations, action mask, Gumbel noise and hidden state to actions, ln π, and
 the next hidden state."""
@@ -36,6 +37,8 @@ class Trajectory(NamedTuple):
     they are not used."""
     obs: Float[Array, "T1 E N O"]
     """o_0 … o_T; after an episode's last step, its true final observation, repeated."""
+    global_state: Float[Array, "T1 E S"]
+    """As `obs`, of the environment; S = 0 where the task has none."""
     action_mask: Bool[Array, "T E N A"]
     action: Int[Array, "T E N"]
     log_prob: Float[Array, "T E N"]
@@ -125,7 +128,9 @@ def rollout(
     """
     reset_key, task_key, noise_key = jax.random.split(key, 3)
     state, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
-    alive = jnp.ones(episodes, bool)
+    read_global_state = jax.vmap(partial(global_state, task))
+    read_alive = jax.vmap(partial(agents_alive, task))
+    ongoing = jnp.ones(episodes, bool)
 
     # One draw for all steps: on a CPU, one draw per step costs half of the rollout.
     shape = (task.time_limit, episodes, task.num_agents, task.num_actions)
@@ -134,29 +139,29 @@ def rollout(
     def env_step(
         carry: RolloutCarry[EnvStateT, HiddenT], randomness: tuple[Array, Array]
     ) -> tuple[RolloutCarry[EnvStateT, HiddenT], Transition[EnvStateT]]:
-        state, obs, alive, hidden = carry
+        state, obs, global_obs, ongoing, hidden = carry
         task_key, noise = randomness
         logits, hidden = policy(obs, hidden)
         action_mask = jax.vmap(task.action_mask)(state)
         action, log_prob = sample_actions(logits, action_mask, noise)
         task_keys = jax.random.split(task_key, episodes)
         next_state, step = jax.vmap(task.step)(task_keys, state, action)
-        reward = jnp.where(alive[:, None], step.reward, 0.0)
-        ended = (alive & step.terminated, alive & step.truncated)
-        taken = (action_mask, action, log_prob, reward, *ended, alive)
-        transition = (state, obs), taken
+        alive = ongoing[:, None] & read_alive(state)
+        reward = jnp.where(alive, step.reward, 0.0)
+        ended = (ongoing & step.terminated, ongoing & step.truncated)
+        taken = (action_mask, action, log_prob, reward, *ended, ongoing, alive)
+        transition = (state, obs, global_obs), taken
         # After an episode's end, a task's observations may be anything, also NaN.
-        obs = jnp.where(alive[:, None, None], step.obs, obs)
-        alive = alive & ~(step.terminated | step.truncated)
-        return (next_state, obs, alive, hidden), transition
+        obs = jnp.where(ongoing[:, None, None], step.obs, obs)
+        next_global_obs = read_global_state(next_state)
+        global_obs = jnp.where(ongoing[:, None], next_global_obs, global_obs)
+        ongoing = ongoing & ~(step.terminated | step.truncated)
+        return (next_state, obs, global_obs, ongoing, hidden), transition
 
     randomness = (jax.random.split(task_key, task.time_limit), noise)
-    carry = (state, obs, alive, initial_hidden)
+    carry = (state, obs, read_global_state(state), ongoing, initial_hidden)
     (*last, _, _), (seen, taken) = jax.lax.scan(env_step, carry, randomness)
-    state, obs = jax.tree.map(_append, seen, tuple(last))
-    valid = taken[-1]
-    agents_alive = jnp.broadcast_to(valid[..., None], (*valid.shape, task.num_agents))
-    return Trajectory(state, obs, *taken, alive=agents_alive)
+    return Trajectory(*jax.tree.map(_append, seen, tuple(last)), *taken)
 
 
 def _append(steps: Array, end: Array) -> Array:

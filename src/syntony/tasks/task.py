@@ -6,8 +6,9 @@ task's own package asks for its class.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 from typing_extensions import TypeVar
 
@@ -152,3 +153,53 @@ class HasBenchmark(Protocol):
     def benchmark(self) -> Benchmark:
         """The benchmark, by which presets choose their constants."""
         ...
+
+
+@runtime_checkable
+class HasGlobalState(Protocol[StateT_contra]):
+    """Capability of a task with a global state, for central critics and mixers."""
+
+    @property
+    def global_state_dim(self) -> int:
+        """Length S of the global state; 0 where these settings have none."""
+        ...
+
+    def global_state(self, state: StateT_contra) -> Float[Array, " S"]:
+        """Global state of the environment, which no agent needs to act.
+
+        Args:
+            state: current state.
+        """
+        ...
+
+
+@runtime_checkable
+class HasAgentEndings(Protocol[StateT_contra]):
+    """Capability of a task whose agents can finish before the episode ends."""
+
+    def alive(self, state: StateT_contra) -> Bool[Array, " N"]:
+        """Which agents still act. A finished one has no effect and earns nothing.
+
+        Args:
+            state: current state.
+        """
+        ...
+
+
+def global_state_dim(task: Task) -> int:
+    """Length of a task's global state; 0 if it has none."""
+    return task.global_state_dim if isinstance(task, HasGlobalState) else 0
+
+
+def global_state(task: Task[EnvStateT], state: EnvStateT) -> Float[Array, " S"]:
+    """Global state of a task; of length 0 if it has none."""
+    if isinstance(task, HasGlobalState):
+        return cast(HasGlobalState[EnvStateT], task).global_state(state)
+    return jnp.zeros(0)
+
+
+def agents_alive(task: Task[EnvStateT], state: EnvStateT) -> Bool[Array, " N"]:
+    """Which agents still act: all, where none can finish before the episode ends."""
+    if isinstance(task, HasAgentEndings):
+        return cast(HasAgentEndings[EnvStateT], task).alive(state)
+    return jnp.ones(task.num_agents, bool)

@@ -34,6 +34,7 @@ def test_targets_bootstrap_at_truncation_and_not_at_termination(key):
     episodes = Trajectory(
         state=(),
         obs=obs,
+        global_state=jnp.zeros((3, 2, 0)),
         action_mask=jnp.ones((2, 2, 2, 6), bool),
         action=jnp.zeros((2, 2, 2), jnp.int32),
         log_prob=jnp.zeros((2, 2, 2)),

@@ -64,6 +64,7 @@ def episodes() -> Trajectory:
     return Trajectory(
         state=(),
         obs=jnp.ones((5, 3, 2, 1)),
+        global_state=jnp.zeros((5, 3, 0)),
         action_mask=jnp.ones((4, 3, 2, 2), bool),
         action=jnp.zeros((4, 3, 2), jnp.int32),
         log_prob=jnp.zeros((4, 3, 2)),

@@ -204,6 +204,7 @@ def marked(episodes: int, mark: float) -> Trajectory:
     return Trajectory(
         state=(),
         obs=jnp.full((STEPS + 1, episodes, 2, TASK.obs_dim), mark),
+        global_state=jnp.zeros((STEPS + 1, episodes, 0)),
         action_mask=jnp.ones((*shape, 2, ACTIONS), bool),
         action=jnp.zeros((*shape, 2), jnp.int32),
         log_prob=jnp.zeros((*shape, 2)),

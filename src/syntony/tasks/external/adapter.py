@@ -33,6 +33,8 @@ class Observation(NamedTuple):
     obs: Float[np.ndarray, "N O"]
     action_mask: Bool[np.ndarray, "N A"]
     alive: Bool[np.ndarray, " N"]
+    global_state: Float[np.ndarray, " S"]
+    """State of the environment; S = 0 where it gives none."""
 
 
 class StepResult(NamedTuple):
@@ -56,6 +58,11 @@ class MultiAgentEnv(Protocol):
     @property
     def time_limit(self) -> int | None:
         """Steps of an episode; None if unknown."""
+        ...
+
+    @property
+    def global_state_dim(self) -> int:
+        """Length S of the global state; 0 where it gives none."""
         ...
 
     def reset(self, seed: int) -> Observation:
@@ -197,13 +204,16 @@ def max_sizes(adapters: Sequence[AgentAdapter]) -> tuple[int, int]:
     return max(v.obs_dim for v in adapters), max(v.num_actions for v in adapters)
 
 
-def absent_observation(adapters: Sequence[AgentAdapter]) -> Observation:
+def absent_observation(
+    adapters: Sequence[AgentAdapter], global_state_dim: int = 0
+) -> Observation:
     """Observation of finished agents: zeros, with only the first action available."""
     obs_dim, num_actions = max_sizes(adapters)
     action_mask = np.zeros((len(adapters), num_actions), bool)
     action_mask[:, 0] = True
     obs = np.zeros((len(adapters), obs_dim), np.float32)
-    return Observation(obs, action_mask, np.zeros(len(adapters), bool))
+    global_state = np.zeros(global_state_dim, np.float32)
+    return Observation(obs, action_mask, np.zeros(len(adapters), bool), global_state)
 
 
 def set_agent_observation(

@@ -61,6 +61,7 @@ class ExternalEnv:
     num_actions: int
     obs_dim: int
     time_limit: int
+    global_state_dim: int = 0
 
     shared_reward = False
 
@@ -82,6 +83,7 @@ class ExternalEnv:
             num_actions=num_actions,
             obs_dim=obs_dim,
             time_limit=_resolve_time_limit(id, time_limit, env),
+            global_state_dim=env.global_state_dim,
         )
 
     @property
@@ -102,6 +104,7 @@ class ExternalEnv:
             num_actions=self.num_actions,
             obs_dim=self.obs_dim,
             time_limit=self.time_limit,
+            global_state_dim=self.global_state_dim,
         )
 
     def rollout(
@@ -140,6 +143,11 @@ class ExternalEnv:
         raise self._not_jittable_error()
 
     def action_mask(self, state: object) -> NoReturn:
+        """Not available: episodes come from `rollout`."""
+        del state
+        raise self._not_jittable_error()
+
+    def global_state(self, state: object) -> NoReturn:
         """Not available: episodes come from `rollout`."""
         del state
         raise self._not_jittable_error()
@@ -204,11 +212,17 @@ class ShapeOnlyTask:
     obs_dim: int = field(static=True)
     time_limit: int = field(static=True)
     shared_reward: bool = field(False, static=True)
+    global_state_dim: int = field(0, static=True)
 
     def reset(self, key: Key[Array, ""]) -> tuple[Bool[Array, ""], Float[Array, "N O"]]:
         """An empty state, and observations of zero."""
         del key
         return jnp.zeros((), bool), jnp.zeros((self.num_agents, self.obs_dim))
+
+    def global_state(self, state: Bool[Array, ""]) -> Float[Array, " S"]:
+        """A global state of zero."""
+        del state
+        return jnp.zeros(self.global_state_dim)
 
     def action_mask(self, state: Bool[Array, ""]) -> Bool[Array, "N A"]:
         """All actions are available."""

@@ -69,6 +69,7 @@ class GymnasiumEnv:
         self._internal_time_limit = env_time_limit(env, parameters)
         outer = getattr(self._env.spec, "max_episode_steps", None)
         self.time_limit = self._internal_time_limit if outer is None else int(outer)
+        self.global_state_dim = 0
         self._absent_observation = absent_observation(self.adapters)
         self._step_count = 0
 

@@ -61,6 +61,7 @@ class PettingZooEnv:
             for name in agents
         ]
         self.time_limit = env_time_limit(env, parameters)
+        self.global_state_dim = 0
         self._absent_observation = absent_observation(self.adapters)
         self._alive_agents: set[Hashable] = set()
 

@@ -142,6 +142,8 @@ class TrajectoryBuilder:
         shape = (steps, episodes, task.num_agents)
         obs_dim = task.obs_dim + last_action * task.num_actions
         self.obs = np.zeros((steps + 1, *shape[1:], obs_dim), np.float32)
+        state_shape = (steps + 1, episodes, task.global_state_dim)
+        self.global_state = np.zeros(state_shape, np.float32)
         # All True after an episode's end: a masked softmax needs an available action.
         self.action_mask = np.ones((*shape, task.num_actions), bool)
         self.action = np.zeros(shape, np.int32)
@@ -162,6 +164,7 @@ class TrajectoryBuilder:
         num_agents, num_actions = self.action_mask.shape[-2:]
         last_action = np.zeros((num_agents, num_actions), np.float32)
         self._record_obs(0, e, observation.obs, last_action)
+        self.global_state[0, e] = observation.global_state
         self.action_mask[0, e] = observation.action_mask
         self.alive[0, e] = observation.alive
 
@@ -183,9 +186,11 @@ class TrajectoryBuilder:
         )
         last_action = np.eye(num_actions, dtype=np.float32)[self.action[t, e]]
         self._record_obs(t + 1, e, result.observation.obs, last_action)
+        self.global_state[t + 1, e] = result.observation.global_state
         if self.terminated[t, e] or self.truncated[t, e]:
             self.valid[t + 1 :, e] = False
             self.obs[t + 2 :, e] = self.obs[t + 1, e]
+            self.global_state[t + 2 :, e] = self.global_state[t + 1, e]
         else:
             self.action_mask[t + 1, e] = result.observation.action_mask
             self.alive[t + 1, e] = result.observation.alive
