@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from numbers import Integral
 from typing import (
     NamedTuple,
     Protocol,
@@ -14,17 +13,15 @@ from typing import (
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
 
 from syntony.errors import EnvironmentStepError, InvalidInputError, summarize_exception
 from syntony.plugins import import_user_module
 
 ACTION_MASK_KEY = "action_mask"
 """Key of an agent's action mask, in its observation or its info."""
-TIME_LIMIT_ATTRIBUTES = (
-    *("max_cycles", "max_episode_steps", "_max_episode_steps", "max_steps"),
-    *("_max_steps", "max_num_steps", "episode_limit", "time_limit"),
-)
-"""Attributes and parameters in which environments keep the steps of an episode."""
+MAX_IMAGE_SIZE = 10_000
+"""Numbers of the largest image that is flattened; larger ones are refused."""
 
 
 class Observation(NamedTuple):
@@ -44,6 +41,8 @@ class StepResult(NamedTuple):
     reward: Float[np.ndarray, " N"]
     terminated: bool
     truncated: bool
+    agent_truncated: Bool[np.ndarray, " N"] | None = None
+    """Which agents were truncated in this step; None: all, where the episode was."""
 
 
 @runtime_checkable
@@ -116,28 +115,30 @@ class AgentAdapter(NamedTuple):
             )
         return numbers
 
-    def action_mask(
-        self, obs: object, info: object
-    ) -> Bool[np.ndarray, " num_actions"] | bool:
-        """Mask of available actions; True (all) if the environment has no mask.
+    def given_mask(self, obs: object, info: object) -> object:
+        """Action mask as it is in the info or the observation; None without one."""
+        if isinstance(info, Mapping) and ACTION_MASK_KEY in info:
+            return cast(Mapping[str, object], info)[ACTION_MASK_KEY]
+        if self.has_action_mask:
+            return cast(Mapping[str, object], obs)[ACTION_MASK_KEY]
+        return None
+
+    def action_mask(self, given: object) -> Bool[np.ndarray, " num_actions"]:
+        """Mask of available actions; all are, if none is given.
 
         Raises:
-            EnvironmentStepError: the mask has the wrong shape, or no action is
-                available.
+            EnvironmentStepError: the mask has the wrong shape, holds other numbers than
+                0 and 1, or no action is available.
         """
-        value = None
-        if self.has_action_mask:
-            value = cast(Mapping[str, object], obs)[ACTION_MASK_KEY]
-        if isinstance(info, Mapping) and ACTION_MASK_KEY in info:
-            value = cast(Mapping[str, object], info)[ACTION_MASK_KEY]
-        if value is None:
-            return True
-        given = np.asarray(value)
-        mask = given.astype(bool)
-        if mask.shape != (self.num_actions,) or not mask.any():
+        if given is None:
+            return np.ones(self.num_actions, bool)
+        values = np.asarray(given)
+        mask = values.astype(bool)
+        is_binary = mask.shape == (self.num_actions,) and (values == mask).all()
+        if not (is_binary and mask.any()):
             raise EnvironmentStepError(
-                f"{ACTION_MASK_KEY} of {self.agent_id} is {given.tolist()}; "
-                f"expected {self.num_actions} values, not all 0"
+                f"{ACTION_MASK_KEY} of {self.agent_id} is {values.tolist()}; expected "
+                f"{self.num_actions} values, 0 or 1, not all 0"
             )
         return mask
 
@@ -186,6 +187,7 @@ def make_agent_adapter(
         raise InvalidInputError(
             f"observations of {agent_id}: {summarize_exception(error)}"
         ) from error
+    _refuse_images(agent_id, observation_space)
     # `spaces.flatten` is slow, and a Box is an array already.
     is_array = isinstance(observation_space, spaces.Box)
     flatten = np.ravel if is_array else partial(spaces.flatten, observation_space)
@@ -197,6 +199,25 @@ def make_agent_adapter(
         action_start=int(actions.start),
         has_action_mask=has_action_mask,
     )
+
+
+def _refuse_images(agent_id: Hashable, space: object) -> None:
+    """Refuses a space that is or contains a large image."""
+    parts = getattr(space, "spaces", ())
+    by_name = cast(Mapping[str, object], parts)
+    for part in by_name.values() if isinstance(parts, Mapping) else parts:
+        _refuse_images(agent_id, part)
+    shape = cast(tuple[int, ...], getattr(space, "shape", None) or ())
+    is_image = len(shape) > 2 or (
+        len(shape) == 2 and getattr(space, "dtype", None) == np.uint8
+    )
+    if is_image and (size := int(np.prod(shape))) > MAX_IMAGE_SIZE:
+        sides = " x ".join(map(str, shape))
+        raise InvalidInputError(
+            f"observations of {agent_id} are images of {sides}: {size:,} features; "
+            "there is no convolution here; expected vectors, or images of at most "
+            f"{MAX_IMAGE_SIZE:,} numbers"
+        )
 
 
 def max_sizes(adapters: Sequence[AgentAdapter]) -> tuple[int, int]:
@@ -221,7 +242,7 @@ def set_agent_observation(
     agent: int,
     adapter: AgentAdapter,
     obs: object,
-    info: object,
+    given_mask: object,
 ) -> None:
     """Sets the observation and action mask of a living agent; the padding stays zero.
 
@@ -230,13 +251,69 @@ def set_agent_observation(
         agent: index of the agent.
         adapter: adapter of the agent.
         obs: its observation in the environment's space.
-        info: its info, which may contain an action mask.
+        given_mask: its action mask as the environment gives it.
+
+    Raises:
+        EnvironmentStepError: the observation is missing or not valid, or the mask is
+            not.
     """
+    if obs is None:
+        raise EnvironmentStepError(f"there is no observation of {adapter.agent_id}")
     observation.alive[agent] = True
     observation.obs[agent, : adapter.obs_dim] = adapter.flatten_obs(obs)
     observation.action_mask[agent, : adapter.num_actions] = adapter.action_mask(
-        obs, info
+        given_mask
     )
+
+
+def set_final_observation(
+    observation: Observation, agent: int, adapter: AgentAdapter, obs: object
+) -> None:
+    """Sets the observation of an agent that has just ended; zeros without one.
+
+    Args:
+        observation: of all agents; changed in place.
+        agent: index of the agent.
+        adapter: adapter of the agent.
+        obs: its last observation; None and NaN stand for none.
+    """
+    is_number = isinstance(obs, float | np.ndarray | np.floating)
+    if obs is None or (is_number and np.isnan(np.asarray(obs, float)).all()):
+        return
+    observation.obs[agent, : adapter.obs_dim] = adapter.flatten_obs(obs)
+
+
+def agent_rewards(
+    rewards: object, adapters: Sequence[AgentAdapter], acted: Bool[np.ndarray, " N"]
+) -> Float[np.ndarray, " N"]:
+    """Rewards of the agents that acted; the others earn nothing.
+
+    Args:
+        rewards: a mapping by agent, a sequence, or one number for the team. The latter
+            is divided equally, as the sum over agents is used.
+        adapters: adapters of the agents.
+        acted: agents that acted in the step.
+
+    Raises:
+        EnvironmentStepError: a reward is not a finite number, or a sequence has not one
+            for each agent.
+    """
+    result = np.zeros(len(adapters), np.float32)
+    if isinstance(rewards, Mapping):
+        by_agent = cast(Mapping[Hashable, object], rewards)
+        of_agents = [by_agent.get(v.agent_id, 0.0) for v in adapters]
+    elif np.ndim(cast(ArrayLike, rewards)) == 0:
+        result[acted] = validate_reward("the team", rewards) / max(acted.sum(), 1)
+        return result
+    else:
+        of_agents = list(cast(Sequence[object], rewards))
+    if len(of_agents) != len(adapters):
+        raise EnvironmentStepError(
+            f"there are {len(of_agents)} rewards; expected {len(adapters)}"
+        )
+    for i in map(int, np.flatnonzero(acted)):
+        result[i] = validate_reward(adapters[i].agent_id, of_agents[i])
+    return result
 
 
 def validate_reward(name: object, reward: object) -> float:
@@ -256,13 +333,3 @@ def validate_reward(name: object, reward: object) -> float:
             f"reward of {name} is {reward!r}; expected a finite number in float32"
         )
     return number
-
-
-def env_time_limit(env: object, parameters: Mapping[str, object]) -> int | None:
-    """Steps after which an environment ends an episode; None if unknown."""
-    unwrapped = getattr(env, "unwrapped", env)
-    for name in TIME_LIMIT_ATTRIBUTES:
-        value: object = parameters.get(name, getattr(unwrapped, name, None))
-        if isinstance(value, Integral) and int(value) > 0:
-            return int(value)
-    return None

@@ -7,7 +7,8 @@ They are black boxes: called between compiled functions, never within one.
 """
 
 import json
-from collections.abc import Callable, Generator, Mapping
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,17 +26,28 @@ from syntony.errors import (
     unknown_name_error,
 )
 from syntony.pytrees import HiddenT
-from syntony.tasks.external.adapter import MultiAgentEnv, max_sizes
+from syntony.tasks.external.adapter import AgentAdapter, MultiAgentEnv, max_sizes
 from syntony.tasks.external.gymnasium import make_gymnasium_env
+from syntony.tasks.external.limits import requested_limits
 from syntony.tasks.external.originals import original_benchmark
 from syntony.tasks.external.pettingzoo import make_pettingzoo_env
+from syntony.tasks.external.team import (
+    OTHERS_PARAMETER,
+    TEAM_PARAMETER,
+    agent_name,
+    opposing_sides,
+    select_team,
+)
 from syntony.tasks.family import TaskFamily
 from syntony.tasks.rollout import ActFn, Trajectory
 from syntony.tasks.scene import Benchmark
 from syntony.tasks.task import TimeStep
 
 TIME_LIMIT_PARAMETER = "time_limit"
-"""The only parameter that is not passed to the environment."""
+OWN_PARAMETERS = (TIME_LIMIT_PARAMETER, TEAM_PARAMETER, OTHERS_PARAMETER)
+"""Parameters that are not passed to the environment."""
+MAX_FEATURES = 10_000
+"""Numbers of an observation above which there is a warning."""
 MAX_TIME_LIMIT = 1_000_000
 
 EnvFactory = Callable[[str, Mapping[str, object]], MultiAgentEnv]
@@ -73,16 +85,18 @@ class ExternalEnv:
             InvalidInputError: there is no such environment, or its spaces are not
                 supported.
         """
-        time_limit = parse_env_id(id)[2].get(TIME_LIMIT_PARAMETER)
+        parameters = parse_env_id(id)[2]
         env = make_env(id)
         close_envs([env])
         obs_dim, num_actions = max_sizes(env.adapters)
+        time_limit = _resolve_time_limit(id, parameters, env.time_limit)
+        _warn_of_sizes_and_sides(id, parameters, env.adapters)
         return cls(
             id=id,
             num_agents=len(env.adapters),
             num_actions=num_actions,
             obs_dim=obs_dim,
-            time_limit=_resolve_time_limit(id, time_limit, env),
+            time_limit=time_limit,
             global_state_dim=env.global_state_dim,
         )
 
@@ -169,6 +183,8 @@ class EnvPool:
     def __init__(self, id: str):
         self._id = id
         self._idle: list[MultiAgentEnv] = []
+        self.warned: set[str] = set()
+        """Kinds of warnings that have been given."""
 
     def release(self, envs: list[MultiAgentEnv]) -> None:
         """Puts environments back into the pool."""
@@ -246,9 +262,9 @@ def make_env(id: str) -> MultiAgentEnv:
         InvalidInputError: there is none, or it cannot be opened with these parameters.
     """
     library, name, parameters = parse_env_id(id)
-    parameters.pop(TIME_LIMIT_PARAMETER, None)
+    of_env = {k: v for k, v in parameters.items() if k not in OWN_PARAMETERS}
     try:
-        return ENV_FACTORIES[library](name, parameters)
+        return select_team(ENV_FACTORIES[library](name, of_env), parameters)
     except InvalidInputError as error:
         raise InvalidInputError(f"{id}: {error}") from error.__cause__
     except USER_CODE_EXCEPTIONS as error:
@@ -305,8 +321,12 @@ def _parse_value(text: str) -> object:
         return text
 
 
-def _resolve_time_limit(id: str, requested: object, env: MultiAgentEnv) -> int:
-    limit = env.time_limit if requested is None else requested
+def _resolve_time_limit(
+    id: str, parameters: Mapping[str, object], of_env: int | None
+) -> int:
+    """Time limit of an id: the shorter of the requested one and the environment's."""
+    requested = parameters.get(TIME_LIMIT_PARAMETER)
+    limit = of_env if requested is None else requested
     separator = "&" if "?" in id else "?"
     if limit is None:
         raise InvalidInputError(
@@ -317,7 +337,41 @@ def _resolve_time_limit(id: str, requested: object, env: MultiAgentEnv) -> int:
         raise InvalidInputError(
             f"time_limit is {limit!r}; expected 1 to {MAX_TIME_LIMIT:,}"
         )
-    return limit
+    if of_env is None:
+        return limit
+    for name, value in requested_limits(parameters):
+        if value > of_env:
+            warnings.warn(
+                f"{id}: episodes are truncated after {of_env} steps, the environment's "
+                f"own limit; {name}={value} is longer and has no effect",
+                stacklevel=2,
+            )
+    return min(limit, of_env)
+
+
+def _warn_of_sizes_and_sides(
+    id: str, parameters: Mapping[str, object], adapters: Sequence[AgentAdapter]
+) -> None:
+    """Warns of long observations, and of agents that play against each other."""
+    obs_dim, _ = max_sizes(adapters)
+    if obs_dim > MAX_FEATURES:
+        warnings.warn(
+            f"{id}: observations have {obs_dim:,} features; all are inputs of one "
+            "dense layer",
+            stacklevel=2,
+        )
+    sides = opposing_sides(adapters)
+    if sides and TEAM_PARAMETER not in parameters:
+        example = ",".join(
+            agent_name(v.agent_id)
+            for v in adapters
+            if agent_name(v.agent_id).startswith(sides[0])
+        )
+        warnings.warn(
+            f"{id}: rewards of {' and '.join(sides)} are added, as of one team; to "
+            f"choose a side: team={example}",
+            stacklevel=2,
+        )
 
 
 _EXAMPLES = {

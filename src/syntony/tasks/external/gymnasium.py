@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
 import numpy as np
-from jaxtyping import Int
-from numpy.typing import ArrayLike
+from jaxtyping import Bool, Int
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
 from syntony.plugins import import_user_module
@@ -15,11 +14,14 @@ from syntony.tasks.external.adapter import (
     Observation,
     StepResult,
     absent_observation,
-    env_time_limit,
+    agent_rewards,
     make_agent_adapter,
     set_agent_observation,
-    validate_reward,
+    set_final_observation,
 )
+from syntony.tasks.external.endings import EpisodeStatus, agent_flags, episode_end
+from syntony.tasks.external.env_methods import ActionMaskMethod, find_global_state
+from syntony.tasks.external.limits import own_time_limit
 
 
 class TupleEnv(Protocol):
@@ -34,13 +36,11 @@ class TupleEnv(Protocol):
     @property
     def spec(self) -> object: ...
 
-    def reset(self, *, seed: int) -> tuple[Sequence[object], Mapping[str, object]]: ...
+    def reset(self, *, seed: int) -> tuple[Sequence[object], object]: ...
 
     def step(
         self, action: tuple[int, ...], /
-    ) -> tuple[
-        Sequence[object], ArrayLike, ArrayLike, ArrayLike, Mapping[str, object]
-    ]: ...
+    ) -> tuple[Sequence[object], object, object, object, object]: ...
 
     def close(self) -> None: ...
 
@@ -49,10 +49,11 @@ class GymnasiumEnv:
     """An environment with tuple spaces, as lbforaging and rware register them.
 
     Some, also these two, count their steps and report `terminated` at their time limit.
-    So a termination in the last step counts as a truncation.
+    So a termination in the last step of the environment's own limit counts as a
+    truncation. A finished agent takes its first available action.
     """
 
-    def __init__(self, env: object, parameters: Mapping[str, object]):
+    def __init__(self, env: object):
         self._env = cast(TupleEnv, env)
         spaces = import_user_module("gymnasium.spaces")
         pair = self._env.observation_space, self._env.action_space
@@ -66,58 +67,61 @@ class GymnasiumEnv:
         self.adapters = [
             make_agent_adapter(f"agent {i}", *both) for i, both in enumerate(pairs)
         ]
-        self._internal_time_limit = env_time_limit(env, parameters)
-        outer = getattr(self._env.spec, "max_episode_steps", None)
-        self.time_limit = self._internal_time_limit if outer is None else int(outer)
-        self.global_state_dim = 0
-        self._absent_observation = absent_observation(self.adapters)
+        unwrapped = getattr(env, "unwrapped", env)
+        # What the environment itself was made with, without what its wrappers were.
+        kwargs: dict[str, object] = getattr(self._env.spec, "kwargs", {})
+        self._own_time_limit = own_time_limit(unwrapped, kwargs)
+        of_wrapper: int | None = getattr(self._env.spec, "max_episode_steps", None)
+        limits = [x for x in (self._own_time_limit, of_wrapper) if x is not None]
+        self.time_limit = min(limits, default=None)
+        self._mask_method = ActionMaskMethod(env, self.adapters)
+        self._global_state = find_global_state(env, lambda: self._env.reset(seed=0))
+        self.global_state_dim = self._global_state.dim
+        self._absent_observation = absent_observation(
+            self.adapters, self.global_state_dim
+        )
+        self._status = EpisodeStatus(len(self.adapters))
         self._step_count = 0
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode whose randomness is determined by `seed`."""
         obs, info = self._env.reset(seed=seed)
         self._step_count = 0
-        return self._to_observation(obs, info)
+        self._status.reset(np.ones(len(self.adapters), bool))
+        return self._to_observation(obs, info, np.zeros(len(self.adapters), bool))
 
     def step(self, action: Int[np.ndarray, " N"]) -> StepResult:
         """Applies the joint action."""
+        acted = self._status.alive
+        action = np.where(acted, action, self._idle_action)
         env_action = tuple(
             v.action_start + int(action[i]) for i, v in enumerate(self.adapters)
         )
         obs, rewards, terminated, truncated, info = self._env.step(env_action)
         self._step_count += 1
-        reward = np.array(self._per_agent_rewards(rewards), np.float32)
-        terminated, truncated = bool(np.all(terminated)), bool(np.all(truncated))
-        if terminated and self._step_count == self._internal_time_limit:
-            terminated, truncated = False, True
+        reward = agent_rewards(rewards, self.adapters, acted)
+        agents = range(len(self.adapters))
+        terminated = agent_flags("terminated", terminated, agents)
+        truncated = agent_flags("truncated", truncated, agents)
+        at_limit = self._step_count == self._own_time_limit
+        if at_limit:
+            terminated, truncated = np.zeros_like(terminated), terminated | truncated
+        endings = self._status.update(
+            np.ones_like(acted), terminated, truncated, at_limit=at_limit
+        )
         return StepResult(
-            self._to_observation(obs, info),
+            self._to_observation(obs, info, endings.ended),
             reward,
-            terminated,
-            truncated and not terminated,
+            *episode_end(self._status.alive, endings.truncated),
+            endings.truncated,
         )
 
     def close(self) -> None:
         """Closes windows and processes."""
         self._env.close()
 
-    def _per_agent_rewards(self, rewards: object) -> list[float]:
-        agents = len(self.adapters)
-        if np.ndim(cast(ArrayLike, rewards)) == 0:
-            # A team reward is divided equally, as the sum over agents is used.
-            return [validate_reward("the team", rewards) / agents] * agents
-        by_agent = cast(Sequence[object], rewards)
-        if len(by_agent) != agents:
-            raise EnvironmentStepError(
-                f"there are {len(by_agent)} rewards; expected {agents}"
-            )
-        return [
-            validate_reward(v.agent_id, r)
-            for v, r in zip(self.adapters, by_agent, strict=True)
-        ]
-
     def _to_observation(
-        self, obs: Sequence[object], info: Mapping[str, object]
+        self, obs: Sequence[object], info: object, ended: Bool[np.ndarray, " N"]
     ) -> Observation:
         agents = len(self.adapters)
         if len(obs) != agents:
@@ -125,11 +129,45 @@ class GymnasiumEnv:
                 f"there are {len(obs)} observations; expected {agents}"
             )
         observation = Observation(*(part.copy() for part in self._absent_observation))
-        masks = cast(Sequence[object] | None, info.get(ACTION_MASK_KEY))
+        observation.global_state[:] = self._global_state.read()
+        self._idle_action = np.zeros(agents, int)
+        of_method = self._mask_method.read()
+        infos = per_agent_infos(info, agents)
         for i, v in enumerate(self.adapters):
-            agent_info = None if masks is None else {ACTION_MASK_KEY: masks[i]}
-            set_agent_observation(observation, i, v, obs[i], agent_info)
+            mask = v.given_mask(obs[i], infos[i]) if obs[i] is not None else None
+            mask = of_method[i] if mask is None else mask
+            if self._status.alive[i]:
+                set_agent_observation(observation, i, v, obs[i], mask)
+            elif ended[i]:
+                set_final_observation(observation, i, v, obs[i])
+            if not self._status.alive[i] and mask is not None:
+                self._idle_action[i] = int(np.argmax(np.asarray(mask)))
         return observation
+
+
+def per_agent_infos(info: object, num_agents: int) -> Sequence[object]:
+    """Info of each agent, from a list of them or from one that holds lists.
+
+    Args:
+        info: as the environment returned it: a sequence with an info for each agent, or
+            a mapping whose action mask is a sequence with one for each agent.
+        num_agents: number of agents.
+
+    Raises:
+        EnvironmentStepError: there is not one for each agent.
+    """
+    infos = info
+    if isinstance(info, Mapping):
+        masks = cast(Mapping[str, object], info).get(ACTION_MASK_KEY)
+        if masks is None:
+            return [None] * num_agents
+        infos = [{ACTION_MASK_KEY: mask} for mask in cast(Sequence[object], masks)]
+    by_agent = list(cast(Sequence[object], infos))
+    if len(by_agent) != num_agents:
+        raise EnvironmentStepError(
+            f"there are infos of {len(by_agent)} agents; expected {num_agents}"
+        )
+    return by_agent
 
 
 def make_gymnasium_env(name: str, parameters: Mapping[str, object]) -> GymnasiumEnv:
@@ -157,4 +195,4 @@ def make_gymnasium_env(name: str, parameters: Mapping[str, object]) -> Gymnasium
         raise InvalidInputError(" ".join(str(error).split())) from error
     for warning in caught:
         warnings.warn(warning.message, stacklevel=1)
-    return GymnasiumEnv(env, parameters)
+    return GymnasiumEnv(env)

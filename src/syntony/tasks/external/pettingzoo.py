@@ -1,22 +1,27 @@
 """PettingZoo's parallel API: dictionaries by agent; agents may finish early."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, cast
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
 from syntony.plugins import import_user_module
 from syntony.tasks.external.adapter import (
+    AgentAdapter,
     Observation,
     StepResult,
     absent_observation,
-    env_time_limit,
+    agent_rewards,
     make_agent_adapter,
     set_agent_observation,
-    validate_reward,
+    set_final_observation,
 )
+from syntony.tasks.external.endings import EpisodeStatus, agent_flags, episode_end
+from syntony.tasks.external.env_methods import ActionMaskMethod, find_global_state
+from syntony.tasks.external.limits import own_time_limit
 
 ByAgent = Mapping[Hashable, object]
 
@@ -31,11 +36,11 @@ class ParallelEnv(Protocol):
 
     def action_space(self, agent: Hashable, /) -> object: ...
 
-    def reset(self, seed: int) -> tuple[ByAgent, ByAgent]: ...
+    def reset(self, seed: int) -> tuple[ByAgent, object]: ...
 
     def step(
         self, actions: Mapping[Hashable, int], /
-    ) -> tuple[ByAgent, ByAgent, ByAgent, ByAgent, ByAgent]: ...
+    ) -> tuple[ByAgent, object, object, object, object]: ...
 
     def close(self) -> None: ...
 
@@ -45,11 +50,22 @@ class PettingZooEnv:
 
     Finished agents observe zeros and earn no reward. Only their first action is
     available, and it is not passed to the environment.
+
+    Args:
+        env: the environment.
+        time_limit: steps after which it ends an episode; None if unknown.
+        agent_on_turn: tells which agent is on turn, in games of turns; the others can
+            then only take their first action, which has no effect.
     """
 
-    def __init__(self, env: object, parameters: Mapping[str, object]):
-        agents: list[Hashable] = list(getattr(env, "possible_agents", ()))
-        if not agents:
+    def __init__(
+        self,
+        env: object,
+        time_limit: int | None,
+        agent_on_turn: Callable[[], Hashable] | None = None,
+    ):
+        self._ids: list[Hashable] = list(getattr(env, "possible_agents", ()))
+        if not self._ids:
             raise InvalidInputError(
                 "it has no possible_agents; expected PettingZoo's parallel API"
             )
@@ -58,68 +74,123 @@ class PettingZooEnv:
             make_agent_adapter(
                 name, self._env.observation_space(name), self._env.action_space(name)
             )
-            for name in agents
+            for name in self._ids
         ]
-        self.time_limit = env_time_limit(env, parameters)
-        self.global_state_dim = 0
-        self._absent_observation = absent_observation(self.adapters)
-        self._alive_agents: set[Hashable] = set()
+        self.time_limit = time_limit
+        self._agent_on_turn = agent_on_turn
+        self._mask_method = ActionMaskMethod(env, self.adapters)
+        self._global_state = find_global_state(env, lambda: self._env.reset(seed=0))
+        self.global_state_dim = self._global_state.dim
+        self._absent_observation = absent_observation(
+            self.adapters, self.global_state_dim
+        )
+        self._status = EpisodeStatus(len(self.adapters))
+        self._step_count = 0
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode whose randomness is determined by `seed`."""
         obs, infos = self._env.reset(seed=seed)
-        self._alive_agents = set(self._env.agents)
-        return self._to_observation(obs, infos)
+        self._step_count = 0
+        self._status.reset(self._listed())
+        return self._to_observation(obs, infos, np.zeros(len(self.adapters), bool))
 
     def step(self, action: Int[np.ndarray, " N"]) -> StepResult:
         """Applies the actions of the living agents."""
-        living = [
-            (i, v)
+        acted = self._status.alive
+        actions = {
+            v.agent_id: v.action_start + int(action[i])
             for i, v in enumerate(self.adapters)
-            if v.agent_id in self._alive_agents
-        ]
-        actions = {v.agent_id: v.action_start + int(action[i]) for i, v in living}
+            if acted[i]
+        }
         obs, rewards, terminated, truncated, infos = self._env.step(actions)
-        reward = np.zeros(len(self.adapters), np.float32)
-        for i, v in living:
-            reward[i] = validate_reward(v.agent_id, rewards.get(v.agent_id, 0.0))
-        finished = {a for a in actions if terminated.get(a) or truncated.get(a)}
-        cut = any(truncated.get(a) and not terminated.get(a) for a in finished)
-        self._alive_agents = set(self._env.agents) - finished
-        over = not self._alive_agents
+        self._step_count += 1
+        reward = agent_rewards(rewards, self.adapters, acted)
+        endings = self._status.update(
+            self._listed(),
+            agent_flags("terminated", terminated, self._ids),
+            agent_flags("truncated", truncated, self._ids),
+            at_limit=self._step_count == self.time_limit,
+        )
         return StepResult(
-            self._to_observation(obs, infos), reward, over and not cut, over and cut
+            self._to_observation(obs, infos, endings.ended),
+            reward,
+            *episode_end(self._status.alive, endings.truncated),
+            endings.truncated,
         )
 
     def close(self) -> None:
         """Closes windows and processes."""
         self._env.close()
 
-    def _to_observation(self, obs: ByAgent, infos: ByAgent) -> Observation:
+    def _listed(self) -> Bool[np.ndarray, " N"]:
+        """Agents in the environment's list."""
+        agents = set(self._env.agents)
+        if unknown := agents - set(self._ids):
+            raise EnvironmentStepError(
+                f"agent {unknown.pop()!r} is not in possible_agents; expected all "
+                "agents of all episodes there"
+            )
+        return np.array([name in agents for name in self._ids])
+
+    def _to_observation(
+        self, obs: ByAgent, infos: object, ended: Bool[np.ndarray, " N"]
+    ) -> Observation:
         observation = Observation(*(part.copy() for part in self._absent_observation))
+        observation.global_state[:] = self._global_state.read()
+        by_agent: ByAgent = cast(ByAgent, infos) if isinstance(infos, Mapping) else {}
+        of_method = self._mask_method.read()
         for i, v in enumerate(self.adapters):
-            if v.agent_id in self._alive_agents and v.agent_id not in obs:
-                raise EnvironmentStepError(f"there is no observation of {v.agent_id}")
-            if v.agent_id in self._alive_agents:
-                set_agent_observation(
-                    observation, i, v, obs[v.agent_id], infos.get(v.agent_id)
-                )
-            elif v.agent_id in obs:
-                # The final observation of an agent that has just finished.
-                observation.obs[i, : v.obs_dim] = v.flatten_obs(obs[v.agent_id])
+            of_agent = obs.get(v.agent_id)
+            if ended[i]:
+                set_final_observation(observation, i, v, of_agent)
+            if not self._status.alive[i]:
+                continue
+            mask = self._given_mask(v, of_agent, by_agent.get(v.agent_id))
+            mask = of_method[i] if mask is None else mask
+            set_agent_observation(observation, i, v, of_agent, mask)
         return observation
+
+    def _given_mask(self, adapter: AgentAdapter, obs: object, info: object) -> object:
+        if obs is None:
+            return None
+        if self._agent_on_turn and adapter.agent_id != self._agent_on_turn():
+            return np.arange(adapter.num_actions) == 0
+        return adapter.given_mask(obs, info)
 
 
 def make_pettingzoo_env(name: str, parameters: Mapping[str, object]) -> PettingZooEnv:
-    """Opens `MODULE.parallel_env(**parameters)`.
+    """Opens `MODULE.parallel_env(**parameters)`, or else converts `MODULE.env`.
 
     Raises:
-        InvalidInputError: there is no such module, or it has no `parallel_env`.
+        InvalidInputError: there is no such module, or it has no environment.
     """
     module = import_user_module(name)
-    if not callable(getattr(module, "parallel_env", None)):
-        raise InvalidInputError(
-            f"module {name!r} has no parallel_env; expected a PettingZoo environment, "
-            "e.g. mpe2.simple_spread_v3"
-        )
-    return PettingZooEnv(module.parallel_env(**parameters), parameters)
+    factory = getattr(module, "parallel_env", None)
+    if callable(factory):
+        env = factory(**parameters)
+        return PettingZooEnv(env, own_time_limit(env, parameters, factory))
+    factory = getattr(module, "env", None)
+    aec_env = factory(**parameters) if callable(factory) else None
+    if callable(getattr(aec_env, "agent_iter", None)):
+        return _convert_aec_env(aec_env, parameters)
+    raise InvalidInputError(
+        f"module {name!r} has no parallel_env; expected a PettingZoo environment, "
+        "e.g. mpe2.simple_spread_v3"
+    )
+
+
+def _convert_aec_env(
+    aec_env: object, parameters: Mapping[str, object]
+) -> PettingZooEnv:
+    """Environment of the AEC API, in which the agents act one after another.
+
+    Where it cannot be made parallel, an environment step is the move of one agent. Its
+    own time limit then counts other steps, and is not read.
+    """
+    conversions = import_user_module("pettingzoo.utils.conversions")
+    metadata = cast(Mapping[str, object], getattr(aec_env, "metadata", {}))
+    if metadata.get("is_parallelizable"):
+        env = conversions.aec_to_parallel(aec_env)
+        return PettingZooEnv(env, own_time_limit(env, parameters))
+    env = conversions.turn_based_aec_to_parallel(aec_env)
+    return PettingZooEnv(env, None, partial(getattr, aec_env, "agent_selection"))

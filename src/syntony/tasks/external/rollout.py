@@ -14,6 +14,7 @@ from syntony.errors import (
 )
 from syntony.pytrees import HiddenT
 from syntony.tasks.external.adapter import MultiAgentEnv, Observation, StepResult
+from syntony.tasks.external.batch_warnings import warn_of_batch
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.last_action import append_last_action
 from syntony.tasks.rollout import ActFn, Trajectory
@@ -89,6 +90,7 @@ def _rollout_batch(
             for e in map(int, np.flatnonzero(active)):
                 result = _step_env(task, t, e, envs[e], builder.action[t, e])
                 builder.record_step(t, e, result)
+        warn_of_batch(task, envs, builder.build())
     return builder.build()
 
 
