@@ -11,8 +11,11 @@ from syntony.errors import (
     raising_invalid_input,
     unknown_name_error,
 )
+from syntony.number_parsing import parse_number, parse_whole_number, quote
 
 T = TypeVar("T")
+MAX_INT = 2**31 - 1
+"""JAX uses 32-bit integers."""
 
 
 def parse_id(
@@ -99,13 +102,14 @@ def _parse_assignment(
             f"{field} cannot be set in an id; expected a {kind} that is a number, "
             "true or false, or text"
         )
-    parse, pattern, expected = _VALUE_PARSERS[type(defaults[field])]
-    if not re.fullmatch(pattern, text):
+    parse, expected = _VALUE_PARSERS[type(defaults[field])]
+    try:
+        return field, parse(text)
+    except ValueError:
         raise InvalidInputError(
-            f"{field} is {text!r}; expected {expected}, "
+            f"{field} is {quote(text)}; expected {expected}, "
             f"e.g. {field}={format_value(defaults[field], defaults[field])}"
-        )
-    return field, parse(text)
+        ) from None
 
 
 def _parse_literal(field: str, text: str, options: tuple[object, ...]) -> object:
@@ -133,10 +137,29 @@ def format_value(value: object, default: object) -> str:
         return "traced"
 
 
-_VALUE_PARSERS: dict[type, tuple[Callable[[str], object], str, str]] = {
-    bool: (lambda text: text == "true", "true|false", "true or false"),
-    int: (int, "-?[0-9]{1,9}", "a whole number"),
-    float: (float, r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", "a number"),
-    str: (str, r"[^\s?&]*", "text without spaces, ? and &"),
+def _parse_int32(text: str) -> int:
+    number = parse_whole_number(text)
+    if abs(number) > MAX_INT:
+        raise ValueError(text)
+    return number
+
+
+def _parse_bool(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
+def _parse_text(text: str) -> str:
+    if not re.fullmatch(r"[^\s?&]*", text):
+        raise ValueError(text)
+    return text
+
+
+_VALUE_PARSERS: dict[type, tuple[Callable[[str], object], str]] = {
+    bool: (_parse_bool, "true or false"),
+    int: (_parse_int32, "a whole number"),
+    float: (parse_number, "a number"),
+    str: (_parse_text, "text without spaces, ? and &"),
 }
-"""By type of the default: parser, regular expression, and name in error messages."""
+"""By type of the default: parser, which raises ValueError, and what it expects."""

@@ -9,7 +9,6 @@ seeds for all.
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +18,7 @@ import tyro
 from syntony.cli.arguments import BoolFlag, RunArgument
 from syntony.cli.console import make_console, make_table, stdout_to_stderr
 from syntony.errors import InvalidInputError
+from syntony.number_parsing import parse_number, quote
 
 if TYPE_CHECKING:
     import syntony.evaluation.bler_curves
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_SNR_POINTS = 200
 """Largest number of SNRs in one evaluation."""
+MAX_COUNT = 10**9
+"""Largest number of SNRs that an error message tells."""
 
 
 @dataclass(frozen=True)
@@ -141,22 +143,24 @@ def parse_snr_range(text: str) -> list[float]:
         InvalidInputError: the text is no such range, or has too many SNRs.
     """
     example = "expected LOW:HIGH:STEP in dB, e.g. 0:12:1, or one SNR, e.g. 10"
-    parts = text.split(":")
-    if not all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", part) for part in parts):
-        raise InvalidInputError(f"snr_db is {text!r}; {example}")
-    numbers = [float(part) for part in parts]
+    try:
+        numbers = [parse_number(part) for part in text.split(":")]
+    except ValueError:
+        raise InvalidInputError(f"snr_db is {quote(text)}; {example}") from None
     if len(numbers) == 1:
         return numbers
     if len(numbers) > 3:
-        raise InvalidInputError(f"snr_db is {text!r}; {example}")
+        raise InvalidInputError(f"snr_db is {quote(text)}; {example}")
     low, high, step = (*numbers, 1.0)[:3]
     if low > high or step <= 0.0:
-        raise InvalidInputError(f"snr_db is {text!r}, which holds no SNR; {example}")
+        raise InvalidInputError(
+            f"snr_db is {quote(text)}, which holds no SNR; {example}"
+        )
     # The tolerance, a hundredth of a step, is for rounding: 0.1 + 0.2 is not 0.3.
-    count = math.floor((high - low) / step + 0.01) + 1
+    count = math.floor(min((high - low) / step, MAX_COUNT) + 0.01) + 1
     if count > MAX_SNR_POINTS:
         raise InvalidInputError(
-            f"snr_db is {text!r}, {count} SNRs; expected {MAX_SNR_POINTS}"
+            f"snr_db is {quote(text)}, {count:,} SNRs; expected {MAX_SNR_POINTS}"
         )
     return [round(low + i * step, 6) for i in range(count)]
 

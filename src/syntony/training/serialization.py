@@ -11,6 +11,7 @@ from syntony.channels.channel import Channel
 from syntony.channels.registry import parse_channel
 from syntony.config import config_fields
 from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.identifiers import MAX_INT
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
 from syntony.training.safe_io import JsonObject
@@ -18,8 +19,6 @@ from syntony.training.safe_io import JsonObject
 ConfigT = TypeVar("ConfigT")
 ID_PARSERS = {Task: task, Channel: parse_channel}
 """Classes that are stored with an id, and the function that parses the id."""
-MAX_INT = 2**31 - 1
-"""JAX uses 32-bit integers."""
 
 
 def serialize(config: object) -> JsonObject:
