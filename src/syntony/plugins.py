@@ -1,6 +1,7 @@
 """Imports of user modules, from Python's path and then from the current folder."""
 
 import importlib
+import importlib.util
 import os
 import pkgutil
 import sys
@@ -17,6 +18,23 @@ from syntony.errors import (
 
 PREFIX = "python:"
 """Start of the name of a user's object: `python:MODULE:NAME`."""
+PACKAGES = {
+    "gymnasium": "gymnasium",
+    "gymnasium_robotics": "gymnasium-robotics",
+    "jaxmarl": "jaxmarl",
+    "jumanji": "jumanji",
+    "lbforaging": '"syntony[envs]"',
+    "momaland": "momaland",
+    "mpe2": '"syntony[envs]"',
+    "pettingzoo": "pettingzoo",
+    "rware": '"syntony[envs]"',
+    "vmas": "vmas",
+}
+"""What `pip` installs for a module, of packages that are known."""
+ENV_PACKAGES = ("pettingzoo", "mpe2")
+"""Packages whose modules are environments, and are often typed without the package."""
+PETTINGZOO_EXTRAS = ("atari", "butterfly", "classic", "sisl")
+"""Modules of PettingZoo with an extra of the same name for what they need."""
 
 
 def import_user_module(name: str) -> ModuleType:
@@ -31,25 +49,60 @@ def import_user_module(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        missing = str(error.name)
-        parent, _, last = missing.rpartition(".")
-        if parent in sys.modules:
-            paths = getattr(sys.modules[parent], "__path__", [])
-            siblings = [module.name for module in pkgutil.iter_modules(paths)]
-            raise unknown_name_error(f"module of {parent}", last, siblings) from error
-        if not all(map(str.isidentifier, missing.split("."))):
-            raise InvalidInputError(
-                f"there is no module {missing!r}; expected a name like package.module"
-            ) from error
-        package = missing.partition(".")[0]
-        raise InvalidInputError(
-            f"module {missing!r} is not installed, nor is it in the current folder; "
-            f"to install it: pip install {package}"
-        ) from error
+        raise _missing_module_error(name, str(error.name)) from error
     except USER_CODE_EXCEPTIONS as error:
         raise InvalidInputError(
             f"module {name!r} cannot be imported: {summarize_exception(error)}"
         ) from error
+
+
+def _missing_module_error(name: str, missing: str) -> InvalidInputError:
+    """Error for a module that cannot be imported, as another is missing, or itself.
+
+    Args:
+        name: the module that the user typed.
+        missing: the module that does not exist.
+    """
+    parent, _, last = missing.rpartition(".")
+    if parent in sys.modules:
+        paths = getattr(sys.modules[parent], "__path__", [])
+        siblings = [module.name for module in pkgutil.iter_modules(paths)]
+        return unknown_name_error(f"module of {parent}", last, siblings)
+    if not all(map(str.isidentifier, missing.split("."))):
+        return InvalidInputError(
+            f"there is no module {missing!r}; expected a name like package.module"
+        )
+    if command := _install_command(name, missing):
+        return InvalidInputError(
+            f"module {missing!r} is not installed; to install it: {command}"
+        )
+    if missing != name.partition(".")[0]:
+        return InvalidInputError(f"{name} needs {missing!r}, which is not installed")
+    home = next((x for x in ENV_PACKAGES if missing in _submodules(x)), "")
+    hint = f"; did you mean '{home}.{name}'?" if home else ""
+    return InvalidInputError(
+        f"there is no module {missing!r} on Python's path or in this folder{hint}"
+    )
+
+
+def _install_command(name: str, missing: str) -> str:
+    """Command that installs a missing module; empty if its package is not known.
+
+    A package of an unknown module's name may be anyone's.
+    """
+    if name.partition(".")[0] == "pettingzoo" and missing != "pettingzoo":
+        family = name.split(".")[1:2]
+        if family and family[0] in PETTINGZOO_EXTRAS:
+            return f'pip install "pettingzoo[{family[0]}]"'
+    package = PACKAGES.get(missing.partition(".")[0], "")
+    return f"pip install {package}" if package else ""
+
+
+def _submodules(package: str) -> set[str]:
+    """Names of a package's modules, without importing it; empty without the package."""
+    spec = importlib.util.find_spec(package)
+    paths = spec.submodule_search_locations if spec else None
+    return {module.name for module in pkgutil.iter_modules(paths)} if paths else set()
 
 
 def import_module(name: str) -> ModuleType:
