@@ -4,7 +4,7 @@ import difflib
 import sysconfig
 import textwrap
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 SYNTONY_FOLDER = __file__.removesuffix("errors.py")
@@ -15,6 +15,8 @@ LIBRARY_FOLDERS = tuple(
 PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 MAX_SUMMARY_LENGTH = 200
 """Most characters of an exception's message in a summary."""
+MIN_LONG_NAME = 8
+"""Characters of a name from which a half of it tells what it stands for."""
 
 
 class InvalidInputError(ValueError):
@@ -91,6 +93,18 @@ def unknown_name_error(kind: str, name: str, valid: Iterable[str]) -> InvalidInp
         valid: all known names; listed in the message if none is near.
     """
     valid = sorted(valid)
-    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(valid)}"
+    near = nearest_name(name, valid)
+    hint = f"did you mean {near!r}?" if near else f"valid: {', '.join(valid)}"
     return InvalidInputError(f"unknown {kind} {name!r}; {hint}")
+
+
+def nearest_name(name: str, valid: Sequence[str]) -> str:
+    """The valid name that a misspelled one stands for; empty if none is near.
+
+    Names that differ only in case are the nearest.
+    """
+    by_case = {other.casefold(): other for other in reversed(valid)}
+    # In short names, half of the letters are easily those of another word.
+    cutoff = 0.5 if len(name) >= MIN_LONG_NAME else 0.6
+    near = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=cutoff)
+    return by_case[near[0]] if near else ""

@@ -10,7 +10,7 @@ from syntony.cli.arguments import (
     BoolFlag,
     LoggingOptions,
     RunArgument,
-    flag_names,
+    Seeds,
     parse_args,
     parse_known_args,
 )
@@ -79,14 +79,38 @@ def test_tyro_has_the_error_events_that_are_handled():
 def test_flags_of_nested_dataclasses_have_no_prefix():
     args = parse_args(Args, ["run", "--rate", "0.5", "--no-clip"], prog="syntony test")
     assert args == Args("run", inner=Inner(rate=0.5, clip=False))
-    names = ["--run", "--steps", "--mode", "--quiet", "--rate", "--clip", "--no-clip"]
-    assert [*flag_names(Args)] == names
 
 
-@pytest.mark.parametrize("text", ["50000", "50_000", "50,000", "5e4"])
-def test_spellings_of_whole_numbers(text: str):
-    args = parse_args(Args, ["run", "--steps", text], prog="syntony test")
+def test_spellings_of_whole_numbers():
+    args = parse_args(Args, ["run", "--steps", "50,000"], prog="syntony test")
     assert args.steps == 50_000
+
+
+@dataclass(frozen=True)
+class SeedArgs:
+    seeds: Seeds = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("3", 3), ("1000", 1000), ("1_000", 1000), ("1e3", 1000), ("-1", -1)),
+        *(("0,1,2", (0, 1, 2)), ("7,3", (7, 3)), ("100,200", (100, 200))),
+        ("1,1", (1, 1)),
+    ],
+)
+def test_seeds(text: str, expected: int | tuple[int, ...]):
+    """`100,200` are two seeds: there is no thousands separator here."""
+    args = parse_args(SeedArgs, ["--seeds", text], prog="syntony test")
+    assert args.seeds == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["1,000", "5,", ",5", "0, 1", "0;1", "0:3", "0-3", "-1,2", "1.5,2", "", "٣"]
+)
+def test_invalid_seeds(text: str):
+    with pytest.raises(InvalidInputError, match="is no number of seeds"):
+        parse_args(SeedArgs, [f"--seeds={text}"], prog="syntony test")
 
 
 def test_known_arguments_are_separated_from_others():

@@ -82,7 +82,10 @@ def test_both_help_texts_of_train_agree(capsys: pytest.CaptureFixture[str]):
                 "--hash-input mean|sample|",
             ],
         ),
-        (["train", "maa2c"], ["--preset", "--seeds INT", "--out DIR", "--quiet "]),
+        (
+            ["train", "maa2c"],
+            ["--preset", "--seeds K|A,B,...", "--out DIR", "--quiet "],
+        ),
     ],
 )
 def test_help_of_each_command(
@@ -206,7 +209,8 @@ def test_the_same_command_continues_the_run(
     assert capsys.readouterr().out.startswith("done: run")
     assert main(["resume", run]) == 0
     assert Path(run, "metrics.jsonl").read_text() == before
-    assert main([*command, "--steps", "1600"]) == 0
+    longer = [x.replace("1e3", "1600") for x in command]
+    assert main(longer) == 0
     assert main(["resume", run, "--steps", "2000", "--quiet"]) == 0
     last = Path(run, "metrics.jsonl").read_text().splitlines()[-1]
     assert 2000 <= json.loads(last)["step"] < 2003

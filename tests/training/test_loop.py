@@ -309,3 +309,23 @@ def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.Monkey
     first = train(Toy(), steps=10, **SHORT)
     second = train(Toy(), steps=10, **SHORT)
     assert (first.path, second.path) == (Path("runs/Toy-1"), Path("runs/Toy-2"))
+
+
+def test_seeds_by_their_numbers(tmp_path: Path):
+    """Each seed trains as it does alone, and the list is kept."""
+    run = train(Toy(), steps=30, seeds=[5, 2], out=tmp_path / "list", **SHORT)
+    alone = train(Toy(), steps=30, seed=2, out=tmp_path / "alone", **SHORT)
+    assert [*run.states] == [5, 2]
+    np.testing.assert_array_equal(run.states[2].x, alone.states[2].x)
+    assert (run.settings["seeds"], run.settings["seed"]) == ([5, 2], 5)
+    resumed = resume(run.path, steps=60, system=Toy(), quiet=True)
+    assert resumed.config == load(run.path, system=Toy()).config
+    assert resumed.config.all_seeds == (5, 2)
+    assert min(resumed.steps.values()) >= 60
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1], [-1], [2**31], 0, 10_001])
+def test_invalid_seeds(seeds: int | list[int], tmp_path: Path):
+    with pytest.raises(InvalidInputError, match="seed"):
+        train(Toy(), steps=30, seeds=seeds, out=tmp_path / "run", **SHORT)
+    assert not (tmp_path / "run").exists()

@@ -4,11 +4,9 @@ Numbers have rules of their own (`5e4` and `50_000` are whole numbers, nan is no
 every error is one line that names what was expected.
 """
 
-import dataclasses
-import math
 import re
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import NoneType
@@ -23,8 +21,15 @@ from tyro.constructors import (
     PrimitiveTypeInfo,
 )
 
+from syntony.cli.flags import (
+    flag_names,
+    reject_lists_of_widths,
+    reject_repeated_flags,
+    unknown_flag_error,
+)
 from syntony.cli.help_text import wrap
 from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.number_parsing import parse_number, parse_whole_number, quote
 
 ArgsT = TypeVar("ArgsT")
 ValueT = TypeVar("ValueT")
@@ -38,6 +43,8 @@ RunsArgument = Annotated[
     tyro.conf.arg(metavar="RUN...", help_behavior_hint=""),
 ]
 """Positional arguments: run folders, any number."""
+Seeds = int | tuple[int, ...]
+"""Number of seeds, or the seeds."""
 # Of a type that is only known at run time, that of the flag's value.
 TyroSpec = PrimitiveConstructorSpec[Any]
 TyroRule = Callable[[PrimitiveTypeInfo], TyroSpec | None]
@@ -79,11 +86,14 @@ def parse_args(
         rules: how values of types other than numbers and text are parsed.
 
     Raises:
-        InvalidInputError: an argument is unknown, invalid or missing.
+        InvalidInputError: an argument is unknown, invalid, missing or given twice.
     """
     if description is not None:
         # tyro wraps no description, and joins lines that begin with a letter.
         description = wrap(description, indent=" ").replace("\n\n", "\n")
+    valid = [*flag_names(args_class, rules)]
+    reject_repeated_flags(argv, valid)
+    reject_lists_of_widths(argv)
     args, unknown = _call_tyro(
         args_class,
         argv,
@@ -93,7 +103,7 @@ def parse_args(
         rules=rules,
     )
     if unknown:
-        raise _unknown_argument_error(unknown[0], args_class, rules)
+        raise _unknown_argument_error(unknown[0], valid, prog)
     return args
 
 
@@ -103,8 +113,9 @@ def parse_known_args(
     """Parses the flags of a dataclass; returns it and all other arguments.
 
     Raises:
-        InvalidInputError: a value is invalid or missing.
+        InvalidInputError: a value is invalid or missing, or a flag is given twice.
     """
+    reject_repeated_flags(argv)
     return _call_tyro(args_class, argv, prog=prog, add_help=False)
 
 
@@ -119,7 +130,7 @@ def _call_tyro(
     rules: Sequence[TyroRule] = (),
 ) -> tuple[ArgsT, list[str]]:
     registry = ConstructorRegistry()
-    for rule in (*rules, literal_rule, int_rule, float_rule):
+    for rule in (*rules, seeds_rule, literal_rule, int_rule, float_rule):
         registry.primitive_rule(rule)
     with tyro_errors.on_parse_error(partial(_raise_invalid_input, prog)):
         return tyro.cli(
@@ -165,53 +176,24 @@ def _argument_name(argument: ArgumentDefinition) -> str:
 
 
 def _unknown_argument_error(
-    argument: str, args_class: type, rules: Sequence[TyroRule]
+    argument: str, valid: Sequence[str], prog: str
 ) -> InvalidInputError:
     if not argument.startswith("-"):
         return InvalidInputError(
             f"{argument!r} is one argument too many; expected a flag, or nothing more"
         )
-    flag = argument.partition("=")[0]
-    return unknown_name_error("flag", flag, flag_names(args_class, rules))
-
-
-def flag_names(args_class: type, rules: Sequence[TyroRule] = ()) -> Iterator[str]:
-    """Yields the flags of all fields of a dataclass and of those nested in it.
-
-    Args:
-        args_class: the dataclass.
-        rules: a dataclass that one of these parses is a single flag.
-    """
-    assert dataclasses.is_dataclass(args_class)
-    types = typing.get_type_hints(args_class)
-    hints = typing.get_type_hints(args_class, include_extras=True)
-    for field in dataclasses.fields(args_class):
-        kind = types[field.name]
-        is_flag = any(rule(PrimitiveTypeInfo.make(kind, set())) for rule in rules)
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not is_flag:
-            yield from flag_names(kind, rules)
-            continue
-        name = field.name.replace("_", "-")
-        yield f"--{name}"
-        if hints[field.name] is bool:
-            yield f"--no-{name}"
+    return unknown_flag_error(argument.partition("=")[0], valid, prog)
 
 
 def int_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
     """Rule for whole numbers: `50000`, `50_000`, `50,000` and `5e4` are the same."""
     if not _is_type_or_optional(int, info):
         return None
-
-    def parse(args: list[str]) -> int:
-        text = args[0].replace("_", "").replace(",", "")
-        if re.fullmatch(r"[+-]?\d+", text):
-            return int(text)
-        if re.fullmatch(r"\d+(\.\d+)?e\d+", text) and float(text).is_integer():
-            return int(float(text))
-        raise ValueError(f"{args[0]!r} is not a whole number")
-
     return make_tyro_spec(
-        "INT", parse, int, lambda n: f"{n:_}" if n >= 10_000 else str(n)
+        "INT",
+        lambda args: parse_whole_number(args[0]),
+        int,
+        lambda n: f"{n:_}" if n >= 10_000 else str(n),
     )
 
 
@@ -219,16 +201,30 @@ def float_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
     """Rule for numbers, which must be finite."""
     if not _is_type_or_optional(float, info):
         return None
+    return make_tyro_spec("FLOAT", lambda args: parse_number(args[0]), float, str)
 
-    def parse(args: list[str]) -> float:
-        if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", args[0].lower()):
-            number = float(args[0])
-            if math.isfinite(number):
-                return number
-            raise ValueError(f"{args[0]!r} is not a finite number")
-        raise ValueError(f"{args[0]!r} is not a number")
 
-    return make_tyro_spec("FLOAT", parse, float, str)
+def seeds_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
+    """Rule for `Seeds`: `3` is a number of seeds, `0,4,7` are those three.
+
+    No comma separates thousands here: `100,200` are two seeds.
+    """
+    if info.type != Seeds:
+        return None
+
+    def parse(args: list[str]) -> int | tuple[int, ...]:
+        text = args[0]
+        if re.fullmatch(r"(0|[1-9][0-9]{0,18})(,(0|[1-9][0-9]{0,18}))+", text):
+            return tuple(map(int, text.split(",")))
+        try:
+            return parse_whole_number(text.replace(",", ";"))
+        except ValueError:
+            raise ValueError(
+                f"{quote(text)} is no number of seeds, e.g. 1000, nor a list of seeds, "
+                "e.g. 0,4,7"
+            ) from None
+
+    return make_tyro_spec("K|A,B,...", parse, object, str)
 
 
 def literal_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:

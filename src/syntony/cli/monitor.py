@@ -28,7 +28,7 @@ from syntony.training.progress import (
     metric_label,
 )
 from syntony.training.recorder import CHECKPOINT_INTERVAL_SECONDS
-from syntony.training.run_config import MAX_SEEDS, MAX_STEPS
+from syntony.training.run_config import MAX_STEPS, stored_seeds
 from syntony.training.run_folder import RunFolder
 
 SPARKLINE_CHARS = "▁▂▃▄▅▆▇█"
@@ -57,7 +57,7 @@ class RunStatus(NamedTuple):
     path: Path
     description: str
     """The system, and its task or channel."""
-    seeds: range
+    seeds: Sequence[int]
     steps: int
     """Length of each seed."""
     step_unit: str
@@ -84,9 +84,7 @@ def read_status(path: Path) -> RunStatus:
     """
     folder = RunFolder(path)
     settings, task_or_channel = read_run_settings(folder)
-    limits = {"steps": MAX_STEPS, "seeds": MAX_SEEDS, "seed": MAX_STEPS}
-    steps, num_seeds, first = (_read_count(settings, n, x) for n, x in limits.items())
-    seeds = range(first, first + num_seeds)
+    steps, seeds = _read_steps(settings), stored_seeds(settings)
     rows = metrics_log.read_rows(folder.metrics_path)
     system = system_label(str(settings["system"]))
     preposition = "on" if "task" in settings else "over"
@@ -302,13 +300,12 @@ def _mtime(path: Path) -> float:
         return 0.0
 
 
-def _read_count(settings: Mapping[str, object], name: str, max_value: int) -> int:
-    value = settings.get(name)
-    min_value = 0 if name == "seed" else 1
-    if type(value) is not int or not min_value <= value <= max_value:
-        expected = f"a whole number, {min_value} to {max_value:,}"
-        raise InvalidInputError(f"{name} is {value!r}; expected {expected}")
-    return value
+def _read_steps(settings: Mapping[str, object]) -> int:
+    steps = settings.get("steps")
+    if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
+        expected = f"a whole number, 1 to {MAX_STEPS:,}"
+        raise InvalidInputError(f"steps is {steps!r}; expected {expected}")
+    return steps
 
 
 def _replace_unprintable(text: str) -> str:

@@ -21,12 +21,13 @@ from syntony.channels.feedback import Feedback, feedback
 from syntony.channels.registry import channel
 from syntony.cli.arguments import (
     LoggingOptions,
+    Seeds,
     TyroSpec,
-    flag_names,
     make_tyro_spec,
     parse_args,
     parse_known_args,
 )
+from syntony.cli.flags import flag_names
 from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.config import FieldValues
 from syntony.errors import InvalidInputError
@@ -54,10 +55,10 @@ class TrainOptions:
     """Steps between two evaluations."""
     eval_episodes: int
     """Episodes of an evaluation; blocks, of a link."""
-    seeds: int = 1
-    """Number of seeds, which are trained independently."""
+    seeds: Annotated[Seeds, tyro.conf.arg(metavar="K|A,B,...")] = 1
+    """Number of seeds, which are trained independently, or the seeds themselves."""
     seed: int = 0
-    """The first seed."""
+    """The first of K seeds."""
     out: Annotated[
         str | None,
         tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: new, in runs/)"),

@@ -38,7 +38,7 @@ from syntony.training.run_config import (
     run_config_to_dict,
     task_or_channel_id,
 )
-from syntony.training.run_folder import RunFolder, next_free_path
+from syntony.training.run_folder import RunFolder, next_free_path, open_run_folder
 from syntony.training.safe_io import JsonObject
 from syntony.training.seed_scheduler import (
     POLL_INTERVAL_SECONDS,
@@ -59,7 +59,7 @@ def train(
     system: System,
     *,
     steps: int,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     eval_every: int = 50_000,
@@ -79,8 +79,9 @@ def train(
         steps: training length of each seed, in units of `system.step_unit`. Settings
             that follow from it are resolved at the first start and do not change when
             the run is resumed, also with more steps.
-        seeds: number of seeds; each is an independent training.
-        seed: the first seed.
+        seeds: number of seeds, each an independent training; or the seeds themselves,
+            e.g. `[0, 4, 7]`.
+        seed: the first seed of a number of seeds.
         out: the run folder; by default a new one in `runs/`.
         eval_every: steps between evaluations.
         eval_episodes: episodes per evaluation.
@@ -114,14 +115,14 @@ def train(
     config = RunConfig(
         system=system,
         steps=steps,
-        seeds=seeds,
+        seeds=seeds if isinstance(seeds, int) else tuple(seeds),
         seed=seed,
         eval_every=eval_every,
         eval_episodes=eval_episodes,
         preset=preset,
     )
     config.check()
-    folder = RunFolder(Path(out) if out is not None else _new_run_path(config))
+    folder = open_run_folder(_new_run_path(config) if out is None else out)
     config = _resolve_steps(config, folder)
     outputs = RunOutputs(quiet, _logger_names(tensorboard, wandb), callbacks)
     return _execute_run(config, folder, outputs)
@@ -160,7 +161,7 @@ def resume(
         EnvironmentStepError, SaveError, TrainingInterrupted, TrainingDivergedError: as
             for `train`.
     """
-    folder = RunFolder(Path(path))
+    folder = open_run_folder(path)
     config = load_run_config(folder, system)
     if steps is not None:
         config = dataclasses.replace(config, steps=steps)

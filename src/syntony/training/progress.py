@@ -40,8 +40,8 @@ class ProgressDisplay:
             disable=quiet or not self._console.is_terminal,
             transient=True,
         )
-        total = config.steps * config.seeds
-        self._task_id = self._bar.add_task("", total=total, speed="")
+        self._total_steps = config.steps * len(config.all_seeds)
+        self._task_id = self._bar.add_task("", total=self._total_steps, speed="")
 
     def __enter__(self) -> "ProgressDisplay":
         self._bar.start()
@@ -80,7 +80,7 @@ class ProgressDisplay:
         seconds, gained = now - self._start[0], completed - self._start[1]
         speed = ""
         if gained > 0 and seconds > 0:
-            remaining = self._config.steps * self._config.seeds - completed
+            remaining = self._total_steps - completed
             left = format_duration(remaining * seconds / gained)
             # The last word: a line of the terminal is short.
             unit = self._config.system.step_unit.rpartition(" ")[2]

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from syntony.training.checkpoint import Checkpoint
 from syntony.training.compiled import abstract_train_state, evaluate_state
 from syntony.training.devices import compiler_options
 from syntony.training.run_config import RunConfig, run_config_from_dict
-from syntony.training.run_folder import RunFolder
+from syntony.training.run_folder import RunFolder, open_run_folder
 from syntony.training.safe_io import JsonObject
 from syntony.training.seed_scheduler import seed_keys
 
@@ -160,9 +160,7 @@ class Run:
         seeds = self.config.all_seeds
         seed = seeds[0] if seed is None else seed
         if seed not in seeds:
-            raise InvalidInputError(
-                f"{self.path} has no seed {seed}; expected {seeds[0]} to {seeds[-1]}"
-            )
+            raise unknown_seed_error(self.path, seed, seeds)
         return self.states[seed]
 
     def _read_checkpoint(self, seed: int) -> Checkpoint:
@@ -183,7 +181,7 @@ def load(path: str | os.PathLike[str], *, system: System | None = None) -> Run:
     Raises:
         InvalidInputError: the folder contains no run, or invalid settings.
     """
-    folder = RunFolder(Path(path))
+    folder = open_run_folder(path)
     return Run(folder.path, load_run_config(folder, system))
 
 
@@ -216,6 +214,15 @@ def require_link(run: Run) -> TransmitsMessages:
             f"{run.path} is not a run of a link; expected a run of `train link`"
         )
     return run.system
+
+
+def unknown_seed_error(
+    path: Path, seed: int, seeds: Sequence[int]
+) -> InvalidInputError:
+    """Error for a seed that a run does not have."""
+    is_range = isinstance(seeds, range) and len(seeds) > 1
+    known = f"{seeds[0]} to {seeds[-1]}" if is_range else ", ".join(map(str, seeds))
+    return InvalidInputError(f"{path} has no seed {seed}; expected {known}")
 
 
 def with_task(system: System, task: Task) -> System:

@@ -1,7 +1,8 @@
 """Configuration of a run: all settings that determine its results."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from syntony.errors import InvalidInputError
@@ -18,8 +19,8 @@ LABEL_FIELDS = ("preset",)
 """Entries of `settings.json` that do not influence the results."""
 TASK_OR_CHANNEL_FIELDS = ("task", "channel")
 """Fields of a system that are stored beside `settings`, not in it."""
-COUNT_FIELDS = ("steps", "seeds", "seed", "eval_every", "eval_episodes")
-"""Integer fields of `RunConfig`."""
+COUNT_FIELDS = ("steps", "eval_every", "eval_episodes")
+"""Integer fields of `RunConfig` beside the seeds."""
 INITIAL_STEPS = "initial_steps"
 """Entry of `settings.json`: the training length at the first start of the run."""
 
@@ -32,10 +33,10 @@ class RunConfig:
     """The system to train."""
     steps: int
     """Training length of each seed, in units of the system's `step_unit`."""
-    seeds: int = 1
-    """Number of seeds: `seed`, `seed` + 1, ..."""
+    seeds: int | tuple[int, ...] = 1
+    """Number of seeds: `seed`, `seed` + 1, ...; or the seeds themselves."""
     seed: int = 0
-    """The first seed."""
+    """The first seed; zero where `seeds` are the seeds themselves."""
     eval_every: int = 50_000
     """Steps between evaluations."""
     eval_episodes: int = 100
@@ -47,21 +48,63 @@ class RunConfig:
         """Raises `InvalidInputError` if a setting is invalid."""
         upper_bounds = {
             "steps": MAX_STEPS,
-            "seeds": MAX_SEEDS,
             "eval_every": MAX_STEPS,
             "eval_episodes": MAX_STEPS,
         }
         for name, bound in upper_bounds.items():
             if not 1 <= (value := getattr(self, name)) <= bound:
                 raise InvalidInputError(f"{name} is {value}; expected 1 to {bound:,}")
-        if not 0 <= self.seed <= MAX_STEPS - self.seeds:
-            raise InvalidInputError(f"seed is {self.seed}; expected 0 to {MAX_STEPS:,}")
+        seed_sequence(self.seeds, self.seed)
         self.system.check()
 
     @property
-    def all_seeds(self) -> range:
+    def all_seeds(self) -> Sequence[int]:
         """All seeds, in order."""
-        return range(self.seed, self.seed + self.seeds)
+        return seed_sequence(self.seeds, self.seed)
+
+
+def seed_sequence(seeds: object, seed: object = 0) -> Sequence[int]:
+    """All seeds of a run, in order.
+
+    Args:
+        seeds: number of seeds, or the seeds themselves; may be anyone's JSON.
+        seed: the first of a number of seeds; not given with the seeds themselves.
+
+    Raises:
+        InvalidInputError: there are none, or too many, or one is no 32-bit integer, or
+            given twice.
+    """
+    if not isinstance(seeds, list | tuple):
+        count, first = _require_int("seeds", seeds), _require_int("seed", seed)
+        if not 1 <= count <= MAX_SEEDS:
+            raise InvalidInputError(f"seeds is {count}; expected 1 to {MAX_SEEDS:,}")
+        if not 0 <= first <= MAX_STEPS - count:
+            raise InvalidInputError(f"seed is {first}; expected 0 to {MAX_STEPS:,}")
+        return range(first, first + count)
+    if not 1 <= len(seeds) <= MAX_SEEDS:
+        raise InvalidInputError(
+            f"seeds is a list of {len(seeds)}; expected 1 to {MAX_SEEDS:,} seeds"
+        )
+    for one in seeds:
+        if not 0 <= _require_int("a seed", one) < MAX_STEPS:
+            raise InvalidInputError(f"a seed is {one}; expected 0 to {MAX_STEPS:,}")
+    if repeated := [one for one, count in Counter(seeds).items() if count > 1]:
+        raise InvalidInputError(f"seed {repeated[0]} is given twice; expected once")
+    if seed != 0:
+        raise InvalidInputError(
+            f"seed is {seed} and seeds is a list; expected one of the two"
+        )
+    return seeds
+
+
+def stored_seeds(settings: Mapping[str, object]) -> Sequence[int]:
+    """All seeds of the run of a `settings.json`, in order.
+
+    Raises:
+        InvalidInputError: as for `seed_sequence`.
+    """
+    seeds = settings.get("seeds")
+    return seed_sequence(seeds, 0 if isinstance(seeds, list) else settings.get("seed"))
 
 
 def run_config_to_dict(config: RunConfig) -> JsonObject:
@@ -75,7 +118,11 @@ def run_config_to_dict(config: RunConfig) -> JsonObject:
         "step_unit": config.system.step_unit,
         **task_or_channel,
         "preset": config.preset,
-        **{name: getattr(config, name) for name in COUNT_FIELDS},
+        "steps": config.steps,
+        "seeds": config.seeds if isinstance(config.seeds, int) else [*config.seeds],
+        "seed": config.all_seeds[0],
+        "eval_every": config.eval_every,
+        "eval_episodes": config.eval_episodes,
         "settings": fields,
     }
 
@@ -108,10 +155,14 @@ def run_config_from_dict(
             fields = task_or_channel | fields
         system = deserialize(system_class(str(settings["system"])), fields)
     counts = {name: _require_int(name, settings.get(name)) for name in COUNT_FIELDS}
+    seeds = stored_seeds(settings)
+    counted = isinstance(seeds, range)
     system = resolve_steps(system, initial_steps(settings))
     config = RunConfig(
         system=system,
         preset=str(settings.get("preset", "")),
+        seeds=len(seeds) if counted else tuple(seeds),
+        seed=seeds[0] if counted else 0,
         **counts,
     )
     config.check()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -154,6 +155,17 @@ class RunFolder:
         for folder in (self.path, self.checkpoints_dir, self.history_dir):
             for part in folder.glob(f"*{TEMP_SUFFIX}"):
                 part.unlink()
+
+
+def open_run_folder(path: str | os.PathLike[str]) -> RunFolder:
+    """Run folder with this path.
+
+    Raises:
+        InvalidInputError: the path is empty, which would be the current folder.
+    """
+    if not os.fspath(path):
+        raise InvalidInputError("the run folder is ''; expected the path of a folder")
+    return RunFolder(Path(path))
 
 
 def next_free_path(parent: Path, name: str) -> Path:

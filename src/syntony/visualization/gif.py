@@ -22,7 +22,7 @@ from syntony.evaluation.episodes import (
 )
 from syntony.systems.system import ActsInEpisodes
 from syntony.tasks.task import Drawable, Task
-from syntony.training.run import Run
+from syntony.training.run import Run, unknown_seed_error
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import output_files
 from syntony.visualization.scene_drawing import draw_shapes, draw_static_layer
@@ -74,7 +74,7 @@ def render_episodes(
         InvalidInputError: the run has no team or no checkpoint, its task
             cannot be drawn, an argument is out of range, or the file cannot be written.
     """
-    seed = run.config.seed if seed is None else seed
+    seed = run.config.all_seeds[0] if seed is None else seed
     _validate_arguments(run, seed, episodes, max_steps, fps)
     path = run.path / "figures" / "episodes.gif" if out is None else out
     if path.suffix.lower() != ".gif":
@@ -223,10 +223,7 @@ def _validate_arguments(
             "`render`, such as Foraging-2s-8x8-3p-2f-coop"
         )
     if seed not in run.config.all_seeds:
-        seeds = run.config.all_seeds
-        raise InvalidInputError(
-            f"{run.path} has no seed {seed}; expected {seeds[0]} to {seeds[-1]}"
-        )
+        raise unknown_seed_error(run.path, seed, run.config.all_seeds)
     if not 1 <= episodes <= MAX_EPISODES:
         raise InvalidInputError(f"episodes is {episodes}; expected 1 to {MAX_EPISODES}")
     if max_steps < 1:

@@ -93,11 +93,16 @@ def _overview_row(report_run: ReportRun) -> list[str]:
         report_run.label,
         stored.system,
         stored.task_or_channel,
-        str(stored.settings.get("seeds", "")),
+        _num_seeds_text(stored.settings.get("seeds", "")),
         f"{stored.last_step:,}",
         final_score_text(stored),
         "" if stored.wall_s is None else format_duration(stored.wall_s),
     ]
+
+
+def _num_seeds_text(seeds: object) -> str:
+    """Number of seeds; the settings hold it, or a list of the seeds."""
+    return str(len(seeds) if isinstance(seeds, list) else seeds)
 
 
 def _metric_names(report_runs: Iterable[ReportRun]) -> list[str]:
