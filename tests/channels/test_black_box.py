@@ -195,7 +195,7 @@ def test_a_module_in_the_current_folder_is_imported(folder: Path):
         ),
         ("def", "bad_box:send", "module 'bad_box' cannot be imported: SyntaxError: "),
         ("1 / 0", "bad_box:send", "cannot be imported: ZeroDivisionError: division by"),
-        ("", "no_box:send", "module 'no_box' is not installed, nor is it in the"),
+        ("", "no_box:send", "there is no module 'no_box' on Python's path"),
         ("", "bad_box", "'python:bad_box' is incomplete; expected python:MODULE:N"),
         ("", ":send", "'python::send' is incomplete; expected python:MODULE:NAME"),
     ],

@@ -125,7 +125,7 @@ def test_last_action_as_observation_on_the_original_task(
     ("command", "message"),
     [
         (f"train maa2c --task {RELAY}?N=3", "got an unexpected keyword argument 'N'"),
-        ("train maa2c --task pettingzoo:nowhere", "to install it: pip install nowhere"),
+        ("train maa2c --task pettingzoo:nowhere", "there is no module 'nowhere'"),
         ("train maa2c --task gymnasium:CartPole-v1", "expected Tuple and Tuple"),
         (
             "train maa2c --task gymnasium:lbforaging:Foraging-8x8-2p-3f-coop-v2",

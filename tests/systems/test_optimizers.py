@@ -172,7 +172,7 @@ def test_users_optimizers_that_fail(user_module, function, message):
         ("lion", "unknown optimizer 'lion'; valid: adam, python:MODULE:FUNCTION, "),
         ("python:optax", "'python:optax' is incomplete; expected python:MODULE:N"),
         ("python::adam", "'python::adam' is incomplete; expected python:MODULE:N"),
-        ("python:no_such_module:f", "module 'no_such_module' is not installed"),
+        ("python:no_such_module:f", "there is no module 'no_such_module'"),
         ("python:optax:adamv", "unknown function of optax 'adamv'; did you mean 'adam"),
     ],
 )

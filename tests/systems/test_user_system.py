@@ -88,7 +88,7 @@ def test_the_preset_of_a_user_is_the_defaults_of_the_class():
         (":NoPytree", "is no pytree; expected a class with the decorator"),
         (":Required", "cannot be constructed: TypeError: .*'other'.*; expected a de"),
         ("", "is incomplete; expected python:MODULE:NAME of a system"),
-        ("_gone:Own", "module 'own_.*_gone' is not installed"),
+        ("_gone:Own", "there is no module 'own_.*_gone'"),
     ],
 )
 def test_a_class_that_does_not_fit_is_told(module: str, name: str, message: str):

@@ -92,7 +92,7 @@ def test_the_environment_of_the_guide_works(
     [
         ("python:your_own_task", "is incomplete; expected python:MODULE:NAME"),
         ("python::Corridor", "is incomplete; expected python:MODULE:NAME"),
-        ("python:nowhere:Corridor", "module 'nowhere' is not installed, nor is it in"),
+        ("python:nowhere:Corridor", "there is no module 'nowhere' on Python's path"),
         (
             "python:your_own_task:Coridor",
             "unknown dataclass of your_own_task 'Coridor'; did you mean 'Corridor'?",

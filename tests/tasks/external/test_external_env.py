@@ -270,8 +270,7 @@ def test_a_termination_at_an_environments_limit_is_a_truncation(
             "pettingzoo:mpe2.simple_sprad_v3",
             "unknown module of mpe2 'simple_sprad_v3'; did you mean 'simple_spread_v",
         ),
-        ("pettingzoo:mpe3.relay", "'mpe3' is not installed, nor is it in the current "),
-        ("pettingzoo:mpe3.relay", "to install it: pip install mpe3"),
+        ("pettingzoo:mpe3.relay", "there is no module 'mpe3' on Python's path or in "),
         (
             "pettingzoo:os;import",
             "there is no module 'os;import'; expected a name like package.module",
@@ -279,7 +278,7 @@ def test_a_termination_at_an_environments_limit_is_a_truncation(
         ("pettingzoo:json", "module 'json' has no parallel_env; expected a Pet"),
         ("gymnasium:NoSuchThing-v0", "Environment `NoSuchThing` doesn't exist"),
         ("gymnasium:external_envs:Duo", "Duo has no version; expected e.g. Duo-v0"),
-        ("gymnasium:nowhere:Duo-v0", "module 'nowhere' is not installed"),
+        ("gymnasium:nowhere:Duo-v0", "there is no module 'nowhere'"),
         ("gymnasium:CartPole-v1", "are Box and Discrete; expected Tuple and Tuple"),
         (
             "gymnasium:external_envs:BoxSpace-v0",
