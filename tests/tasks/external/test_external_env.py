@@ -15,7 +15,6 @@ from syntony.tasks.external.external_env import (
     ExternalEnv,
     close_envs,
     make_env,
-    parse_env_id,
 )
 from syntony.tasks.external.rollout import rollout_external
 from syntony.tasks.registry import task
@@ -294,15 +293,6 @@ def test_an_invalid_id_is_reported_in_one_line(id: str, message: str):
     with pytest.raises(InvalidInputError, match=re.escape(message)) as it:
         task(id)
     assert "\n" not in str(it.value)
-
-
-def test_parameter_values():
-    assert parse_env_id(
-        "pettingzoo:m.n?a=1&b=-2.5&c=true&d=None&e=[8,8]&f=x-y&g=1=2"
-    ) == (
-        *("pettingzoo", "m.n"),
-        {"a": 1, "b": -2.5, "c": True, "d": None, "e": [8, 8], "f": "x-y", "g": "1=2"},
-    )
 
 
 def changed(index: int, agent: str, value: Any) -> Callable[..., tuple]:

@@ -6,7 +6,6 @@
 They are black boxes: called between compiled functions, never within one.
 """
 
-import json
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,9 +22,9 @@ from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
     summarize_exception,
-    unknown_name_error,
 )
 from syntony.pytrees import HiddenT
+from syntony.tasks.env_id import parse_env_id
 from syntony.tasks.external.adapter import AgentAdapter, MultiAgentEnv, max_sizes
 from syntony.tasks.external.gymnasium import make_gymnasium_env
 from syntony.tasks.external.limits import requested_limits
@@ -55,7 +54,10 @@ ENV_FACTORIES: dict[str, EnvFactory] = {
     "pettingzoo": make_pettingzoo_env,
     "gymnasium": make_gymnasium_env,
 }
-LITERALS = {"true": True, "false": False, "none": None, "null": None}
+EXAMPLES = {
+    "pettingzoo": "pettingzoo:mpe2.simple_spread_v3",
+    "gymnasium": "gymnasium:lbforaging:Foraging-8x8-2p-3f-v3",
+}
 
 
 # Not a `pytree_dataclass`: JAX would lose the pool of open environments.
@@ -85,7 +87,7 @@ class ExternalEnv:
             InvalidInputError: there is no such environment, or its spaces are not
                 supported.
         """
-        parameters = parse_env_id(id)[2]
+        parameters = parse_env_id(id, EXAMPLES).parameters
         env = make_env(id)
         close_envs([env])
         obs_dim, num_actions = max_sizes(env.adapters)
@@ -261,7 +263,7 @@ def make_env(id: str) -> MultiAgentEnv:
     Raises:
         InvalidInputError: there is none, or it cannot be opened with these parameters.
     """
-    library, name, parameters = parse_env_id(id)
+    library, name, parameters = parse_env_id(id, EXAMPLES)
     of_env = {k: v for k, v in parameters.items() if k not in OWN_PARAMETERS}
     try:
         return select_team(ENV_FACTORIES[library](name, of_env), parameters)
@@ -278,47 +280,6 @@ def close_envs(envs: list[MultiAgentEnv]) -> None:
     for env in envs:
         with suppress(*USER_CODE_EXCEPTIONS):
             env.close()
-
-
-def parse_env_id(id: str) -> tuple[str, str, dict[str, object]]:
-    """Library, environment name, and parameter values of an id.
-
-    Values are JSON, as in `N=3`, `coop=true`, `sizes=[8,8]`, or `none`; everything else
-    is a string.
-
-    Raises:
-        InvalidInputError: a parameter has no value, or is given twice.
-    """
-    head, mark, query = id.partition("?")
-    library, _, name = head.partition(":")
-    if library not in ENV_FACTORIES:
-        raise unknown_name_error("kind of task", library, ENV_FACTORIES)
-    if not name:
-        raise InvalidInputError(
-            f"task {id!r} is incomplete; expected e.g. {_EXAMPLES[library]}"
-        )
-    parameters: dict[str, object] = {}
-    for assignment in query.split("&") if mark else []:
-        parameter, equals, text = assignment.partition("=")
-        if not (parameter and equals):
-            raise InvalidInputError(
-                f"{assignment!r} sets nothing; expected PARAMETER=VALUE"
-            )
-        if parameter in parameters:
-            raise InvalidInputError(
-                f"{parameter} is given twice in {id!r}; expected once"
-            )
-        parameters[parameter] = _parse_value(text)
-    return library, name, parameters
-
-
-def _parse_value(text: str) -> object:
-    if text.lower() in LITERALS:
-        return LITERALS[text.lower()]
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _resolve_time_limit(
@@ -374,22 +335,18 @@ def _warn_of_sizes_and_sides(
         )
 
 
-_EXAMPLES = {
-    "pettingzoo": "pettingzoo:mpe2.simple_spread_v3",
-    "gymnasium": "gymnasium:lbforaging:Foraging-8x8-2p-3f-v3",
-}
 FAMILIES = (
     TaskFamily(
         prefix="pettingzoo:",
         pattern="pettingzoo:{module}[?{parameter}={value}&...]",
-        example=_EXAMPLES["pettingzoo"],
+        example=EXAMPLES["pettingzoo"],
         summary="any environment with PettingZoo's parallel API; stepped on the host",
         parse=ExternalEnv.parse,
     ),
     TaskFamily(
         prefix="gymnasium:",
         pattern="gymnasium:[{module}:]{id}[?{parameter}={value}&...]",
-        example=_EXAMPLES["gymnasium"],
+        example=EXAMPLES["gymnasium"],
         summary="any Gymnasium environment with tuple spaces; stepped on the host",
         parse=ExternalEnv.parse,
     ),
