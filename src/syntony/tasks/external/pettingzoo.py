@@ -1,5 +1,6 @@
 """PettingZoo's parallel API: dictionaries by agent; agents may finish early."""
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, cast
@@ -164,7 +165,10 @@ def make_pettingzoo_env(name: str, parameters: Mapping[str, object]) -> PettingZ
     Raises:
         InvalidInputError: there is no such module, or it has no environment.
     """
-    module = import_user_module(name)
+    with warnings.catch_warnings():
+        # Its advice, to call `pettingzoo.make`, is not for who types an id.
+        warnings.filterwarnings("ignore", "The old environment creation API")
+        module = import_user_module(name)
     factory = getattr(module, "parallel_env", None)
     if callable(factory):
         env = factory(**parameters)

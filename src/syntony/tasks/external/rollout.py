@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     EnvironmentStepError,
+    InvalidInputError,
     summarize_exception,
 )
 from syntony.pytrees import HiddenT
@@ -74,9 +75,10 @@ def _rollout_batch(
     greedy: bool,
     last_action: bool,
 ) -> Trajectory:
-    seeds, noise = jax.device_get(_sample_seeds_and_noise(task, key, num_envs))
+    shape = (task.time_limit, num_envs, task.num_agents, task.num_actions)
+    seeds, noise = jax.device_get(_sample_seeds_and_noise(key, shape))
     noise = np.zeros_like(noise) if greedy else noise
-    builder = TrajectoryBuilder(task, num_envs, last_action=last_action)
+    builder = _make_builder(task, num_envs, last_action=last_action)
     with task.env_pool.acquire(num_envs) as envs:
         for e, env in enumerate(envs):
             builder.record_reset(e, _reset_env(task, e, env, int(seeds[e])))
@@ -94,15 +96,27 @@ def _rollout_batch(
     return builder.build()
 
 
-@partial(jax.jit, static_argnums=(0, 2))
+def _make_builder(
+    task: ExternalEnv, episodes: int, *, last_action: bool
+) -> "TrajectoryBuilder":
+    try:
+        return TrajectoryBuilder(task, episodes, last_action=last_action)
+    except MemoryError as error:
+        raise InvalidInputError(
+            f"{task.id}: {episodes} episodes of {task.time_limit:,} steps, "
+            f"{task.num_agents} agents and {task.obs_dim:,} features do not fit into "
+            "memory; expected fewer environments (--num-envs) or a shorter time_limit"
+        ) from error
+
+
+@partial(jax.jit, static_argnums=1)
 def _sample_seeds_and_noise(
-    task: ExternalEnv, key: Key[Array, ""], episodes: int
+    key: Key[Array, ""], shape: tuple[int, int, int, int]
 ) -> tuple[Int[Array, " E"], Float[Array, "T E N A"]]:
-    """Seed of each episode, and Gumbel noise of all actions."""
+    """Seed of each episode, and Gumbel noise of all actions, of shape T, E, N, A."""
     seed_key, noise_key = jax.random.split(key)
     # 31 bits, as some libraries accept no more.
-    seeds = jax.random.randint(seed_key, (episodes,), 0, np.iinfo(np.int32).max)
-    shape = (task.time_limit, episodes, task.num_agents, task.num_actions)
+    seeds = jax.random.randint(seed_key, shape[1:2], 0, np.iinfo(np.int32).max)
     return seeds, jax.random.gumbel(noise_key, shape)
 
 
