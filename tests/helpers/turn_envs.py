@@ -1,6 +1,6 @@
 """A game of turns for two, in PettingZoo's AEC API."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -13,10 +13,9 @@ class Countdown(AECEnv):
     The other one loses 1. Who is not on turn has no available action.
     """
 
-    metadata: ClassVar[dict] = {"name": "countdown", "is_parallelizable": False}
-
     def __init__(self, heap: int = 5):
         self.heap = heap
+        self.metadata = {"name": "countdown", "is_parallelizable": False}
         self.render_mode = None
         self.possible_agents = ["first", "second"]
 

@@ -277,10 +277,17 @@ def set_final_observation(
         adapter: adapter of the agent.
         obs: its last observation; None and NaN stand for none.
     """
-    is_number = isinstance(obs, float | np.ndarray | np.floating)
-    if obs is None or (is_number and np.isnan(np.asarray(obs, float)).all()):
+    if obs is None or _is_nan(obs):
         return
     observation.obs[agent, : adapter.obs_dim] = adapter.flatten_obs(obs)
+
+
+def _is_nan(obs: object) -> bool:
+    """Whether an observation is NaN, or an array of nothing else."""
+    if not isinstance(obs, float | np.ndarray):
+        return False
+    numbers = np.asarray(cast(ArrayLike, obs))
+    return numbers.dtype.kind == "f" and bool(np.isnan(numbers).all())
 
 
 def agent_rewards(

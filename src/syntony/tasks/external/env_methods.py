@@ -5,6 +5,7 @@ PyMARL's environments, as SMAC, SMACv2 and SMAClite, have `get_avail_actions()` 
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -124,7 +125,7 @@ def _state_in_space(
         return GlobalState()
     if isinstance(space, spaces.Box):
         return GlobalState(dim, read_fn)
-    return GlobalState(dim, read_fn, lambda state: spaces.flatten(space, state))
+    return GlobalState(dim, read_fn, partial(spaces.flatten, space))
 
 
 def _state_of_pymarl(env: object, reset: Callable[[], object]) -> GlobalState:

@@ -60,7 +60,7 @@ def _attributes(env: object) -> Mapping[str, object]:
 
 
 def _env_info(env: object) -> Mapping[str, object]:
-    """What PyMARL's `get_env_info` tells; empty without it."""
+    """Result of PyMARL's `get_env_info`; empty without it."""
     get_env_info = getattr(env, "get_env_info", None)
     with suppress(*USER_CODE_EXCEPTIONS):
         info = get_env_info() if callable(get_env_info) else None
@@ -78,8 +78,9 @@ def _defaults(function: Callable[..., object]) -> Mapping[str, object]:
 def _limit_in(source: Mapping[str, object]) -> int | None:
     for name in TIME_LIMIT_NAMES:
         value = source.get(name)
-        is_count = isinstance(value, Integral) and not isinstance(value, bool)
-        if is_count and int(value) > 0:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            continue
+        if int(value) > 0:
             return int(value)
     return None
 
