@@ -36,6 +36,9 @@ ENV_PACKAGES = ("pettingzoo", "mpe2")
 PETTINGZOO_EXTRAS = ("atari", "butterfly", "classic", "sisl")
 """Modules of PettingZoo with an extra of the same name for what they need."""
 
+ImportFn = Callable[[str], ModuleType]
+"""Imports a module by its dotted name; it may be one of another process."""
+
 
 def import_user_module(name: str) -> ModuleType:
     """Imports a user's module.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from syntony.errors import (
     InvalidInputError,
     summarize_exception,
 )
+from syntony.plugins import ImportFn
 from syntony.pytrees import HiddenT
 from syntony.tasks.env_id import parse_env_id
 from syntony.tasks.external.adapter import AgentAdapter, MultiAgentEnv, max_sizes
@@ -30,6 +31,11 @@ from syntony.tasks.external.gymnasium import make_gymnasium_env
 from syntony.tasks.external.limits import requested_limits
 from syntony.tasks.external.originals import original_benchmark
 from syntony.tasks.external.pettingzoo import make_pettingzoo_env
+from syntony.tasks.external.process import (
+    PYTHON_PARAMETER,
+    ProcessEnv,
+    starting_process,
+)
 from syntony.tasks.external.team import (
     OTHERS_PARAMETER,
     TEAM_PARAMETER,
@@ -49,7 +55,8 @@ MAX_FEATURES = 10_000
 """Numbers of an observation above which there is a warning."""
 MAX_TIME_LIMIT = 1_000_000
 
-EnvFactory = Callable[[str, Mapping[str, object]], MultiAgentEnv]
+EnvFactory = Callable[..., MultiAgentEnv]
+"""Opens an environment by its name and parameters; imports modules by an `ImportFn`."""
 ENV_FACTORIES: dict[str, EnvFactory] = {
     "pettingzoo": make_pettingzoo_env,
     "gymnasium": make_gymnasium_env,
@@ -266,13 +273,23 @@ def make_env(id: str) -> MultiAgentEnv:
     library, name, parameters = parse_env_id(id, EXAMPLES)
     of_env = {k: v for k, v in parameters.items() if k not in OWN_PARAMETERS}
     try:
-        return select_team(ENV_FACTORIES[library](name, of_env), parameters)
+        return select_team(_open_env(library, name, of_env), parameters)
     except InvalidInputError as error:
         raise InvalidInputError(f"{id}: {error}") from error.__cause__
     except USER_CODE_EXCEPTIONS as error:
         raise InvalidInputError(
             f"{id} cannot be opened: {summarize_exception(error)}"
         ) from error
+
+
+def _open_env(library: str, name: str, parameters: dict[str, object]) -> MultiAgentEnv:
+    make = ENV_FACTORIES[library]
+    if PYTHON_PARAMETER not in parameters:
+        return make(name, parameters)
+    with starting_process(parameters) as process:
+        # Its modules have any attributes, as those of this process have.
+        import_module = cast(ImportFn, process.import_module)
+        return ProcessEnv(make(name, parameters, import_module), process)
 
 
 def close_envs(envs: list[MultiAgentEnv]) -> None:

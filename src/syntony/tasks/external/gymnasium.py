@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
-from syntony.plugins import import_user_module
+from syntony.plugins import ImportFn, import_user_module
 from syntony.tasks.external.adapter import (
     ACTION_MASK_KEY,
     Observation,
@@ -170,17 +170,26 @@ def per_agent_infos(info: object, num_agents: int) -> Sequence[object]:
     return by_agent
 
 
-def make_gymnasium_env(name: str, parameters: Mapping[str, object]) -> GymnasiumEnv:
+def make_gymnasium_env(
+    name: str,
+    parameters: Mapping[str, object],
+    import_module: ImportFn = import_user_module,
+) -> GymnasiumEnv:
     """Opens `gymnasium.make(name, **parameters)`.
+
+    Args:
+        name: id of the environment, after the module that registers it.
+        parameters: parameters of the environment.
+        import_module: imports a module, also one of another process.
 
     Raises:
         InvalidInputError: there is no such environment, or it is not multi-agent.
     """
-    gymnasium = import_user_module("gymnasium")
+    gymnasium = import_module("gymnasium")
     module, _, env_name = name.rpartition(":")
     if module:
         # Not by Gymnasium, for the error message if it is not installed.
-        import_user_module(module)
+        import_module(module)
     # Without a version Gymnasium uses the newest, which is not reproducible.
     if versions := [x for x in gymnasium.registry if x.rpartition("-v")[0] == env_name]:
         raise InvalidInputError(
@@ -190,7 +199,9 @@ def make_gymnasium_env(name: str, parameters: Mapping[str, object]) -> Gymnasium
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             env = gymnasium.make(name, disable_env_checker=True, **parameters)
-    except gymnasium.error.Error as error:
+    except Exception as error:
+        if type(error).__module__ != "gymnasium.error":
+            raise
         # The message repeats the warnings, so these are dropped.
         raise InvalidInputError(" ".join(str(error).split())) from error
     for warning in caught:

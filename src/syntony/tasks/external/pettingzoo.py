@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
-from syntony.plugins import import_user_module
+from syntony.plugins import ImportFn, import_user_module
 from syntony.tasks.external.adapter import (
     AgentAdapter,
     Observation,
@@ -159,8 +159,17 @@ class PettingZooEnv:
         return adapter.given_mask(obs, info)
 
 
-def make_pettingzoo_env(name: str, parameters: Mapping[str, object]) -> PettingZooEnv:
+def make_pettingzoo_env(
+    name: str,
+    parameters: Mapping[str, object],
+    import_module: ImportFn = import_user_module,
+) -> PettingZooEnv:
     """Opens `MODULE.parallel_env(**parameters)`, or else converts `MODULE.env`.
+
+    Args:
+        name: name of the module.
+        parameters: parameters of the environment.
+        import_module: imports a module, also one of another process.
 
     Raises:
         InvalidInputError: there is no such module, or it has no environment.
@@ -168,7 +177,7 @@ def make_pettingzoo_env(name: str, parameters: Mapping[str, object]) -> PettingZ
     with warnings.catch_warnings():
         # Its advice, to call `pettingzoo.make`, is not for who types an id.
         warnings.filterwarnings("ignore", "The old environment creation API")
-        module = import_user_module(name)
+        module = import_module(name)
     factory = getattr(module, "parallel_env", None)
     if callable(factory):
         env = factory(**parameters)
@@ -176,7 +185,7 @@ def make_pettingzoo_env(name: str, parameters: Mapping[str, object]) -> PettingZ
     factory = getattr(module, "env", None)
     aec_env = factory(**parameters) if callable(factory) else None
     if callable(getattr(aec_env, "agent_iter", None)):
-        return _convert_aec_env(aec_env, parameters)
+        return _convert_aec_env(aec_env, parameters, import_module)
     raise InvalidInputError(
         f"module {name!r} has no parallel_env; expected a PettingZoo environment, "
         "e.g. mpe2.simple_spread_v3"
@@ -184,14 +193,14 @@ def make_pettingzoo_env(name: str, parameters: Mapping[str, object]) -> PettingZ
 
 
 def _convert_aec_env(
-    aec_env: object, parameters: Mapping[str, object]
+    aec_env: object, parameters: Mapping[str, object], import_module: ImportFn
 ) -> PettingZooEnv:
     """Environment of the AEC API, in which the agents act one after another.
 
     Where it cannot be made parallel, an environment step is the move of one agent. Its
     own time limit then counts other steps, and is not read.
     """
-    conversions = import_user_module("pettingzoo.utils.conversions")
+    conversions = import_module("pettingzoo.utils.conversions")
     metadata = cast(Mapping[str, object], getattr(aec_env, "metadata", {}))
     if metadata.get("is_parallelizable"):
         env = conversions.aec_to_parallel(aec_env)
