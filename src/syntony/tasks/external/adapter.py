@@ -72,6 +72,10 @@ class MultiAgentEnv(Protocol):
         """Applies the joint action."""
         ...
 
+    def render(self) -> object:
+        """Image of the present state, as the environment draws it."""
+        ...
+
     def close(self) -> None:
         """Closes windows and processes."""
         ...

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from syntony.tasks.external.adapter import MultiAgentEnv
+from syntony.tasks.external.env_batch import EnvBatch
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.external.team import agent_name
 from syntony.tasks.rollout import Trajectory
@@ -14,9 +14,7 @@ RELATIVE_ZERO = 1e-5
 """Size of a sum of rewards, relative to the largest, that counts as zero."""
 
 
-def warn_of_batch(
-    task: ExternalEnv, envs: Sequence[MultiAgentEnv], batch: Trajectory
-) -> None:
+def warn_of_batch(task: ExternalEnv, envs: EnvBatch, batch: Trajectory) -> None:
     """Warns of an unknown time limit, and of rewards that cancel each other.
 
     Args:
@@ -25,8 +23,8 @@ def warn_of_batch(
         batch: an episode of each, in NumPy arrays.
     """
     found = {
-        "limit": None if envs[0].time_limit else _unknown_limit(batch),
-        "sides": _opposed_rewards(batch, [v.agent_id for v in envs[0].adapters]),
+        "limit": None if envs.time_limit else _unknown_limit(batch),
+        "sides": _opposed_rewards(batch, envs.agent_ids),
     }
     for kind, message in found.items():
         if message and kind not in task.env_pool.warned:

@@ -6,8 +6,11 @@
 They are black boxes: called between compiled functions, never within one.
 """
 
+import dataclasses
+import os
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +30,13 @@ from syntony.plugins import ImportFn
 from syntony.pytrees import HiddenT
 from syntony.tasks.env_id import parse_env_id
 from syntony.tasks.external.adapter import AgentAdapter, MultiAgentEnv, max_sizes
+from syntony.tasks.external.env_batch import EnvBatch, SeparateEnvs
+from syntony.tasks.external.frames import (
+    IMAGE_MODE,
+    RENDER_MODE_PARAMETER,
+    FrameRecorder,
+    RecordedEnvs,
+)
 from syntony.tasks.external.gymnasium import make_gymnasium_env
 from syntony.tasks.external.limits import requested_limits
 from syntony.tasks.external.originals import original_benchmark
@@ -54,6 +64,8 @@ OWN_PARAMETERS = (TIME_LIMIT_PARAMETER, TEAM_PARAMETER, OTHERS_PARAMETER)
 MAX_FEATURES = 10_000
 """Numbers of an observation above which there is a warning."""
 MAX_TIME_LIMIT = 1_000_000
+MAX_THREADS = 64
+"""Processes of environments that are waited for at the same time."""
 
 EnvFactory = Callable[..., MultiAgentEnv]
 """Opens an environment by its name and parameters; imports modules by an `ImportFn`."""
@@ -118,6 +130,12 @@ class ExternalEnv:
     def env_pool(self) -> "EnvPool":
         """Pool of open environments that are not in use."""
         return EnvPool(self.id)
+
+    def recording(self, recorder: FrameRecorder) -> "ExternalEnv":
+        """The same task; a recorder gets the images of its episodes."""
+        task = dataclasses.replace(self)
+        vars(task)["env_pool"] = EnvPool(self.id, recorder)
+        return task
 
     def shape_only_task(self) -> "ShapeOnlyTask":
         """A task of the same shapes that can be compiled."""
@@ -187,11 +205,19 @@ class ExternalEnv:
 
 
 class EnvPool:
-    """Open environments that are reused between batches of episodes."""
+    """Open environments that are reused between batches of episodes.
 
-    def __init__(self, id: str):
+    Args:
+        id: id of the task.
+        recorder: gets images of the episodes; by default there are none.
+    """
+
+    def __init__(self, id: str, recorder: FrameRecorder | None = None):
         self._id = id
+        self._recorder = recorder
         self._idle: list[MultiAgentEnv] = []
+        has_processes = PYTHON_PARAMETER in parse_env_id(id, EXAMPLES).parameters
+        self._executor = ThreadPoolExecutor(MAX_THREADS) if has_processes else None
         self.warned: set[str] = set()
         """Kinds of warnings that have been given."""
 
@@ -215,6 +241,14 @@ class EnvPool:
             raise
         self.release(envs)
 
+    @contextmanager
+    def acquire_batch(self, count: int) -> Generator[EnvBatch, None, None]:
+        """As `acquire`, with environments that are stepped together."""
+        with self.acquire(count) as envs:
+            batch = SeparateEnvs(self._id, envs, self._executor)
+            recorder = self._recorder
+            yield batch if recorder is None else RecordedEnvs(batch, envs, recorder)
+
     def close(self) -> None:
         """Closes the unused environments; new ones are made on demand."""
         idle, self._idle = self._idle, []
@@ -224,7 +258,8 @@ class EnvPool:
         try:
             return self._idle.pop()
         except IndexError:
-            return make_env(self._id)
+            make = make_env if self._recorder is None else make_env_with_images
+            return make(self._id)
 
 
 @pytree_dataclass
@@ -280,6 +315,19 @@ def make_env(id: str) -> MultiAgentEnv:
         raise InvalidInputError(
             f"{id} cannot be opened: {summarize_exception(error)}"
         ) from error
+
+
+def make_env_with_images(id: str) -> MultiAgentEnv:
+    """Opens a new environment that draws images, where it has that render mode."""
+    # No window is wanted, nor may there be a screen.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if RENDER_MODE_PARAMETER in parse_env_id(id, EXAMPLES).parameters:
+        return make_env(id)
+    separator = "&" if "?" in id else "?"
+    try:
+        return make_env(f"{id}{separator}{RENDER_MODE_PARAMETER}={IMAGE_MODE}")
+    except InvalidInputError:
+        return make_env(id)
 
 
 def _open_env(library: str, name: str, parameters: dict[str, object]) -> MultiAgentEnv:

@@ -42,6 +42,8 @@ class TupleEnv(Protocol):
         self, action: tuple[int, ...], /
     ) -> tuple[Sequence[object], object, object, object, object]: ...
 
+    def render(self) -> object: ...
+
     def close(self) -> None: ...
 
 
@@ -115,6 +117,10 @@ class GymnasiumEnv:
             *episode_end(self._status.alive, endings.truncated),
             endings.truncated,
         )
+
+    def render(self) -> object:
+        """Image of the present state, as the environment draws it."""
+        return self._env.render()
 
     def close(self) -> None:
         """Closes windows and processes."""

@@ -43,6 +43,8 @@ class ParallelEnv(Protocol):
         self, actions: Mapping[Hashable, int], /
     ) -> tuple[ByAgent, object, object, object, object]: ...
 
+    def render(self) -> object: ...
+
     def close(self) -> None: ...
 
 
@@ -118,6 +120,10 @@ class PettingZooEnv:
             *episode_end(self._status.alive, endings.truncated),
             endings.truncated,
         )
+
+    def render(self) -> object:
+        """Image of the present state, as the environment draws it."""
+        return self._env.render()
 
     def close(self) -> None:
         """Closes windows and processes."""

@@ -106,6 +106,10 @@ class ProcessEnv:
         """Applies the joint action."""
         return self._env.step(action)
 
+    def render(self) -> object:
+        """Image of the present state, as the environment draws it."""
+        return self._env.render()
+
     def close(self) -> None:
         """Closes the environment and ends its process."""
         try:

@@ -7,15 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.errors import (
-    USER_CODE_EXCEPTIONS,
-    EnvironmentStepError,
-    InvalidInputError,
-    summarize_exception,
-)
+from syntony.errors import InvalidInputError
 from syntony.pytrees import HiddenT
-from syntony.tasks.external.adapter import MultiAgentEnv, Observation, StepResult
 from syntony.tasks.external.batch_warnings import warn_of_batch
+from syntony.tasks.external.env_batch import BatchObservation, BatchStep
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.last_action import append_last_action
 from syntony.tasks.rollout import ActFn, Trajectory
@@ -79,9 +74,8 @@ def _rollout_batch(
     seeds, noise = jax.device_get(_sample_seeds_and_noise(key, shape))
     noise = np.zeros_like(noise) if greedy else noise
     builder = _make_builder(task, num_envs, last_action=last_action)
-    with task.env_pool.acquire(num_envs) as envs:
-        for e, env in enumerate(envs):
-            builder.record_reset(e, _reset_env(task, e, env, int(seeds[e])))
+    with task.env_pool.acquire_batch(num_envs) as envs:
+        builder.record_reset(envs.reset(seeds))
         for t in range(task.time_limit):
             active = builder.active(t)
             if not active.any():
@@ -89,9 +83,7 @@ def _rollout_batch(
             obs, action_mask = builder.obs[t], builder.action_mask[t]
             action, log_prob, hidden = act_fn(obs, action_mask, noise[t], hidden)
             builder.record_action(t, np.asarray(action), np.asarray(log_prob))
-            for e in map(int, np.flatnonzero(active)):
-                result = _step_env(task, t, e, envs[e], builder.action[t, e])
-                builder.record_step(t, e, result)
+            builder.record_step(t, envs.step(builder.action[t], active))
         warn_of_batch(task, envs, builder.build())
     return builder.build()
 
@@ -118,30 +110,6 @@ def _sample_seeds_and_noise(
     # 31 bits, as some libraries accept no more.
     seeds = jax.random.randint(seed_key, shape[1:2], 0, np.iinfo(np.int32).max)
     return seeds, jax.random.gumbel(noise_key, shape)
-
-
-def _reset_env(task: ExternalEnv, e: int, env: MultiAgentEnv, seed: int) -> Observation:
-    try:
-        return env.reset(seed)
-    except USER_CODE_EXCEPTIONS as error:
-        raise _step_error(task, e, f"reset with seed {seed}", error) from error
-
-
-def _step_env(
-    task: ExternalEnv, t: int, e: int, env: MultiAgentEnv, action: Int[np.ndarray, " N"]
-) -> StepResult:
-    try:
-        return env.step(action)
-    except USER_CODE_EXCEPTIONS as error:
-        raise _step_error(task, e, f"step {t + 1}", error) from error
-
-
-def _step_error(
-    task: ExternalEnv, e: int, when: str, error: BaseException
-) -> EnvironmentStepError:
-    is_ours = isinstance(error, EnvironmentStepError)
-    cause = str(error) if is_ours else f"it raised {summarize_exception(error)}"
-    return EnvironmentStepError(f"environment {task.id}, copy {e}, {when}: {cause}")
 
 
 class TrajectoryBuilder:
@@ -175,14 +143,13 @@ class TrajectoryBuilder:
         """Mask of the episodes that have not ended before step t."""
         return self.valid[t]
 
-    def record_reset(self, e: int, observation: Observation) -> None:
-        """Records the initial observation of episode e."""
-        num_agents, num_actions = self.action_mask.shape[-2:]
-        last_action = np.zeros((num_agents, num_actions), np.float32)
-        self._record_obs(0, e, observation.obs, last_action)
-        self.global_state[0, e] = observation.global_state
-        self.action_mask[0, e] = observation.action_mask
-        self.alive[0, e] = observation.alive
+    def record_reset(self, observation: BatchObservation) -> None:
+        """Records the initial observations of all episodes."""
+        last_action = np.zeros_like(self.action_mask[0], np.float32)
+        self.obs[0] = self._append(observation.obs, last_action)
+        self.global_state[0] = observation.global_state
+        self.action_mask[0] = observation.action_mask
+        self.alive[0] = observation.alive
 
     def record_action(
         self, t: int, action: Int[np.ndarray, "E N"], log_prob: Float[np.ndarray, "E N"]
@@ -192,35 +159,30 @@ class TrajectoryBuilder:
         self.action[t] = np.where(active, action, 0)
         self.log_prob[t] = np.where(active, log_prob, 0.0)
 
-    def record_step(self, t: int, e: int, result: StepResult) -> None:
-        """Records the result of step t in episode e."""
-        steps, num_actions = len(self.valid), self.action_mask.shape[-1]
-        self.reward[t, e] = result.reward
-        self.terminated[t, e] = result.terminated
-        self.truncated[t, e] = not result.terminated and (
-            result.truncated or t + 1 == steps
-        )
-        last_action = np.eye(num_actions, dtype=np.float32)[self.action[t, e]]
-        self._record_obs(t + 1, e, result.observation.obs, last_action)
-        self.global_state[t + 1, e] = result.observation.global_state
-        if self.terminated[t, e] or self.truncated[t, e]:
-            self.valid[t + 1 :, e] = False
-            self.obs[t + 2 :, e] = self.obs[t + 1, e]
-            self.global_state[t + 2 :, e] = self.global_state[t + 1, e]
-        else:
-            self.action_mask[t + 1, e] = result.observation.action_mask
-            self.alive[t + 1, e] = result.observation.alive
+    def record_step(self, t: int, step: BatchStep) -> None:
+        """Records the result of step t in the active episodes."""
+        active, observation = self.active(t).copy(), step.observation
+        at_limit = t + 1 == len(self.valid)
+        self.reward[t, active] = step.reward[active]
+        self.terminated[t] = active & step.terminated
+        self.truncated[t] = active & ~step.terminated & (step.truncated | at_limit)
+        one_hot = np.eye(self.action_mask.shape[-1], dtype=np.float32)
+        obs = self._append(observation.obs, one_hot[self.action[t]])
+        self.obs[t + 1, active] = obs[active]
+        self.global_state[t + 1, active] = observation.global_state[active]
+        ended = self.terminated[t] | self.truncated[t]
+        self.obs[t + 2 :, ended] = obs[ended]
+        self.global_state[t + 2 :, ended] = observation.global_state[ended]
+        self.valid[t + 1 :, ended] = False
+        if not at_limit:
+            ongoing = active & ~ended
+            self.action_mask[t + 1, ongoing] = observation.action_mask[ongoing]
+            self.alive[t + 1, ongoing] = observation.alive[ongoing]
 
-    def _record_obs(
-        self,
-        t: int,
-        e: int,
-        obs: Float[np.ndarray, "N O"],
-        last_action: Float[np.ndarray, "N A"],
-    ) -> None:
-        if self._last_action:
-            obs = append_last_action(obs, last_action)
-        self.obs[t, e] = obs
+    def _append(
+        self, obs: Float[np.ndarray, "E N O"], last_action: Float[np.ndarray, "E N A"]
+    ) -> Float[np.ndarray, "E N O2"]:
+        return append_last_action(obs, last_action) if self._last_action else obs
 
     def build(self) -> Trajectory:
         """The recorded trajectory."""

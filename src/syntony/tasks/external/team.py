@@ -83,6 +83,10 @@ class TeamEnv:
             truncated,
         )
 
+    def render(self) -> object:
+        """Image of the present state, as the environment draws it."""
+        return self._env.render()
+
     def close(self) -> None:
         """Closes windows and processes."""
         self._env.close()
