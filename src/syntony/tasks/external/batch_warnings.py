@@ -27,8 +27,8 @@ def warn_of_batch(task: ExternalEnv, envs: EnvBatch, batch: Trajectory) -> None:
         "sides": _opposed_rewards(batch, envs.agent_ids),
     }
     for kind, message in found.items():
-        if message and kind not in task.env_pool.warned:
-            task.env_pool.warned.add(kind)
+        if message and kind not in task.warned:
+            task.warned.add(kind)
             warnings.warn(f"{task.id}: {message}", stacklevel=2)
 
 

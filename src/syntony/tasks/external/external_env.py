@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn, cast
@@ -29,7 +29,9 @@ from syntony.errors import (
 from syntony.plugins import ImportFn
 from syntony.pytrees import HiddenT
 from syntony.tasks.env_id import parse_env_id
+from syntony.tasks.external import batched
 from syntony.tasks.external.adapter import AgentAdapter, MultiAgentEnv, max_sizes
+from syntony.tasks.external.batched import BatchedPool
 from syntony.tasks.external.env_batch import EnvBatch, SeparateEnvs
 from syntony.tasks.external.frames import (
     IMAGE_MODE,
@@ -121,6 +123,25 @@ class ExternalEnv:
             global_state_dim=env.global_state_dim,
         )
 
+    @classmethod
+    def parse_batched(cls, id: str) -> "ExternalEnv":
+        """Task of a simulator that steps many environments in one call.
+
+        Raises:
+            InvalidInputError: there is no such simulator, or it lacks what is needed.
+        """
+        parameters = parse_env_id(id, {batched.LIBRARY: batched.EXAMPLE}).parameters
+        envs = batched.open_batched_envs(id, 1)
+        envs.close()
+        return cls(
+            id=id,
+            num_agents=envs.num_agents,
+            num_actions=envs.num_actions,
+            obs_dim=envs.obs_dim,
+            time_limit=_resolve_time_limit(id, parameters, envs.time_limit),
+            global_state_dim=envs.global_state_dim,
+        )
+
     @property
     def benchmark(self) -> Benchmark:
         """Benchmark that the environment is an original of."""
@@ -131,8 +152,36 @@ class ExternalEnv:
         """Pool of open environments that are not in use."""
         return EnvPool(self.id)
 
+    @cached_property
+    def batched_pool(self) -> BatchedPool:
+        """Pool of simulators that are not in use."""
+        return BatchedPool(self.id)
+
+    @cached_property
+    def warned(self) -> set[str]:
+        """Kinds of warnings that have been given."""
+        return set()
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether one call steps all environments."""
+        return self.id.startswith(f"{batched.LIBRARY}:")
+
+    def acquire_batch(self, count: int) -> AbstractContextManager[EnvBatch]:
+        """Context with `count` environments, stepped together, that no other uses."""
+        pool = self.batched_pool if self.is_batched else self.env_pool
+        return pool.acquire_batch(count)
+
     def recording(self, recorder: FrameRecorder) -> "ExternalEnv":
-        """The same task; a recorder gets the images of its episodes."""
+        """The same task; a recorder gets the images of its episodes.
+
+        Raises:
+            InvalidInputError: one call steps all environments, which has no images.
+        """
+        if self.is_batched:
+            raise InvalidInputError(
+                f"{self.id} cannot be drawn; expected a task with images of one episode"
+            )
         task = dataclasses.replace(self)
         vars(task)["env_pool"] = EnvPool(self.id, recorder)
         return task
@@ -177,6 +226,7 @@ class ExternalEnv:
     def close(self) -> None:
         """Closes the open environments that are not in use."""
         self.env_pool.close()
+        self.batched_pool.close()
 
     def reset(self, key: Key[Array, ""]) -> NoReturn:
         """Not available: episodes come from `rollout`."""
@@ -216,10 +266,9 @@ class EnvPool:
         self._id = id
         self._recorder = recorder
         self._idle: list[MultiAgentEnv] = []
-        has_processes = PYTHON_PARAMETER in parse_env_id(id, EXAMPLES).parameters
+        _, _, query = id.partition("?")
+        has_processes = f"&{PYTHON_PARAMETER}=" in f"&{query}"
         self._executor = ThreadPoolExecutor(MAX_THREADS) if has_processes else None
-        self.warned: set[str] = set()
-        """Kinds of warnings that have been given."""
 
     def release(self, envs: list[MultiAgentEnv]) -> None:
         """Puts environments back into the pool."""
@@ -414,5 +463,12 @@ FAMILIES = (
         example=EXAMPLES["gymnasium"],
         summary="any Gymnasium environment with tuple spaces; stepped on the host",
         parse=ExternalEnv.parse,
+    ),
+    TaskFamily(
+        prefix=f"{batched.LIBRARY}:",
+        pattern="batched:{module}:{name}[?{parameter}={value}&...]",
+        example=batched.EXAMPLE,
+        summary="your own simulator of many environments; stepped on the host",
+        parse=ExternalEnv.parse_batched,
     ),
 )

@@ -102,9 +102,9 @@ def render_image(env: MultiAgentEnv) -> Image.Image:
     """
     with raising_invalid_input("its render() raised"):
         drawn = env.render()
-    if isinstance(drawn, list) and drawn:
+    if isinstance(drawn, list):
         # Some libraries return the images since the last call.
-        drawn = cast(object, drawn[-1])
+        drawn = next(reversed(cast(list[object], drawn)), None)
     image = Image.fromarray(to_rgb(drawn))
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     return image

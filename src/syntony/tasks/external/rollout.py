@@ -74,7 +74,7 @@ def _rollout_batch(
     seeds, noise = jax.device_get(_sample_seeds_and_noise(key, shape))
     noise = np.zeros_like(noise) if greedy else noise
     builder = _make_builder(task, num_envs, last_action=last_action)
-    with task.env_pool.acquire_batch(num_envs) as envs:
+    with task.acquire_batch(num_envs) as envs:
         builder.record_reset(envs.reset(seeds))
         for t in range(task.time_limit):
             active = builder.active(t)
