@@ -5,6 +5,7 @@ from syntony.tasks import user_task
 from syntony.tasks.external import external_env
 from syntony.tasks.family import TaskFamily
 from syntony.tasks.foraging import rules as foraging
+from syntony.tasks.jax_envs import jax_env
 from syntony.tasks.particles import speaker_listener, spread
 from syntony.tasks.probes import rules as probes
 from syntony.tasks.task import Task
@@ -18,6 +19,7 @@ TASK_FAMILIES = (
     probes.FAMILY,
     user_task.FAMILY,
     *external_env.FAMILIES,
+    *jax_env.FAMILIES,
 )
 
 

@@ -2,7 +2,7 @@
 
 import numbers
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -137,8 +137,9 @@ def _finite_outputs(task: Task, key: Key[Array, ""]) -> dict[str, Bool[Array, ""
     return {name: jnp.isfinite(value).all() for name, value in outputs.items()}
 
 
-def _format_shape_dtype(dtype: DTypeLike, *shape: int) -> str:
-    name = getattr(dtype, "name", None) or jnp.dtype(dtype).name
+def _format_shape_dtype(dtype: object, *shape: int) -> str:
+    # The type of a random key is no `DTypeLike`.
+    name = getattr(dtype, "name", None) or jnp.dtype(cast(DTypeLike, dtype)).name
     return f"{name}[{','.join(map(str, shape))}]"
 
 

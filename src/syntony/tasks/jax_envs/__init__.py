@@ -1,0 +1,1 @@
+"""Environments of other JAX libraries, compiled like the built-in tasks."""
