@@ -9,7 +9,7 @@ They are compiled like the built-in tasks: reset and step are pure functions.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -131,12 +131,15 @@ def _is_key(like: jax.ShapeDtypeStruct) -> bool:
 
 
 def _to_array(value: Array, like: jax.ShapeDtypeStruct) -> Array:
-    bits: Array = jax.random.key_data(value) if _is_key(like) else value
-    return jnp.asarray(bits, None if _is_key(like) else like.dtype)
+    if _is_key(like):
+        return jax.random.key_data(value)
+    return jnp.asarray(value, like.dtype)
 
 
 def _from_array(value: Array, like: jax.ShapeDtypeStruct) -> Array:
-    return jax.random.wrap_key_data(value) if _is_key(like) else value
+    if not _is_key(like):
+        return value
+    return cast(Array, jax.random.wrap_key_data(value))
 
 
 @cache
