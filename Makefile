@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
+JAX_ENVS := .venv-jax-envs
 
 PYTEST := $(BIN)/pytest --quiet
 
@@ -9,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser lint bench docs lock clean
+.PHONY: help demo test test-slow test-browser test-jax-envs lint bench docs lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY)  ## Train a link and a small team, and report what they learned (a few minutes)
 	@$(BIN)/syntony demo
@@ -28,6 +29,10 @@ test-slow: $(READY)  ## Run the tests that take minutes (about 15 minutes on two
 test-browser: $(READY)  ## Test a report in Chromium (a minute; needs playwright)
 	@echo "A report in Chromium, by mouse and by keyboard: about a minute"
 	@$(PYTEST) -rs -m slow tests/browser
+
+test-jax-envs: $(JAX_ENVS)/.ready  ## Test JaxMARL and Jumanji, in an environment of their own (8 minutes)
+	@echo "Environments of JaxMARL and Jumanji: about 8 minutes"
+	@$(JAX_ENVS)/bin/pytest --quiet -m "not slow" tests/jax_envs
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check --quiet .
@@ -51,7 +56,7 @@ lock: $(READY)  ## Resolve requirements.lock again, after editing pyproject.toml
 	  --custom-compile-command "make lock"
 
 clean:  ## Remove what was built here, .venv included
-	@rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv $(JAX_ENVS) site .pytest_cache .ruff_cache .hypothesis
 	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml
@@ -62,4 +67,16 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install -qq --require-hashes --requirement requirements.lock
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Locked but for Gymnasium and JAX: those libraries want older ones.
+$(JAX_ENVS)/.ready: requirements.lock pyproject.toml
+	@echo "Setting up $(JAX_ENVS) (about a minute, once) ..."
+	@$(PYTHON) -m venv $(JAX_ENVS)
+	@sed -n 's/^\([a-z].*==[^\\]*\).*/\1/p' requirements.lock \
+	  | grep -Ev '^(gymnasium|jax|jaxlib)==' >$(JAX_ENVS)/constraints.txt
+	@$(JAX_ENVS)/bin/pip install -qq --constraint $(JAX_ENVS)/constraints.txt \
+	  hatchling hatch-vcs editables
+	@$(JAX_ENVS)/bin/pip install -qq --constraint $(JAX_ENVS)/constraints.txt \
+	  --no-build-isolation --editable '.[dev,jaxmarl,jumanji]'
 	@touch $@
