@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1] / "src" / "syntony"
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
-    {"errors", "number_parsing", "pytrees", "version"},
+    {"errors", "jax_settings", "number_parsing", "pytrees", "version"},
     {"config"},
     {"identifiers", "plugins"},
     {"equations"},

@@ -19,6 +19,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def import_module(name: str):
+        del name
         raise ModuleNotFoundError(name=names[0])
 
     monkeypatch.setattr(plugins, "import_module", import_module)

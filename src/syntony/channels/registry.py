@@ -19,6 +19,7 @@ from syntony.channels.quantizer import Quantizer
 from syntony.channels.rayleigh import Rayleigh
 from syntony.channels.rician import Rician
 from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import PREFIX
 
 
@@ -68,6 +69,7 @@ USER_CHANNEL = ChannelFamily(
 )
 
 
+@standard_jax_settings()
 def channel(spec: Channel | str | UserFunction) -> Channel:
     """Channel with this id, or over this function of NumPy arrays.
 

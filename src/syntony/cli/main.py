@@ -116,7 +116,12 @@ def _run_command(argv: list[str]) -> None:
         case ["train", "-h" | "--help"]:
             print(train_help(), end="")
         case [name, *args] if name in COMMANDS:
-            _parse_command(name, args).execute()
+            command = _parse_command(name, args)
+            # Imported late: help texts need no JAX, and end in the line above.
+            from syntony.jax_settings import standard_jax_settings
+
+            with standard_jax_settings():
+                command.execute()
         case [name, *_]:
             raise unknown_name_error("command", name, COMMANDS)
 

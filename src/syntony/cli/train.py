@@ -31,6 +31,7 @@ from syntony.cli.flags import flag_names
 from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.config import FieldValues
 from syntony.errors import InvalidInputError
+from syntony.jax_settings import standard_jax_settings
 from syntony.presets import registry
 from syntony.systems.registry import SYSTEMS, USER_PATTERN, system_class
 from syntony.systems.system import System
@@ -91,6 +92,7 @@ class Train:
         train(self.system, **self.arguments)
 
 
+@standard_jax_settings()
 def parse_train(argv: list[str]) -> Train:
     """Parses the arguments of `syntony train`.
 

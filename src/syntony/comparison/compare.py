@@ -27,6 +27,7 @@ from syntony.equations import statistics
 from syntony.equations.statistics import FloatOrArray, ScoresPerTask
 from syntony.errors import InvalidInputError
 from syntony.evaluation.statistics import mean_over_seeds
+from syntony.jax_settings import standard_jax_settings
 from syntony.training.progress import ERROR_RATE_METRICS
 
 BOOTSTRAP_WARNING_SEEDS = 5
@@ -60,6 +61,7 @@ GroupedCurves = list[tuple[RunGroup, list[TruncatedCurve]]]
 """The groups of a task, each with the curves of its seeds."""
 
 
+@standard_jax_settings()
 def compare(
     runs: Sequence[str],
     *,

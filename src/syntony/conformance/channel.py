@@ -22,6 +22,7 @@ from syntony.conformance.suite import (
     trace_difference,
 )
 from syntony.conformance.task import require_same_config
+from syntony.jax_settings import standard_jax_settings
 
 USES = 4
 """Channel uses C of a block."""
@@ -69,6 +70,7 @@ class ChannelSubject(Subject):
         return np.asarray(call(channel, jax.random.key(key), x))
 
 
+@standard_jax_settings()
 def check_channel(channel: Channel) -> Report:
     """Checks the rules of channels; see `JAX_RULES` and `BLACK_BOX_RULES`."""
     is_black_box = getattr(channel, "is_black_box", False)

@@ -29,6 +29,7 @@ from syntony.conformance.suite import (
     require_strong_types,
     trace_difference,
 )
+from syntony.jax_settings import standard_jax_settings
 from syntony.pytrees import PyTree
 from syntony.systems.system import HasBlackBox, System, closing_black_box
 from syntony.training import checkpoint
@@ -109,6 +110,7 @@ class SystemSubject(Subject):
         return [jax.device_get(program(state, jax.random.key(3))) for _ in range(2)]
 
 
+@standard_jax_settings()
 def check_system(name: str, system: System) -> Report:
     """Checks the rules of systems; see `RULES`.
 

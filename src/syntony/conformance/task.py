@@ -20,6 +20,7 @@ from syntony.conformance.task_subject import (
     HasTask,
     TaskSubject,
 )
+from syntony.jax_settings import standard_jax_settings
 from syntony.tasks import validation
 from syntony.tasks.registry import task as parse_task
 from syntony.tasks.rollout import SteppedOnHost
@@ -29,6 +30,7 @@ TOLERANCE = 1e-4
 """Difference by which compiled code may round otherwise."""
 
 
+@standard_jax_settings()
 def check_task(task: Task) -> Report:
     """Checks the rules of tasks; see `JAX_RULES` and `EXTERNAL_RULES`."""
     if isinstance(task, SteppedOnHost):

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from numpy.typing import ArrayLike
 
 from syntony.channels.channel import Channel, HasMLMetric
+from syntony.jax_settings import enter_standard_jax_settings
 from syntony.systems.link.gradient_estimators import sample_messages
 from syntony.systems.system import StateT, TransmitsMessages
 from syntony.training.devices import compiler_options, process_cpu_count
@@ -122,7 +123,9 @@ def simulate_bler(
         return [_to_error_counts(*simulate_point(*point, *stop)) for point in points]
     program = jax.jit(simulate_point).lower(key, channels[0], *stop)
     compiled = program.compile(compiler_options())
-    with ThreadPoolExecutor(process_cpu_count()) as pool:
+    with ThreadPoolExecutor(
+        process_cpu_count(), initializer=enter_standard_jax_settings
+    ) as pool:
         jobs = [pool.submit(compiled, *point, *stop) for point in points]
         return [_to_error_counts(*jax.device_get(job.result())) for job in jobs]
 

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import ActsInEpisodes, StateT, closing_black_box
 from syntony.tasks.rollout import Trajectory
 
@@ -45,6 +46,7 @@ def collect_median_episode(
     return select_median_episode(collect_trajectories(system, state, key, episodes))
 
 
+@standard_jax_settings()
 def collect_trajectories(
     system: ActsInEpisodes[StateT], state: StateT, key: Key[Array, ""], episodes: int
 ) -> Trajectory:

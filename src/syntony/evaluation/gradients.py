@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from syntony.channels.feedback import Feedback
 from syntony.errors import InvalidInputError
+from syntony.jax_settings import standard_jax_settings
 from syntony.systems.link.gradient_estimators import PerturbationConfig
 from syntony.systems.link.link import Link, LinkState
 from syntony.systems.system import LearnsFromFeedback, StateT
@@ -131,6 +132,7 @@ class GradientQuality(NamedTuple):
     """E cos(ĝ, g): cosine similarity of one batch."""
 
 
+@standard_jax_settings()
 def train_for(link: Link, state: LinkState, iterations: int) -> LinkState:
     """Training state after a number of iterations, counted from its start.
 
@@ -239,6 +241,7 @@ class GradientSums(NamedTuple):
         return float(products / (self.num_samples * (self.num_samples - 1)))
 
 
+@standard_jax_settings()
 def measure_gradient_quality(
     samples: Float[np.ndarray, "B D"], reference_samples: Float[np.ndarray, "R D"]
 ) -> GradientQuality:

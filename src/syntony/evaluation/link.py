@@ -22,6 +22,7 @@ from syntony.evaluation.bler import (
 )
 from syntony.evaluation.bler_curves import LinkPoint, LinkRates
 from syntony.evaluation.evaluate import aggregate_over_seeds
+from syntony.jax_settings import standard_jax_settings
 from syntony.systems.link.codes import Code, bits_per_message, classical_codes
 from syntony.systems.registry import system_name
 from syntony.systems.system import StateT, TransmitsMessages
@@ -50,6 +51,7 @@ class LinkEvaluation(TypedDict):
     """Error rates at each SNR."""
 
 
+@standard_jax_settings()
 def evaluate_link(
     run: Run,
     snrs_db: Sequence[float] | None = None,

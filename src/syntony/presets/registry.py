@@ -6,6 +6,7 @@ from typing import Any, cast
 from syntony.channels.awgn import AWGN
 from syntony.channels.channel import Channel
 from syntony.errors import unknown_name_error
+from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import PREFIX
 from syntony.presets.paper_configs import (
     RunOptions,
@@ -32,6 +33,7 @@ USER_PRESET = "default"
 """The preset of a user's own system: the default values of its fields."""
 
 
+@standard_jax_settings()
 def preset(system: str, name: str, task_or_channel: TaskOrChannel = None) -> System:
     """System with the constants of a preset.
 

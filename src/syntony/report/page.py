@@ -10,6 +10,7 @@ from pathlib import Path
 import jinja2
 
 from syntony.errors import InvalidInputError
+from syntony.jax_settings import standard_jax_settings
 from syntony.report.components import EpisodePlayer, Plot, Section, to_jsonable
 from syntony.report.runs import ReportRun, load_report_runs
 from syntony.report.sections.learning_curves import learning_sections, overview_section
@@ -33,6 +34,7 @@ CAPABILITY_SECTIONS: tuple[tuple[type, Callable[[int, ReportRun], Section]], ...
 """Capability of a system, and its section of a run, in their order on the page."""
 
 
+@standard_jax_settings()
 def write_report(
     runs: Sequence[str | Run],
     out: Path | None = None,

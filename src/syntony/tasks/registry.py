@@ -1,6 +1,7 @@
 """Tasks by id: `task("Foraging-2s-8x8-3p-2f-coop")`."""
 
 from syntony.errors import unknown_name_error
+from syntony.jax_settings import standard_jax_settings
 from syntony.tasks import user_task
 from syntony.tasks.external import external_env
 from syntony.tasks.family import TaskFamily
@@ -23,6 +24,7 @@ TASK_FAMILIES = (
 )
 
 
+@standard_jax_settings()
 def task(id: str) -> Task:
     """Task with this id.
 

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from syntony.errors import InvalidInputError
+from syntony.jax_settings import (
+    enter_standard_jax_settings,
+    standard_jax_settings,
+)
 from syntony.systems.registry import system_label
 from syntony.systems.system import System, closing_black_box
 from syntony.training import checkpoint, loggers, metrics_log
@@ -55,6 +59,7 @@ from syntony.training.signals import (
 )
 
 
+@standard_jax_settings()
 def train(
     system: System,
     *,
@@ -128,6 +133,7 @@ def train(
     return _execute_run(config, folder, outputs)
 
 
+@standard_jax_settings()
 def resume(
     path: str | os.PathLike[str],
     *,
@@ -298,7 +304,9 @@ def _train_seeds(
     devices = worker_devices(
         sum(x.next_eval_step is not None for x in seed_runs.values())
     )
-    pool = ThreadPoolExecutor(max(1, len(devices)))
+    pool = ThreadPoolExecutor(
+        max(1, len(devices)), initializer=enter_standard_jax_settings
+    )
     errors: list[Exception] = []
     try:
         with handle_signals() as request:

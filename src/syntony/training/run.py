@@ -15,6 +15,7 @@ from jaxtyping import Complex, Float, Int, PyTree, Shaped
 
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.errors import InvalidInputError
+from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import (
     ActsInEpisodes,
     StateT,
@@ -88,6 +89,7 @@ class Run:
         """Rows of `metrics.jsonl`, in the order of the file."""
         return metrics_log.read_rows(RunFolder(self.path).metrics_path)
 
+    @standard_jax_settings()
     def evaluate(
         self, *, episodes: int = 1000, task: Task | None = None
     ) -> dict[int, EpisodeSamples]:
@@ -107,6 +109,7 @@ class Run:
         system = self.system if task is None else with_task(self.system, task)
         return evaluate_states(system, self.states, episodes)
 
+    @standard_jax_settings()
     def transmit(
         self, messages: Int[np.ndarray, "*batch"], *, seed: int | None = None
     ) -> Complex[np.ndarray, "*batch C"]:
@@ -132,6 +135,7 @@ class Run:
             )
         return pairs_to_complex(link.codewords(state))[index]
 
+    @standard_jax_settings()
     def receive(
         self, y: Complex[np.ndarray, "*batch C"], *, seed: int | None = None
     ) -> Float[np.ndarray, "*batch M"]:
@@ -163,6 +167,7 @@ class Run:
             raise unknown_seed_error(self.path, seed, seeds)
         return self.states[seed]
 
+    @standard_jax_settings()
     def _read_checkpoint(self, seed: int) -> Checkpoint:
         folder = RunFolder(self.path).checkpoints_dir
         saved = checkpoint.load_latest(folder, seed, abstract_train_state(self.system))
@@ -171,6 +176,7 @@ class Run:
         return saved
 
 
+@standard_jax_settings()
 def load(path: str | os.PathLike[str], *, system: System | None = None) -> Run:
     """Opens the run in a folder.
 
@@ -238,6 +244,7 @@ def with_task(system: System, task: Task) -> System:
     return system.with_task(task)
 
 
+@standard_jax_settings()
 def evaluate_states(
     system: System[StateT], states: Mapping[int, StateT], episodes: int
 ) -> dict[int, EpisodeSamples]:

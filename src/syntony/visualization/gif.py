@@ -20,6 +20,7 @@ from syntony.evaluation.episodes import (
     collect_trajectories,
     select_median_episode,
 )
+from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import ActsInEpisodes
 from syntony.tasks.task import Drawable, Task
 from syntony.training.run import Run, unknown_seed_error
@@ -49,6 +50,7 @@ class Animation(NamedTuple):
     durations_ms: list[int]
 
 
+@standard_jax_settings()
 def render_episodes(
     run: Run,
     out: Path | None = None,

@@ -24,6 +24,7 @@ from syntony.evaluation.stored_run import (
     read_stored_run,
     run_path,
 )
+from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import ActsInEpisodes, HasBeliefs, TransmitsMessages
 from syntony.tasks.task import Drawable
 from syntony.training.progress import metric_label
@@ -46,6 +47,7 @@ NamedFigure = tuple[str, Figure]
 """Name of the file without its ending, and the figure."""
 
 
+@standard_jax_settings()
 def save_run_figures(
     run: Path | Run,
     formats: Sequence[str] = ("svg", "png"),
