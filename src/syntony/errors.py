@@ -27,6 +27,10 @@ class EnvironmentStepError(RuntimeError):
     """Failure of a user's environment, or a value from it that cannot be used."""
 
 
+class OutOfMemoryError(RuntimeError):
+    """Memory that could not be allocated, of the machine or the GPU."""
+
+
 USER_CODE_EXCEPTIONS = (Exception, SystemExit)
 """Everything that user code may raise, `sys.exit()` included."""
 
@@ -44,6 +48,15 @@ def summarize_exception(error: BaseException) -> str:
     summary = type(error).__name__ + (f": {message}" if message else "")
     line = user_code_line(error)
     return f"{summary} ({line})" if line else summary
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether memory could not be allocated: by Python, NumPy or JAX."""
+    # By its text: JAX's own class stands for all errors of a device.
+    return isinstance(error, MemoryError | OutOfMemoryError) or (
+        type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+        and "RESOURCE_EXHAUSTED" in str(error)
+    )
 
 
 def user_code_line(error: BaseException) -> str:

@@ -40,6 +40,13 @@ SYSTEMS: dict[str, list[str]] = {
     "link rayleigh": ["link", *LINK, "--channel", "rayleigh"],
 }
 """Arguments of `train` for every system, and for every gradient and receiver."""
+FAST_COMPILATION = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+    # The second process finds the programs of the first, if they are the same.
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+"""Environment in which little time goes to the compiler."""
 SMALL = ["--hidden", "8", "--eval-episodes", "4", "--quiet"]
 
 
@@ -129,7 +136,8 @@ def results_of(name: str, folder: Path, *, x64: bool) -> dict[str, object]:
     """
     folder.mkdir(parents=True)
     argv = [sys.executable, __file__, *SYSTEMS[name]]
-    env = os.environ | {"JAX_ENABLE_X64": str(int(x64))}
+    env = os.environ | FAST_COMPILATION | {"JAX_ENABLE_X64": str(int(x64))}
+    env["JAX_COMPILATION_CACHE_DIR"] = str(folder.parent / "programs")
     done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

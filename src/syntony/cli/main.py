@@ -12,12 +12,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TextIO, runtime_checkable
+from typing import NamedTuple, NoReturn, Protocol, TextIO, runtime_checkable
 
 from syntony.cli.help_text import TRACEBACK_VARIABLE, main_help, train_help
 from syntony.errors import (
     EnvironmentStepError,
     InvalidInputError,
+    OutOfMemoryError,
+    is_memory_error,
     summarize_exception,
     unknown_name_error,
     user_code_line,
@@ -87,16 +89,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         except TrainingInterrupted as stop:
             # Everything is saved: another Ctrl-C would only interrupt the exit.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            return _print_error(stop, code=128 + stop.signum)
+            code = _print_error(stop, code=128 + stop.signum)
+            if stop.workers_hang:
+                # Python would wait for their threads for ever.
+                _exit_now(code)
+            return code
         except KeyboardInterrupt:
             # The second Ctrl-C, or nothing to save yet: exit without joining threads.
-            os._exit(128 + signal.SIGINT)
+            _exit_now(128 + signal.SIGINT)
         except InvalidInputError as error:
             return _print_error(error, code=2)
         except (EnvironmentStepError, TrainingDivergedError, OSError) as error:
             # OSError: e.g. a full disk or a removed folder; a traceback adds nothing.
             return _print_error(error, code=1)
         except Exception as error:
+            if is_memory_error(error):
+                return _print_error(_memory_error(error), code=1)
             if not user_code_line(error):
                 raise
             return _print_user_code_error(error)
@@ -144,6 +152,21 @@ def _print_error(error: BaseException, *, code: int) -> int:
     _print_traceback(error)
     print("syntony:", *str(error).split(), file=sys.stderr)
     return code
+
+
+def _memory_error(error: Exception) -> Exception:
+    """One line for an error of Python, NumPy or JAX; ours say it already."""
+    if isinstance(error, OutOfMemoryError):
+        return error
+    text = f"out of memory: {summarize_exception(error)}"
+    return OutOfMemoryError(text).with_traceback(error.__traceback__)
+
+
+def _exit_now(code: int) -> NoReturn:
+    """Ends the process without waiting for threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _print_user_code_error(error: BaseException) -> int:

@@ -158,6 +158,16 @@ class ActsInEpisodes(System[StateT], Protocol[StateT]):
         ...
 
 
+@runtime_checkable
+class HasParallelEnvs(System[StateT], Protocol[StateT]):
+    """Capability of a team that collects an episode in each of several environments."""
+
+    @property
+    def num_envs(self) -> int:
+        """Episodes that are collected before each update."""
+        ...
+
+
 class DecodedBelief(NamedTuple):
     """Decoded belief of each agent, beside the true observations and the filter."""
 

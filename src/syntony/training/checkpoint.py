@@ -208,16 +208,23 @@ def _read_verified(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     return arrays
 
 
+def array_shapes(like: PyTree) -> dict[str, Leaf]:
+    """Shapes and types of the arrays that a checkpoint stores, by their paths."""
+    return {
+        name: jax.eval_shape(_unwrap_key, leaf) if _is_key(leaf) else leaf
+        for name, leaf in _named_leaves(like).items()
+    }
+
+
 def _max_bytes(like: PyTree) -> int:
     """Upper bound on the file size of a checkpoint of these shapes, in bytes."""
-    leaves = jax.tree.leaves(like)
-    arrays = [jax.eval_shape(_unwrap_key, leaf) for leaf in leaves]
+    arrays = array_shapes(like).values()
     sizes = [math.prod(array.shape) * array.dtype.itemsize for array in arrays]
     return sum(sizes) + SIZE_SLACK + SIZE_SLACK_PER_LEAF * len(sizes)
 
 
 def _restore_leaf(path: Path, name: str, array: np.ndarray, like: Leaf) -> jax.Array:
-    is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
+    is_key = _is_key(like)
     plain = jax.eval_shape(_unwrap_key, like)
     if (array.shape, array.dtype) != (plain.shape, plain.dtype):
         saved, expected = f"{array.dtype}{array.shape}", f"{plain.dtype}{plain.shape}"
@@ -243,9 +250,13 @@ def _leaf_name(key_path: tuple) -> str:
 
 def _unwrap_key(leaf: Leaf) -> Leaf:
     # A shape alone is unwrapped within `jax.eval_shape`, which gives an array here.
-    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if isinstance(leaf, jax.Array) and _is_key(leaf):
         return jax.random.key_data(leaf)
     return leaf
+
+
+def _is_key(leaf: Leaf) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _key_impl(like: Leaf) -> Hashable:

@@ -25,6 +25,12 @@ from syntony.training.compiled import (
     compile_programs,
 )
 from syntony.training.devices import DeviceSharding, worker_devices
+from syntony.training.memory import (
+    InsufficientMemoryError,
+    check_disk,
+    check_memory,
+    check_programs,
+)
 from syntony.training.progress import ProgressDisplay
 from syntony.training.provenance import collect_provenance
 from syntony.training.recorder import (
@@ -213,14 +219,19 @@ def _execute_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> R
     for name in outputs.logger_names:
         loggers.logger_factory(name)
     try:
-        with folder.acquire_lock(), closing_black_box(config.system):
-            _start_run(config, folder, outputs)
+        with closing_black_box(config.system):
+            # Before anything is allocated or written.
+            check_memory(config)
+            check_disk(config, folder.path, folder.checkpoint_bytes())
+            with folder.acquire_lock():
+                _start_run(config, folder, outputs)
     except OSError as error:
         raise SaveError(folder.path, error, run_exists=folder.contains_run()) from error
     return Run(folder.path, config)
 
 
 def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> None:
+    is_new = not folder.contains_run()
     settings, logger_names = _resolve_settings(config, folder), outputs.logger_names
     seed_runs, wall_s = _restore_seeds(config, folder, stopped_seeds(settings))
     folder.write_settings(settings)
@@ -238,6 +249,11 @@ def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> Non
                 folder.path, config, outputs.callbacks, seed_runs.values()
             )
             _train_seeds(config, seed_runs, recorder, display, runner)
+    except InsufficientMemoryError:
+        if is_new:
+            # Nothing has run: the folder is free for other settings.
+            folder.settings_path.unlink()
+        raise
     finally:
         run_loggers.close()
 
@@ -316,6 +332,7 @@ def _train_seeds(
                 return not request and not errors
 
             programs = _compile_for_devices(config, set(devices), pool, display)
+            check_programs(config, programs.values())
             for result in schedule_seeds(
                 config,
                 seed_runs,
@@ -323,6 +340,7 @@ def _train_seeds(
                 devices,
                 pool,
                 should_continue,
+                gives_up=request.check_workers,
                 overlap=not runner.callbacks,
             ):
                 display.update_progress(x.step for x in seed_runs.values())
@@ -337,7 +355,9 @@ def _train_seeds(
     if request.signum is not None and any(
         x.next_eval_step is not None for x in seed_runs.values()
     ):
-        raise TrainingInterrupted(recorder.path, request.signum)
+        raise TrainingInterrupted(
+            recorder.path, request.signum, workers_hang=request.workers_hang
+        )
     display.print_summary()
 
 

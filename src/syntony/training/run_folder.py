@@ -71,6 +71,10 @@ class RunFolder:
         """Whether the folder contains a run: its `settings.json`."""
         return self.settings_path.is_file()
 
+    def checkpoint_bytes(self) -> int:
+        """Size of all checkpoints, in bytes; zero where there are none."""
+        return sum(x.stat().st_size for x in self.checkpoints_dir.glob("*.npz"))
+
     def read_settings(self) -> JsonObject:
         """Reads `settings.json`.
 

@@ -13,7 +13,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from syntony.errors import EnvironmentStepError, InvalidInputError
+from syntony.errors import (
+    EnvironmentStepError,
+    InvalidInputError,
+    OutOfMemoryError,
+    is_memory_error,
+    summarize_exception,
+)
 from syntony.systems.system import DiagnosesNonFinite, System
 from syntony.training.compiled import (
     BlackBoxError,
@@ -30,6 +36,9 @@ TARGET_CHUNK_SECONDS = 1.0
 """Target duration of a chunk; training reacts to Ctrl-C between chunks."""
 POLL_INTERVAL_SECONDS = 0.1
 """Interval at which the host checks for signals while it waits for workers."""
+
+
+ChunkError = InvalidInputError | EnvironmentStepError | OutOfMemoryError
 
 
 class SeedRun(NamedTuple):
@@ -54,8 +63,8 @@ class ChunkResult(NamedTuple):
     """Metrics of the evaluation, if one was due."""
     divergence: str = ""
     """The numbers that are not finite; empty if training did not diverge."""
-    error: InvalidInputError | EnvironmentStepError | None = None
-    """Error of the environment or the channel, if it failed."""
+    error: ChunkError | None = None
+    """Error of the environment or the channel, if it failed, or too little memory."""
 
 
 class SeedKeys(NamedTuple):
@@ -81,6 +90,7 @@ def schedule_seeds(
     pool: Executor,
     should_continue: Callable[[], bool],
     *,
+    gives_up: Callable[[], bool] = lambda: False,
     overlap: bool = True,
 ) -> Iterator[ChunkResult]:
     """Yields the result of each chunk as workers finish them, until all seeds are done.
@@ -94,6 +104,8 @@ def schedule_seeds(
         idle_devices: device of each worker.
         should_continue: called at least once per `POLL_INTERVAL_SECONDS`; once it
             returns false, no more chunks are started.
+        gives_up: called while workers are waited for; once it returns true, their
+            chunks are given up, which stay in progress.
         overlap: whether the next chunk of a seed may start before the caller has the
             result of the last; without, the caller may end a seed by its entry in
             `seed_runs`.
@@ -120,6 +132,8 @@ def schedule_seeds(
         if not busy:
             return
         done, _ = wait(busy, POLL_INTERVAL_SECONDS, FIRST_COMPLETED)
+        if not done and gives_up():
+            return
         idle_devices += [busy.pop(future)[1] for future in done]
         results = [future.result() for future in done]
         seed_runs.update({x.seed_run.seed: x.seed_run for x in results})
@@ -131,7 +145,25 @@ def advance_seed(
     programs: CompiledPrograms,
     device: DeviceSharding,
 ) -> ChunkResult:
-    """Trains one seed for a chunk, and evaluates it if that is due."""
+    """Trains one seed for a chunk, and evaluates it if that is due.
+
+    Where memory is short, the result has the state before the chunk.
+    """
+    try:
+        return _advance_seed(config, seed_run, programs, device)
+    except Exception as error:
+        if not is_memory_error(error):
+            raise
+        message = f"out of memory: {summarize_exception(error)}"
+        return _error_result(seed_run, seed_run.step, OutOfMemoryError(message))
+
+
+def _advance_seed(
+    config: RunConfig,
+    seed_run: SeedRun,
+    programs: CompiledPrograms,
+    device: DeviceSharding,
+) -> ChunkResult:
     assert seed_run.next_eval_step is not None
     before = _train_state_on(config.system, seed_run, programs, device)
     start = time.perf_counter()
@@ -198,9 +230,7 @@ def _divergence_result(
     return ChunkResult(diverged, None, divergence=_describe_divergence(status))
 
 
-def _error_result(
-    seed_run: SeedRun, step: int, error: InvalidInputError | EnvironmentStepError
-) -> ChunkResult:
+def _error_result(seed_run: SeedRun, step: int, error: ChunkError) -> ChunkResult:
     # The seed stops until the run is resumed.
     stopped = seed_run._replace(next_eval_step=None)
     return ChunkResult(stopped, None, error=type(error)(f"step {step}: {error}"))

@@ -2,21 +2,28 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+HANG_SECONDS = 10.0
+"""Time after a signal in which a worker has to do something."""
+HANG_CPU_FRACTION = 0.1
+"""Part of a CPU core that the process takes at least while a worker does something."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
     """A signal stopped the run; its state is saved."""
 
-    def __init__(self, path: Path, signum: int):
+    def __init__(self, path: Path, signum: int, *, workers_hang: bool = False):
         super().__init__(f"stopped and saved; go on with: syntony resume {path}")
         self.path = path
         self.signum = signum
+        self.workers_hang = workers_hang
+        """Whether threads of the run will never end."""
 
 
 class TrainingDivergedError(RuntimeError):
@@ -42,6 +49,8 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.workers_hang = False
+        self._window_start = self._cpu_at_start = 0.0
 
     def __bool__(self) -> bool:
         return self.signum is not None
@@ -51,7 +60,24 @@ class StopRequest:
         del frame
         if self:
             raise KeyboardInterrupt
+        self._start_window()
         self.signum = signum
+
+    def check_workers(self) -> bool:
+        """Whether workers hang: after the signal this process has nearly stood still.
+
+        To be called while they are waited for. JAX waits for ever in a thread whose
+        array could not be allocated.
+        """
+        seconds = time.monotonic() - self._window_start
+        if self.signum is not None and seconds >= HANG_SECONDS:
+            cpu_seconds = time.process_time() - self._cpu_at_start
+            self.workers_hang = cpu_seconds < HANG_CPU_FRACTION * seconds
+            self._start_window()
+        return self.workers_hang
+
+    def _start_window(self) -> None:
+        self._window_start, self._cpu_at_start = time.monotonic(), time.process_time()
 
 
 @contextmanager
