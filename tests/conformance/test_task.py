@@ -72,6 +72,10 @@ BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
         broken_tasks.WrongWindow,
         "teammate of agent 0 is drawn at feature 2; expected 0 to 1",
     ),
+    "numbers of actions": (
+        broken_tasks.FewActions,
+        "an action beyond action_counts = (3, 2) is available",
+    ),
     "returns are in the score range": (
         broken_tasks.LowRange,
         "an episode had the return 1, outside of score_range = (0.0, 0.5)",

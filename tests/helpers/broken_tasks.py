@@ -153,6 +153,11 @@ class WrongWindow(Broken):
 
 
 @pytree_dataclass
+class FewActions(Broken):
+    action_counts = (3, 2)
+
+
+@pytree_dataclass
 class LowRange(Broken):
     score_range = (0.0, 0.5)
 

@@ -22,6 +22,7 @@ from syntony.tasks.scene import (
 from syntony.tasks.task import (
     Drawable,
     DrawsObservations,
+    HasActionCounts,
     HasBenchmark,
     HasScoreRange,
     NamesFeatures,
@@ -143,6 +144,25 @@ def _indices(entity: ObservedEntity) -> Iterator[int]:
             yield index
 
 
+def _action_counts(subject: TaskSubject) -> None:
+    task = subject.task
+    assert isinstance(task, HasActionCounts)
+    counts = tuple(task.action_counts)
+    if not counts:
+        return
+    is_valid = all(count in range(1, task.num_actions + 1) for count in counts)
+    require(
+        len(counts) == task.num_agents and is_valid,
+        f"action_counts is {counts}; expected {task.num_agents} numbers from 1 to "
+        f"{task.num_actions}",
+    )
+    beyond = np.arange(task.num_actions) >= np.array(counts)[:, None]
+    require(
+        not (subject.play.action_mask & beyond).any(),
+        f"an action beyond action_counts = {counts} is available",
+    )
+
+
 def _score_range(subject: TaskSubject) -> None:
     assert isinstance(subject.task, HasScoreRange)
     score_range = subject.task.score_range
@@ -197,6 +217,11 @@ CAPABILITY_RULES: tuple[Rule[TaskSubject], ...] = (
         "observations are drawn",
         _obs_windows,
         applies=lambda subject: isinstance(subject.task, DrawsObservations),
+    ),
+    Rule(
+        "numbers of actions",
+        _action_counts,
+        applies=lambda subject: isinstance(subject.task, HasActionCounts),
     ),
     Rule(
         "returns are in the score range",

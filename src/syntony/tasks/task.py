@@ -133,6 +133,19 @@ class DrawsObservations(Protocol):
 
 
 @runtime_checkable
+class HasActionCounts(Protocol):
+    """Capability of a task whose agents have different numbers of actions."""
+
+    @property
+    def action_counts(self) -> Sequence[int]:
+        """Number of actions of each agent; the others of A are never available.
+
+        Empty where every agent of these settings has A actions.
+        """
+        ...
+
+
+@runtime_checkable
 class HasScoreRange(Protocol):
     """Capability of a task whose worst and best return are known."""
 

@@ -55,7 +55,12 @@ def test_it_is_a_task_with_padded_shapes():
     env = task(RELAY)
     assert isinstance(env, Task)
     assert env == ExternalEnv(
-        id=RELAY, num_agents=3, num_actions=4, obs_dim=4, time_limit=6
+        id=RELAY,
+        num_agents=3,
+        num_actions=4,
+        obs_dim=4,
+        time_limit=6,
+        action_counts=(2, 3, 4),
     )
     assert task(env.id) == env
     assert jax.tree.leaves(env) == []

@@ -97,6 +97,8 @@ class ExternalEnv:
     obs_dim: int
     time_limit: int
     global_state_dim: int = 0
+    action_counts: tuple[int, ...] = ()
+    """Number of actions of each agent."""
 
     shared_reward = False
 
@@ -121,6 +123,7 @@ class ExternalEnv:
             obs_dim=obs_dim,
             time_limit=time_limit,
             global_state_dim=env.global_state_dim,
+            action_counts=tuple(v.num_actions for v in env.adapters),
         )
 
     @classmethod

@@ -138,8 +138,12 @@ class SpeakerListener:
     def action_mask(self, state: SpeakerState) -> Bool[Array, "N A"]:
         """Three messages for the speaker, five moves for the listener."""
         del state
-        num_available = jnp.array([[VOCAB_SIZE], [self.num_actions]])
-        return jnp.arange(self.num_actions)[None] < num_available
+        return jnp.arange(self.num_actions) < jnp.array(self.action_counts)[:, None]
+
+    @property
+    def action_counts(self) -> tuple[int, int]:
+        """Number of actions of the speaker and of the listener."""
+        return VOCAB_SIZE, self.num_actions
 
     def step(
         self, key: Key[Array, ""], state: SpeakerState, action: Int[Array, " N"]
