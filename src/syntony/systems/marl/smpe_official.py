@@ -33,7 +33,7 @@ from syntony.systems.marl.smpe import (
     belief_metrics,
 )
 from syntony.systems.marl.smpe_beliefs import BeliefConfig, output_norm
-from syntony.systems.system import Metrics
+from syntony.systems.system import DecodedBelief, Metrics
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
 
@@ -135,6 +135,18 @@ class SMPEOfficial(MultiAgentSystem[SMPEState]):
 
     def initial_hidden(self, episodes: int) -> PyTree[Array]:
         return self.smpe.initial_hidden(episodes)
+
+    def encode_beliefs(
+        self, state: SMPEState, obs: Float[Array, "*batch N O"]
+    ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
+        """Mean μ and log-variance ln σ² of each agent's belief."""
+        return self.smpe.encode_beliefs(state, obs)
+
+    def decode_beliefs(
+        self, state: SMPEState, obs: Float[Array, "*batch N O"]
+    ) -> DecodedBelief:
+        """Decoded beliefs of all agents, in units of the observations."""
+        return self.smpe.decode_beliefs(state, obs)
 
     def update(
         self, state: SMPEState, trajectory: Trajectory, key: Key[Array, ""]
