@@ -77,6 +77,7 @@ from .tasks.task import TimeStep as TimeStep
 from .training.callbacks import StopTraining as StopTraining
 from .training.loop import resume as resume
 from .training.loop import train as train
+from .training.player import Player as Player
 from .training.run import Run as Run
 from .training.run import load as load
 from .training.signals import (

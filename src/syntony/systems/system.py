@@ -168,6 +168,25 @@ class HasParallelEnvs(System[StateT], Protocol[StateT]):
         ...
 
 
+@runtime_checkable
+class ObservesLastAction(ActsInEpisodes[StateT], Protocol[StateT]):
+    """Capability of a team whose policy may observe the agents' last actions."""
+
+    @property
+    def last_action(self) -> bool:
+        """Whether one-hot last actions follow the observations of the task."""
+        ...
+
+
+@runtime_checkable
+class HasEvaluationState(System[StateT], Protocol[StateT]):
+    """Capability of a system that acts differently in evaluations."""
+
+    def evaluation_state(self, state: StateT) -> StateT:
+        """State whose policy is evaluated, e.g. one with less exploration."""
+        ...
+
+
 class DecodedBelief(NamedTuple):
     """Decoded belief of each agent, beside the true observations and the filter."""
 

@@ -28,6 +28,7 @@ from syntony.training import checkpoint, metrics_log
 from syntony.training.checkpoint import Checkpoint
 from syntony.training.compiled import abstract_train_state, evaluate_state
 from syntony.training.devices import compiler_options
+from syntony.training.player import Player
 from syntony.training.run_config import RunConfig, run_config_from_dict
 from syntony.training.run_folder import RunFolder, open_run_folder
 from syntony.training.safe_io import JsonObject
@@ -110,6 +111,24 @@ class Run:
         return evaluate_states(system, self.states, episodes)
 
     @standard_jax_settings()
+    def player(
+        self, seed: int | None = None, *, greedy: bool = False, rng_seed: int = 0
+    ) -> Player:
+        """The trained team of one seed, which acts in a loop of one's own.
+
+        Args:
+            seed: seed of the team; by default the first.
+            greedy: take the most likely actions instead of sampled ones.
+            rng_seed: seed of the sampled actions.
+
+        Raises:
+            InvalidInputError: the run is not of a team, or has no such seed, or
+                `rng_seed` is out of range.
+        """
+        state = self._state_of(seed)
+        return Player(self.system, state, greedy=greedy, rng_seed=rng_seed)
+
+    @standard_jax_settings()
     def transmit(
         self, messages: Int[np.ndarray, "*batch"], *, seed: int | None = None
     ) -> Complex[np.ndarray, "*batch C"]:
@@ -165,7 +184,12 @@ class Run:
         seed = seeds[0] if seed is None else seed
         if seed not in seeds:
             raise unknown_seed_error(self.path, seed, seeds)
-        return self.states[seed]
+        states = self.states
+        if seed not in states:
+            raise InvalidInputError(
+                f"seed {seed} has not started yet; expected a seed of this evaluation"
+            )
+        return states[seed]
 
     @standard_jax_settings()
     def _read_checkpoint(self, seed: int) -> Checkpoint:
