@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.arguments import LoggingOptions, RunArgument
+from syntony.cli.arguments import BoolFlag, LoggingOptions, RunArgument
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,13 @@ class Resume:
     ] = None
     """New length of every seed, in environment steps of a team or iterations of a link;
     at least the old one."""
+    save_every: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="INT", help_behavior_hint="(default: unchanged)"),
+    ] = None
+    """Steps between two checkpoints that are kept, from here on."""
+    keep_best: BoolFlag = False
+    """From here on, also keep the checkpoint with the best evaluation so far."""
     logging: LoggingOptions = field(default_factory=LoggingOptions)
 
     def execute(self) -> None:
@@ -29,4 +36,10 @@ class Resume:
         from syntony.training.loop import resume
 
         enable_compilation_cache()
-        resume(self.run, steps=self.steps, **vars(self.logging))
+        resume(
+            self.run,
+            steps=self.steps,
+            save_every=self.save_every,
+            keep_best=self.keep_best,
+            **vars(self.logging),
+        )

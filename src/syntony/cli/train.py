@@ -20,6 +20,7 @@ from syntony.channels.channel import Channel
 from syntony.channels.feedback import Feedback, feedback
 from syntony.channels.registry import channel
 from syntony.cli.arguments import (
+    BoolFlag,
     LoggingOptions,
     Seeds,
     TyroSpec,
@@ -65,6 +66,14 @@ class TrainOptions:
         tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: new, in runs/)"),
     ] = None
     """Run folder. If it holds a run with the same settings, that is continued."""
+    save_every: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="INT", help_behavior_hint="(default: the newest stay)"),
+    ] = None
+    """Steps between two checkpoints that are kept."""
+    keep_best: BoolFlag = False
+    """Keep the checkpoint with the best evaluation so far: highest return, or lowest
+    block error rate."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,5 @@
 """Titles and meanings of the logged metrics, as figures and reports print them."""
 
-PRIMARY_METRICS = ("eval/return_mean", "eval/bler")
-"""The metric that evaluates a run: the first of these that was logged."""
-
 METRIC_TITLES = {
     "eval/bler": "block error rate",
     "eval/gradient_cosine_similarity": "agreement of gradients",

@@ -22,13 +22,16 @@ from syntony.training.atomic_io import atomic_savez
 from syntony.training.safe_io import read_npz
 
 MAX_CHECKPOINTS = 2
-"""Checkpoints kept per seed: the newest and the previous one."""
+"""Newest checkpoints of each seed that stay: the last and the previous one."""
 HASH_KEY = "sha256"
 WALL_TIME_KEY = "wall_s"
 METRIC_SUMS_PREFIX, NUM_UPDATES_KEY = "metric_sums/", "num_updates"
 """Leaves of `TrainState` that are reset where the metrics have other names."""
 STEP_DIGITS = 12
 """Digits of the step in a checkpoint's file name; zero-padded, so that names sort."""
+FILE_NAME = re.compile(rf"seed-\d+-(\d{{{STEP_DIGITS}}})(?:-at-(\d+))?")
+"""Name of a checkpoint's file, without its ending: its step, and where it is kept the
+multiple of `save_every` that it was saved at."""
 MAX_READ_ATTEMPTS = 5
 """Attempts to list and read checkpoints while a running process replaces them."""
 SIZE_SLACK = 2**20
@@ -53,18 +56,36 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(
-    folder: Path, seed: int, step: int, tree: PyTree, *, wall_s: float
+    folder: Path,
+    seed: int,
+    step: int,
+    tree: PyTree,
+    *,
+    wall_s: float,
+    kept_at: int | None = None,
+    best_step: int | None = None,
 ) -> Path:
     """Writes the arrays of `tree` and deletes the seed's older checkpoints.
+
+    Args:
+        folder: the folder of the checkpoints.
+        seed: seed of the state.
+        step: its step.
+        tree: the state.
+        wall_s: wall-clock seconds of the run up to this checkpoint.
+        kept_at: the multiple of `save_every` at which the checkpoint was due; it is
+            then never deleted. None for one that later ones replace.
+        best_step: step of a checkpoint that stays, whatever its age.
 
     Returns:
         The path of the new checkpoint.
     """
-    path = checkpoint_path(folder, seed, step)
+    path = checkpoint_path(folder, seed, step, kept_at)
     arrays = named_arrays(tree) | {WALL_TIME_KEY: np.array(wall_s)}
-    atomic_savez(path, arrays | {HASH_KEY: _hash(arrays)})
+    atomic_savez(path, arrays | {HASH_KEY: array_digest(arrays)})
     for old in checkpoint_paths(folder, seed)[MAX_CHECKPOINTS:]:
-        old.unlink()
+        if kept_step(old) is None and checkpoint_step(old) != best_step:
+            old.unlink()
     return path
 
 
@@ -105,15 +126,26 @@ def _warn_skipped(errors: list[InvalidInputError], path: Path) -> None:
             warnings.warn(f"{error}; using {path.name}", stacklevel=3)
 
 
-def checkpoint_path(folder: Path, seed: int, step: int) -> Path:
-    """Path of the checkpoint of a seed at a step."""
-    return folder / f"seed-{seed}-{step:0{STEP_DIGITS}d}.npz"
+def checkpoint_path(
+    folder: Path, seed: int, step: int, kept_at: int | None = None
+) -> Path:
+    """Path of the checkpoint of a seed at a step.
+
+    Args:
+        folder: the folder of the checkpoints.
+        seed: the seed.
+        step: the step.
+        kept_at: see `save_checkpoint`.
+    """
+    suffix = "" if kept_at is None else f"-at-{kept_at}"
+    return folder / f"seed-{seed}-{step:0{STEP_DIGITS}d}{suffix}.npz"
 
 
 def checkpoint_paths(folder: Path, seed: int) -> list[Path]:
     """Paths of a seed's checkpoints, newest first."""
-    pattern = f"seed-{seed}-{'[0-9]' * STEP_DIGITS}.npz"
-    return sorted(folder.glob(pattern), reverse=True)
+    found = folder.glob(f"seed-{seed}-{'[0-9]' * STEP_DIGITS}*.npz")
+    paths = [path for path in found if FILE_NAME.fullmatch(path.stem)]
+    return sorted(paths, key=lambda path: path.name, reverse=True)
 
 
 def delete_after(folder: Path, seed: int, step: int) -> None:
@@ -125,9 +157,16 @@ def delete_after(folder: Path, seed: int, step: int) -> None:
 
 def checkpoint_step(path: Path) -> int:
     """Step of a checkpoint, read from its file name."""
-    match = re.fullmatch(rf"seed-\d+-(\d{{{STEP_DIGITS}}})", path.stem)
+    match = FILE_NAME.fullmatch(path.stem)
     assert match is not None
     return int(match[1])
+
+
+def kept_step(path: Path) -> int | None:
+    """Multiple of `save_every` at which a checkpoint is kept; None for any other."""
+    match = FILE_NAME.fullmatch(path.stem)
+    assert match is not None
+    return int(match[2]) if match[2] else None
 
 
 def load_checkpoint(path: Path, like: PyTree) -> Checkpoint:
@@ -203,7 +242,7 @@ def _read_verified(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
         or (wall_s.shape, wall_s.dtype) != ((), float)
     ):
         raise InvalidInputError(f"{path.name} is not a checkpoint of Syntony")
-    if not np.array_equal(saved_hash, _hash(arrays)):
+    if not np.array_equal(saved_hash, array_digest(arrays)):
         raise InvalidInputError(f"{path.name} is damaged (its hash does not match)")
     return arrays
 
@@ -216,11 +255,16 @@ def array_shapes(like: PyTree) -> dict[str, Leaf]:
     }
 
 
+def array_bytes(like: PyTree) -> int:
+    """Bytes of the arrays of a checkpoint of these shapes; its file has a few more."""
+    arrays = array_shapes(like).values()
+    return sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
+
+
 def _max_bytes(like: PyTree) -> int:
     """Upper bound on the file size of a checkpoint of these shapes, in bytes."""
-    arrays = array_shapes(like).values()
-    sizes = [math.prod(array.shape) * array.dtype.itemsize for array in arrays]
-    return sum(sizes) + SIZE_SLACK + SIZE_SLACK_PER_LEAF * len(sizes)
+    num_leaves = len(jax.tree.leaves(like))
+    return array_bytes(like) + SIZE_SLACK + SIZE_SLACK_PER_LEAF * num_leaves
 
 
 def _restore_leaf(path: Path, name: str, array: np.ndarray, like: Leaf) -> jax.Array:
@@ -236,7 +280,8 @@ def _restore_leaf(path: Path, name: str, array: np.ndarray, like: Leaf) -> jax.A
     return jax.random.wrap_key_data(value, impl=_key_impl(like)) if is_key else value
 
 
-def _hash(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+def array_digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """SHA-256 of named arrays, as 32 bytes; it does not depend on their order."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())

@@ -25,6 +25,7 @@ from syntony.training.compiled import (
     compile_programs,
 )
 from syntony.training.devices import DeviceSharding, worker_devices
+from syntony.training.kept_checkpoints import check_best_metric, check_disk_space
 from syntony.training.memory import (
     InsufficientMemoryError,
     check_disk,
@@ -47,6 +48,7 @@ from syntony.training.run_config import (
     resolve_steps,
     run_config_to_dict,
     task_or_channel_id,
+    with_stored_keeping,
 )
 from syntony.training.run_folder import RunFolder, next_free_path, open_run_folder
 from syntony.training.safe_io import JsonObject
@@ -55,6 +57,7 @@ from syntony.training.seed_scheduler import (
     ChunkResult,
     SeedRun,
     next_eval_after,
+    next_keep_after,
     schedule_seeds,
 )
 from syntony.training.signals import (
@@ -76,6 +79,8 @@ def train(
     eval_every: int = 50_000,
     eval_episodes: int = 100,
     preset: str = "",
+    save_every: int | None = None,
+    keep_best: bool = False,
     quiet: bool = False,
     tensorboard: bool = False,
     wandb: bool = False,
@@ -97,6 +102,11 @@ def train(
         eval_every: steps between evaluations.
         eval_episodes: episodes per evaluation.
         preset: name of the preset of the settings; stored in `settings.json`.
+        save_every: steps between the checkpoints that are kept, for `load(path,
+            checkpoint=step)`; by default only the newest ones stay.
+        keep_best: whether to keep each seed's checkpoint with the best evaluation so
+            far: of the highest `eval/return_mean`, or the lowest `eval/bler`; of equal
+            ones the first.
         quiet: whether to print nothing.
         tensorboard: whether to log to the run's `tensorboard/`, for TensorBoard.
         wandb: whether to log to Weights & Biases.
@@ -131,10 +141,12 @@ def train(
         eval_every=eval_every,
         eval_episodes=eval_episodes,
         preset=preset,
+        save_every=save_every,
+        keep_best=keep_best,
     )
     config.check()
     folder = open_run_folder(_new_run_path(config) if out is None else out)
-    config = _resolve_steps(config, folder)
+    config = _resolve_by_folder(config, folder)
     outputs = RunOutputs(quiet, _logger_names(tensorboard, wandb), callbacks)
     return _execute_run(config, folder, outputs)
 
@@ -145,6 +157,8 @@ def resume(
     *,
     steps: int | None = None,
     system: System | None = None,
+    save_every: int | None = None,
+    keep_best: bool = False,
     quiet: bool = False,
     tensorboard: bool = False,
     wandb: bool = False,
@@ -159,6 +173,8 @@ def resume(
         steps: new training length, not shorter than the old one. Settings that
             followed from the training length at the first start do not change.
         system: the system, if `settings.json` is not enough to make it.
+        save_every: as for `train`, from here on; by default unchanged.
+        keep_best: likewise.
         quiet: whether to print nothing.
         tensorboard: as for `train`, whether or not the run logged there before.
         wandb: likewise.
@@ -175,8 +191,12 @@ def resume(
     """
     folder = open_run_folder(path)
     config = load_run_config(folder, system)
-    if steps is not None:
-        config = dataclasses.replace(config, steps=steps)
+    config = dataclasses.replace(
+        config,
+        steps=config.steps if steps is None else steps,
+        save_every=config.save_every if save_every is None else save_every,
+        keep_best=config.keep_best or keep_best,
+    )
     outputs = RunOutputs(quiet, _logger_names(tensorboard, wandb), callbacks)
     return _execute_run(config, folder, outputs)
 
@@ -201,13 +221,17 @@ def _new_run_path(config: RunConfig) -> Path:
     return next_free_path(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(parts)))
 
 
-def _resolve_steps(config: RunConfig, folder: RunFolder) -> RunConfig:
-    """Resolves what depends on the training length, by that of the first start."""
+def _resolve_by_folder(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """Resolves what the first start of the run in the folder has fixed, if any.
+
+    What depends on the training length follows from that of the first start.
+    """
     steps = config.steps
     if folder.contains_run():
         settings = folder.read_settings()
         try:
             steps = initial_steps(settings)
+            config = with_stored_keeping(config, settings)
         except InvalidInputError as error:
             raise InvalidInputError(f"{folder.settings_path}: {error}") from None
     return dataclasses.replace(config, system=resolve_steps(config.system, steps))
@@ -234,6 +258,7 @@ def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> Non
     is_new = not folder.contains_run()
     settings, logger_names = _resolve_settings(config, folder), outputs.logger_names
     seed_runs, wall_s = _restore_seeds(config, folder, stopped_seeds(settings))
+    estimate = _check_checkpoints(config, folder, seed_runs)
     folder.write_settings(settings)
     rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
     run_loggers = loggers.LoggerCollection(
@@ -243,6 +268,8 @@ def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> Non
     )
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
+            if estimate:
+                display.print_line(estimate)
             start_time = time.perf_counter() - wall_s
             recorder = RunRecorder(folder, config, display, run_loggers, start_time)
             runner = CallbackRunner(
@@ -264,7 +291,7 @@ def _resolve_settings(config: RunConfig, folder: RunFolder) -> JsonObject:
         initial = {INITIAL_STEPS: config.steps}
         return run_config_to_dict(config) | initial | collect_provenance()
     old, new = folder.read_settings(), run_config_to_dict(config)
-    # Only `steps` may change: the results so far depend on all other settings.
+    # Of what the results so far depend on, only `steps` may change.
     if differences := diff_settings(old, new | {"steps": old.get("steps")}):
         raise InvalidInputError(
             f"{folder.path} holds another run: {differences}; try another --out"
@@ -278,7 +305,12 @@ def _resolve_settings(config: RunConfig, folder: RunFolder) -> JsonObject:
     if config.steps > old_steps:
         # With more steps than before, also the seeds go on that callbacks have ended.
         old = {k: v for k, v in old.items() if k != STOPPED_SEEDS_FIELD}
-    return old | {"steps": config.steps}
+    changeable = {
+        "steps": config.steps,
+        "save_every": config.save_every,
+        "keep_best": config.keep_best,
+    }
+    return old | changeable
 
 
 def _restore_seeds(
@@ -297,16 +329,37 @@ def _restore_seeds(
                 raise InvalidInputError(
                     f"{folder.path} has lost the checkpoints of seed {seed}"
                 )
-            seed_runs[seed] = SeedRun(seed)
+            keep_step = next_keep_after(config, 0)
+            seed_runs[seed] = SeedRun(seed, next_keep_step=keep_step)
             continue
         is_done = seed in stopped or bool(config.system.is_done(saved.tree.state))
         next_eval_step = None if is_done else next_eval_after(config, saved.step)
-        seed_runs[seed] = SeedRun(seed, saved.tree, saved.step, next_eval_step)
+        keep_step = next_keep_after(config, saved.step)
+        seed_runs[seed] = SeedRun(
+            seed, saved.tree, saved.step, next_eval_step, keep_step
+        )
         wall_s = max(wall_s, saved.wall_s)
         checkpoint.delete_after(folder.checkpoints_dir, seed, saved.step)
     restored = {x.seed: x.step for x in seed_runs.values() if x.train_state}
     metrics_log.truncate_after(folder.metrics_path, restored)
     return seed_runs, wall_s
+
+
+def _check_checkpoints(
+    config: RunConfig, folder: RunFolder, seed_runs: dict[int, SeedRun]
+) -> str:
+    """Size of the checkpoints that are kept by step, in words; empty without any.
+
+    Raises:
+        InvalidInputError: no metric ranks them, or the disk has no space for them.
+    """
+    if config.keep_best:
+        check_best_metric(config.system)
+    unfinished = [x for x in seed_runs.values() if x.next_eval_step is not None]
+    if not unfinished:
+        return ""
+    estimate = check_disk_space(folder, config, {x.seed: x.step for x in unfinished})
+    return estimate if config.save_every is not None else ""
 
 
 def _train_seeds(

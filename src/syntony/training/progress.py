@@ -9,10 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from syntony.training.metrics_log import MetricsRow
+from syntony.training.primary_metrics import ERROR_RATE_METRICS
 from syntony.training.run_config import RunConfig
-
-ERROR_RATE_METRICS = {"eval/bler"}
-"""Metrics that are printed in scientific notation, because they may be very small."""
 
 
 class ProgressDisplay:

@@ -8,8 +8,10 @@ from syntony.errors import InvalidInputError
 from syntony.systems.system import System
 from syntony.training import checkpoint, metrics_log, snapshots
 from syntony.training.export import export_model
+from syntony.training.kept_checkpoints import best_rows
 from syntony.training.loggers import LoggerCollection
 from syntony.training.metrics_log import MetricsRow
+from syntony.training.primary_metrics import best_row
 from syntony.training.progress import ProgressDisplay
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
@@ -62,6 +64,7 @@ class RunRecorder:
         self._display, self._loggers = display, loggers
         self._start_time = start_time
         self._last_saved_wall_s: dict[int, float] = {}
+        self._best = best_rows(folder, config.all_seeds) if config.keep_best else {}
 
     @property
     def path(self) -> Path:
@@ -91,12 +94,14 @@ class RunRecorder:
             metrics_log.append_row(self._folder.metrics_path, row)
             self._display.print_evaluation(row)
             self._loggers.log_metrics(row)
+            self._update_best(row)
         last_saved = self._last_saved_wall_s.setdefault(
             result.seed_run.seed, self.wall_s
         )
         unsaved = self.wall_s - last_saved
-        if row is not None or unsaved > CHECKPOINT_INTERVAL_SECONDS:
-            self._save_checkpoint(result.seed_run)
+        is_due = row is not None or result.kept_at is not None
+        if is_due or unsaved > CHECKPOINT_INTERVAL_SECONDS:
+            self._save_checkpoint(result.seed_run, result.kept_at)
 
     def record_stop(self, seed: int) -> None:
         """Stores that a callback has ended the training of a seed."""
@@ -129,17 +134,29 @@ class RunRecorder:
             if seed_run.train_state is None:
                 continue
             folder, seed = self._folder.checkpoints_dir, seed_run.seed
-            if not checkpoint.checkpoint_path(folder, seed, seed_run.step).exists():
+            paths = checkpoint.checkpoint_paths(folder, seed)
+            if seed_run.step not in map(checkpoint.checkpoint_step, paths):
                 self._save_checkpoint(seed_run)
             states[seed] = seed_run.train_state.state
         export_model(self._folder, system, states)
 
-    def _save_checkpoint(self, seed_run: SeedRun) -> None:
+    def _update_best(self, row: MetricsRow) -> None:
+        if not self._config.keep_best:
+            return
+        known = self._best.get(row["seed"])
+        best = best_row([row] if known is None else [known, row])
+        if best is not None:
+            self._best[row["seed"]] = best
+
+    def _save_checkpoint(self, seed_run: SeedRun, kept_at: int | None = None) -> None:
+        best = self._best.get(seed_run.seed)
         checkpoint.save_checkpoint(
             self._folder.checkpoints_dir,
             seed_run.seed,
             seed_run.step,
             seed_run.train_state,
             wall_s=self.wall_s,
+            kept_at=kept_at,
+            best_step=None if best is None else best["step"],
         )
         self._last_saved_wall_s[seed_run.seed] = self.wall_s

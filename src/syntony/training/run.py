@@ -28,6 +28,11 @@ from syntony.training import checkpoint, metrics_log
 from syntony.training.checkpoint import Checkpoint
 from syntony.training.compiled import abstract_train_state, evaluate_state
 from syntony.training.devices import compiler_options
+from syntony.training.kept_checkpoints import (
+    CheckpointChoice,
+    check_choice,
+    load_chosen,
+)
 from syntony.training.player import Player
 from syntony.training.run_config import RunConfig, run_config_from_dict
 from syntony.training.run_folder import RunFolder, open_run_folder
@@ -50,10 +55,25 @@ class Run:
     """The run folder."""
     config: RunConfig
     """System, training length, seeds and evaluations."""
+    checkpoint: CheckpointChoice = "last"
+    """Which checkpoint of each seed is read: last, best, or that of a step."""
+    seeds: Sequence[int] = ()
+    """The seeds that are read, in order; by default all of the run."""
     live: Mapping[int, Checkpoint] | None = dataclasses.field(
         default=None, compare=False, repr=False
     )
     """Present states of a run in training, for its callbacks; None: they are read."""
+
+    def __post_init__(self):
+        check_choice(self.checkpoint)
+        every = self.config.all_seeds
+        if unknown := [seed for seed in self.seeds if seed not in every]:
+            raise unknown_seed_error(self.path, unknown[0], every)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise InvalidInputError(
+                f"seeds is {[*self.seeds]}; expected different numbers"
+            )
+        object.__setattr__(self, "seeds", tuple(self.seeds or every))
 
     @property
     def system(self) -> System:
@@ -67,24 +87,26 @@ class Run:
 
     @property
     def states(self) -> dict[int, PyTree]:
-        """Newest state of each seed; in a callback, of each seed that has started."""
+        """State of each seed; in a callback, of each seed that has started."""
         return {seed: saved.tree.state for seed, saved in self.checkpoints.items()}
 
     @property
     def steps(self) -> dict[int, int]:
-        """Step of each seed's newest checkpoint."""
+        """Step of each seed's state."""
         return {seed: saved.step for seed, saved in self.checkpoints.items()}
 
     @cached_property
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """Newest checkpoint of each seed, read once.
+        """The chosen checkpoint of each seed, read once.
 
         Raises:
-            InvalidInputError: a seed has no checkpoint that can be used.
+            InvalidInputError: a seed has no checkpoint that can be used, or none at
+                this step.
         """
         if self.live is not None:
             return dict(self.live)
-        return {seed: self._read_checkpoint(seed) for seed in self.config.all_seeds}
+        like = abstract_train_state(self.system)
+        return {seed: self._read_checkpoint(seed, like) for seed in self.seeds}
 
     def metrics(self) -> list[metrics_log.MetricsRow]:
         """Rows of `metrics.jsonl`, in the order of the file."""
@@ -94,7 +116,7 @@ class Run:
     def evaluate(
         self, *, episodes: int = 1000, task: Task | None = None
     ) -> dict[int, EpisodeSamples]:
-        """Evaluates the newest state of each seed; samples of each metric, by seed.
+        """Evaluates the state of each seed; samples of each metric, by seed.
 
         The episodes are the same at each call, and differ from those of the
         evaluations during training.
@@ -180,10 +202,9 @@ class Run:
         return np.asarray(probabilities).reshape(*received.shape[:-1], link.messages)
 
     def _state_of(self, seed: int | None) -> PyTree:
-        seeds = self.config.all_seeds
-        seed = seeds[0] if seed is None else seed
-        if seed not in seeds:
-            raise unknown_seed_error(self.path, seed, seeds)
+        seed = self.seeds[0] if seed is None else seed
+        if seed not in self.seeds:
+            raise unknown_seed_error(self.path, seed, self.seeds)
         states = self.states
         if seed not in states:
             raise InvalidInputError(
@@ -192,27 +213,41 @@ class Run:
         return states[seed]
 
     @standard_jax_settings()
-    def _read_checkpoint(self, seed: int) -> Checkpoint:
-        folder = RunFolder(self.path).checkpoints_dir
-        saved = checkpoint.load_latest(folder, seed, abstract_train_state(self.system))
+    def _read_checkpoint(self, seed: int, like: PyTree) -> Checkpoint:
+        folder = RunFolder(self.path)
+        if self.checkpoint != "last":
+            return load_chosen(folder, self.config, seed, self.checkpoint, like)
+        saved = checkpoint.load_latest(folder.checkpoints_dir, seed, like)
         if saved is None:
             raise InvalidInputError(f"{self.path} has no checkpoint of seed {seed} yet")
         return saved
 
 
 @standard_jax_settings()
-def load(path: str | os.PathLike[str], *, system: System | None = None) -> Run:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    system: System | None = None,
+    checkpoint: CheckpointChoice = "last",
+    seeds: Sequence[int] = (),
+) -> Run:
     """Opens the run in a folder.
 
     Args:
         path: the run folder.
         system: the system, if `settings.json` is not enough to make it.
+        checkpoint: which checkpoint of each seed is read: the newest ("last"), that of
+            the best evaluation ("best", of a run with `keep_best`), or that of a step.
+            A multiple of `save_every` stands for the checkpoints that were kept at it.
+        seeds: the seeds that are read, e.g. `[0, 2]`; by default all.
 
     Raises:
-        InvalidInputError: the folder contains no run, or invalid settings.
+        InvalidInputError: the folder contains no run, or invalid settings, or the run
+            has no such seed.
     """
     folder = open_run_folder(path)
-    return Run(folder.path, load_run_config(folder, system))
+    config = load_run_config(folder, system)
+    return Run(folder.path, config, checkpoint, tuple(seeds))
 
 
 def load_run_config(folder: RunFolder, system: System | None) -> RunConfig:

@@ -1,5 +1,6 @@
 """Configuration of a run: all settings that determine its results."""
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ MAX_STEPS = 2**31 - 1
 """Steps are 32-bit integers."""
 MAX_SEEDS = 10_000
 """The state of each seed is kept in memory."""
-LABEL_FIELDS = ("preset",)
+LABEL_FIELDS = ("preset", "save_every", "keep_best")
 """Entries of `settings.json` that do not influence the results."""
 TASK_OR_CHANNEL_FIELDS = ("task", "channel")
 """Fields of a system that are stored beside `settings`, not in it."""
@@ -27,7 +28,7 @@ INITIAL_STEPS = "initial_steps"
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A system, its training length, its seeds and its evaluations."""
+    """A system, its training length, seeds, evaluations and kept checkpoints."""
 
     system: System
     """The system to train."""
@@ -43,6 +44,10 @@ class RunConfig:
     """Episodes per evaluation."""
     preset: str = ""
     """Name of the preset from which the settings were made; only a label."""
+    save_every: int | None = None
+    """Steps between the checkpoints that are kept; None: none are kept."""
+    keep_best: bool = False
+    """Whether the checkpoint with the best evaluation so far is kept."""
 
     def check(self) -> None:
         """Raises `InvalidInputError` if a setting is invalid."""
@@ -55,6 +60,10 @@ class RunConfig:
             if not 1 <= (value := getattr(self, name)) <= bound:
                 raise InvalidInputError(f"{name} is {value}; expected 1 to {bound:,}")
         seed_sequence(self.seeds, self.seed)
+        if self.save_every is not None and not 1 <= self.save_every <= MAX_STEPS:
+            raise InvalidInputError(
+                f"save_every is {self.save_every}; expected 1 to {MAX_STEPS:,}"
+            )
         self.system.check()
 
     @property
@@ -123,6 +132,8 @@ def run_config_to_dict(config: RunConfig) -> JsonObject:
         "seed": config.all_seeds[0],
         "eval_every": config.eval_every,
         "eval_episodes": config.eval_episodes,
+        "save_every": config.save_every,
+        "keep_best": config.keep_best,
         "settings": fields,
     }
 
@@ -163,12 +174,32 @@ def run_config_from_dict(
         preset=str(settings.get("preset", "")),
         seeds=len(seeds) if counted else tuple(seeds),
         seed=seeds[0] if counted else 0,
+        save_every=_read_save_every(settings),
+        # Entries that older versions did not write have their defaults.
+        keep_best=settings.get("keep_best") is True,
         **counts,
     )
     config.check()
     if differences := diff_settings(settings, run_config_to_dict(config)):
         raise InvalidInputError(f"the system is not that of the run: {differences}")
     return config
+
+
+def with_stored_keeping(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
+    """The configuration, which keeps the checkpoints that the stored run keeps, too.
+
+    Args:
+        config: a configuration; where it says nothing, the settings count.
+        settings: content of the run's `settings.json`.
+
+    Raises:
+        InvalidInputError: an entry is invalid.
+    """
+    return dataclasses.replace(
+        config,
+        save_every=config.save_every or _read_save_every(settings),
+        keep_best=config.keep_best or settings.get("keep_best") is True,
+    )
 
 
 def resolve_steps(system: System, steps: int) -> System:
@@ -189,6 +220,11 @@ def initial_steps(settings: Mapping[str, object]) -> int:
             f"{INITIAL_STEPS} is {steps}; expected 1 to {MAX_STEPS:,}"
         )
     return steps
+
+
+def _read_save_every(settings: Mapping[str, object]) -> int | None:
+    value = settings.get("save_every")
+    return None if value is None else _require_int("save_every", value)
 
 
 def _require_int(name: str, value: object) -> int:

@@ -50,6 +50,8 @@ class SeedRun(NamedTuple):
     step: int = 0
     next_eval_step: int | None = 0
     """Step of the next evaluation; None if the seed is done, or stopped by an error."""
+    next_keep_step: int | None = None
+    """Step of the next checkpoint that is kept; None: none is."""
     max_updates: int = 1
     """Most updates in the next chunk."""
 
@@ -61,6 +63,8 @@ class ChunkResult(NamedTuple):
     """Progress of the seed after the chunk."""
     metrics: MetricsRow | None
     """Metrics of the evaluation, if one was due."""
+    kept_at: int | None = None
+    """The multiple of `save_every` that was reached: its checkpoint is kept."""
     divergence: str = ""
     """The numbers that are not finite; empty if training did not diverge."""
     error: ChunkError | None = None
@@ -167,7 +171,7 @@ def _advance_seed(
     assert seed_run.next_eval_step is not None
     before = _train_state_on(config.system, seed_run, programs, device)
     start = time.perf_counter()
-    bounds = np.int32(seed_run.next_eval_step), np.int32(seed_run.max_updates)
+    bounds = np.int32(_chunk_end(seed_run)), np.int32(seed_run.max_updates)
     try:
         train_state, status = programs.train_chunk(config.system, before, *bounds)
     except BlackBoxError as error:
@@ -182,10 +186,14 @@ def _advance_seed(
     if not status.is_finite:
         return _divergence_result(config.system, seed_run, before, status, programs)
     updated = seed_run._replace(
-        train_state=train_state, step=step, max_updates=max_updates
+        train_state=train_state,
+        step=step,
+        max_updates=max_updates,
+        next_keep_step=next_keep_after(config, step),
     )
+    kept_at = _kept_at(config, seed_run, step)
     if not status.is_done and step < seed_run.next_eval_step:
-        return ChunkResult(updated, None)
+        return ChunkResult(updated, None, kept_at)
     try:
         metrics = _evaluate_seed(config, updated, train_state, programs, device)
     except (InvalidInputError, EnvironmentStepError) as error:
@@ -195,7 +203,21 @@ def _advance_seed(
         train_state=reset_metric_sums(train_state),
         next_eval_step=None if status.is_done else next_eval_after(config, step),
     )
-    return ChunkResult(updated, metrics)
+    return ChunkResult(updated, metrics, kept_at)
+
+
+def _chunk_end(seed_run: SeedRun) -> int:
+    """Step at which the next chunk ends: an evaluation, or a checkpoint to keep."""
+    ends = seed_run.next_eval_step, seed_run.next_keep_step
+    return min(step for step in ends if step is not None)
+
+
+def _kept_at(config: RunConfig, before: SeedRun, step: int) -> int | None:
+    """Multiple of `save_every` that a chunk has reached; None if it reached none."""
+    if before.next_keep_step is None or step < before.next_keep_step:
+        return None
+    assert config.save_every is not None
+    return step // config.save_every * config.save_every
 
 
 def _train_state_on(
@@ -284,6 +306,13 @@ def next_eval_after(config: RunConfig, step: int) -> int | None:
     if step >= config.steps:
         return None
     return min((step // config.eval_every + 1) * config.eval_every, config.steps)
+
+
+def next_keep_after(config: RunConfig, step: int) -> int | None:
+    """Step of the next checkpoint that is kept after `step`; None if none are."""
+    if config.save_every is None:
+        return None
+    return (step // config.save_every + 1) * config.save_every
 
 
 def mean_train_metrics(train_state: TrainState) -> MetricsRow:

@@ -76,7 +76,7 @@ def render_episodes(
         InvalidInputError: the run has no team or no checkpoint, its task
             cannot be drawn, an argument is out of range, or the file cannot be written.
     """
-    seed = run.config.all_seeds[0] if seed is None else seed
+    seed = run.seeds[0] if seed is None else seed
     _validate_arguments(run, seed, episodes, max_steps, fps)
     path = run.path / "figures" / "episodes.gif" if out is None else out
     if path.suffix.lower() != ".gif":
@@ -224,8 +224,8 @@ def _validate_arguments(
             f"{run.system.task.id} cannot be drawn; expected a task with a method "
             "`render`, such as Foraging-2s-8x8-3p-2f-coop"
         )
-    if seed not in run.config.all_seeds:
-        raise unknown_seed_error(run.path, seed, run.config.all_seeds)
+    if seed not in run.seeds:
+        raise unknown_seed_error(run.path, seed, run.seeds)
     if not 1 <= episodes <= MAX_EPISODES:
         raise InvalidInputError(f"episodes is {episodes}; expected 1 to {MAX_EPISODES}")
     if max_steps < 1:

@@ -180,7 +180,7 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
     if not isinstance(system.task, Drawable):
         notes.append(f"{system.task.id} cannot be drawn: it has no method `render`")
         return
-    seed = run.config.all_seeds[0]
+    seed = run.seeds[0]
     state = run.states[seed]
     episode = collect_median_episode(
         system, state, seed_keys(seed).post_training_eval, NUM_EPISODES

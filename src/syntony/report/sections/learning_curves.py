@@ -5,11 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from syntony.evaluation.learning_curves import LearningCurve
-from syntony.evaluation.metric_info import (
-    METRIC_DESCRIPTIONS,
-    PRIMARY_METRICS,
-    metric_display_name,
-)
+from syntony.evaluation.metric_info import METRIC_DESCRIPTIONS, metric_display_name
 from syntony.evaluation.statistics import mean_over_seeds
 from syntony.evaluation.stored_run import StoredRun, read_metric_curve
 from syntony.report.components import (
@@ -27,7 +23,8 @@ from syntony.report.components import (
     plotly_figure,
 )
 from syntony.report.runs import ReportRun, sanitize_filename
-from syntony.training.progress import ERROR_RATE_METRICS, format_duration, metric_label
+from syntony.training.primary_metrics import ERROR_RATE_METRICS, PRIMARY_METRICS
+from syntony.training.progress import format_duration, metric_label
 from syntony.visualization.style import (
     MIN_PLOTTED_RATE,
     mask_low_rates,

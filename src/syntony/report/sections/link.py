@@ -77,7 +77,7 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     assert run is not None
     link = run.system
     assert isinstance(link, TransmitsMessages)
-    seed, channel = run.config.all_seeds[0], link.channel
+    seed, channel = run.seeds[0], link.channel
     state = run.states[seed]
     notes: list[str] = []
     parts: list[SectionPart] = []
@@ -94,9 +94,9 @@ def link_section(index: int, report_run: ReportRun) -> Section:
         if isinstance(link, LearnsFromFeedback):
             parts.append(_feedback_plot(report_run, link, state))
     parts.append(_summary_table(link, state, seed))
-    if (num_seeds := len(run.config.all_seeds)) > 1:
+    if len(run.seeds) > 1:
         notes.append(
-            f"Error rates are of all {num_seeds} seeds, everything else is of "
+            f"Error rates are of all {len(run.seeds)} seeds, everything else is of "
             f"seed {seed}, the first."
         )
     return Section(f"link-{index}", f"Link: {report_run.label}", parts, notes)
@@ -211,9 +211,7 @@ def _per_message_plot(
     """Plot of the error rate of each message, in ascending order."""
     run = report_run.stored.run
     assert run is not None
-    blocks, errors = _count_message_errors(
-        link, state, channel, run.config.all_seeds[0]
-    )
+    blocks, errors = _count_message_errors(link, state, channel, run.seeds[0])
     rates, mean = errors / blocks, errors.sum() / blocks.sum()
     snr = "" if channel.snr_db is None else f" at {float(channel.snr_db):g} dB"
     ratio = f"{rates.max() / mean:.1f} times" if mean > 0 else "just"
@@ -304,7 +302,7 @@ def _feedback_plot(
     """Histogram of the losses that the receiver sends and the transmitter receives."""
     run = report_run.stored.run
     assert run is not None
-    sent, received, arrived = _sample_losses(link, state, run.config.all_seeds[0])
+    sent, received, arrived = _sample_losses(link, state, run.seeds[0])
     received = received[arrived]
     mean_received = received.mean() if arrived.any() else float("nan")
     feedback = link.feedback.id

@@ -80,7 +80,7 @@ def team_section(index: int, report_run: ReportRun) -> Section:
     assert run is not None
     system = run.system
     assert isinstance(system, ActsInEpisodes)
-    seed = run.config.all_seeds[0]
+    seed = run.seeds[0]
     state = run.states[seed]
     episodes_key, latent_key = jax.random.split(seed_keys(seed).post_training_eval)
     episodes = collect_trajectories(system, state, episodes_key, NUM_EPISODES)
@@ -101,8 +101,8 @@ def team_section(index: int, report_run: ReportRun) -> Section:
         ]
     else:
         notes.append(f"{report_run.stored.system} has no beliefs about teammates.")
-    if (num_seeds := len(run.config.all_seeds)) > 1:
-        notes.append(f"Shown is seed {seed}, the first of {num_seeds}.")
+    if len(run.seeds) > 1:
+        notes.append(f"Shown is seed {seed}, the first of {len(run.seeds)}.")
     return Section(f"team-{index}", title, parts, notes)
 
 
