@@ -1,4 +1,4 @@
-"""Evaluates every seed of a run, and all seeds together.
+"""Evaluates the seeds of a run, each alone and all together.
 
 A link's error rates are measured over SNR, beside other codes and bounds; the metrics
 of every other system in new episodes; both, where a system is both.
@@ -17,6 +17,12 @@ import tyro
 
 from syntony.cli.arguments import BoolFlag, RunArgument
 from syntony.cli.console import make_console, make_table, stdout_to_stderr
+from syntony.cli.run_options import (
+    CheckpointFlag,
+    SeedsFlag,
+    parse_checkpoint,
+    parse_seeds,
+)
 from syntony.errors import InvalidInputError
 from syntony.number_parsing import parse_number, quote
 
@@ -39,6 +45,11 @@ class Evaluate:
 
     run: RunArgument
     """Run folder."""
+    checkpoint: CheckpointFlag = "last"
+    """Checkpoint of each seed: the newest, that of the best evaluation (of a run with
+    --keep-best), or the one of a step (of a run with --save-every)."""
+    seeds: SeedsFlag = None
+    """Seeds that are evaluated, e.g. 0 or 0,2."""
     episodes: int = 1000
     """Teams: episodes of each seed."""
     task: Annotated[
@@ -70,7 +81,8 @@ class Evaluate:
 
         enable_compilation_cache()
         with stdout_to_stderr():
-            run = load(self.run)
+            checkpoint = parse_checkpoint(self.checkpoint)
+            run = load(self.run, checkpoint=checkpoint, seeds=parse_seeds(self.seeds))
             transmits = isinstance(run.system, TransmitsMessages)
             acts = isinstance(run.system, ActsInEpisodes)
             self._check_flags(transmits=transmits, acts=acts)

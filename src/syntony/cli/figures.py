@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from syntony.cli.arguments import RunArgument
+from syntony.cli.run_options import CheckpointFlag, parse_checkpoint
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,25 @@ class Figures:
         Literal["svg", "pdf", "png"], tyro.conf.arg(metavar="svg|pdf|png")
     ] = "svg"
     """File format."""
+    checkpoint: CheckpointFlag = "last"
+    """Checkpoint of each seed: the newest, that of the best evaluation, or the one of a
+    step. Curves are of the whole training."""
 
     def execute(self) -> None:
         """Draws the figures and prints their paths."""
         # Imported late: --help need not wait for JAX.
         from syntony.training.devices import enable_compilation_cache
+        from syntony.training.run import Run, load
         from syntony.visualization.run_figures import save_run_figures
 
         enable_compilation_cache()
         notes: list[str] = []
-        for path in save_run_figures(
-            Path(self.run), [self.format], print_fn=notes.append
-        ):
+        run: Path | Run = Path(self.run)
+        if self.checkpoint != "last":
+            run = load(run, checkpoint=parse_checkpoint(self.checkpoint))
+            # One that does not exist is an error, not a note.
+            _ = run.states
+        for path in save_run_figures(run, [self.format], print_fn=notes.append):
             print(path)
         for note in notes:
             print(f"note: {note}")

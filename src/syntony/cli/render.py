@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from syntony.cli.arguments import RunArgument
+from syntony.cli.run_options import CheckpointFlag, parse_checkpoint
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Render:
         tyro.conf.arg(metavar="INT", help_behavior_hint="(default: the first)"),
     ] = None
     """Seed whose team is rendered."""
+    checkpoint: CheckpointFlag = "last"
+    """Checkpoint of the seed: the newest, that of the best evaluation, or the one of a
+    step."""
     max_steps: int = 100
     """Largest number of environment steps shown of an episode."""
     fps: float = 5.0
@@ -47,7 +51,7 @@ class Render:
 
         enable_compilation_cache()
         path = render_episodes(
-            load(self.run),
+            load(self.run, checkpoint=parse_checkpoint(self.checkpoint)),
             None if self.out is None else Path(self.out),
             episodes=self.episodes,
             seed=self.seed,
