@@ -1,11 +1,12 @@
 """A test system that trains in milliseconds: noisy gradient descent on ‖x‖²."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from syntony.config import field, pytree_dataclass
 from syntony.errors import InvalidInputError
@@ -81,6 +82,14 @@ class Toy:
 
     def params(self, state: ToyState) -> dict[str, Array]:
         return {"x": state.x}
+
+    def weights(self, state: ToyState) -> dict[str, PyTree[Array]]:
+        return {"point": state.x}
+
+    def with_weights(
+        self, state: ToyState, weights: Mapping[str, PyTree[Array]]
+    ) -> ToyState:
+        return state._replace(x=weights["point"])
 
 
 @pytree_dataclass

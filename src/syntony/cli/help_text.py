@@ -32,6 +32,7 @@ SYSTEM_SUMMARIES = {
 USER_SYSTEM = ("python:MODULE:CLASS", "your own, from Python's path or this folder")
 """Form of the name of a user's own system, and what it is."""
 
+CHECKPOINT_METAVAR = "STEP|best"
 TRACEBACK_VARIABLE = "SYNTONY_TRACEBACK"
 """Environment variable; where it is 1, errors are shown with their traceback."""
 
@@ -68,6 +69,7 @@ def main_help(usages: Mapping[str, str]) -> str:
 def train_help() -> str:
     """Help text of `syntony train`: the systems, and the options of all of them."""
     options = _columns(_options("train", "TrainOptions"), 20)
+    options += _columns(_options("train", "StartOptions"), 20)
     options += _columns(_options("arguments", "LoggingOptions"), 20)
     return (
         "usage: syntony train SYSTEM [--task ID | --channel ID] [OPTIONS]\n\n"
@@ -110,12 +112,16 @@ def _options(module: str, class_name: str) -> Iterator[tuple[str, str]]:
                 ast.AnnAssign(ast.Name(name), hint, default),
                 ast.Expr(ast.Constant(str(text))),
             ):
-                flag = f"--{name.replace('_', '-')} {_metavar(hint)}".rstrip()
+                # `from_` is the flag --from: a keyword of Python is no field.
+                option = name.rstrip("_").replace("_", "-")
+                flag = f"--{option} {_metavar(hint)}".rstrip()
                 yield flag, f"{' '.join(text.split())} {_default(hint, default)}"
 
 
 def _metavar(hint: ast.expr) -> str:
     source = ast.unparse(hint)
+    if source == "CheckpointFlag":
+        return CHECKPOINT_METAVAR
     if given := re.search(r"metavar='([^']+)'", source):
         return given[1]
     return "" if source == "BoolFlag" else source.partition(" ")[0].upper()

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import tyro
 
+from syntony.cli.help_text import CHECKPOINT_METAVAR
 from syntony.errors import InvalidInputError
 
-CheckpointFlag = Annotated[str, tyro.conf.arg(metavar="STEP|best")]
+CheckpointFlag = Annotated[str, tyro.conf.arg(metavar=CHECKPOINT_METAVAR)]
 """Flag: a checkpoint of each seed."""
 SeedsFlag = Annotated[
     str | None, tyro.conf.arg(metavar="A,B,...", help_behavior_hint="(default: all)")

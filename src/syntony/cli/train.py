@@ -11,7 +11,8 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 
 import tyro
 from tyro.constructors import PrimitiveTypeInfo
@@ -30,6 +31,7 @@ from syntony.cli.arguments import (
 )
 from syntony.cli.flags import flag_names
 from syntony.cli.help_text import SYSTEM_SUMMARIES
+from syntony.cli.run_options import CheckpointFlag, parse_checkpoint
 from syntony.config import FieldValues
 from syntony.errors import InvalidInputError
 from syntony.jax_settings import standard_jax_settings
@@ -38,6 +40,9 @@ from syntony.systems.registry import SYSTEMS, USER_PATTERN, system_class
 from syntony.systems.system import System
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
+
+if TYPE_CHECKING:
+    import syntony.training.run
 
 DEFAULT_TASK = "Foraging-2s-8x8-3p-2f-coop"
 DEFAULT_CHANNEL = "awgn"
@@ -77,6 +82,44 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
+class StartOptions:
+    """Weights of another run to start from, for fine-tuning and curricula."""
+
+    from_: Annotated[
+        str | None,
+        tyro.conf.arg(
+            name="from", metavar="RUN[:SEED]", help_behavior_hint="(default: none)"
+        ),
+    ] = None
+    """Start from the weights of this run, with the same sizes of networks; only those:
+    optimizer states and counters are new. Seed i starts from its seed i, or from its
+    first if it has no such seed; with SEED, all start from that one."""
+    from_checkpoint: CheckpointFlag = "last"
+    """Checkpoint of that run: its newest, best, or the one of a step."""
+    from_part: Annotated[
+        str | None, tyro.conf.arg(metavar="PART", help_behavior_hint="(default: all)")
+    ] = None
+    """Take one part of the weights, e.g. actor, receiver or transmitter."""
+
+    def load(self) -> "syntony.training.run.Run | None":
+        """The other run; None where the training starts from new weights."""
+        from syntony.training.run import load
+
+        checkpoint = parse_checkpoint(self.from_checkpoint)
+        if self.from_ is None:
+            if checkpoint != "last" or self.from_part is not None:
+                raise InvalidInputError(
+                    "--from-checkpoint and --from-part are of --from RUN, which is "
+                    "missing"
+                )
+            return None
+        path, _, seed = self.from_.rpartition(":")
+        if not path or not seed.isdecimal() or Path(self.from_).exists():
+            return load(self.from_, checkpoint=checkpoint)
+        return load(path, checkpoint=checkpoint, seeds=(int(seed),))
+
+
+@dataclass(frozen=True)
 class SNROptions:
     """Strength of the signal."""
 
@@ -90,6 +133,7 @@ class Train:
 
     system: System
     arguments: FieldValues
+    start: StartOptions
 
     def execute(self) -> None:
         """Trains the system."""
@@ -98,7 +142,12 @@ class Train:
         from syntony.training.loop import train
 
         enable_compilation_cache()
-        train(self.system, **self.arguments)
+        train(
+            self.system,
+            **self.arguments,
+            start_from=self.start.load(),
+            start_part=self.start.from_part,
+        )
 
 
 @standard_jax_settings()
@@ -134,7 +183,8 @@ def parse_train(argv: list[str]) -> Train:
             default=args_class(**configs),
             rules=[_task_rule, _channel_rule, _feedback_rule],
         )
-    return Train(args.system, vars(args.training) | vars(args.logging))
+    arguments = vars(args.training) | vars(args.logging)
+    return Train(args.system, arguments, args.start)
 
 
 class Selection(NamedTuple):
@@ -172,6 +222,7 @@ def _default_configs(name: str, selection: Selection) -> dict[str, object]:
         run_options["steps"] = selection.steps
     configs: dict[str, object] = {
         "training": TrainOptions(preset=selection.preset, **run_options),
+        "start": StartOptions(),
         "logging": LoggingOptions(),
     }
     if isinstance(task_or_channel, Channel) and task_or_channel.snr_db is not None:

@@ -118,6 +118,31 @@ class DependsOnSteps(System[StateT], Protocol[StateT]):
 
 
 @runtime_checkable
+class StartsFromWeights(System[StateT], Protocol[StateT]):
+    """Capability of a system whose training can start from the weights of a run."""
+
+    def weights(self, state: StateT) -> Mapping[str, PyTree[Array]]:
+        """Parts of what was learned, by name, e.g. "actor"; each can be taken alone.
+
+        A part is a network with its target network and the statistics that normalize
+        its inputs or outputs. Optimizer states, counters, random keys and replay
+        buffers are in none.
+        """
+        ...
+
+    def with_weights(
+        self, state: StateT, weights: Mapping[str, PyTree[Array]]
+    ) -> StateT:
+        """An initial state with these weights, and the optimizer states of new ones.
+
+        Args:
+            state: an initial state.
+            weights: all parts, of the shapes of `weights(state)`.
+        """
+        ...
+
+
+@runtime_checkable
 class DiagnosesNonFinite(System[StateT], Protocol[StateT]):
     """Capability of a system that can tell where a non-finite number came from."""
 

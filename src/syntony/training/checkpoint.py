@@ -155,6 +155,13 @@ def delete_after(folder: Path, seed: int, step: int) -> None:
             path.unlink()
 
 
+def delete_all(folder: Path) -> None:
+    """Deletes the checkpoints of all seeds."""
+    for path in folder.glob("*.npz"):
+        if FILE_NAME.fullmatch(path.stem):
+            path.unlink()
+
+
 def checkpoint_step(path: Path) -> int:
     """Step of a checkpoint, read from its file name."""
     match = FILE_NAME.fullmatch(path.stem)
@@ -179,7 +186,7 @@ def load_checkpoint(path: Path, like: PyTree) -> Checkpoint:
     """
     arrays = _read_verified(path, _max_bytes(like))
     wall_s = float(arrays.pop(WALL_TIME_KEY))
-    expected = _named_leaves(like)
+    expected = named_leaves(like)
     arrays = _reset_stale_sums(arrays, expected)
     for name in sorted(expected.keys() ^ arrays.keys()):
         problem = "lacks" if name in expected else "holds an unknown"
@@ -217,12 +224,11 @@ def _reset_stale_sums(
 def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:
     """Leaves of `tree` as arrays, by their paths, e.g. `state/actor/out/bias`."""
     return {
-        name: np.asarray(_unwrap_key(leaf))
-        for name, leaf in _named_leaves(tree).items()
+        name: np.asarray(_unwrap_key(leaf)) for name, leaf in named_leaves(tree).items()
     }
 
 
-def _named_leaves(tree: PyTree) -> dict[str, Leaf]:
+def named_leaves(tree: PyTree) -> dict[str, Leaf]:
     """Leaves of `tree` by their paths, in the order of `jax.tree.leaves`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     named = {_leaf_name(key_path): leaf for key_path, leaf in leaves}

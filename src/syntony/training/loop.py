@@ -66,6 +66,13 @@ from syntony.training.signals import (
     TrainingInterrupted,
     handle_signals,
 )
+from syntony.training.start_weights import (
+    STARTED_FROM,
+    StartWeights,
+    check_same_start,
+    initial_states,
+    make_start,
+)
 
 
 @standard_jax_settings()
@@ -81,6 +88,8 @@ def train(
     preset: str = "",
     save_every: int | None = None,
     keep_best: bool = False,
+    start_from: Run | str | Path | None = None,
+    start_part: str | None = None,
     quiet: bool = False,
     tensorboard: bool = False,
     wandb: bool = False,
@@ -107,6 +116,12 @@ def train(
         keep_best: whether to keep each seed's checkpoint with the best evaluation so
             far: of the highest `eval/return_mean`, or the lowest `eval/bler`; of equal
             ones the first.
+        start_from: a run, or its folder, whose weights the training starts from, e.g.
+            `load("runs/small", checkpoint="best")`. Seed i starts from its seed i, or
+            from its first where it has no such seed; optimizer states, counters and
+            replay buffers are new. Networks must have the same sizes.
+        start_part: the part of those weights that is taken, e.g. "receiver"; by default
+            all.
         quiet: whether to print nothing.
         tensorboard: whether to log to the run's `tensorboard/`, for TensorBoard.
         wandb: whether to log to Weights & Biases.
@@ -147,8 +162,11 @@ def train(
     config.check()
     folder = open_run_folder(_new_run_path(config) if out is None else out)
     config = _resolve_by_folder(config, folder)
+    start = make_start(start_from, start_part)
+    if folder.contains_run():
+        check_same_start(folder.read_settings(), start)
     outputs = RunOutputs(quiet, _logger_names(tensorboard, wandb), callbacks)
-    return _execute_run(config, folder, outputs)
+    return _execute_run(config, folder, outputs, start)
 
 
 @standard_jax_settings()
@@ -237,7 +255,12 @@ def _resolve_by_folder(config: RunConfig, folder: RunFolder) -> RunConfig:
     return dataclasses.replace(config, system=resolve_steps(config.system, steps))
 
 
-def _execute_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> Run:
+def _execute_run(
+    config: RunConfig,
+    folder: RunFolder,
+    outputs: RunOutputs,
+    start: StartWeights | None = None,
+) -> Run:
     config.check()
     check_callbacks(outputs.callbacks)
     for name in outputs.logger_names:
@@ -248,16 +271,26 @@ def _execute_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> R
             check_memory(config)
             check_disk(config, folder.path, folder.checkpoint_bytes())
             with folder.acquire_lock():
-                _start_run(config, folder, outputs)
+                _start_run(config, folder, outputs, start)
     except OSError as error:
         raise SaveError(folder.path, error, run_exists=folder.contains_run()) from error
     return Run(folder.path, config)
 
 
-def _start_run(config: RunConfig, folder: RunFolder, outputs: RunOutputs) -> None:
+def _start_run(
+    config: RunConfig,
+    folder: RunFolder,
+    outputs: RunOutputs,
+    start: StartWeights | None,
+) -> None:
     is_new = not folder.contains_run()
     settings, logger_names = _resolve_settings(config, folder), outputs.logger_names
-    seed_runs, wall_s = _restore_seeds(config, folder, stopped_seeds(settings))
+    if is_new:
+        # Left by a process that was killed before it had written the settings.
+        checkpoint.delete_all(folder.checkpoints_dir)
+        if start is not None:
+            settings |= _save_initial_states(config, folder, start)
+    seed_runs, wall_s = _restore_seeds(config, folder, settings)
     estimate = _check_checkpoints(config, folder, seed_runs)
     folder.write_settings(settings)
     rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
@@ -313,19 +346,40 @@ def _resolve_settings(config: RunConfig, folder: RunFolder) -> JsonObject:
     return old | changeable
 
 
+def _save_initial_states(
+    config: RunConfig, folder: RunFolder, start: StartWeights
+) -> JsonObject:
+    """Saves states that start from the weights of another run, as checkpoints.
+
+    Before the settings: so a run that is killed at any time never reads the other run
+    again, which may have changed.
+
+    Returns:
+        The entries of `settings.json` that describe the weights.
+    """
+    states, description = initial_states(config, start)
+    for seed, train_state in states.items():
+        checkpoint.save_checkpoint(
+            folder.checkpoints_dir, seed, 0, train_state, wall_s=0.0
+        )
+    return description
+
+
 def _restore_seeds(
-    config: RunConfig, folder: RunFolder, stopped: list[int]
+    config: RunConfig, folder: RunFolder, settings: JsonObject
 ) -> tuple[dict[int, SeedRun], float]:
     """Restores the seeds from their checkpoints; also the wall-clock seconds so far.
 
     Later rows of the metrics log are dropped: training will write them again.
     """
     like, wall_s = abstract_train_state(config.system), 0.0
+    stopped, rows = stopped_seeds(settings), metrics_log.read_rows(folder.metrics_path)
     seed_runs: dict[int, SeedRun] = {}
     for seed in config.all_seeds:
         saved = checkpoint.load_latest(folder.checkpoints_dir, seed, like)
         if saved is None:
-            if metrics_log.last_step(folder.metrics_path, seed) > 0:
+            trained = any(row["seed"] == seed and row["step"] > 0 for row in rows)
+            if trained or STARTED_FROM in settings:
                 raise InvalidInputError(
                     f"{folder.path} has lost the checkpoints of seed {seed}"
                 )
@@ -333,7 +387,10 @@ def _restore_seeds(
             seed_runs[seed] = SeedRun(seed, next_keep_step=keep_step)
             continue
         is_done = seed in stopped or bool(config.system.is_done(saved.tree.state))
-        next_eval_step = None if is_done else next_eval_after(config, saved.step)
+        # Weights of another run have a checkpoint before their first evaluation.
+        is_new = saved.step == 0 and not any(row["seed"] == seed for row in rows)
+        next_eval_step = 0 if is_new else next_eval_after(config, saved.step)
+        next_eval_step = None if is_done else next_eval_step
         keep_step = next_keep_after(config, saved.step)
         seed_runs[seed] = SeedRun(
             seed, saved.tree, saved.step, next_eval_step, keep_step

@@ -16,9 +16,9 @@ Source: Aoudia & Hoydis, "End-to-End Learning of Communications Systems Without 
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -476,6 +476,24 @@ class Link:
             "receiver": state.receiver,
             "codebook": self.codebook(state.transmitter),
         }
+
+    def weights(self, state: LinkState) -> dict[str, PyTree[Array]]:
+        """Weights of both sides."""
+        return {"transmitter": state.transmitter, "receiver": state.receiver}
+
+    def with_weights(
+        self, state: LinkState, weights: Mapping[str, PyTree[Array]]
+    ) -> LinkState:
+        """Initial state with these weights."""
+        transmitter = cast(AnyTransmitter, weights["transmitter"])
+        receiver = cast(AnyReceiver, weights["receiver"])
+        optimizer = self.schedule.optimizer_at(state.iterations)
+        return state._replace(
+            transmitter=transmitter,
+            transmitter_opt_state=init_opt_state(optimizer, transmitter),
+            receiver=receiver,
+            receiver_opt_state=init_opt_state(optimizer, receiver),
+        )
 
     def codewords(self, state: LinkState) -> Codebook:
         """Codewords of all messages, with energy 1 per channel use."""

@@ -29,8 +29,16 @@ Sources: Papoudakis et al., "Benchmarking Multi-Agent Deep Reinforcement Learnin
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import (
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    cast,
+    runtime_checkable,
+)
 
 import jax
 import jax.numpy as jnp
@@ -274,6 +282,26 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
         """Inputs of the critics at all time steps."""
         return trajectory.obs if self._is_local else joint_state(trajectory.obs)
 
+    def weights(self, state: ActorCriticState) -> dict[str, PyTree[Array]]:
+        """Weights of actors and critics, and the statistics of the rewards."""
+        return {
+            "actor": state.actor,
+            "critic": critic_weights(state.critic_state),
+            "reward_stats": state.reward_stats,
+        }
+
+    def with_weights(
+        self, state: ActorCriticState, weights: Mapping[str, PyTree[Array]]
+    ) -> ActorCriticState:
+        """Initial state with these weights."""
+        config, actor = self.actor_critic, cast(Actor, weights["actor"])
+        return state._replace(
+            actor=actor,
+            actor_opt_state=init_opt_state(config.actor_optimizer, actor),
+            critic_state=critic_from_weights(config, weights["critic"]),
+            reward_stats=cast(RunningMeanStd, weights["reward_stats"]),
+        )
+
     @property
     def _is_local(self) -> bool:
         return self.critic_input == "local"
@@ -430,6 +458,20 @@ def init_critic(
     )
     # A copy, so that no buffer of a donated state appears twice.
     target_critic = jax.tree.map(jnp.copy, critic)
+    opt_state = init_opt_state(config.critic_optimizer, critic)
+    return CriticState(critic, target_critic, opt_state)
+
+
+def critic_weights(critic_state: CriticState) -> tuple[Critic, Critic]:
+    """A critic and its target network."""
+    return critic_state.critic, critic_state.target_critic
+
+
+def critic_from_weights(
+    config: ActorCriticConfig, weights: PyTree[Array]
+) -> CriticState:
+    """State of a critic with given weights, as `critic_weights` returns them."""
+    critic, target_critic = cast(tuple[Critic, Critic], weights)
     opt_state = init_opt_state(config.critic_optimizer, critic)
     return CriticState(critic, target_critic, opt_state)
 

@@ -19,8 +19,8 @@ Source: Kontogiannis et al., "Enhancing Cooperative Multi-Agent Reinforcement Le
     with State Modelling and Adversarial Exploration", ICML 2025.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,8 @@ from syntony.systems.marl.actor_critic import (
     PPOConfig,
     apply_critic_gradients,
     check_actor,
+    critic_from_weights,
+    critic_weights,
     init_actors,
     init_critic,
     initial_hidden_state,
@@ -63,6 +65,8 @@ from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     BeliefState,
     FilterNorm,
+    belief_weights,
+    beliefs_from_weights,
     check_encoder,
     decode,
     encode,
@@ -480,6 +484,34 @@ class SMPE(MultiAgentSystem[SMPEState]):
             "shared_stats": beliefs.shared_stats,
             "per_agent_stats": beliefs.per_agent_stats,
         }
+
+    def weights(self, state: SMPEState) -> dict[str, PyTree[Array]]:
+        """Weights of actors, critics and agent modeling, and all statistics."""
+        return {
+            "actor": state.actor,
+            "critic": critic_weights(state.critic_state),
+            "filtered_critic": critic_weights(state.filtered_critic_state),
+            "beliefs": belief_weights(state.beliefs),
+            "reward_stats": state.reward_stats,
+        }
+
+    def with_weights(
+        self, state: SMPEState, weights: Mapping[str, PyTree[Array]]
+    ) -> SMPEState:
+        """Initial state with these weights."""
+        config, actor = self.actor_critic, cast(Actor, weights["actor"])
+        return state._replace(
+            actor=actor,
+            actor_opt_state=init_opt_state(config.actor_optimizer, actor),
+            critic_state=critic_from_weights(config, weights["critic"]),
+            filtered_critic_state=critic_from_weights(
+                config, weights["filtered_critic"]
+            ),
+            beliefs=beliefs_from_weights(
+                self.beliefs, state.beliefs, weights["beliefs"]
+            ),
+            reward_stats=cast(RunningMeanStd, weights["reward_stats"]),
+        )
 
 
 def belief_metrics(state: SMPEState) -> Metrics:

@@ -9,7 +9,7 @@ well). One network of each kind for each agent, stacked along an agent axis.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -199,6 +199,33 @@ def init_beliefs(config: BeliefConfig, task: Task, key: Key[Array, ""]) -> Belie
         per_agent_stats=jax.tree.map(lambda x: jnp.stack([x] * num_agents), stats),
         replay_buffer=init_buffer(stored_history(task), capacity=config.buffer_size),
         losses=BeliefLosses(*jnp.zeros(4)),
+    )
+
+
+def belief_weights(beliefs: BeliefState) -> dict[str, PyTree[Array]]:
+    """Networks of the agent modeling, and the statistics of their inputs."""
+    return {
+        "encoder": beliefs.encoder,
+        "decoder": beliefs.decoder,
+        "filter": beliefs.filter,
+        "target_filter": beliefs.target_filter,
+        "shared_stats": beliefs.shared_stats,
+        "per_agent_stats": beliefs.per_agent_stats,
+    }
+
+
+def beliefs_from_weights(
+    config: BeliefConfig, beliefs: BeliefState, weights: PyTree[Array]
+) -> BeliefState:
+    """Initial state with given weights, as `belief_weights` returns them."""
+    new = beliefs._replace(**cast(dict[str, PyTree[Array]], weights))
+    vae = new.encoder, new.decoder
+    return new._replace(
+        vae_opt_state=init_opt_state(config.vae_optimizer, vae),
+        filter_opt_state=init_opt_state(config.filter_optimizer, new.filter),
+        filter_critic_opt_state=init_opt_state(
+            config.filter_critic_optimizer, new.filter
+        ),
     )
 
 

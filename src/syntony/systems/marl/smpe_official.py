@@ -10,6 +10,7 @@ learning rate. And the filters' step under the critic's loss ignores its own lea
 rate and takes that of the training phases, as `filter_critic_lr` may.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
@@ -210,6 +211,14 @@ class SMPEOfficial(MultiAgentSystem[SMPEState]):
 
     def params(self, state: SMPEState) -> PyTree[Float[Array, "..."]]:
         return self.smpe.params(state)
+
+    def weights(self, state: SMPEState) -> dict[str, PyTree[Array]]:
+        return self.smpe.weights(state)
+
+    def with_weights(
+        self, state: SMPEState, weights: Mapping[str, PyTree[Array]]
+    ) -> SMPEState:
+        return self.smpe.with_weights(state, weights)
 
 
 def swap_filter_optimizers(state: SMPEState) -> SMPEState:

@@ -18,7 +18,8 @@ Sources: Sunehag et al., "Value-Decomposition Networks for Cooperative Multi-Age
 """
 
 from abc import abstractmethod
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -355,6 +356,31 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
     def params(self, state: ValueDecompositionState) -> PyTree[Float[Array, "..."]]:
         agents, mixer = state.learner.networks
         return {"agents": agents, "mixer": mixer}
+
+    def weights(self, state: ValueDecompositionState) -> dict[str, PyTree[Array]]:
+        """Weights of agents and mixer, and the statistics of the rewards."""
+        agents, mixer = state.learner.networks
+        target_agents, target_mixer = state.learner.target_networks
+        return {
+            "agents": (agents, target_agents),
+            "mixer": (mixer, target_mixer),
+            "reward_stats": state.reward_stats,
+        }
+
+    def with_weights(
+        self, state: ValueDecompositionState, weights: Mapping[str, PyTree[Array]]
+    ) -> ValueDecompositionState:
+        """Initial state with these weights."""
+        agents, target_agents = cast(tuple[Actor, Actor], weights["agents"])
+        mixer, target_mixer = cast(tuple[Mixer, Mixer], weights["mixer"])
+        networks = agents, mixer
+        learner = state.learner._replace(
+            networks=networks,
+            target_networks=(target_agents, target_mixer),
+            opt_state=init_opt_state(self.q_learning.make_optimizer(), networks),
+        )
+        stats = cast(RunningMeanStd, weights["reward_stats"])
+        return state._replace(learner=learner, reward_stats=stats)
 
 
 @pytree_dataclass
