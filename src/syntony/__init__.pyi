@@ -17,6 +17,8 @@ from .errors import (
 from .errors import (
     InvalidInputError as InvalidInputError,
 )
+from .evaluation.cross_play import cross_link as cross_link
+from .evaluation.cross_play import cross_play as cross_play
 from .evaluation.learning_curves import read_learning_curve as read_learning_curve
 from .identifiers import format_id as format_id
 from .presets.registry import preset as preset

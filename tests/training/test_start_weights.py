@@ -243,7 +243,7 @@ def test_a_link_is_moved_to_another_channel(tmp_path: Path):
     for other, message in (
         (
             dataclasses.replace(moved, receiver="mlp"),
-            "not fit: receiver/.* absent here",
+            r"do not fit: receiver/.* is absent there",
         ),
         (dataclasses.replace(moved, hidden=6), "do not fit: transmitter/"),
     ):

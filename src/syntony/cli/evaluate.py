@@ -50,6 +50,16 @@ class Evaluate:
     --keep-best), or the one of a step (of a run with --save-every)."""
     seeds: SeedsFlag = None
     """Seeds that are evaluated, e.g. 0 or 0,2."""
+    with_: Annotated[
+        str | None,
+        tyro.conf.arg(
+            name="with", metavar="OTHER", help_behavior_hint="(default: none)"
+        ),
+    ] = None
+    """Cross-play with another run, or with RUN itself: a table of both runs' seeds.
+    Teams: the return when one agent is of OTHER and all others are of RUN, averaged
+    over that agent. Links: the error rate of RUN's transmitter with OTHER's receiver,
+    over RUN's channel. --checkpoint is of both."""
     episodes: int = 1000
     """Teams: episodes of each seed."""
     task: Annotated[
@@ -77,12 +87,13 @@ class Evaluate:
         # Imported late: --help need not wait for JAX.
         from syntony.systems.system import ActsInEpisodes, TransmitsMessages
         from syntony.training.devices import enable_compilation_cache
-        from syntony.training.run import load
 
         enable_compilation_cache()
+        if self.with_ is not None:
+            self._cross_play()
+            return
         with stdout_to_stderr():
-            checkpoint = parse_checkpoint(self.checkpoint)
-            run = load(self.run, checkpoint=checkpoint, seeds=parse_seeds(self.seeds))
+            run = self._load()
             transmits = isinstance(run.system, TransmitsMessages)
             acts = isinstance(run.system, ActsInEpisodes)
             self._check_flags(transmits=transmits, acts=acts)
@@ -97,6 +108,37 @@ class Evaluate:
             _print_metrics(metrics)
         if error_rates is not None:
             _print_and_draw_link(run, error_rates)
+
+    def _load(self) -> "syntony.training.run.Run":
+        from syntony.training.run import load
+
+        checkpoint = parse_checkpoint(self.checkpoint)
+        return load(self.run, checkpoint=checkpoint, seeds=parse_seeds(self.seeds))
+
+    def _cross_play(self) -> None:
+        """Evaluates the run beside another one, and prints tables or JSON."""
+        from syntony.cli.cross_play import evaluate_cross_play, print_cross_play
+        from syntony.systems.system import ActsInEpisodes, TransmitsMessages
+
+        assert self.with_ is not None
+        with stdout_to_stderr():
+            run = self._load()
+            transmits = isinstance(run.system, TransmitsMessages)
+            acts = isinstance(run.system, ActsInEpisodes)
+            self._check_flags(transmits=transmits, acts=acts)
+            results = evaluate_cross_play(
+                run,
+                self.with_,
+                episodes=self.episodes,
+                task_id=self.task,
+                snrs_db=None if self.snr_db is None else parse_snr_range(self.snr_db),
+                target_block_errors=self.target_block_errors,
+                max_blocks=self.max_blocks,
+            )
+        if self.json:
+            print(json.dumps(results, allow_nan=False))
+        else:
+            print_cross_play(results)
 
     def _check_flags(self, *, transmits: bool, acts: bool) -> None:
         """Raises InvalidInputError for a flag that the system has no use for."""

@@ -84,14 +84,19 @@ def simulate_batch(
     return message, jnp.stack([jnp.argmax(metric, axis=-1) for metric in metrics])
 
 
-def link_detectors(link: TransmitsMessages[StateT], state: StateT) -> list[Detector]:
-    """Learned receiver of a link, and the ML detector where it is known."""
+def receiver_detector(link: TransmitsMessages[StateT], state: StateT) -> Detector:
+    """Learned receiver of a link."""
 
     def learned_receiver(y: Array, codebook: Array, channel: Channel) -> Array:
         del codebook, channel  # The receiver was trained for both.
         return link.message_logits(state, y)
 
-    ml = ml_detector(link.channel)
+    return learned_receiver
+
+
+def link_detectors(link: TransmitsMessages[StateT], state: StateT) -> list[Detector]:
+    """Learned receiver of a link, and the ML detector where it is known."""
+    learned_receiver, ml = receiver_detector(link, state), ml_detector(link.channel)
     return [learned_receiver, ml] if ml else [learned_receiver]
 
 

@@ -76,7 +76,7 @@ def evaluate_link(
         InvalidInputError: the run is not of a link, or its channel has no SNR to sweep.
     """
     link = require_link(run)
-    channels = _channels_at_snrs(link.channel, snrs_db)
+    channels = channels_at_snrs(link.channel, snrs_db)
     ends = target_block_errors, max_blocks
     seeds = [
         _evaluate_seed(link, state, channels, seed, *ends)
@@ -144,9 +144,14 @@ def bler_bounds(channel: Channel, messages: int, uses: int) -> dict[str, float]:
     return channel.bler_bounds(messages, uses)
 
 
-def _channels_at_snrs(
+def channels_at_snrs(
     channel: Channel, snrs_db: Sequence[float] | None
 ) -> list[Channel]:
+    """The channel at each SNR, in dB; None: only at its own.
+
+    Raises:
+        InvalidInputError: the channel has no SNR.
+    """
     if snrs_db is None:
         return [channel]
     if channel.snr_db is None:

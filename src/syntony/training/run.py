@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -310,24 +310,43 @@ def evaluate_states(
     """Samples of each evaluation metric, one per episode, by seed.
 
     Args:
+        system: the system.
         states: the state of each seed.
         episodes: number of episodes per seed.
+    """
+    samples = compile_evaluation(system, next(iter(states.values())), episodes)
+    with closing_black_box(system):
+        return {seed: samples(state, seed) for seed, state in states.items()}
+
+
+def compile_evaluation(
+    system: System[StateT], state: StateT, episodes: int
+) -> Callable[[StateT, int], EpisodeSamples]:
+    """Function from a state and a seed to the samples of each evaluation metric.
+
+    The episodes depend on the seed alone, and differ from those of the training.
+
+    Args:
+        system: the system.
+        state: a state of the shapes of all that are evaluated.
+        episodes: number of episodes.
+
+    Raises:
+        InvalidInputError: `episodes` is less than 1.
     """
     if episodes < 1:
         raise InvalidInputError(f"episodes is {episodes}; expected at least 1")
     num_batches = -(-episodes // MAX_PARALLEL_EPISODES)
     batch_size = -(-episodes // num_batches)
-    state, key = next(iter(states.values())), seed_keys(0).post_training_eval
     program = partial(evaluate_state, episodes=batch_size)
     if system.jittable:
-        lowered = jax.jit(program).lower(system, state, key)
+        lowered = jax.jit(program).lower(system, state, seed_keys(0).post_training_eval)
         program = lowered.compile(compiler_options())
 
-    def samples(seed: int) -> EpisodeSamples:
+    def samples(state: StateT, seed: int) -> EpisodeSamples:
         key = seed_keys(seed).post_training_eval
         keys = [jax.random.fold_in(key, index) for index in range(num_batches)]
-        parts = [jax.device_get(program(system, states[seed], key)) for key in keys]
+        parts = [jax.device_get(program(system, state, key)) for key in keys]
         return {n: np.concatenate([p[n] for p in parts])[:episodes] for n in parts[0]}
 
-    with closing_black_box(system):
-        return {seed: samples(seed) for seed in states}
+    return samples
