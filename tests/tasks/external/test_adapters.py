@@ -74,8 +74,9 @@ class DefaultEnv:
         (Wrapper(Wrapper(episode_limit=120), max_cycles=50), {}, None, 50),
         (InfoEnv(), {}, None, 60),
         (Wrapper(InfoEnv()), {"max_cycles": 90}, None, 60),
-        # The environment's attribute comes before what it was given.
+        # The shorter one of the environment's attribute and what it was given.
         (Wrapper(_max_episode_steps=50), {"max_episode_steps": 100}, None, 50),
+        (Wrapper(max_steps=1000), {"max_cycles": 40}, None, 40),
         (Wrapper(), {"max_cycles": 9}, maker, 9),
         (Wrapper(), {}, maker, 7),
         (Wrapper(DefaultEnv()), {}, None, 30),
@@ -125,7 +126,7 @@ def test_the_shorter_limit_acts_and_is_told(id: str, limit: int, warning: str | 
     [
         (
             "duration=4",
-            "all 3 episodes ended after 4 steps, as terminations: values do not "
+            "all 6 episodes ended after 4 steps, as terminations: values do not "
             "bootstrap there; if it is a time limit, give time_limit=3",
         ),
         ("duration=9", None),

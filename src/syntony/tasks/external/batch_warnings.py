@@ -10,6 +10,8 @@ from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.external.team import agent_name
 from syntony.tasks.rollout import Trajectory
 
+MIN_EPISODES = 4
+"""Episodes whose equal lengths are no chance."""
 RELATIVE_ZERO = 1e-5
 """Size of a sum of rewards, relative to the largest, that counts as zero."""
 
@@ -22,8 +24,9 @@ def warn_of_batch(task: ExternalEnv, envs: EnvBatch, batch: Trajectory) -> None:
         envs: its open copies.
         batch: an episode of each, in NumPy arrays.
     """
+    task.episode_lengths.update(np.sum(batch.valid, axis=0).tolist())
     found = {
-        "limit": None if envs.time_limit else _unknown_limit(batch),
+        "limit": None if envs.time_limit else _unknown_limit(task, batch),
         "sides": _opposed_rewards(batch, envs.agent_ids),
     }
     for kind, message in found.items():
@@ -32,12 +35,12 @@ def warn_of_batch(task: ExternalEnv, envs: EnvBatch, batch: Trajectory) -> None:
             warnings.warn(f"{task.id}: {message}", stacklevel=2)
 
 
-def _unknown_limit(batch: Trajectory) -> str | None:
-    """Message if all episodes ended at the same step, before the time limit."""
-    lengths = np.sum(batch.valid, axis=0)
-    length, count = int(lengths[0]), len(lengths)
+def _unknown_limit(task: ExternalEnv, batch: Trajectory) -> str | None:
+    """Message if all episodes so far had the same length below the time limit."""
+    lengths = task.episode_lengths
+    length, count = next(iter(lengths.items()))
     # One step is no time limit, but the only one.
-    if count < 2 or not (lengths == length).all() or not 1 < length < len(batch.valid):
+    if len(lengths) > 1 or count < MIN_EPISODES or not 1 < length < task.time_limit:
         return None
     ends = f"all {count} episodes ended after {length} steps"
     if np.all(batch.truncated[length - 1]):

@@ -9,6 +9,7 @@ They are black boxes: called between compiled functions, never within one.
 import dataclasses
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -164,6 +165,11 @@ class ExternalEnv:
     def warned(self) -> set[str]:
         """Kinds of warnings that have been given."""
         return set()
+
+    @cached_property
+    def episode_lengths(self) -> Counter[int]:
+        """Number of episodes of each length so far."""
+        return Counter()
 
     @property
     def is_batched(self) -> bool:
@@ -457,7 +463,7 @@ FAMILIES = (
         prefix="pettingzoo:",
         pattern="pettingzoo:{module}[?{parameter}={value}&...]",
         example=EXAMPLES["pettingzoo"],
-        summary="any environment with PettingZoo's parallel API; stepped on the host",
+        summary="any environment of PettingZoo; stepped on the host",
         parse=ExternalEnv.parse,
     ),
     TaskFamily(

@@ -26,8 +26,8 @@ def own_time_limit(
 ) -> int | None:
     """Steps after which an environment ends an episode by itself; None if unknown.
 
-    What the environment holds comes before what it was given, as it may ignore a
-    parameter; the defaults of parameters come last.
+    It is the shortest of what the environment and those within it hold and of what it
+    was given, as it may ignore a parameter. Without any, it is a parameter's default.
 
     Args:
         env: the environment.
@@ -35,12 +35,13 @@ def own_time_limit(
         factory: the function that made it.
     """
     envs = _nested_envs(env)
-    held = [_limit_in(read(x)) for x in envs for read in (_attributes, _env_info)]
-    if limits := [limit for limit in held if limit is not None]:
+    told = [read(x) for x in envs for read in (_attributes, _env_info)]
+    limits = [limit for x in (*told, parameters) if (limit := _limit_in(x)) is not None]
+    if limits:
         return min(limits)
     makers = [factory, *(type(inner).__init__ for inner in envs)]
-    given = [parameters, *(_defaults(maker) for maker in makers if maker)]
-    return next((x for x in map(_limit_in, given) if x is not None), None)
+    defaults = [_limit_in(_defaults(maker)) for maker in makers if maker]
+    return next((limit for limit in defaults if limit is not None), None)
 
 
 def _nested_envs(env: object) -> list[object]:
