@@ -2,10 +2,13 @@
 
 import importlib
 import importlib.util
+import io
 import os
 import pkgutil
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -21,8 +24,8 @@ PREFIX = "python:"
 PACKAGES = {
     "gymnasium": "gymnasium",
     "gymnasium_robotics": "gymnasium-robotics",
-    "jaxmarl": "jaxmarl",
-    "jumanji": "jumanji",
+    "jaxmarl": '"syntony[jaxmarl]"',
+    "jumanji": '"syntony[jumanji]"',
     "lbforaging": '"syntony[envs]"',
     "momaland": "momaland",
     "mpe2": '"syntony[envs]"',
@@ -106,6 +109,22 @@ def _submodules(package: str) -> set[str]:
     spec = importlib.util.find_spec(package)
     paths = spec.submodule_search_locations if spec else None
     return {module.name for module in pkgutil.iter_modules(paths)} if paths else set()
+
+
+@contextmanager
+def quiet() -> Generator[None, None, None]:
+    """Context in which what a library prints and warns of is dropped."""
+    # JaxMARL sets the streams to the original ones while it is imported, and prints.
+    names = ("stdout", "stderr", "__stdout__", "__stderr__")
+    streams = {name: getattr(sys, name) for name in names}
+    sys.stdout = sys.__stdout__ = io.StringIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, stream in streams.items():
+            setattr(sys, name, stream)
 
 
 def import_module(name: str) -> ModuleType:

@@ -215,7 +215,7 @@ def test_a_missing_library_is_an_extra(library: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, library, None)
     id = jax_env.EXAMPLES[library]
     message = (
-        f"{id}: {library} is not installed; to install it: pip install "
+        f"{id}: module '{library}' is not installed; to install it: pip install "
         f'"syntony[{library}]"'
     )
     with pytest.raises(InvalidInputError, match=f"^{re.escape(message)}$"):

@@ -1,12 +1,7 @@
 """Adapters of other JAX libraries: padded arrays with a leading agent axis."""
 
 import inspect
-import io
-import sys
-import warnings
-from collections.abc import Collection, Generator, Iterable, Sequence
-from contextlib import contextmanager
-from types import ModuleType
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -14,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.errors import InvalidInputError, unknown_name_error
-from syntony.plugins import import_user_module
 from syntony.pytrees import PyTree
 from syntony.tasks.task import EnvStateT
 
@@ -81,40 +75,6 @@ class AdaptedEnv(Protocol[EnvStateT]):
     ) -> tuple[EnvStateT, EnvStep]:
         """Applies the joint action."""
         ...
-
-
-def import_library(name: str) -> ModuleType:
-    """Imports a JAX library that is an extra of this package.
-
-    Raises:
-        InvalidInputError: it is not installed, or importing it fails.
-    """
-    try:
-        with quiet():
-            return import_user_module(name)
-    except InvalidInputError as error:
-        cause = error.__cause__
-        if isinstance(cause, ModuleNotFoundError) and cause.name == name:
-            raise InvalidInputError(
-                f'{name} is not installed; to install it: pip install "syntony[{name}]"'
-            ) from cause
-        raise
-
-
-@contextmanager
-def quiet() -> Generator[None, None, None]:
-    """Context in which what a library prints and warns of is dropped."""
-    # JaxMARL sets the streams to the original ones while it is imported, and prints.
-    names = ("stdout", "stderr", "__stdout__", "__stderr__")
-    streams = {name: getattr(sys, name) for name in names}
-    sys.stdout = sys.__stdout__ = io.StringIO()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, stream in streams.items():
-            setattr(sys, name, stream)
 
 
 def accepted_parameters(*objects: object) -> list[str]:

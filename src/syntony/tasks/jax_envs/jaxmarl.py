@@ -15,15 +15,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.errors import InvalidInputError, unknown_name_error
-from syntony.plugins import import_user_module
+from syntony.plugins import import_user_module, quiet
 from syntony.pytrees import PyTree
 from syntony.tasks.jax_envs.adapter import (
     UNREACHABLE_LIMIT,
     EnvStep,
     accepted_parameters,
     flatten,
-    import_library,
-    quiet,
     require_known_parameters,
     require_num_actions,
     split_reward,
@@ -52,7 +50,7 @@ class ParallelEnv(Protocol):
 
 
 class EnvRules(NamedTuple):
-    """What JaxMARL does not say of an environment."""
+    """Facts of an environment that JaxMARL does not state."""
 
     time_limit: Callable[[object], int]
     """Number of steps after which the environment ends an episode."""
@@ -263,7 +261,8 @@ def make_jaxmarl_env(name: str, parameters: Mapping[str, object]) -> JaxMARLEnv:
         )
     if name not in ENV_RULES:
         raise unknown_name_error("environment of JaxMARL", name, ENV_RULES)
-    library = import_library("jaxmarl")
+    with quiet():
+        library = import_user_module("jaxmarl")
     env_name = TEAM_OF.get(name, name)
     with quiet():
         default: object = library.make(env_name)

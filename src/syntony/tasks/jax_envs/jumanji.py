@@ -13,14 +13,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.plugins import import_user_module, quiet
 from syntony.pytrees import PyTree
 from syntony.tasks.jax_envs.adapter import (
     UNREACHABLE_LIMIT,
     EnvStep,
     accepted_parameters,
     flatten,
-    import_library,
-    quiet,
     require_known_parameters,
     split_reward,
 )
@@ -188,7 +187,8 @@ def make_jumanji_env(name: str, parameters: Mapping[str, object]) -> JumanjiEnv:
         InvalidInputError: there is no such environment or parameter, or it has one
             agent, continuous actions or no limit of steps.
     """
-    library = import_library("jumanji")
+    with quiet():
+        library = import_user_module("jumanji")
     names = library.registered_environments()
     if name not in names:
         raise unknown_name_error("environment of Jumanji", name, names)
