@@ -59,6 +59,180 @@ def normalize(
     return (x - running_stats.mean) / (jnp.sqrt(running_stats.var) + STD_EPSILON)
 
 
+class FeatureStats(NamedTuple):
+    """Mean and standard deviation of each feature over all samples so far.
+
+    Exact for features of any unit and offset: deviations are taken from a sample or
+    from the mean, and squared relative to the largest.
+    """
+
+    mean: Float[Array, "*shape"]
+    std: Float[Array, "*shape"]
+    """Zero of a feature that has always been the same."""
+    num_samples: Float[Array, ""]
+    """Number of samples."""
+
+
+def init_feature_stats(shape: tuple[int, ...]) -> FeatureStats:
+    """Statistics of no samples."""
+    num_samples = jnp.full((), 0.0, float)
+    return FeatureStats(jnp.zeros(shape), jnp.zeros(shape), num_samples)
+
+
+def update_feature_stats(
+    stats: FeatureStats, x: Float[Array, "..."], mask: Bool[Array, "..."]
+) -> FeatureStats:
+    """Statistics after a batch of samples.
+
+    Args:
+        stats: statistics before.
+        x: samples: any number of batch axes, then the shape of the statistics.
+        mask: over the batch axes; samples with a false mask are ignored.
+
+    Source: Chan, Golub & LeVeque (1979), with the biased variance of a batch.
+    """
+    # With the number of samples, as there may be no features.
+    samples = x.reshape(mask.size, *stats.mean.shape)
+    mask = mask.reshape(mask.size, *[1] * stats.mean.ndim)
+    n = jnp.sum(mask, dtype=x.dtype)
+    first = samples[jnp.argmax(mask)]
+    is_first = (stats.num_samples == 0.0) & (n > 0.0)
+    center = jnp.where(is_first, first, stats.mean)
+    deviation = jnp.where(mask, samples - center, 0.0)
+    scale = jnp.max(jnp.abs(deviation), axis=0)
+    # Relative to the largest, no square of a deviation overflows, and none vanishes.
+    deviation = deviation / jnp.where(scale > 0.0, scale, 1.0)
+    delta = jnp.sum(deviation, axis=0) / jnp.maximum(n, 1.0)
+    squares = jnp.sum(jnp.where(mask, (deviation - delta) ** 2, 0.0), axis=0)
+    std = scale * jnp.sqrt(squares / jnp.maximum(n, 1.0))
+
+    total = stats.num_samples + n
+    weight = n / jnp.maximum(total, 1.0)
+    return FeatureStats(
+        center + weight * scale * delta,
+        combined_std(stats.std, std, scale * delta, weight),
+        total,
+    )
+
+
+def combined_std(
+    std: Float[Array, "*shape"],
+    other_std: Float[Array, "*shape"],
+    delta: Float[Array, "*shape"],
+    weight: Float[Array, ""],
+) -> Float[Array, "*shape"]:
+    """Standard deviation of two sets of samples together.
+
+    Args:
+        std: standard deviation of the one.
+        other_std: standard deviation of the other.
+        delta: difference of their means.
+        weight: share of the other in all samples; 1 where the first set is empty.
+    """
+    terms = (
+        jnp.sqrt(1.0 - weight) * std,
+        jnp.sqrt(weight) * other_std,
+        jnp.sqrt(weight * (1.0 - weight)) * delta,
+    )
+    scale = jnp.max(jnp.abs(jnp.stack(terms)), axis=0)
+    safe = jnp.where(scale > 0.0, scale, 1.0)
+    return scale * jnp.sqrt(sum((term / safe) ** 2 for term in terms))
+
+
+FEATURE_CLIP = 10.0
+"""Standard deviations to which normalized features are clipped."""
+
+
+def normalize_features(
+    stats: FeatureStats, x: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """Normalized features (x − mean) / std, clipped to ± 10.
+
+    A feature that has always been the same is zero, whatever its value; so is every
+    feature before the first sample.
+    """
+    deviation = x - stats.mean
+    known = stats.std > 0.0
+    normalized = deviation / jnp.where(known, stats.std, 1.0)
+    return jnp.where(known, jnp.clip(normalized, -FEATURE_CLIP, FEATURE_CLIP), 0.0)
+
+
+class ValueStats(NamedTuple):
+    """Moving averages of a critic's targets, and of their squares, from zero on."""
+
+    mean: Float[Array, ""]
+    mean_square: Float[Array, ""]
+    debiasing: Float[Array, ""]
+    """Sum of the weights of all batches in the averages, 1 in the long run."""
+
+
+MIN_VALUE_VARIANCE = 1e-2
+"""Smallest variance that normalizes values."""
+
+
+def init_value_stats() -> ValueStats:
+    """Statistics of no targets: they normalize as mean 0 and variance 0.01 do."""
+    zero = jnp.full((), 0.0, float)
+    return ValueStats(zero, jnp.copy(zero), jnp.copy(zero))
+
+
+def update_value_stats(
+    stats: ValueStats,
+    targets: Float[Array, "*batch"],
+    mask: Bool[Array, "..."],
+    *,
+    decay: Float[Array, ""] | float,
+) -> ValueStats:
+    """Statistics after a batch of targets.
+
+        m ← β m + (1 − β) mean of the batch
+
+    Args:
+        stats: statistics before.
+        targets: the critic's targets, in units of the rewards.
+        mask: targets to include; broadcasts over the batch axes.
+        decay: β in [0, 1), close to 1.
+
+    Source: Yu et al. (2022), in the form of their released code; van Hasselt et al.,
+        "Learning values across many orders of magnitude", NeurIPS 2016 (PopArt).
+    """
+    valid = jnp.broadcast_to(mask, targets.shape)
+    weight = valid / jnp.maximum(jnp.sum(valid), 1)
+    batch = (
+        jnp.sum(jnp.where(valid, weight * targets, 0.0)),
+        jnp.sum(jnp.where(valid, weight * targets**2, 0.0)),
+        jnp.ones_like(stats.debiasing),
+    )
+    moved = [decay * m + (1.0 - decay) * x for m, x in zip(stats, batch, strict=True)]
+    return ValueStats(*moved)
+
+
+def value_mean_and_std(
+    stats: ValueStats,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean and standard deviation of the targets so far, without bias."""
+    weight = jnp.maximum(stats.debiasing, 1e-5)
+    mean = stats.mean / weight
+    variance = stats.mean_square / weight - mean**2
+    return mean, jnp.sqrt(jnp.maximum(variance, MIN_VALUE_VARIANCE))
+
+
+def normalize_values(
+    stats: ValueStats, targets: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Targets in the units of a critic whose values are normalized."""
+    mean, std = value_mean_and_std(stats)
+    return (targets - mean) / std
+
+
+def denormalize_values(
+    stats: ValueStats, values: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Values of such a critic in units of the rewards."""
+    mean, std = value_mean_and_std(stats)
+    return values * std + mean
+
+
 def pearson_correlation(
     x: Float[Array, "*batch"], y: Float[Array, "*batch"], mask: Bool[Array, "..."]
 ) -> Float[Array, ""]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from syntony.networks.layer_norm_gru import LAYER_NORM_GRUS, LayerNormGRU
 from syntony.networks.layers import GRU, MLP, Linear
 from syntony.networks.user_network import (
     NetworkSpec,
@@ -17,8 +18,10 @@ from syntony.networks.user_network import (
 )
 from syntony.pytrees import HiddenT, PyTree
 
-ACTORS = ("gru", "mlp")
+ACTORS = ("gru", "mlp", *LAYER_NORM_GRUS)
 """Names of the built-in actors."""
+ACTOR_OUTPUT_GAIN = 0.01
+"""Gain of a layer-norm actor's last layer: its first policy is close to uniform."""
 
 
 @runtime_checkable
@@ -35,9 +38,18 @@ class Actor(Protocol[HiddenT]):
         ...
 
     def unroll(
-        self, features: Float[Array, "T *batch D"], agent_id: Float[Array, "*#batch N"]
+        self,
+        features: Float[Array, "T *batch D"],
+        agent_id: Float[Array, "*#batch N"],
+        h: HiddenT | None = None,
     ) -> Float[Array, "T *batch A"]:
-        """Outputs of whole episodes, from the initial hidden state."""
+        """Outputs of consecutive steps.
+
+        Args:
+            features: inputs of each step.
+            agent_id: one-hot agent ids.
+            h: hidden state before the first step; None: that of an episode's start.
+        """
         ...
 
 
@@ -67,12 +79,16 @@ class GRUActor(eqx.Module):
         return self.out(h), h
 
     def unroll(
-        self, features: Float[Array, "T *batch D"], agent_id: Float[Array, "*#batch N"]
+        self,
+        features: Float[Array, "T *batch D"],
+        agent_id: Float[Array, "*#batch N"],
+        h: Float[Array, "*batch H"] | None = None,
     ) -> Float[Array, "T *batch A"]:
-        """Outputs of whole episodes, from a hidden state of zeros."""
+        """Outputs of consecutive steps; at an episode's start h is zero."""
         x = jax.nn.relu(self.embed(features, agent_id))
-        initial = jnp.zeros((*x.shape[1:-1], self.gru.linear_hh.weight.shape[0]))
-        return self.out(self.gru.unroll(x, initial))
+        if h is None:
+            h = jnp.zeros((*x.shape[1:-1], self.gru.linear_hh.weight.shape[0]))
+        return self.out(self.gru.unroll(x, h))
 
 
 class MLPActor(eqx.Module):
@@ -95,9 +111,13 @@ class MLPActor(eqx.Module):
         return self.mlp(features, agent_id), h
 
     def unroll(
-        self, features: Float[Array, "T *batch D"], agent_id: Float[Array, "*#batch N"]
+        self,
+        features: Float[Array, "T *batch D"],
+        agent_id: Float[Array, "*#batch N"],
+        h: tuple[()] | None = None,
     ) -> Float[Array, "T *batch A"]:
-        """Outputs of whole episodes."""
+        """Outputs of consecutive steps."""
+        del h
         return self.mlp(features, agent_id)
 
 
@@ -116,9 +136,12 @@ class UserActor(eqx.Module):
         return self.network(append_agent_id(features, agent_id), h)
 
     def unroll(
-        self, features: Float[Array, "T *batch D"], agent_id: Float[Array, "*#batch N"]
+        self,
+        features: Float[Array, "T *batch D"],
+        agent_id: Float[Array, "*#batch N"],
+        h: PyTree[Array] | None = None,
     ) -> Float[Array, "T *batch A"]:
-        """Outputs of whole episodes, step by step from the initial hidden state."""
+        """Outputs of consecutive steps, one by one."""
         x = append_agent_id(features, agent_id)
         if not self.network.structure.is_recurrent:
             return self.network(x)[0]
@@ -127,7 +150,8 @@ class UserActor(eqx.Module):
             out, h = self.network(x, h)
             return h, out
 
-        return jax.lax.scan(step, self.network.initial_hidden(x.shape[1:-1]), x)[1]
+        start = self.network.initial_hidden(x.shape[1:-1]) if h is None else h
+        return jax.lax.scan(step, start, x)[1]
 
 
 def append_agent_id(
@@ -142,6 +166,8 @@ def make_actor(spec: NetworkSpec, key: Key[Array, ""]) -> Actor:
     """Actor with new weights; the key is consumed."""
     if spec.is_user:
         return UserActor(make_user_network("actor", spec, key, recurrent=True))
+    if spec.name in LAYER_NORM_GRUS:
+        return LayerNormGRU(spec, output_gain=ACTOR_OUTPUT_GAIN, key=key)
     actor_class = MLPActor if spec.name == "mlp" else GRUActor
     return actor_class(spec.in_size, spec.hidden, spec.out_size, key=key)
 

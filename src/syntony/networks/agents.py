@@ -5,21 +5,56 @@ leaves have a leading agent axis, so that each layer is one batched product over
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from syntony.networks.layer_norm_gru import LAYER_NORM_GRUS, LayerNormGRU
 from syntony.networks.layers import MLP, Linear
 from syntony.networks.user_network import NetworkSpec, UserNetwork, make_user_network
+from syntony.pytrees import HiddenT
 
 NetworkT = TypeVar("NetworkT")
 OutputT = TypeVar("OutputT")
 
 ENCODERS = ("mlp",)
 """Names of the built-in encoders."""
+
+
+@runtime_checkable
+class AnyCritic(Protocol[HiddenT]):
+    """Critic of one agent, or of all agents with one-hot ids."""
+
+    def step(
+        self,
+        state: Float[Array, "*#batch S"],
+        agent_id: Float[Array, "*#batch N"],
+        h: HiddenT,
+    ) -> tuple[Float[Array, "*batch"], HiddenT]:
+        """Values of one time step, and the next hidden state."""
+        ...
+
+    def unroll(
+        self,
+        state: Float[Array, "T *#batch S"],
+        agent_id: Float[Array, "*#batch N"],
+        h: HiddenT | None = None,
+    ) -> Float[Array, "T *batch"]:
+        """Values of consecutive steps.
+
+        Args:
+            state: input of each step.
+            agent_id: one-hot agent ids.
+            h: hidden state before the first step; None: that of an episode's start.
+        """
+        ...
+
+    def initial_hidden(self, batch: tuple[int, ...]) -> HiddenT:
+        """Hidden state at the start of a batch of episodes."""
+        ...
 
 
 class Critic(eqx.Module):
@@ -35,6 +70,66 @@ class Critic(eqx.Module):
     ) -> Float[Array, "*batch"]:
         """Value of each state, for each agent."""
         return self.mlp(state, agent_id)[..., 0]
+
+    def step(
+        self,
+        state: Float[Array, "*#batch S"],
+        agent_id: Float[Array, "*#batch N"],
+        h: tuple[()],
+    ) -> tuple[Float[Array, "*batch"], tuple[()]]:
+        """Values of one time step, and no hidden state."""
+        return self(state, agent_id), h
+
+    def unroll(
+        self,
+        state: Float[Array, "T *#batch S"],
+        agent_id: Float[Array, "*#batch N"],
+        h: tuple[()] | None = None,
+    ) -> Float[Array, "T *batch"]:
+        """Values of consecutive steps."""
+        del h
+        return self(state, agent_id)
+
+    def initial_hidden(self, batch: tuple[int, ...]) -> tuple[()]:
+        """No hidden state."""
+        del batch
+        return ()
+
+
+class RecurrentCritic(eqx.Module):
+    """States so far and agent id to a state value, by a GRU with layer norm."""
+
+    network: LayerNormGRU
+
+    def step(
+        self,
+        state: Float[Array, "*#batch S"],
+        agent_id: Float[Array, "*#batch N"],
+        h: Float[Array, "*batch H"],
+    ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch H"]]:
+        """Values of one time step, and the next hidden state."""
+        value, h = self.network(state, agent_id, h)
+        return value[..., 0], h
+
+    def unroll(
+        self,
+        state: Float[Array, "T *#batch S"],
+        agent_id: Float[Array, "*#batch N"],
+        h: Float[Array, "*batch H"] | None = None,
+    ) -> Float[Array, "T *batch"]:
+        """Values of consecutive steps; at an episode's start h is zero."""
+        return self.network.unroll(state, agent_id, h)[..., 0]
+
+    def initial_hidden(self, batch: tuple[int, ...]) -> Float[Array, "..."]:
+        """Hidden state at the start of a batch of episodes."""
+        return jnp.zeros((*batch, self.network.hidden_size))
+
+
+def make_critic(spec: NetworkSpec, key: Key[Array, ""]) -> AnyCritic:
+    """Critic with new weights; the key is consumed."""
+    if spec.name in LAYER_NORM_GRUS:
+        return RecurrentCritic(LayerNormGRU(spec, output_gain=1.0, key=key))
+    return Critic(spec.in_size, spec.hidden, key=key)
 
 
 class Encoder(eqx.Module):

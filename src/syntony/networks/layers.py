@@ -1,15 +1,19 @@
-"""Layers: linear, multilayer perceptron (MLP), gated recurrent unit (GRU).
+"""Layers: linear, multilayer perceptron (MLP), gated recurrent unit (GRU), layer norm.
 
 In place of `equinox.nn`: inputs may be given in parts, leaves are arrays only, and
 initial weights follow PyTorch's defaults, as in the published results.
 """
 
 from itertools import accumulate, pairwise
+from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
+
+LayerT = TypeVar("LayerT", bound=eqx.Module)
+"""A layer whose leaves are matrices and biases."""
 
 
 class Linear(eqx.Module):
@@ -45,6 +49,41 @@ class Linear(eqx.Module):
         *splits, _ = accumulate(part.shape[-1] for part in inputs)
         rows = jnp.split(self.weight, splits)
         return sum(map(jnp.matmul, inputs, rows), self.bias)
+
+
+class LayerNorm(eqx.Module):
+    """Normalization over the features: (x − mean) / √(variance + 10⁻⁵) · scale + bias.
+
+    Source: Ba, Kiros & Hinton, "Layer Normalization" (2016).
+    """
+
+    scale: Float[Array, " Size"]
+    bias: Float[Array, " Size"]
+
+    def __init__(self, size: int):
+        self.scale, self.bias = jnp.ones(size), jnp.zeros(size)
+
+    def __call__(self, x: Float[Array, "*batch Size"]) -> Float[Array, "*batch Size"]:
+        """Normalized features."""
+        x = x - jnp.mean(x, axis=-1, keepdims=True)
+        variance = jnp.mean(x**2, axis=-1, keepdims=True)
+        return x * jax.lax.rsqrt(variance + 1e-5) * self.scale + self.bias
+
+
+def orthogonal_init(layer: LayerT, gain: float, key: Key[Array, ""]) -> LayerT:
+    """The layer with random (semi-)orthogonal matrices times `gain`, and zero biases.
+
+    Source: Saxe, McClelland & Ganguli, "Exact solutions to the nonlinear dynamics of
+        learning in deep linear neural networks", ICLR 2014.
+    """
+    init = jax.nn.initializers.orthogonal(gain)
+    leaves, treedef = jax.tree.flatten(layer)
+    keys = jax.random.split(key, len(leaves))
+    new = [
+        init(key, leaf.shape) if leaf.ndim == 2 else jnp.zeros_like(leaf)
+        for key, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(treedef, new)
 
 
 class MLP(eqx.Module):

@@ -61,6 +61,8 @@ class NetworkSpec(NamedTuple):
     out_size: int
     hidden: int
     """Width of the hidden layers."""
+    id_size: int = 0
+    """Inputs at the end that are a one-hot agent id."""
 
     @property
     def is_user(self) -> bool:

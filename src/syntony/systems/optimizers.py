@@ -42,7 +42,11 @@ USER_FORM = f"{PREFIX}MODULE:FUNCTION"
 
 
 def make_optimizer(
-    name: str, learning_rate: LearningRate, *, max_grad_norm: LearningRate | None = None
+    name: str,
+    learning_rate: LearningRate,
+    *,
+    max_grad_norm: LearningRate | None = None,
+    adam_eps: float = 1e-8,
 ) -> optax.GradientTransformation:
     """Optimizer with this rule and learning rate.
 
@@ -53,12 +57,16 @@ def make_optimizer(
         learning_rate: step size; it may be traced.
         max_grad_norm: gradients are first scaled down to this global norm; None: they
             are not.
+        adam_eps: ε that Adam adds to its denominator.
 
     Raises:
         InvalidInputError: there is no such rule, or the user's function fails.
     """
-    optimizer = _user_optimizer if name.startswith(PREFIX) else _optax_optimizer
-    rule = optimizer(name, learning_rate)
+    if name == "adam":
+        rule = optax.adam(learning_rate, eps=adam_eps)
+    else:
+        optimizer = _user_optimizer if name.startswith(PREFIX) else _optax_optimizer
+        rule = optimizer(name, learning_rate)
     if max_grad_norm is None:
         return rule
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), rule)
