@@ -29,13 +29,7 @@ from .systems.marl.actor_critic import (
     IA2C as IA2C,
 )
 from .systems.marl.actor_critic import (
-    IPPO as IPPO,
-)
-from .systems.marl.actor_critic import (
     MAA2C as MAA2C,
-)
-from .systems.marl.actor_critic import (
-    MAPPO as MAPPO,
 )
 from .systems.marl.actor_critic import (
     ActorCriticConfig as ActorCriticConfig,
@@ -44,6 +38,15 @@ from .systems.marl.actor_critic import (
     PPOConfig as PPOConfig,
 )
 from .systems.marl.base import MultiAgentSystem as MultiAgentSystem
+from .systems.marl.ppo import (
+    IPPO as IPPO,
+)
+from .systems.marl.ppo import (
+    MAPPO as MAPPO,
+)
+from .systems.marl.ppo import (
+    GAEConfig as GAEConfig,
+)
 from .systems.marl.smpe import SMPE as SMPE
 from .systems.marl.smpe import ExplorationConfig as ExplorationConfig
 from .systems.marl.smpe_beliefs import BeliefConfig as BeliefConfig

@@ -12,14 +12,10 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float, Int
 
-from syntony.systems.marl.actor_critic import (
-    MAA2C,
-    ActorCriticConfig,
-    critic_values,
-    unroll,
-)
+from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig, critic_values
 from syntony.systems.marl.smpe import SMPE, ExplorationConfig
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
+from syntony.systems.marl.team_actors import unroll
 from syntony.systems.marl.value_decomposition import QLearningConfig, ValueDecomposition
 from syntony.systems.registry import SYSTEMS
 from syntony.tasks.registry import task

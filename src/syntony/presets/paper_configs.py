@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from syntony.config import FieldValues
-from syntony.systems.marl.actor_critic import MAA2C, MAPPO, ActorCriticConfig
+from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig, PPOConfig
+from syntony.systems.marl.input_normalization import is_published
+from syntony.systems.marl.ppo import MAPPO, GAEConfig
 from syntony.systems.marl.smpe import SMPE, ExplorationConfig
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
 from syntony.systems.marl.smpe_official import OfficialQuirks, SMPEOfficial
@@ -26,13 +28,11 @@ LARGE_BOARD_ROWS = 11
 
 
 FORAGING = Benchmark("foraging")
-TUNED_BENCHMARKS = ("foraging", "particles", "warehouse")
-"""Benchmarks for which the papers give constants."""
 
 
 def paper_benchmark(task: Task | None) -> Benchmark:
     """Benchmark whose constants a task has; without any, those of foraging."""
-    if isinstance(task, HasBenchmark) and task.benchmark.name in TUNED_BENCHMARKS:
+    if isinstance(task, HasBenchmark) and is_published(task):
         return task.benchmark
     return FORAGING
 
@@ -169,6 +169,43 @@ def official_smpe(task: Task) -> SMPEOfficial:
             parameter_norm=True,
         ),
     )
+
+
+def yu2022_factory(system: str) -> Callable[[Task], System]:
+    """Factory of IPPO or MAPPO as Yu et al. (2022) have it.
+
+    Constants of `config.py` and the scripts `train_mpe_*.sh` of their released code. On
+    simple_spread activations are tanh: its script has the flag `--use_ReLU`, which
+    switches ReLU off. Agents of simple_speaker_listener share no network.
+    """
+    cls = system_class(system)
+
+    def make(task: Task) -> System:
+        scenario = paper_benchmark(task).scenario
+        is_spread = scenario == "simple_spread"
+        shared = scenario != "simple_speaker_listener"
+        network = "layernorm_tanh_gru" if is_spread else "layernorm_gru"
+        config = ActorCriticConfig(
+            num_envs=128,
+            hidden=64,
+            actor=network,
+            critic=network,
+            shared_actor=shared,
+            shared_critic=shared,
+            entropy_coef=0.01,
+            adam_eps=1e-5,
+            actor_lr=7e-4,
+            critic_lr=7e-4,
+            normalize_rewards=False,
+        )
+        return cls(
+            task=task,
+            actor_critic=config,
+            ppo=PPOConfig(ppo_epochs=10 if shared else 15),
+            gae=GAEConfig(targets="gae"),
+        )
+
+    return make
 
 
 OFF_POLICY_SYSTEMS = ("qmix", "vdn")

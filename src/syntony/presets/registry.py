@@ -17,6 +17,7 @@ from syntony.presets.paper_configs import (
     paper_run_options,
     paper_smpe,
     table_3_smpe,
+    yu2022_factory,
 )
 from syntony.systems.link.gradient_estimators import PerturbationConfig
 from syntony.systems.link.link import Link
@@ -132,6 +133,7 @@ def paper_link(channel: Channel | None) -> Link:
     )
 
 
+YU2022_SUMMARY = "PPO of Yu et al. (2022): GAE, minibatches, normalized values"
 EPYMARL_SUMMARY = "the published constants of EPyMARL"
 PRESET_FACTORIES: dict[str, dict[str, tuple[str, SystemFactory]]] = {
     "smpe": {
@@ -159,10 +161,15 @@ PRESET_FACTORIES: dict[str, dict[str, tuple[str, SystemFactory]]] = {
     "mappo": {
         "epymarl": (EPYMARL_SUMMARY, epymarl_factory("mappo")),
         "paper": ("the constants that SMPE²'s paper lists for MAPPO", paper_mappo),
+        "yu2022": (YU2022_SUMMARY, yu2022_factory("mappo")),
+    },
+    "ippo": {
+        "epymarl": (EPYMARL_SUMMARY, epymarl_factory("ippo")),
+        "yu2022": (YU2022_SUMMARY, yu2022_factory("ippo")),
     },
     **{
         name: {"epymarl": (EPYMARL_SUMMARY, epymarl_factory(name))}
-        for name in ("ia2c", "ippo", "qmix", "vdn")
+        for name in ("ia2c", "qmix", "vdn")
     },
     "link": {
         "tuned": ("tuned for 256 messages in 4 uses", tuned_link),

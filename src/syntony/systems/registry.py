@@ -3,7 +3,8 @@
 from syntony.errors import unknown_name_error
 from syntony.plugins import PREFIX
 from syntony.systems.link.link import Link
-from syntony.systems.marl.actor_critic import IA2C, IPPO, MAA2C, MAPPO
+from syntony.systems.marl.actor_critic import IA2C, MAA2C
+from syntony.systems.marl.ppo import IPPO, MAPPO
 from syntony.systems.marl.smpe import SMPE
 from syntony.systems.marl.smpe_official import SMPEOfficial
 from syntony.systems.marl.value_decomposition import QMIX, VDN

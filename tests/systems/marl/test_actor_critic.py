@@ -9,13 +9,13 @@ from syntony.equations.score import actor_loss, clipped_actor_loss
 from syntony.errors import InvalidInputError
 from syntony.systems.marl.actor_critic import (
     MAA2C,
-    MAPPO,
     ActorCriticConfig,
     PPOConfig,
     init_critic,
     joint_state,
     value_loss,
 )
+from syntony.systems.marl.ppo import MAPPO
 from syntony.tasks.registry import task
 from syntony.tasks.rollout import Trajectory
 

@@ -13,7 +13,6 @@ from syntony.errors import InvalidInputError
 from syntony.systems.marl.actor_critic import (
     IA2C,
     MAA2C,
-    MAPPO,
     ActorCritic,
     ActorCriticConfig,
     PPOConfig,
@@ -23,6 +22,7 @@ from syntony.systems.marl.actor_critic import (
     update_target_critic,
     value_loss,
 )
+from syntony.systems.marl.ppo import MAPPO
 from syntony.systems.registry import SYSTEMS
 from syntony.tasks.last_action import LastAction
 from syntony.tasks.probes.rules import ProbeState

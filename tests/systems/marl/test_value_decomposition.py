@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from syntony.errors import InvalidInputError
-from syntony.systems.marl.actor_critic import unroll
 from syntony.systems.marl.replay_buffer import (
     ReplayBuffer,
     add_episodes,
     init_buffer,
     sample_episodes,
 )
+from syntony.systems.marl.team_actors import unroll
 from syntony.systems.marl.value_decomposition import (
     QMIX,
     VDN,
@@ -78,6 +78,7 @@ def batch() -> EpisodeBatch:
     time = np.arange(STEPS)[:, None]
     return EpisodeBatch(
         obs=jax.random.normal(keys[0], (STEPS + 1, 3, 2, TASK.obs_dim)),
+        global_state=None,
         action_mask=available.at[..., 0].set(True),
         action=jax.random.randint(keys[1], (*shape, 2), 0, ACTIONS),
         alive=jnp.ones((*shape, 2), bool),
@@ -221,7 +222,7 @@ def empty_buffer(capacity: int, obs_dtype: Any) -> ReplayBuffer:
 
 
 def add(buffer: ReplayBuffer, trajectory: Trajectory) -> ReplayBuffer:
-    batch = to_batch(trajectory, trajectory.reward.sum(-1))
+    batch = to_batch(trajectory, trajectory.reward.sum(-1), "float32")
     return add_episodes(buffer, batch, trajectory.valid)
 
 

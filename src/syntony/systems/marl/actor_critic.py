@@ -13,19 +13,18 @@ The algorithms differ in two choices, which no setting changes:
 
     algorithm   input of V_i                     actor loss
     IA2C        agent i's observation            A2C
-    MAA2C       the observations of all agents   A2C
+    MAA2C       the state of the team            A2C
     IPPO        agent i's observation            PPO, several epochs
-    MAPPO       the observations of all agents   PPO, several epochs
+    MAPPO       the state of the team            PPO, several epochs
 
-MAA2C is also the policy of SMPE² (`smpe.py`), which uses the functions below.
+The state of the team is the task's global state, or else the observations of all
+agents. IPPO and MAPPO are in `ppo.py`, with the update of Yu et al. (2022). MAA2C is
+also the policy of SMPE² (`smpe.py`), which uses the functions below.
 
 Sources: Papoudakis et al., "Benchmarking Multi-Agent Deep Reinforcement Learning
     Algorithms in Cooperative Tasks", NeurIPS 2021 (all four, and the constants of
     EPyMARL); Mnih et al., "Asynchronous Methods for Deep Reinforcement Learning", ICML
-    2016 (A2C); de Witt et al., "Is Independent Learning All You Need in the StarCraft
-    Multi-Agent Challenge?", 2020 (IPPO); Yu et al., "The Surprising Effectiveness of
-    PPO in Cooperative Multi-Agent Games", NeurIPS 2022 (MAPPO; here in EPyMARL's form:
-    whole batches, n-step targets, no value clipping).
+    2016 (A2C).
 """
 
 from abc import abstractmethod
@@ -45,31 +44,45 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.config import at_least, between, field, pytree_dataclass, validate
+from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import distributions
 from syntony.equations.returns import critic_loss, n_step_targets
-from syntony.equations.running_stats import (
-    RunningMeanStd,
-    init_running_mean_std,
-    normalize,
-    update_running_mean_std,
-)
+from syntony.equations.running_stats import RunningMeanStd, ValueStats
 from syntony.equations.score import actor_loss, clipped_actor_loss
-from syntony.networks.actors import (
-    ACTORS,
-    Actor,
-    initial_actor_hidden,
-    make_actor,
-)
+from syntony.networks.actors import Actor
 from syntony.networks.agents import (
-    Critic,
+    AnyCritic,
     agent_ids,
     init_per_agent,
+    make_critic,
 )
-from syntony.networks.user_network import NetworkSpec, check_network
+from syntony.networks.user_network import NetworkSpec
 from syntony.pytrees import PyTree
 from syntony.systems.marl.base import MultiAgentSystem
+from syntony.systems.marl.input_normalization import (
+    InputStats,
+    NormalizeObs,
+    init_input_stats,
+    normalize_agent_obs,
+    normalize_episodes,
+    normalizes_inputs,
+    stats_params,
+    update_input_stats,
+)
+from syntony.systems.marl.rewards import (
+    LearningReward,
+    init_reward_stats,
+    learning_reward,
+)
+from syntony.systems.marl.team_actors import (
+    check_actor,
+    init_actors,
+    initial_hidden_state,
+    recurrent_policy,
+    unroll,
+)
 from syntony.systems.optimizers import (
+    LearningRate,
     apply_gradients,
     init_opt_state,
     make_optimizer,
@@ -78,27 +91,12 @@ from syntony.systems.optimizers import (
 )
 from syntony.systems.system import Metrics
 from syntony.tasks.rollout import Policy, Trajectory
-from syntony.tasks.task import Task
+from syntony.tasks.task import Task, global_state_dim
 
 State = TypeVar("State")
-FeatureFn = Callable[[Float[Array, "*batch N O"]], Float[Array, "*batch N F"]]
-"""Observations to the inputs of the actors."""
 CriticInput = Literal["joint", "local"]
-"""Input of V_i: the observations of all agents, or agent i's alone."""
-
-
-@runtime_checkable
-class ActorConfig(Protocol):
-    """Part of a config that describes the actors."""
-
-    @property
-    def actor(self) -> str: ...
-
-    @property
-    def hidden(self) -> int: ...
-
-    @property
-    def shared_actor(self) -> bool: ...
+"""Input of V_i: the state of the team, or agent i's observation."""
+CriticName = Literal["mlp", "layernorm_gru", "layernorm_tanh_gru"]
 
 
 @pytree_dataclass
@@ -110,7 +108,10 @@ class ActorCriticConfig:
     hidden: int = field(128, static=True, limits=at_least(1))
     """Width of the actors and the critics."""
     actor: str = field("gru", static=True)
-    """Network of the actors: gru (recurrent), mlp or python:MODULE:FUNCTION."""
+    """Network of the actors: gru (recurrent), mlp, layernorm_gru, layernorm_tanh_gru or
+    python:MODULE:FUNCTION."""
+    critic: CriticName = field("mlp", static=True)
+    """Network of the critics; mlp has no memory."""
     shared_actor: bool = field(True, static=True)
     """One actor network for all agents, with a one-hot agent id; or one for each."""
     shared_critic: bool = field(True, static=True)
@@ -123,6 +124,8 @@ class ActorCriticConfig:
     """β_H, weight of the policy's entropy, per nat."""
     optimizer: str = field("adam", static=True)
     """Optimizer of actors and critics: adam, rmsprop, sgd or python:MODULE:FUNCTION."""
+    adam_eps: float = field(1e-8, static=True, limits=above(0))
+    """ε that Adam adds to its denominator."""
     actor_lr: float = field(5e-4, limits=at_least(0))
     """Learning rate of the actors."""
     critic_lr: float = field(5e-4, limits=at_least(0))
@@ -131,8 +134,14 @@ class ActorCriticConfig:
     """Global norm to which gradients of the actors and of a critic are clipped."""
     target_tau: float = field(0.01, limits=between(0, 1))
     """Step size τ of the target critic towards the critic after each update."""
+    reward: LearningReward = field("sum", static=True)
+    """Reward that an agent learns from: the sum or the mean over all agents, or its
+    own (individual)."""
     normalize_rewards: bool = field(True, static=True)
     """Normalize rewards to zero mean and unit variance."""
+    normalize_obs: NormalizeObs = field("auto", static=True)
+    """Normalize observations by their running statistics: on, off, or auto, which is
+    off for the benchmarks with published constants."""
 
     def check(self) -> None:
         """Raises InvalidInputError where a constant is invalid."""
@@ -141,14 +150,20 @@ class ActorCriticConfig:
 
     @property
     def actor_optimizer(self) -> optax.GradientTransformation:
-        return make_optimizer(
-            self.optimizer, self.actor_lr, max_grad_norm=self.max_grad_norm
-        )
+        return self._make_optimizer(self.actor_lr)
 
     @property
     def critic_optimizer(self) -> optax.GradientTransformation:
+        return self._make_optimizer(self.critic_lr)
+
+    def _make_optimizer(
+        self, learning_rate: LearningRate
+    ) -> optax.GradientTransformation:
         return make_optimizer(
-            self.optimizer, self.critic_lr, max_grad_norm=self.max_grad_norm
+            self.optimizer,
+            learning_rate,
+            max_grad_norm=self.max_grad_norm,
+            adam_eps=self.adam_eps,
         )
 
 
@@ -162,11 +177,28 @@ class PPOConfig:
     """ε, largest change of the probability ratio that the objective rewards."""
 
 
+@runtime_checkable
+class TakenSteps(Protocol):
+    """Steps of a policy, time first, as its loss reads them."""
+
+    @property
+    def action_mask(self) -> Bool[Array, "T E N A"]: ...
+
+    @property
+    def action(self) -> Int[Array, "T E N"]: ...
+
+    @property
+    def log_prob(self) -> Float[Array, "T E N"]: ...
+
+    @property
+    def alive(self) -> Bool[Array, "T E N"]: ...
+
+
 class CriticState(NamedTuple):
     """A critic, its target network and its optimizer state."""
 
-    critic: Critic
-    target_critic: Critic
+    critic: AnyCritic
+    target_critic: AnyCritic
     opt_state: PyTree
 
 
@@ -177,12 +209,17 @@ class ActorCriticState(NamedTuple):
     actor_opt_state: PyTree
     critic_state: CriticState
     reward_stats: RunningMeanStd
+    """Of one reward, or of each agent's own, [N]."""
+    input_stats: InputStats | None
+    """None if inputs are not normalized."""
+    value_stats: ValueStats | None
+    """None if values are not normalized."""
     key: Key[Array, ""]
     env_steps: Int[Array, ""]
 
 
 class ActorCritic(MultiAgentSystem[ActorCriticState]):
-    """The algorithm; its four final classes are below."""
+    """The algorithm; its four final classes are below and in `ppo.py`."""
 
     task: Task
     actor_critic: ActorCriticConfig
@@ -193,36 +230,62 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
     @property
     @abstractmethod
     def ppo_config(self) -> PPOConfig | None:
-        """Constants of PPO; None for A2C."""
+        """Constants of PPO's clipped objective; None for A2C."""
 
-    def check(self) -> None:
-        """Raises InvalidInputError where a setting is invalid."""
-        self.actor_critic.check()
-        check_actor(self.actor_critic, self.observed_task, self.observed_task.obs_dim)
-        if self.ppo_config is not None:
-            validate(self.ppo_config)
+    @abstractmethod
+    def learn(
+        self,
+        state: ActorCriticState,
+        trajectory: Trajectory,
+        reward: Float[Array, "T E N"],
+        key: Key[Array, ""],
+    ) -> tuple[ActorCriticState, Metrics]:
+        """State after the updates of critic, actors and target critic.
+
+        Args:
+            state: state before.
+            trajectory: episodes with the inputs that the networks see.
+            reward: what each agent learns from.
+            key: random key; it is consumed.
+        """
 
     @property
     def num_envs(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.actor_critic.num_envs
+
+    @property
+    def individual_reward(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.actor_critic.reward == "individual"
+
+    @property
+    def initial_value_stats(self) -> ValueStats | None:
+        """Initial statistics of the critic's targets, if values are normalized."""
+        return None
 
     def init(self, key: Key[Array, ""]) -> ActorCriticState:
         """Initial state; the key is consumed."""
         actor_key, critic_key, run_key = jax.random.split(key, 3)
         config, task = self.actor_critic, self.observed_task
         actor = init_actors(config, task, task.obs_dim, actor_key)
-        critic_dim = task.obs_dim * (1 if self._is_local else task.num_agents)
+        critic_dim = task.obs_dim if self._is_local else central_state_dim(task)
+        normalized = normalizes_inputs(config.normalize_obs, self.task)
         return ActorCriticState(
             actor=actor,
             actor_opt_state=init_opt_state(config.actor_optimizer, actor),
             critic_state=init_critic(config, task, critic_dim, critic_key),
-            reward_stats=init_running_mean_std(()),
+            reward_stats=init_reward_stats(config.reward, task.num_agents),
+            input_stats=init_input_stats(task) if normalized else None,
+            value_stats=self.initial_value_stats,
             key=run_key,
             env_steps=jnp.zeros((), jnp.int32),
         )
 
     def policy(self, state: ActorCriticState) -> Policy:
-        return recurrent_policy(self.actor_critic, state.actor, lambda obs: obs)
+        return recurrent_policy(
+            self.actor_critic,
+            state.actor,
+            lambda obs: normalize_agent_obs(state.input_stats, obs),
+        )
 
     def initial_hidden(self, episodes: int) -> PyTree[Array]:
         task = self.observed_task
@@ -231,22 +294,36 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
     def update(
         self, state: ActorCriticState, trajectory: Trajectory, key: Key[Array, ""]
     ) -> tuple[ActorCriticState, Metrics]:
-        """State after the updates of critic, actors and target critic."""
-        del key  # The whole batch is used: nothing is random.
+        """State after the updates of statistics, critic, actors and target critic."""
         config = self.actor_critic
-        reward = jnp.sum(trajectory.reward, axis=-1, keepdims=True)
-        stats = update_running_mean_std(
-            state.reward_stats, reward[..., 0], trajectory.valid
+        stats, reward = learning_reward(
+            config.reward,
+            state.reward_stats,
+            trajectory,
+            normalized=config.normalize_rewards,
         )
-        if config.normalize_rewards:
-            reward = normalize(stats, reward)
-        reward = jnp.broadcast_to(reward, trajectory.reward.shape)
+        state, metrics = self.learn(
+            state._replace(reward_stats=stats),
+            normalize_episodes(state.input_stats, trajectory),
+            reward,
+            key,
+        )
+        input_stats = update_input_stats(state.input_stats, trajectory)
+        return state._replace(input_stats=input_stats), metrics
+
+    def learn_in_epochs(
+        self,
+        state: ActorCriticState,
+        trajectory: Trajectory,
+        reward: Float[Array, "T E N"],
+    ) -> tuple[ActorCriticState, Metrics]:
+        """State after gradient steps on n-step targets, and of the target critic."""
         state, metrics = run_update_epochs(
             self.ppo_config,
             lambda state: self.update_networks(state, trajectory, reward),
-            state._replace(reward_stats=stats),
+            state,
         )
-        critic_state = update_target_critic(config, state.critic_state)
+        critic_state = update_target_critic(self.actor_critic, state.critic_state)
         return state._replace(critic_state=critic_state), metrics
 
     def update_networks(
@@ -280,14 +357,18 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
 
     def critic_inputs(self, trajectory: Trajectory) -> Float[Array, "T1 E #N S"]:
         """Inputs of the critics at all time steps."""
-        return trajectory.obs if self._is_local else joint_state(trajectory.obs)
+        if self._is_local:
+            return trajectory.obs
+        return central_state(trajectory.obs, trajectory.global_state)
 
     def weights(self, state: ActorCriticState) -> dict[str, PyTree[Array]]:
-        """Weights of actors and critics, and the statistics of the rewards."""
+        """Weights of actors and critics, and all statistics."""
         return {
             "actor": state.actor,
             "critic": critic_weights(state.critic_state),
             "reward_stats": state.reward_stats,
+            "input_stats": state.input_stats,
+            "value_stats": state.value_stats,
         }
 
     def with_weights(
@@ -300,6 +381,8 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
             actor_opt_state=init_opt_state(config.actor_optimizer, actor),
             critic_state=critic_from_weights(config, weights["critic"]),
             reward_stats=cast(RunningMeanStd, weights["reward_stats"]),
+            input_stats=cast(InputStats | None, weights["input_stats"]),
+            value_stats=cast(ValueStats | None, weights["value_stats"]),
         )
 
     @property
@@ -307,14 +390,35 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
         return self.critic_input == "local"
 
     def params(self, state: ActorCriticState) -> PyTree[Float[Array, "..."]]:
-        return {"actor": state.actor, "critic": state.critic_state.critic}
+        networks = {"actor": state.actor, "critic": state.critic_state.critic}
+        return networks | stats_params(state.input_stats)
 
 
-PPO_DEFAULTS = ActorCriticConfig(actor_lr=3e-4, critic_lr=3e-4, entropy_coef=1e-3)
+class A2C(ActorCritic):
+    """Advantage actor-critic with n-step targets; its two final classes are below."""
+
+    @property
+    def ppo_config(self) -> None:
+        return None
+
+    def check(self) -> None:
+        """Raises InvalidInputError where a setting is invalid."""
+        self.actor_critic.check()
+        check_actor(self.actor_critic, self.observed_task, self.observed_task.obs_dim)
+
+    def learn(
+        self,
+        state: ActorCriticState,
+        trajectory: Trajectory,
+        reward: Float[Array, "T E N"],
+        key: Key[Array, ""],
+    ) -> tuple[ActorCriticState, Metrics]:
+        del key  # The whole batch is used: nothing is random.
+        return self.learn_in_epochs(state, trajectory, reward)
 
 
 @pytree_dataclass
-class IA2C(ActorCritic):
+class IA2C(A2C):
     """Independent A2C: each agent's critic sees its own observation.
 
     Examples:
@@ -333,14 +437,10 @@ class IA2C(ActorCritic):
 
     critic_input: ClassVar[CriticInput] = "local"
 
-    @property
-    def ppo_config(self) -> None:
-        return None
-
 
 @pytree_dataclass
-class MAA2C(ActorCritic):
-    """A2C with a central critic, which sees the observations of all agents.
+class MAA2C(A2C):
+    """A2C with a central critic, which sees the state of the team.
 
     Examples:
         >>> import syntony
@@ -358,98 +458,16 @@ class MAA2C(ActorCritic):
 
     critic_input: ClassVar[CriticInput] = "joint"
 
-    @property
-    def ppo_config(self) -> None:
-        return None
-
-
-@pytree_dataclass
-class IPPO(ActorCritic):
-    """Independent PPO: each agent's critic sees its own observation.
-
-    Examples:
-        >>> import syntony
-        >>> system = syntony.IPPO(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-        >>> run = syntony.train(system, steps=100_000)
-
-    Source: de Witt et al., 2020; constants of EPyMARL's `ippo.yaml`.
-    """
-
-    task: Task
-    """The task to train on; see: syntony list tasks."""
-    actor_critic: ActorCriticConfig = PPO_DEFAULTS
-    ppo: PPOConfig = PPOConfig()
-    last_action: bool = field(False, static=True)
-    """Append each agent's last action to its observation."""
-
-    critic_input: ClassVar[CriticInput] = "local"
-
-    @property
-    def ppo_config(self) -> PPOConfig:
-        return self.ppo
-
-
-@pytree_dataclass
-class MAPPO(ActorCritic):
-    """PPO with a central critic, which sees the observations of all agents.
-
-    Examples:
-        >>> import syntony
-        >>> system = syntony.MAPPO(task=syntony.task("Foraging-2s-8x8-3p-2f-coop"))
-        >>> run = syntony.train(system, steps=100_000)
-
-    Source: Yu et al., NeurIPS 2022; constants of EPyMARL's `mappo.yaml`.
-    """
-
-    task: Task
-    """The task to train on; see: syntony list tasks."""
-    actor_critic: ActorCriticConfig = PPO_DEFAULTS
-    ppo: PPOConfig = PPOConfig()
-    last_action: bool = field(False, static=True)
-    """Append each agent's last action to its observation."""
-
-    critic_input: ClassVar[CriticInput] = "joint"
-
-    @property
-    def ppo_config(self) -> PPOConfig:
-        return self.ppo
-
-
-def actor_spec(config: ActorConfig, task: Task, feature_dim: int) -> NetworkSpec:
-    """Name and sizes of the actors; their inputs are features and a one-hot agent id.
-
-    Args:
-        config: name, width.
-        task: the task with the observations that the networks see.
-        feature_dim: number of features without the agent id.
-    """
-    in_size = feature_dim + task.num_agents
-    return NetworkSpec(config.actor, in_size, task.num_actions, config.hidden)
-
-
-def check_actor(config: ActorConfig, task: Task, feature_dim: int) -> None:
-    """Raises InvalidInputError if there is no such actor, or a user's does not fit."""
-    spec = actor_spec(config, task, feature_dim)
-    check_network("actor", spec, ACTORS, recurrent=True)
-
-
-def init_actors(
-    config: ActorConfig, task: Task, feature_dim: int, key: Key[Array, ""]
-) -> Actor:
-    """Initial actors: one network for all agents, or one for each."""
-    spec = actor_spec(config, task, feature_dim)
-    if config.shared_actor:
-        return make_actor(spec, key)
-    return init_per_agent(lambda key: make_actor(spec, key), task.num_agents, key)
-
 
 def init_critic(
     config: ActorCriticConfig, task: Task, input_dim: int, key: Key[Array, ""]
 ) -> CriticState:
     """Initial critic, its target network and its optimizer state."""
+    in_size = input_dim + task.num_agents
+    spec = NetworkSpec(config.critic, in_size, 1, config.hidden, task.num_agents)
 
-    def init_network(key: Key[Array, ""]) -> Critic:
-        return Critic(input_dim + task.num_agents, config.hidden, key=key)
+    def init_network(key: Key[Array, ""]) -> AnyCritic:
+        return make_critic(spec, key)
 
     critic = (
         init_network(key)
@@ -462,7 +480,7 @@ def init_critic(
     return CriticState(critic, target_critic, opt_state)
 
 
-def critic_weights(critic_state: CriticState) -> tuple[Critic, Critic]:
+def critic_weights(critic_state: CriticState) -> tuple[AnyCritic, AnyCritic]:
     """A critic and its target network."""
     return critic_state.critic, critic_state.target_critic
 
@@ -471,67 +489,32 @@ def critic_from_weights(
     config: ActorCriticConfig, weights: PyTree[Array]
 ) -> CriticState:
     """State of a critic with given weights, as `critic_weights` returns them."""
-    critic, target_critic = cast(tuple[Critic, Critic], weights)
+    critic, target_critic = cast(tuple[AnyCritic, AnyCritic], weights)
     opt_state = init_opt_state(config.critic_optimizer, critic)
     return CriticState(critic, target_critic, opt_state)
-
-
-def recurrent_policy(
-    config: ActorCriticConfig, actor: Actor, feature_fn: FeatureFn
-) -> Policy:
-    """Policy of all agents; its hidden state is the actors'."""
-
-    def policy(
-        obs: Float[Array, "E N O"], hidden: PyTree[Array]
-    ) -> tuple[Float[Array, "E N A"], PyTree[Array]]:
-        return act(actor, feature_fn(obs), hidden, shared=config.shared_actor)
-
-    return policy
-
-
-def act(
-    actor: Actor,
-    features: Float[Array, "E N F"],
-    hidden: PyTree[Array],
-    *,
-    shared: bool,
-) -> tuple[Float[Array, "E N A"], PyTree[Array]]:
-    """Outputs of the actors (logits, or Q-values) and their next hidden states."""
-
-    def act_alone(
-        actor: Actor, features: Array, agent_id: Array, h: PyTree[Array]
-    ) -> tuple[Array, PyTree[Array]]:
-        return actor(features, agent_id, h)
-
-    # A leaf of a user's hidden state may have any number of axes after the agents'.
-    apply = act_alone if shared else jax.vmap(act_alone, (0, -2, -2, 1), (-2, 1))
-    return apply(actor, features, agent_ids(features.shape[-2]), hidden)
-
-
-def unroll(
-    actor: Actor, features: Float[Array, "T E N F"], *, shared: bool
-) -> Float[Array, "T E N A"]:
-    """Outputs of the actors over whole episodes."""
-
-    def unroll_alone(actor: Actor, features: Array, agent_id: Array) -> Array:
-        return actor.unroll(features, agent_id)
-
-    apply = unroll_alone if shared else jax.vmap(unroll_alone, (0, -2, -2), -2)
-    return apply(actor, features, agent_ids(features.shape[-2]))
-
-
-def initial_hidden_state(
-    config: ActorConfig, task: Task, feature_dim: int, episodes: int
-) -> PyTree[Array]:
-    """Hidden state of the actors at the start of episodes, [E, N, ...] each leaf."""
-    spec = actor_spec(config, task, feature_dim)
-    return initial_actor_hidden(spec, (episodes, task.num_agents))
 
 
 def joint_state(obs: Float[Array, "*batch N O"]) -> Float[Array, "*batch 1 NO"]:
     """S = (o_1, …, o_N), once for all agents."""
     num_agents, obs_dim = obs.shape[-2:]
     return obs.reshape(*obs.shape[:-2], 1, num_agents * obs_dim)
+
+
+def central_state(
+    obs: Float[Array, "*batch N O"], global_state: Float[Array, "*batch S"] | None
+) -> Float[Array, "*batch 1 _"]:
+    """Input of central critics and mixers, once for all agents.
+
+    The task's global state; the joint observation where it is None or of length 0.
+    """
+    if global_state is None or global_state.shape[-1] == 0:
+        return joint_state(obs)
+    return global_state[..., None, :]
+
+
+def central_state_dim(task: Task) -> int:
+    """Length of the input of central critics and mixers."""
+    return global_state_dim(task) or task.num_agents * task.obs_dim
 
 
 def run_update_epochs(
@@ -574,7 +557,7 @@ def update_critic(
 
 
 def apply_critic_gradients(
-    config: ActorCriticConfig, critic_state: CriticState, grads: Critic
+    config: ActorCriticConfig, critic_state: CriticState, grads: AnyCritic
 ) -> CriticState:
     """Critic and optimizer state after one optimizer step."""
     critic, opt_state = apply_gradients(
@@ -595,8 +578,8 @@ def update_target_critic(
 
 def value_loss(
     config: ActorCriticConfig,
-    critic: Critic,
-    target_critic: Critic,
+    critic: AnyCritic,
+    target_critic: AnyCritic,
     state: Float[Array, "T1 E #N S"],
     reward: Float[Array, "T E N"],
     trajectory: Trajectory,
@@ -626,17 +609,32 @@ def value_loss(
 
 def critic_values(
     config: ActorCriticConfig,
-    critic: Critic,
+    critic: AnyCritic,
     state: Float[Array, "T E #N S"],
     num_agents: int,
+    hidden: PyTree[Array] | None = None,
 ) -> Float[Array, "T E N"]:
-    """V(s, i) of every agent, of one state for all or of each agent's own."""
+    """V(s, i) of every agent, of one state for all or of each agent's own.
+
+    Args:
+        config: constants.
+        critic: the critics.
+        state: their inputs at consecutive steps.
+        num_agents: N.
+        hidden: hidden states before the first step; None: those of an episode's start.
+    """
     ids = agent_ids(num_agents)
     if config.shared_critic:
-        return critic(state, ids)
+        return critic.unroll(state, ids, hidden)
     state = jnp.broadcast_to(state, (*state.shape[:-2], num_agents, state.shape[-1]))
+
+    def unroll_alone(
+        critic: AnyCritic, state: Array, agent_id: Array, h: PyTree[Array] | None
+    ) -> Array:
+        return critic.unroll(state, agent_id, h)
+
     # The output of a vmap over agents has no feature axis to put agents before.
-    return jax.vmap(Critic.__call__, (0, -2, -2), -1)(critic, state, ids)
+    return jax.vmap(unroll_alone, (0, -2, -2, 1), -1)(critic, state, ids, hidden)
 
 
 def update_actor(
@@ -646,11 +644,12 @@ def update_actor(
     opt_state: PyTree,
     features: Float[Array, "T E N F"],
     advantage: Float[Array, "T E N"],
-    trajectory: Trajectory,
+    taken: TakenSteps,
+    hidden: PyTree[Array] | None = None,
 ) -> tuple[Actor, PyTree, Metrics]:
     """Actors and optimizer state after one gradient step, and the metrics before it."""
     (loss, entropy), grads = jax.value_and_grad(policy_loss, argnums=2, has_aux=True)(
-        config, ppo, actor, features, advantage, trajectory
+        config, ppo, actor, features, advantage, taken, hidden
     )
     actor, opt_state = apply_gradients(config.actor_optimizer, grads, opt_state, actor)
     return actor, opt_state, {"train/actor_loss": loss, "train/entropy": entropy}
@@ -662,12 +661,23 @@ def policy_loss(
     actor: Actor,
     features: Float[Array, "T E N F"],
     advantage: Float[Array, "T E N"],
-    trajectory: Trajectory,
+    taken: TakenSteps,
+    hidden: PyTree[Array] | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean actor loss, differentiable in the actor, and mean entropy."""
-    logits = unroll(actor, features, shared=config.shared_actor)
-    logits = distributions.masked_logits(logits, trajectory.action_mask)
-    log_prob = distributions.categorical_log_prob(logits, trajectory.action)
+    """Mean actor loss, differentiable in the actor, and mean entropy.
+
+    Args:
+        config: constants.
+        ppo: constants of PPO; None for A2C.
+        actor: the actors.
+        features: their inputs.
+        advantage: A of each step; no gradient passes.
+        taken: the actions, and what was available.
+        hidden: hidden states before the first step; None: those of an episode's start.
+    """
+    logits = unroll(actor, features, hidden, shared=config.shared_actor)
+    logits = distributions.masked_logits(logits, taken.action_mask)
+    log_prob = distributions.categorical_log_prob(logits, taken.action)
     entropy = distributions.categorical_entropy(logits)
     if ppo is None:
         loss = actor_loss(
@@ -676,13 +686,13 @@ def policy_loss(
     else:
         loss = clipped_actor_loss(
             log_prob,
-            trajectory.log_prob,
+            taken.log_prob,
             advantage,
             entropy,
             clip_eps=ppo.clip_eps,
             entropy_coef=config.entropy_coef,
         )
-    alive = trajectory.alive
+    alive = taken.alive
     return masked_mean(loss, alive), masked_mean(entropy, alive)
 
 

@@ -64,6 +64,8 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
     """Environments side by side; each update uses one episode of each."""
     last_action: bool = False
     """Append each agent's last action to its observation."""
+    individual_reward: bool = False
+    """Whether each agent learns from its own reward: evaluations report them all."""
 
     step_unit = "environment steps"
 
@@ -164,22 +166,25 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
     def evaluate(
         self, state: TeamStateT, key: Key[Array, ""], episodes: int
     ) -> EvalSamples:
-        """Episode returns and lengths, with sampled and with greedy actions."""
+        """Episode returns and lengths, with sampled and with greedy actions.
+
+        Returns are the team's, and with individual rewards also each agent's.
+        """
         state = self.evaluation_state(state)
 
         def score(mode: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, ...]:
             key, greedy = mode
             trajectory = self.collect_episodes(state, key, episodes, greedy)
             lengths = jnp.sum(trajectory.valid, axis=0, dtype=jnp.float32)
-            return trajectory.returns, lengths
+            return trajectory.returns, lengths, jnp.sum(trajectory.reward, axis=0)
 
         modes = jax.random.split(key), jnp.array([False, True])
         if not self.jittable:
             both = map(score, zip(*modes, strict=True))
-            returns, lengths = map(jnp.stack, zip(*both, strict=True))
+            returns, lengths, own = map(jnp.stack, zip(*both, strict=True))
         else:
             # A loop of two, so that the rollout is compiled once.
-            returns, lengths = jax.lax.map(score, modes)
+            returns, lengths, own = jax.lax.map(score, modes)
         samples = {
             "eval/return_mean": returns[0],
             "eval/return_mean_greedy": returns[1],
@@ -187,6 +192,9 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
         }
         if self.task.shared_reward:
             samples["eval/return_mean_per_agent"] = returns[0] / self.task.num_agents
+        if self.individual_reward:
+            names = [f"eval/return_mean_agent_{i}" for i in range(own.shape[-1])]
+            samples |= dict(zip(names, jnp.moveaxis(own[0], -1, 0), strict=True))
         return samples
 
     def diagnose(self, state: TeamStateT) -> str:

@@ -38,22 +38,19 @@ from syntony.equations.running_stats import (
 )
 from syntony.errors import InvalidInputError
 from syntony.networks.actors import Actor
-from syntony.networks.agents import Critic, Filter, other_agents_obs
+from syntony.networks.agents import AnyCritic, Filter, other_agents_obs
 from syntony.pytrees import PyTree
 from syntony.systems.marl.actor_critic import (
     ActorCriticConfig,
     CriticState,
     PPOConfig,
     apply_critic_gradients,
-    check_actor,
+    central_state,
+    central_state_dim,
     critic_from_weights,
     critic_weights,
-    init_actors,
     init_critic,
-    initial_hidden_state,
-    joint_state,
     masked_mean,
-    recurrent_policy,
     run_update_epochs,
     update_actor,
     update_critic,
@@ -61,6 +58,16 @@ from syntony.systems.marl.actor_critic import (
     value_loss,
 )
 from syntony.systems.marl.base import MultiAgentSystem
+from syntony.systems.marl.input_normalization import (
+    InputStats,
+    init_input_stats,
+    normalize_agent_obs,
+    normalize_episodes,
+    normalizes_inputs,
+    stats_params,
+    update_input_stats,
+)
+from syntony.systems.marl.rewards import team_reward
 from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     BeliefState,
@@ -78,6 +85,12 @@ from syntony.systems.marl.smpe_beliefs import (
     teammate_prediction_error,
     train_beliefs,
     update_target_filter,
+)
+from syntony.systems.marl.team_actors import (
+    check_actor,
+    init_actors,
+    initial_hidden_state,
+    recurrent_policy,
 )
 from syntony.systems.optimizers import apply_gradients, init_opt_state
 from syntony.systems.system import DecodedBelief, Metrics
@@ -119,6 +132,8 @@ class SMPEState(NamedTuple):
     """V_k, of the filtered state."""
     beliefs: BeliefState
     reward_stats: RunningMeanStd
+    input_stats: InputStats | None
+    """Of the inputs of actors and critics; None if these are not normalized."""
     projection: Float[Array, "N Z K"]
     """Random projection of SimHash."""
     counts: Int[Array, "N cells"]
@@ -165,6 +180,11 @@ class SMPE(MultiAgentSystem[SMPEState]):
             raise InvalidInputError(
                 "no critic is left; keep the standard or the filtered one"
             )
+        if self.actor_critic.reward == "individual":
+            raise InvalidInputError(
+                "reward is individual; SMPE² learns from the team's: expected sum or "
+                "mean"
+            )
         if self.task.num_agents < 2:
             raise InvalidInputError(
                 f"{self.task.id} has one agent; SMPE² needs teammates"
@@ -180,13 +200,17 @@ class SMPE(MultiAgentSystem[SMPEState]):
         task, config = self.task, self.actor_critic
         num_agents, latent_dim = task.num_agents, self.beliefs.latent_dim
         actor = init_actors(config, task, self.feature_dim, keys[0])
+        joint_dim = num_agents * task.obs_dim
         critic_states = [
-            init_critic(config, task, num_agents * task.obs_dim, key)
-            for key in keys[1:3]
+            init_critic(config, task, dim, key)
+            for dim, key in zip(
+                (central_state_dim(task), joint_dim), keys[1:3], strict=True
+            )
         ]
         hash_input = self.exploration.hash_input
         hash_dim = task.obs_dim if hash_input == "observation" else latent_dim
         hash_bits = self.exploration.hash_bits
+        normalized = normalizes_inputs(config.normalize_obs, task)
         return SMPEState(
             actor=actor,
             actor_opt_state=init_opt_state(config.actor_optimizer, actor),
@@ -194,6 +218,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
             filtered_critic_state=critic_states[1],
             beliefs=init_beliefs(self.beliefs, task, keys[3]),
             reward_stats=init_running_mean_std((num_agents,)),
+            input_stats=init_input_stats(task) if normalized else None,
             projection=jax.random.normal(keys[4], (num_agents, hash_dim, hash_bits)),
             counts=jnp.zeros((num_agents, 2**hash_bits), jnp.int32),
             key=keys[5],
@@ -212,7 +237,8 @@ class SMPE(MultiAgentSystem[SMPEState]):
     ) -> Float[Array, "*batch N OZ"]:
         """(o_i, μ_i), the inputs of the actors; constant in the actor's loss."""
         mean, _ = encode(self.beliefs, state.beliefs, obs)
-        return jax.lax.stop_gradient(jnp.concatenate([obs, mean], axis=-1))
+        own = normalize_agent_obs(state.input_stats, obs)
+        return jax.lax.stop_gradient(jnp.concatenate([own, mean], axis=-1))
 
     def encode_beliefs(
         self, state: SMPEState, obs: Float[Array, "*batch N O"]
@@ -252,6 +278,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
         )
         state = self.update_target_critics(state)
         state = self.update_beliefs(state, trajectory, schedule_steps, belief_key)
+        state = update_inputs(state, trajectory)
         return state, metrics | reward_metrics | belief_metrics(state)
 
     def augmented_reward(
@@ -269,7 +296,8 @@ class SMPE(MultiAgentSystem[SMPEState]):
             key: random key of the sampled beliefs; it is consumed.
             cell_fn: cells that a code is counted in; its count is their minimum.
         """
-        reward = jnp.sum(trajectory.reward, axis=-1, keepdims=True)
+        kind = "mean" if self.actor_critic.reward == "mean" else "sum"
+        reward = team_reward(kind, trajectory.reward)[..., None]
         reward = jnp.broadcast_to(reward, trajectory.reward.shape)
         metrics: Metrics = {}
         if self.exploration.intrinsic_reward:
@@ -355,7 +383,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
             critic_state, advantage, loss = update_critic(
                 self.actor_critic,
                 state.critic_state,
-                joint_state(trajectory.obs),
+                self.standard_critic_inputs(state, trajectory),
                 reward,
                 trajectory,
             )
@@ -372,6 +400,13 @@ class SMPE(MultiAgentSystem[SMPEState]):
         )
         state = state._replace(actor=actor, actor_opt_state=opt_state)
         return state, metrics | actor_metrics
+
+    def standard_critic_inputs(
+        self, state: SMPEState, trajectory: Trajectory
+    ) -> Float[Array, "T1 E 1 S"]:
+        """s, the input of V_ξ: the global state, or the joint observation."""
+        episodes = normalize_episodes(state.input_stats, trajectory)
+        return central_state(episodes.obs, episodes.global_state)
 
     def update_filtered_critic(
         self, state: SMPEState, trajectory: Trajectory, reward: Float[Array, "T E N"]
@@ -396,15 +431,19 @@ class SMPE(MultiAgentSystem[SMPEState]):
 
     def filtered_value_loss(
         self,
-        critic: Critic,
+        critic: AnyCritic,
         filters: Filter,
         state: SMPEState,
         trajectory: Trajectory,
         reward: Float[Array, "T E N"],
     ) -> tuple[Float[Array, ""], Float[Array, "T E N"]]:
-        """Loss of the filtered critic (eq. 6), also of the filters, and G − V_k."""
-        obs = trajectory.obs
-        own = normalize_obs(self.beliefs, state.beliefs.shared_stats, obs)
+        """Loss of the filtered critic (eq. 6), also of the filters, and G − V_k.
+
+        Its input is made of observations: filters weigh what teammates observe, also
+        where the task has a global state.
+        """
+        own = normalize_obs(self.beliefs, state.beliefs.shared_stats, trajectory.obs)
+        obs = normalize_agent_obs(state.input_stats, trajectory.obs)
         w = filter_weights(self.beliefs, filters, own)
         filtered = filtered_state(obs, other_agents_obs(obs), w)
         target_critic = state.filtered_critic_state.target_critic
@@ -483,6 +522,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
             "filter": beliefs.filter,
             "shared_stats": beliefs.shared_stats,
             "per_agent_stats": beliefs.per_agent_stats,
+            **stats_params(state.input_stats),
         }
 
     def weights(self, state: SMPEState) -> dict[str, PyTree[Array]]:
@@ -493,6 +533,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
             "filtered_critic": critic_weights(state.filtered_critic_state),
             "beliefs": belief_weights(state.beliefs),
             "reward_stats": state.reward_stats,
+            "input_stats": state.input_stats,
         }
 
     def with_weights(
@@ -511,7 +552,13 @@ class SMPE(MultiAgentSystem[SMPEState]):
                 self.beliefs, state.beliefs, weights["beliefs"]
             ),
             reward_stats=cast(RunningMeanStd, weights["reward_stats"]),
+            input_stats=cast(InputStats | None, weights["input_stats"]),
         )
+
+
+def update_inputs(state: SMPEState, trajectory: Trajectory) -> SMPEState:
+    """State whose statistics of the inputs of actors and critics have the episodes."""
+    return state._replace(input_stats=update_input_stats(state.input_stats, trajectory))
 
 
 def belief_metrics(state: SMPEState) -> Metrics:

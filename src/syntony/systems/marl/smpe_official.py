@@ -32,6 +32,7 @@ from syntony.systems.marl.smpe import (
     ExplorationConfig,
     SMPEState,
     belief_metrics,
+    update_inputs,
 )
 from syntony.systems.marl.smpe_beliefs import BeliefConfig, output_norm
 from syntony.systems.system import DecodedBelief, Metrics
@@ -174,6 +175,7 @@ class SMPEOfficial(MultiAgentSystem[SMPEState]):
         state, metrics = self.update_policy(state, trajectory, reward)
         if not quirks.beliefs_first:
             state = update_beliefs(state)
+        state = update_inputs(state, trajectory)
         return state, metrics | reward_metrics | belief_metrics(state)
 
     def augmented_reward(

@@ -9,7 +9,8 @@ The Q-values of the agents are mixed into one of the team. One step of both:
     every 200 gradient steps: target networks Q' ← Q
 
 VDN adds the agents' Q-values; QMIX mixes them by a network that is monotonic in each,
-whose weights depend on the joint state.
+whose weights depend on the state of the team: the task's global state, or else the
+observations of all agents.
 
 Sources: Sunehag et al., "Value-Decomposition Networks for Cooperative Multi-Agent
     Learning", AAMAS 2018; Rashid et al., "QMIX: Monotonic Value Function Factorisation
@@ -41,19 +42,34 @@ from syntony.networks.actors import Actor
 from syntony.networks.mixers import Mixer, QMIXMixer, VDNMixer
 from syntony.pytrees import PyTree
 from syntony.systems.marl.actor_critic import (
-    act,
-    check_actor,
-    init_actors,
-    initial_hidden_state,
+    central_state,
+    central_state_dim,
     masked_mean,
-    unroll,
 )
 from syntony.systems.marl.base import MultiAgentSystem
+from syntony.systems.marl.input_normalization import (
+    InputStats,
+    NormalizeObs,
+    init_input_stats,
+    normalize_agent_obs,
+    normalize_global_state,
+    normalizes_inputs,
+    stats_params,
+    update_input_stats,
+)
 from syntony.systems.marl.replay_buffer import (
     ReplayBuffer,
     add_episodes,
     init_buffer,
     sample_episodes,
+)
+from syntony.systems.marl.rewards import TeamReward, team_reward
+from syntony.systems.marl.team_actors import (
+    act,
+    check_actor,
+    init_actors,
+    initial_hidden_state,
+    unroll,
 )
 from syntony.systems.optimizers import (
     apply_gradients,
@@ -64,13 +80,14 @@ from syntony.systems.optimizers import (
 )
 from syntony.systems.system import Metrics
 from syntony.tasks.rollout import Policy, Trajectory
-from syntony.tasks.task import Task
+from syntony.tasks.task import Task, global_state_dim
 
 Networks = tuple[Actor, Mixer]
 """The agents, whose outputs are Q-values here, and the mixer."""
 RecurrentState = tuple[PyTree[Array], Int[Array, ""]]
 """The agents' hidden state, and the time step."""
 ObsDtype = Literal["float32", "float16"]
+FLOAT16_MAX = 65_504.0
 
 
 @pytree_dataclass
@@ -93,8 +110,13 @@ class QLearningConfig:
     """Learning rate of the agents and the mixer."""
     max_grad_norm: float = field(10.0, limits=at_least(0))
     """Global norm to which gradients are clipped."""
+    reward: TeamReward = field("sum", static=True)
+    """Reward of the team: the sum or the mean over its agents."""
     normalize_rewards: bool = field(True, static=True)
     """Normalize rewards to zero mean and unit variance."""
+    normalize_obs: NormalizeObs = field("auto", static=True)
+    """Normalize observations by their running statistics: on, off, or auto, which is
+    off for the benchmarks with published constants."""
     epsilon_start: float = field(1.0, limits=between(0, 1))
     """Probability of a random action at the start."""
     epsilon_end: float = field(0.05, limits=between(0, 1))
@@ -106,8 +128,8 @@ class QLearningConfig:
     buffer_size: int = field(5_000, static=True, limits=at_least(1))
     """Capacity of the replay buffer, in episodes."""
     obs_dtype: ObsDtype = field("float32", static=True)
-    """Type of the stored observations; float16 takes half the memory and is exact for
-    whole numbers up to 2,048."""
+    """Type of the stored observations; float16 takes half the memory, is exact for
+    whole numbers up to 2,048 and clips at 65,504."""
     batch_size: int = field(32, static=True, limits=at_least(1))
     """Episodes in a gradient step; there is none before so many are stored."""
     episodes_per_update: int = field(1, static=True, limits=at_least(1))
@@ -160,12 +182,14 @@ class EpisodeBatch(NamedTuple):
     """Episodes in the replay buffer, or a batch of them with time first."""
 
     obs: Float[Array, "T1 B N O"]
+    global_state: Float[Array, "T1 B S"] | None
+    """None where the task has none."""
     action_mask: Bool[Array, "T B N A"]
     action: Int[Array, "T B N"]
     alive: Bool[Array, "T B N"]
     """Agents that have not finished."""
     reward: Float[Array, "T B"]
-    """Team reward: the sum over agents."""
+    """Reward of the team."""
     terminated: Bool[Array, "T B"]
 
 
@@ -186,6 +210,8 @@ class ValueDecompositionState(NamedTuple):
     learner: LearnerState
     replay_buffer: ReplayBuffer[EpisodeBatch]
     reward_stats: RunningMeanStd
+    input_stats: InputStats | None
+    """None if inputs are not normalized."""
     epsilon: Float[Array, ""]
     """Probability of a random action in the next episodes."""
     explore_key: Key[Array, ""]
@@ -224,10 +250,12 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
             loss=jnp.zeros(()),
         )
         episode = stored_episode(task, config.obs_dtype)
+        normalized = normalizes_inputs(config.normalize_obs, self.task)
         return ValueDecompositionState(
             learner=learner,
             replay_buffer=init_buffer(episode, capacity=config.buffer_size),
             reward_stats=init_running_mean_std(()),
+            input_stats=init_input_stats(task) if normalized else None,
             epsilon=jnp.zeros(()) + config.epsilon_start,
             explore_key=explore_key,
             key=run_key,
@@ -243,6 +271,7 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
             obs: Float[Array, "E N O"], hidden: RecurrentState
         ) -> tuple[Float[Array, "E N A"], RecurrentState]:
             h, time = hidden
+            obs = normalize_agent_obs(state.input_stats, obs)
             q_values, h = act(agents, obs, h, shared=shared)
             key = jax.random.fold_in(state.explore_key, time)
             explore = jax.random.bernoulli(key, state.epsilon, q_values.shape[:-1])
@@ -264,17 +293,20 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
         """State after storing the episodes and the gradient steps."""
         explore_key, batch_key = jax.random.split(key)
         config = self.q_learning
-        reward = jnp.sum(trajectory.reward, axis=-1)
+        reward = team_reward(config.reward, trajectory.reward)
+        input_stats = update_input_stats(state.input_stats, trajectory)
         stats = update_running_mean_std(state.reward_stats, reward, trajectory.valid)
         buffer = add_episodes(
-            state.replay_buffer, to_batch(trajectory, reward), trajectory.valid
+            state.replay_buffer,
+            to_batch(trajectory, reward, config.obs_dtype),
+            trajectory.valid,
         )
 
         def update(i: Int[Array, ""], learner: LearnerState) -> LearnerState:
             batch, valid = sample_episodes(
                 buffer, jax.random.fold_in(batch_key, i), config.batch_size
             )
-            batch = batch._replace(obs=batch.obs.astype(jnp.float32))
+            batch = network_inputs(input_stats, batch)
             if config.normalize_rewards:
                 batch = batch._replace(reward=normalize(stats, batch.reward))
             return self.gradient_step(learner, batch, valid)
@@ -293,6 +325,7 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
             learner=learner,
             replay_buffer=buffer,
             reward_stats=stats,
+            input_stats=input_stats,
             epsilon=epsilon,
             explore_key=explore_key,
         ), metrics
@@ -331,7 +364,7 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
         shared = self.q_learning.shared_actor
         q_values = unroll(agents, batch.obs, shared=shared)
         target_q_values = unroll(target_agents, batch.obs, shared=shared)
-        joint = batch.obs.reshape(*batch.obs.shape[:2], -1)
+        joint = central_state(batch.obs, batch.global_state)[..., 0, :]
         taken = take_along_action(q_values[:-1], batch.action)
         q_total = mixer(jnp.where(batch.alive, taken, 0.0), joint[:-1])
 
@@ -355,16 +388,17 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
 
     def params(self, state: ValueDecompositionState) -> PyTree[Float[Array, "..."]]:
         agents, mixer = state.learner.networks
-        return {"agents": agents, "mixer": mixer}
+        return {"agents": agents, "mixer": mixer} | stats_params(state.input_stats)
 
     def weights(self, state: ValueDecompositionState) -> dict[str, PyTree[Array]]:
-        """Weights of agents and mixer, and the statistics of the rewards."""
+        """Weights of agents and mixer, and all statistics."""
         agents, mixer = state.learner.networks
         target_agents, target_mixer = state.learner.target_networks
         return {
             "agents": (agents, target_agents),
             "mixer": (mixer, target_mixer),
             "reward_stats": state.reward_stats,
+            "input_stats": state.input_stats,
         }
 
     def with_weights(
@@ -379,8 +413,11 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
             target_networks=(target_agents, target_mixer),
             opt_state=init_opt_state(self.q_learning.make_optimizer(), networks),
         )
-        stats = cast(RunningMeanStd, weights["reward_stats"])
-        return state._replace(learner=learner, reward_stats=stats)
+        return state._replace(
+            learner=learner,
+            reward_stats=cast(RunningMeanStd, weights["reward_stats"]),
+            input_stats=cast(InputStats | None, weights["input_stats"]),
+        )
 
 
 @pytree_dataclass
@@ -437,20 +474,21 @@ class QMIX(ValueDecomposition):
         validate(self.mixer)
 
     def init_mixer(self, key: Key[Array, ""]) -> Mixer:
-        num_agents = self.observed_task.num_agents
-        state_dim = num_agents * self.observed_task.obs_dim
+        task = self.observed_task
         sizes = self.mixer.mixing_embed_dim, self.mixer.hypernet_embed_dim
-        return QMIXMixer(num_agents, state_dim, *sizes, key=key)
+        return QMIXMixer(task.num_agents, central_state_dim(task), *sizes, key=key)
 
 
 def stored_episode(task: Task, obs_dtype: ObsDtype) -> EpisodeBatch:
     """Shapes and dtypes of one stored episode, time first."""
     steps, agents = (task.time_limit,), (task.time_limit, task.num_agents)
     obs_shape = (task.time_limit + 1, task.num_agents, task.obs_dim)
+    state_shape = (task.time_limit + 1, global_state_dim(task))
 
     def empty_episode() -> EpisodeBatch:
         return EpisodeBatch(
             obs=jnp.zeros(obs_shape, obs_dtype),
+            global_state=jnp.zeros(state_shape, obs_dtype) if state_shape[1] else None,
             action_mask=jnp.zeros((*agents, task.num_actions), bool),
             action=jnp.zeros(agents, jnp.int32),
             alive=jnp.zeros(agents, bool),
@@ -461,15 +499,38 @@ def stored_episode(task: Task, obs_dtype: ObsDtype) -> EpisodeBatch:
     return jax.eval_shape(empty_episode)
 
 
-def to_batch(trajectory: Trajectory, reward: Float[Array, "T E"]) -> EpisodeBatch:
-    """Content of a trajectory that the replay buffer stores."""
+def to_batch(
+    trajectory: Trajectory, reward: Float[Array, "T E"], obs_dtype: ObsDtype
+) -> EpisodeBatch:
+    """Content of a trajectory that the replay buffer stores.
+
+    Observations beyond the range of `obs_dtype` are clipped: one infinite number would
+    make every later update undefined.
+    """
+    obs, global_state = trajectory.obs, trajectory.global_state
+    if obs_dtype == "float16":
+        obs, global_state = (
+            jnp.clip(x, -FLOAT16_MAX, FLOAT16_MAX) for x in (obs, global_state)
+        )
     return EpisodeBatch(
-        obs=trajectory.obs,
+        obs=obs,
+        global_state=global_state if global_state.shape[-1] else None,
         action_mask=trajectory.action_mask,
         action=trajectory.action,
         alive=trajectory.alive,
         reward=reward,
         terminated=trajectory.terminated,
+    )
+
+
+def network_inputs(stats: InputStats | None, batch: EpisodeBatch) -> EpisodeBatch:
+    """Stored episodes with the inputs that the networks see."""
+    obs = normalize_agent_obs(stats, batch.obs.astype(jnp.float32))
+    if batch.global_state is None:
+        return batch._replace(obs=obs)
+    global_state = batch.global_state.astype(jnp.float32)
+    return batch._replace(
+        obs=obs, global_state=normalize_global_state(stats, global_state)
     )
 
 

@@ -332,6 +332,11 @@ class ShapeOnlyTask:
     shared_reward: bool = field(False, static=True)
     global_state_dim: int = field(0, static=True)
 
+    @property
+    def benchmark(self) -> Benchmark:
+        """Benchmark of the environment, as its id tells."""
+        return original_benchmark(self.id)
+
     def reset(self, key: Key[Array, ""]) -> tuple[Bool[Array, ""], Float[Array, "N O"]]:
         """An empty state, and observations of zero."""
         del key
