@@ -12,8 +12,9 @@ from syntony.config import field, pytree_dataclass
 from syntony.equations.returns import n_step_targets
 from syntony.equations.values import td_target
 from syntony.errors import EnvironmentStepError
+from syntony.tasks.external.adapter import agent_rewards
 from syntony.tasks.external.endings import agent_flags
-from syntony.tasks.external.external_env import ExternalEnv
+from syntony.tasks.external.external_env import ExternalEnv, make_env
 from syntony.tasks.external.rollout import rollout_external
 from syntony.tasks.registry import task
 from syntony.tasks.rollout import Trajectory, rollout
@@ -153,6 +154,25 @@ def test_one_flag_ends_the_episode_of_all():
 def test_flags_of_another_length_are_reported():
     with pytest.raises(EnvironmentStepError, match="terminated has 2 entries; expec"):
         agent_flags("terminated", [True, False], "abc")
+
+
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        ({"agent 0": 2, "agent 1": np.float32(3)}, [2, 0]),
+        # A finished agent's reward may be anything.
+        ({"agent 0": 2, "agent 1": None}, [2, 0]),
+        ({"agent 1": 3}, [0, 0]),
+        ([np.int64(2), np.nan], [2, 0]),
+        (np.array([2, 3]), [2, 0]),
+        (np.array(4), [4, 0]),
+        (5, [5, 0]),
+    ],
+)
+def test_rewards_of_agents_that_acted(rewards: Any, expected: list[float]):
+    env = make_env(FLAGGED + ":")
+    acted = np.array([True, False])
+    assert agent_rewards(rewards, env.adapters, acted).tolist() == expected
 
 
 def test_agents_beside_possible_agents_are_reported():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NoReturn, cast
 
 import jax
@@ -430,10 +430,9 @@ def _resolve_time_limit(
         return limit
     for name, value in requested_limits(parameters):
         if value > of_env:
-            warnings.warn(
+            _warn_once(
                 f"{id}: episodes are truncated after {of_env} steps, the environment's "
-                f"own limit; {name}={value} is longer and has no effect",
-                stacklevel=2,
+                f"own limit; {name}={value} is longer and has no effect"
             )
     return min(limit, of_env)
 
@@ -444,10 +443,9 @@ def _warn_of_sizes_and_sides(
     """Warns of long observations, and of agents that play against each other."""
     obs_dim, _ = max_sizes(adapters)
     if obs_dim > MAX_FEATURES:
-        warnings.warn(
+        _warn_once(
             f"{id}: observations have {obs_dim:,} features; all are inputs of one "
-            "dense layer",
-            stacklevel=2,
+            "dense layer"
         )
     sides = opposing_sides(adapters)
     if sides and TEAM_PARAMETER not in parameters:
@@ -456,11 +454,16 @@ def _warn_of_sizes_and_sides(
             for v in adapters
             if agent_name(v.agent_id).startswith(sides[0])
         )
-        warnings.warn(
+        _warn_once(
             f"{id}: rewards of {' and '.join(sides)} are added, as of one team; to "
-            f"choose a side: team={example}",
-            stacklevel=2,
+            f"choose a side: team={example}"
         )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Warns, once in a process: ids are parsed several times."""
+    warnings.warn(message, stacklevel=3)
 
 
 FAMILIES = (

@@ -77,7 +77,9 @@ class GymnasiumEnv:
         limits = [x for x in (self._own_time_limit, of_wrapper) if x is not None]
         self.time_limit = min(limits, default=None)
         self._mask_method = ActionMaskMethod(env, self.adapters)
-        self._global_state = find_global_state(env, lambda: self._env.reset(seed=0))
+        self._global_state = find_global_state(
+            unwrapped, lambda: self._env.reset(seed=0)
+        )
         self.global_state_dim = self._global_state.dim
         self._absent_observation = absent_observation(
             self.adapters, self.global_state_dim
