@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from syntony.config import field, pytree_dataclass
-from syntony.equations.returns import n_step_targets
+from syntony.equations.returns import generalized_advantage, n_step_targets
 from syntony.equations.values import td_target
 from syntony.errors import EnvironmentStepError
 from syntony.tasks.external.adapter import agent_rewards
@@ -185,7 +185,7 @@ def test_agents_beside_possible_agents_are_reported():
 # Values in closed form: a reward of 1 in each of T = 10 steps, γ = 0.9, and one value V
 # for all states, as observations are constant.
 
-GAMMA, STEPS = 0.9, 10
+GAMMA, STEPS, LAMBDA = 0.9, 10, 0.95
 
 
 @pytree_dataclass
@@ -269,6 +269,13 @@ def n_step(n: int) -> Callable[..., Any]:
     return targets
 
 
+def lambda_return(reward: Any, values: Any, *rest: Any) -> Any:
+    advantage = generalized_advantage(
+        reward, values, *rest, gamma=GAMMA, gae_lambda=LAMBDA
+    )
+    return advantage + values
+
+
 def one_step(reward: Any, values: Any, next_values: Any, end: Any, cut: Any) -> Any:
     del values, cut
     return td_target(reward, next_values, end, gamma=GAMMA)
@@ -282,7 +289,13 @@ KINDS = [constant_jax, constant_pettingzoo, constant_gymnasium, constant_inner_l
 @pytest.mark.parametrize("constant", KINDS)
 @pytest.mark.parametrize(
     ("target_fn", "ended"),
-    [(n_step(1), 5.263), (one_step, 5.263), (n_step(5), 4.770), (n_step(10), 4.138)],
+    [
+        (n_step(1), 5.263),
+        (one_step, 5.263),
+        (n_step(5), 4.770),
+        (n_step(10), 4.138),
+        (lambda_return, 4.283),
+    ],
 )
 def test_values_of_a_constant_observation(
     constant: Callable[[bool], Trajectory], target_fn: Callable[..., Any], ended: float
@@ -301,6 +314,15 @@ def test_values_of_a_constant_observation(
     n = 1 (also Q-learning without memory): 10 / (10 − 9 · 0.9) = 5.263;
     n = 5: (5 · 4.0951 + 13.1441) / (10 − 5 · 0.59049) = 4.770;
     n = 10: Σ_{m≤10} S_m / 10 = 4.138, as then no target bootstraps.
+
+    GAE: the advantages of all steps sum to zero. With c = γλ, the error δ_k of step k
+    is in those of steps 0 … k, with weight w_k = (1 − cᵏ⁺¹) / (1 − c). Errors are
+    1 − (1 − γ) V, and 1 − V in the last step if ended. So with W = Σ w_k = 36.789 and
+    w_9 = 5.457
+
+        V = W / ((1 − γ) (W − w_9) + w_9) = 4.283
+
+    and V = 1 / (1 − γ) = 10 if cut.
     """
     assert fixed_point(target_fn, constant(False)) == pytest.approx(10.0, rel=1e-4)
     value = fixed_point(target_fn, constant(True))
