@@ -3,9 +3,10 @@
     python benchmarks/player_latency.py [--out FILE.json] [--steps N]
 
 For three agents in Foraging, with the networks of the papers' presets: time of one
-`player.act(obs)`, with sampled actions, after a warm-up; and the time until the first
-action of a new player. Weights are those at the start of training, as the time does not
-depend on them. Load: processes that other programs ran at the same time, on average.
+`player.act(obs)`, with sampled actions, after a warm-up; its processor time, which does
+not depend on other programs; and the time until the first action of a new player.
+Weights are those at the start of training, as the time does not depend on them.
+`load_1_min` is the number of processes that wanted a core: on an idle machine about 1.
 """
 
 import argparse
@@ -62,7 +63,7 @@ def make(name: str) -> Any:
 
 
 def measure(system: Any, steps: int) -> dict[str, float]:
-    """Milliseconds of a step, and seconds until the first action."""
+    """Times of a step in milliseconds, and seconds until the first action."""
     state = jax.jit(system.init)(jax.random.key(0))
     rng = np.random.default_rng(0)
     obs = rng.normal(size=(steps, system.task.num_agents, system.task.obs_dim))
@@ -72,10 +73,13 @@ def measure(system: Any, steps: int) -> dict[str, float]:
     first = time.perf_counter() - start
     for each in obs[:WARM_UP]:
         player.act(each)
+    processor = time.process_time()
     times = [time_step(player, each) for each in obs]
+    processor = time.process_time() - processor
     return {
         "median_ms": round(float(np.median(times)), 3),
         "percentile_99_ms": round(float(np.percentile(times, 99)), 3),
+        "processor_ms": round(1000 * processor / steps, 3),
         "first_action_s": round(first, 2),
     }
 
