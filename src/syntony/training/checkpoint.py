@@ -257,7 +257,7 @@ def array_shapes(like: PyTree) -> dict[str, Leaf]:
     """Shapes and types of the arrays that a checkpoint stores, by their paths."""
     return {
         name: jax.eval_shape(_unwrap_key, leaf) if _is_key(leaf) else leaf
-        for name, leaf in named_leaves(like).items()
+        for name, leaf in _named_leaves(like).items()
     }
 
 

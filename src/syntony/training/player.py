@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int, UInt32
 from numpy.typing import ArrayLike
 
 from syntony.errors import InvalidInputError
+from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import (
     ActsInEpisodes,
     HasBeliefs,
@@ -33,7 +34,6 @@ from syntony.training.player_programs import (
     compile_step,
     freeze_team,
     initial_carry,
-    without_x64,
 )
 
 AgentArrays = ArrayLike | Sequence[ArrayLike | None]
@@ -100,7 +100,7 @@ class Player:
         self.greedy = greedy
         """Whether the most likely actions are taken."""
         self._system = system
-        with without_x64():
+        with standard_jax_settings():
             self._team, self._weights = freeze_team(system, state)
         self._converter = InputConverter(system.task)
         self._is_batch = False
@@ -181,7 +181,7 @@ class Player:
                 "the agents have observed nothing in this episode; expected act(obs) "
                 "before beliefs"
             )
-        with without_x64():
+        with standard_jax_settings():
             program = compile_beliefs(self._team, self._observed.shape)
         arrays = program(self._weights, self._observed)
         return Beliefs(*(np.array(x if self._is_batch else x[0]) for x in arrays))
@@ -195,7 +195,7 @@ class Player:
                 )
             self._resize(inputs.num_envs)
         if self._program is None:
-            with without_x64():
+            with standard_jax_settings():
                 self._program = compile_step(self._team, inputs.num_envs, self.greedy)
         action, self._observed, self._carry = self._program(
             self._weights,
@@ -215,7 +215,7 @@ class Player:
     def _resize(self, num_envs: int) -> None:
         # Compiled at the first step: the number of environments is known then.
         self._program: Compiled | None = None
-        with without_x64():
+        with standard_jax_settings():
             self._carry = initial_carry(self._system, num_envs)
         self._starts = np.ones(num_envs, bool)
         self._observed: Array | None = None
@@ -233,6 +233,7 @@ class Player:
             self._starts = self._starts | mask
 
 
+@standard_jax_settings()
 def key_data(rng_seed: int) -> UInt32[np.ndarray, " words"]:
     """Random key of a seed, as numbers.
 

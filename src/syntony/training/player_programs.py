@@ -26,8 +26,6 @@ from syntony.tasks.last_action import append_last_action
 from syntony.tasks.rollout import sample_actions
 from syntony.training.devices import compiler_options, worker_devices
 
-without_x64 = partial(jax.enable_x64, False)
-"""Context in which a team acts: with numbers of 32 bits, as it was trained."""
 Weights = tuple[Array, ...]
 """Arrays of a team that acting needs."""
 NO_ACTION = -1
