@@ -13,7 +13,7 @@ from syntony.training.export import export_model
 from syntony.training.run_folder import RunFolder
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "use-a-trained-team.md"
-IN_PYTORCH, BELIEF_MEANS = re.findall(
+IN_PYTORCH, NORMALIZED, BELIEF_MEANS = re.findall(
     r"```python\n((?:import numpy|def ).*?)```", GUIDE.read_text(), re.DOTALL
 )
 HIDDEN = 8
@@ -57,10 +57,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 def features(exported: Exported) -> np.ndarray:
     names: dict[str, Any] = {"np": np}
-    exec(BELIEF_MEANS, names)
+    exec(NORMALIZED + BELIEF_MEANS, names)
     arrays = exported.arrays("seed0/")
-    means = [names["belief_means"](arrays, obs) for obs in exported.obs]
-    return np.concatenate([exported.obs, np.stack(means)], axis=-1)
+    parts = [
+        np.stack([names[name](arrays, obs) for obs in exported.obs])
+        for name in ("normalized", "belief_means")
+    ]
+    assert (parts[0] != exported.obs).all()
+    return np.concatenate(parts, axis=-1)
 
 
 def assert_equal_logits(got: np.ndarray, exported: Exported) -> None:

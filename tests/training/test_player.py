@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array, Key
-from tiny_teams import ACTOR, EPISODES, SIZES, SYSTEMS, TASK, state_of, triple
+from tiny_teams import ACTOR, EPISODES, SIZES, SYSTEMS, TASK, enlarged, state_of
 from toy_capabilities import ToyTeam
 from toy_system import Toy
 
@@ -286,7 +286,7 @@ def test_it_acts_in_an_environment_whose_agents_differ_and_finish():
     system = syntony.MAA2C(
         task=task, actor_critic=dataclasses.replace(ACTOR, num_envs=1), last_action=True
     )
-    state = jax.tree.map(triple, jax.jit(system.init)(jax.random.key(0)))
+    state = enlarged(jax.jit(system.init)(jax.random.key(0)))
     key = jax.random.key(1)
     trajectory = jax.device_get(system.collect_episodes(state, key, 1, greedy=True))
     system.close()
