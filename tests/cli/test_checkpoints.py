@@ -40,9 +40,9 @@ def test_commands_use_the_checkpoint_that_is_chosen(
 INVALID = [
     ("evaluate run --checkpoint best", "trained without --keep-best; expected one"),
     ("evaluate run --checkpoint 50", "no checkpoint of seed 0 at step 50; expect"),
-    ("figures run --checkpoint 5_0", "no checkpoint of seed 0 at step 50; expect"),
+    ("figures run --checkpoint 5e1", "no checkpoint of seed 0 at step 50; expect"),
     ("evaluate run --checkpoint fast", "'fast'; expected best, last or a step"),
-    ("evaluate run --checkpoint 1.5e0", "'1.5e0'; expected best, last or a step"),
+    ("evaluate run --checkpoint 1.55e1", "'1.55e1'; expected best, last or a step"),
     ("render run --checkpoint -3", "--checkpoint"),
     ("evaluate run --seeds 7", "run has no seed 7; expected 0 to 1"),
     ("evaluate run --seeds 0,", "--seeds: '0,'; expected seeds, e.g. 0 or 0,2"),

@@ -139,7 +139,7 @@ def test_states_that_were_saved_before_the_settings_are_not_used(
 
 def test_the_best_checkpoint_and_one_seed_of_another_run(source: Path, tmp_path: Path):
     best = load(source, checkpoint="best", seeds=[2])
-    options = {"steps": 9, "seeds": 2, "start_from": best} | OPTIONS
+    options: dict[str, Any] = {"steps": 9, "seeds": 2, "start_from": best} | OPTIONS
     run = train(Toy(), out=tmp_path / "run", **options)
     point = np.asarray(best.states[2].x)
     for value in first_returns(run.path).values():
@@ -148,9 +148,10 @@ def test_the_best_checkpoint_and_one_seed_of_another_run(source: Path, tmp_path:
     assert (entry["checkpoint"], entry["from_seeds"]) == ("best", [2])
     # The same call continues the run; another one is refused.
     train(Toy(), out=run.path, **options)
-    for other in (None, source):
+    others: list[dict[str, Any]] = [{"start_from": None}, {"start_from": source}]
+    for other in others:
         with pytest.raises(InvalidInputError, match="holds a run that started from"):
-            train(Toy(), out=run.path, **(options | {"start_from": other}))
+            train(Toy(), out=run.path, **(options | other))
 
 
 def test_lost_first_states_are_an_error(source: Path, tmp_path: Path):
@@ -239,7 +240,8 @@ def test_a_link_is_moved_to_another_channel(tmp_path: Path):
         for name, weights in moved.weights(states[0].state).items():
             leaves = jax.tree.leaves(weights)
             assert all(bool(jnp.all(x == 0)) for x in leaves) == (name in sides)
-        assert entry["started_from"]["seeds"]["0"]["step"] == 7
+        started_from: Any = entry["started_from"]
+        assert started_from["seeds"]["0"]["step"] == 7
     for other, message in (
         (
             dataclasses.replace(moved, receiver="mlp"),

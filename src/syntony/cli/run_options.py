@@ -7,6 +7,7 @@ import tyro
 
 from syntony.cli.help_text import CHECKPOINT_METAVAR
 from syntony.errors import InvalidInputError
+from syntony.number_parsing import parse_whole_number, quote
 
 CheckpointFlag = Annotated[str, tyro.conf.arg(metavar=CHECKPOINT_METAVAR)]
 """Flag: a checkpoint of each seed."""
@@ -14,7 +15,6 @@ SeedsFlag = Annotated[
     str | None, tyro.conf.arg(metavar="A,B,...", help_behavior_hint="(default: all)")
 ]
 """Flag: some seeds of a run."""
-WHOLE_NUMBER = re.compile(r"\d[\d_]*|\d+(\.\d+)?e\d+")
 
 
 def parse_checkpoint(text: str) -> int | str:
@@ -25,11 +25,15 @@ def parse_checkpoint(text: str) -> int | str:
     """
     if text in ("best", "last"):
         return text
-    if not WHOLE_NUMBER.fullmatch(text) or not float(text).is_integer():
+    try:
+        step = parse_whole_number(text)
+    except ValueError:
+        step = -1
+    if step < 0:
         raise InvalidInputError(
-            f"--checkpoint: {text!r}; expected best, last or a step, e.g. 50_000"
+            f"--checkpoint: {quote(text)}; expected best, last or a step, e.g. 50_000"
         )
-    return int(float(text))
+    return step
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...]:
@@ -40,6 +44,8 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
     """
     if text is None:
         return ()
-    if not re.fullmatch(r"\d{1,10}(,\d{1,10})*", text):
-        raise InvalidInputError(f"--seeds: {text!r}; expected seeds, e.g. 0 or 0,2")
+    if not re.fullmatch(r"[0-9]{1,10}(,[0-9]{1,10})*", text):
+        raise InvalidInputError(
+            f"--seeds: {quote(text)}; expected seeds, e.g. 0 or 0,2"
+        )
     return tuple(map(int, text.split(",")))

@@ -73,7 +73,7 @@ class Run:
             raise InvalidInputError(
                 f"seeds is {[*self.seeds]}; expected different numbers"
             )
-        object.__setattr__(self, "seeds", tuple(self.seeds or every))
+        object.__setattr__(self, "seeds", tuple(self.seeds) or every)
 
     @property
     def system(self) -> System:
