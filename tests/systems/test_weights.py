@@ -17,9 +17,11 @@ TASK = syntony.task("Foraging-1s-5x5-2p-1f-coop?time_limit=3")
 ACTORS = {"actor_critic": syntony.ActorCriticConfig(hidden=4)}
 SMPE = ACTORS | {"beliefs": syntony.BeliefConfig(buffer_size=2)}
 Q_LEARNING = {"q_learning": syntony.QLearningConfig(hidden=4, buffer_size=32)}
-SMALL: dict[str, dict[str, Any]]
-SMALL = {name: ACTORS for name in ("maa2c", "mappo", "ia2c", "ippo")}
-SMALL |= {"smpe": SMPE, "smpe_official": SMPE, "qmix": Q_LEARNING, "vdn": Q_LEARNING}
+SMALL: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("maa2c", "mappo", "ia2c", "ippo"), ACTORS),
+    **dict.fromkeys(("smpe", "smpe_official"), SMPE),
+    **dict.fromkeys(("qmix", "vdn"), Q_LEARNING),
+}
 NEW = (
     *("opt_state", "key", "env_steps", "iterations", "num_updates", "epsilon", "loss"),
     *("replay_buffer", "pending_feedback", "early_stopping", "counts", "projection"),
