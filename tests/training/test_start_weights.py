@@ -209,6 +209,13 @@ def test_one_part_is_taken_and_all_must_be_there(source: Path):
     assert take_weights(new, other, start) == {"a": two, "b": {"w": two}}
     part = take_weights(new, other, start._replace(part="b"))
     assert part == {"a": one, "b": {"w": two}}
+    # Statistics are taken with every part.
+    with_stats = take_weights(
+        new | {"a_stats": one}, other | {"a_stats": two}, start._replace(part="b")
+    )
+    assert with_stats == {"a": one, "b": {"w": two}, "a_stats": two}
+    with pytest.raises(InvalidInputError, match="unknown part 'a_stats'; did you"):
+        take_weights(new | {"a_stats": one}, other, start._replace(part="a_stats"))
     with pytest.raises(InvalidInputError, match=r"no weights of b; it has a; expected"):
         take_weights(new, {"a": two}, start)
     with pytest.raises(InvalidInputError, match=r"b/v is .* there and absent here"):

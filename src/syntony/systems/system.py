@@ -124,9 +124,9 @@ class StartsFromWeights(System[StateT], Protocol[StateT]):
     def weights(self, state: StateT) -> Mapping[str, PyTree[Array]]:
         """Parts of what was learned, by name, e.g. "actor"; each can be taken alone.
 
-        A part is a network with its target network and the statistics that normalize
-        its inputs or outputs. Optimizer states, counters, random keys and replay
-        buffers are in none.
+        A part is a network with its target network. Statistics that normalize are parts
+        of their own, whose names end in `_stats`; they are taken with every part.
+        Optimizer states, counters, random keys and replay buffers are in none.
         """
         ...
 

@@ -25,6 +25,8 @@ from syntony.training.seed_scheduler import seed_keys
 
 STARTED_FROM = "started_from"
 """Entry of `settings.json`: the run whose weights the training started from."""
+STATS_SUFFIX = "_stats"
+"""End of the names of those parts that are statistics, which normalize."""
 Weights = Mapping[str, PyTree[Array]]
 """Weights by part, as `StartsFromWeights.weights` returns them."""
 
@@ -134,9 +136,10 @@ def take_weights(new: Weights, other: Weights, start: StartWeights) -> Weights:
     """
     path, parts = start.run.path, [*new]
     if start.part is not None:
-        if start.part not in new:
-            raise unknown_name_error("part", start.part, parts)
-        parts = [start.part]
+        if start.part not in _networks(new):
+            raise unknown_name_error("part", start.part, _networks(new))
+        # A network is of no use with other statistics of its inputs.
+        parts = [start.part, *(name for name in new if name.endswith(STATS_SUFFIX))]
     if missing := [part for part in parts if part not in other]:
         raise InvalidInputError(
             f"{path} has no weights of {', '.join(missing)}; it has {', '.join(other)}"
@@ -175,7 +178,12 @@ def _describe(leaf: checkpoint.Leaf | None) -> str:
 def _hint(new: Weights, start: StartWeights) -> str:
     if start.part is not None:
         return ""
-    return f", or one part alone: {', '.join(new)}"
+    return f", or one part alone: {', '.join(_networks(new))}"
+
+
+def _networks(weights: Weights) -> list[str]:
+    """Parts that can be taken alone."""
+    return [part for part in weights if not part.endswith(STATS_SUFFIX)]
 
 
 def weights_digest(weights: Weights) -> str:

@@ -365,7 +365,7 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
         """Weights of actors and critics, and all statistics."""
         return {
             "actor": state.actor,
-            "critic": critic_weights(state.critic_state),
+            "critic": state.critic_state[:2],
             "reward_stats": state.reward_stats,
             "input_stats": state.input_stats,
             "value_stats": state.value_stats,
@@ -480,15 +480,10 @@ def init_critic(
     return CriticState(critic, target_critic, opt_state)
 
 
-def critic_weights(critic_state: CriticState) -> tuple[AnyCritic, AnyCritic]:
-    """A critic and its target network."""
-    return critic_state.critic, critic_state.target_critic
-
-
 def critic_from_weights(
     config: ActorCriticConfig, weights: PyTree[Array]
 ) -> CriticState:
-    """State of a critic with given weights, as `critic_weights` returns them."""
+    """State of a critic with the weights of a critic and of its target network."""
     critic, target_critic = cast(tuple[AnyCritic, AnyCritic], weights)
     opt_state = init_opt_state(config.critic_optimizer, critic)
     return CriticState(critic, target_critic, opt_state)

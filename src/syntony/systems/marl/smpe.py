@@ -48,7 +48,6 @@ from syntony.systems.marl.actor_critic import (
     central_state,
     central_state_dim,
     critic_from_weights,
-    critic_weights,
     init_critic,
     masked_mean,
     run_update_epochs,
@@ -529,8 +528,8 @@ class SMPE(MultiAgentSystem[SMPEState]):
         """Weights of actors, critics and agent modeling, and all statistics."""
         return {
             "actor": state.actor,
-            "critic": critic_weights(state.critic_state),
-            "filtered_critic": critic_weights(state.filtered_critic_state),
+            "critic": state.critic_state[:2],
+            "filtered_critic": state.filtered_critic_state[:2],
             "beliefs": belief_weights(state.beliefs),
             "reward_stats": state.reward_stats,
             "input_stats": state.input_stats,
