@@ -31,7 +31,7 @@ def test_a_run_starts_from_another(capsys: pytest.CaptureFixture[str]):
 
 INVALID = [
     ("--from nowhere", "there is no run nowhere; expected a run's folder"),
-    ("--from a:7", "a has no seed 7; expected 0 to 0"),
+    ("--from a:7", "a has no seed 7; expected 0"),
     ("--from a --from-checkpoint 3", "a has no checkpoint of seed 0 at step 3"),
     ("--from a --from-checkpoint new", "'new'; expected best, last or a step"),
     ("--from-part point", "are of --from RUN, which is missing"),

@@ -4,19 +4,19 @@ Only weights, their target networks and the statistics that normalize are taken.
 Optimizer states, counters, random keys and replay buffers are those of a new run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from syntony.errors import InvalidInputError, unknown_name_error
 from syntony.systems.registry import system_name
 from syntony.systems.system import StartsFromWeights, System
 from syntony.training import checkpoint
-from syntony.training.compiled import TrainState, jitted_init
+from syntony.training.compiled import TrainState, abstract_train_state, jitted_init
 from syntony.training.devices import fast_compile_options
 from syntony.training.run import Run, load
 from syntony.training.run_config import RunConfig
@@ -27,8 +27,8 @@ STARTED_FROM = "started_from"
 """Entry of `settings.json`: the run whose weights the training started from."""
 STATS_SUFFIX = "_stats"
 """End of the names of those parts that are statistics, which normalize."""
-Weights = Mapping[str, PyTree[Array]]
-"""Weights by part, as `StartsFromWeights.weights` returns them."""
+Weights = Mapping[str, PyTree]
+"""Weights by part, as `StartsFromWeights.weights` returns them; or their shapes."""
 
 
 class StartWeights(NamedTuple):
@@ -88,11 +88,14 @@ def initial_states(
     _require_weights(source, str(start.run.path))
     assert isinstance(system, StartsFromWeights)
     assert isinstance(source, StartsFromWeights)
+    # Before anything is compiled or read.
+    take_weights(_weight_shapes(system), _weight_shapes(source), start)
+    initialize = _compile_init(system)
     states: dict[int, TrainState] = {}
     seeds: JsonObject = {}
     for seed in config.all_seeds:
         from_seed = seed if seed in start.run.seeds else start.run.seeds[0]
-        fresh = _initial_train_state(system, seed)
+        fresh = initialize(system, seed_keys(seed).init)
         weights = take_weights(
             system.weights(fresh.state),
             source.weights(start.run.states[from_seed]),
@@ -115,11 +118,15 @@ def _require_weights(system: System, name: str) -> None:
         )
 
 
-def _initial_train_state(system: System, seed: int) -> TrainState:
-    key = seed_keys(seed).init
+def _weight_shapes(system: StartsFromWeights) -> Weights:
+    return jax.eval_shape(system.weights, abstract_train_state(system).state)
+
+
+def _compile_init(system: System) -> Callable[..., TrainState]:
     if not system.jittable:
-        return jitted_init(system, key)
-    return jitted_init.lower(system, key).compile(fast_compile_options())(system, key)
+        return jitted_init
+    lowered = jitted_init.lower(system, seed_keys(0).init)
+    return lowered.compile(fast_compile_options())
 
 
 def take_weights(new: Weights, other: Weights, start: StartWeights) -> Weights:
@@ -149,9 +156,7 @@ def take_weights(new: Weights, other: Weights, start: StartWeights) -> Weights:
     return {**new, **taken}
 
 
-def _fitted(
-    part: str, new: Weights, other: PyTree[Array], start: StartWeights
-) -> PyTree[Array]:
+def _fitted(part: str, new: Weights, other: PyTree, start: StartWeights) -> PyTree:
     """A part of another run in the structure of the new run's.
 
     Raises:
