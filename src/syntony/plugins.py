@@ -5,10 +5,12 @@ import importlib.util
 import io
 import os
 import pkgutil
+import re
 import sys
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +36,8 @@ PACKAGES = {
     "vmas": "vmas",
 }
 """What `pip` installs for a module, of packages that are known."""
+MIN_VERSIONS = {"gymnasium": [0, 29]}
+"""Oldest versions that work with the NumPy that JAX needs."""
 ENV_PACKAGES = ("pettingzoo", "mpe2")
 """Packages whose modules are environments, and are often typed without the package."""
 PETTINGZOO_EXTRAS = ("atari", "butterfly", "classic", "sisl")
@@ -52,6 +56,7 @@ def import_user_module(name: str) -> ModuleType:
     Raises:
         InvalidInputError: it is not installed, or importing it fails.
     """
+    _check_version(name.partition(".")[0])
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -60,6 +65,23 @@ def import_user_module(name: str) -> ModuleType:
         raise InvalidInputError(
             f"module {name!r} cannot be imported: {summarize_exception(error)}"
         ) from error
+
+
+def _check_version(package: str) -> None:
+    """Raises InvalidInputError where a package is older than what is known to work."""
+    if package not in MIN_VERSIONS:
+        return
+    try:
+        installed = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return
+    numbers = [*map(int, re.findall(r"\d+", installed)[:2])]
+    if numbers < MIN_VERSIONS[package]:
+        expected = ".".join(map(str, MIN_VERSIONS[package]))
+        raise InvalidInputError(
+            f"{package} {installed} is installed; expected {expected} or newer, for "
+            f"NumPy 2; to install it: pip install -U {package}"
+        )
 
 
 def _missing_module_error(name: str, missing: str) -> InvalidInputError:

@@ -29,8 +29,10 @@ LARGE = ShapeOnlyTask(
 )
 
 
-def run_of(system: System, **options: int) -> RunConfig:
-    return RunConfig(system=system, steps=1000, **options)
+def run_of(system: System, *, seeds: int = 1, eval_episodes: int = 100) -> RunConfig:
+    return RunConfig(
+        system=system, steps=1000, seeds=seeds, eval_episodes=eval_episodes
+    )
 
 
 @pytest.fixture

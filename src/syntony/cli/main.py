@@ -86,29 +86,47 @@ def main(argv: Sequence[str] | None = None) -> int:
             if user_code_line(end):
                 return _print_user_code_error(end)
             return int(end.code or 0)  # `--help` of a command exits.
-        except TrainingInterrupted as stop:
-            # Everything is saved: another Ctrl-C would only interrupt the exit.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            code = _print_error(stop, code=128 + stop.signum)
-            if stop.workers_hang:
-                # Python would wait for their threads for ever.
-                _exit_now(code)
-            return code
-        except KeyboardInterrupt:
-            # The second Ctrl-C, or nothing to save yet: exit without joining threads.
-            _exit_now(128 + signal.SIGINT)
+        except KeyboardInterrupt as interrupt:
+            return _end_interrupted(interrupt)
         except InvalidInputError as error:
             return _print_error(error, code=2)
         except (EnvironmentStepError, TrainingDivergedError, OSError) as error:
             # OSError: e.g. a full disk or a removed folder; a traceback adds nothing.
             return _print_error(error, code=1)
         except Exception as error:
-            if is_memory_error(error):
-                return _print_error(_memory_error(error), code=1)
-            if not user_code_line(error):
+            code = _print_known_fault(error)
+            if code is None:
                 raise
-            return _print_user_code_error(error)
+            return code
     return 0
+
+
+def _end_interrupted(interrupt: KeyboardInterrupt) -> int:
+    """Exit code after a signal; exits at once where threads may never end."""
+    if not isinstance(interrupt, TrainingInterrupted):
+        # The second Ctrl-C, or nothing to save yet: exit without joining threads.
+        _exit_now(128 + signal.SIGINT)
+    # Everything is saved: another Ctrl-C would only interrupt the exit.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code = _print_error(interrupt, code=128 + interrupt.signum)
+    if interrupt.workers_hang:
+        _exit_now(code)
+    return code
+
+
+def _print_known_fault(error: Exception) -> int | None:
+    """Prints an error whose cause is known; returns the exit code, or None."""
+    if is_memory_error(error):
+        return _print_error(_memory_error(error), code=1)
+    if platform := _missing_platform(error):
+        text = f"JAX finds no device for JAX_PLATFORMS={platform}; expected cpu, or "
+        text += "another platform that this machine and jaxlib have"
+        return _print_error(InvalidInputError(text), code=2)
+    if user_code_line(error):
+        return _print_user_code_error(error)
+    if problem := _version_problem(error):
+        return _print_error(InvalidInputError(problem), code=2)
+    return None
 
 
 def _run_command(argv: list[str]) -> None:
@@ -139,6 +157,9 @@ def _parse_command(name: str, argv: list[str]) -> Executable:
     # Imported late: the help texts above need neither tyro nor JAX.
     from pkgutil import resolve_name
 
+    from syntony.cli.versions import check_versions
+
+    check_versions()
     from syntony.cli.arguments import parse_args
 
     target = resolve_name(COMMANDS[name].target)
@@ -152,6 +173,22 @@ def _print_error(error: BaseException, *, code: int) -> int:
     _print_traceback(error)
     print("syntony:", *str(error).split(), file=sys.stderr)
     return code
+
+
+def _missing_platform(error: Exception) -> str:
+    """Value of JAX_PLATFORMS where JAX could not find such a device; else empty."""
+    frames = traceback.extract_tb(error.__traceback__)
+    in_jax = frames and frames[-1].filename.endswith("xla_bridge.py")
+    return os.environ.get("JAX_PLATFORMS", "") if in_jax else ""
+
+
+def _version_problem(error: Exception) -> str:
+    """Requirement that does not fit, where an error may be due to it; else empty."""
+    from syntony.cli.versions import version_problems
+
+    if not isinstance(error, AttributeError | ImportError | RuntimeError | TypeError):
+        return ""
+    return next(version_problems(), "")
 
 
 def _memory_error(error: Exception) -> Exception:
