@@ -63,7 +63,6 @@ from syntony.training.seed_scheduler import (
 from syntony.training.signals import (
     SaveError,
     TrainingDivergedError,
-    TrainingInterrupted,
     handle_signals,
 )
 from syntony.training.start_weights import (
@@ -430,9 +429,7 @@ def _train_seeds(
     devices = worker_devices(
         sum(x.next_eval_step is not None for x in seed_runs.values())
     )
-    pool = ThreadPoolExecutor(
-        max(1, len(devices)), initializer=enter_standard_jax_settings
-    )
+    pool = _make_pool(len(devices))
     errors: list[Exception] = []
     try:
         with handle_signals() as request:
@@ -442,7 +439,6 @@ def _train_seeds(
                 return not request and not errors
 
             programs = _compile_for_devices(config, set(devices), pool, display)
-            check_programs(config, programs.values())
             for result in schedule_seeds(
                 config,
                 seed_runs,
@@ -462,13 +458,16 @@ def _train_seeds(
         pool.shutdown(wait=False, cancel_futures=True)
     if errors:
         raise errors[0]
-    if request.signum is not None and any(
-        x.next_eval_step is not None for x in seed_runs.values()
-    ):
-        raise TrainingInterrupted(
-            recorder.path, request.signum, workers_hang=request.workers_hang
-        )
+    if any(x.next_eval_step is not None for x in seed_runs.values()):
+        request.raise_interrupted(recorder.path)
     display.print_summary()
+
+
+def _make_pool(num_workers: int) -> ThreadPoolExecutor:
+    """Threads in which JAX has the settings of this one."""
+    return ThreadPoolExecutor(
+        max(1, num_workers), initializer=enter_standard_jax_settings
+    )
 
 
 def _record_chunk(
@@ -518,5 +517,7 @@ def _compile_for_devices(
     futures = {device: pool.submit(compile_for, device) for device in devices}
     while wait(futures.values(), POLL_INTERVAL_SECONDS).not_done:
         display.refresh()
+    programs = {device: future.result() for device, future in futures.items()}
+    check_programs(config, programs.values())
     display.set_status("training")
-    return {device: future.result() for device, future in futures.items()}
+    return programs

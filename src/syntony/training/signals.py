@@ -76,6 +76,11 @@ class StopRequest:
             self._start_window()
         return self.workers_hang
 
+    def raise_interrupted(self, path: Path) -> None:
+        """Raises TrainingInterrupted for the saved run in a folder, after a signal."""
+        if self.signum is not None:
+            raise TrainingInterrupted(path, self.signum, workers_hang=self.workers_hang)
+
     def _start_window(self) -> None:
         self._window_start, self._cpu_at_start = time.monotonic(), time.process_time()
 
