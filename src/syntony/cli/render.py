@@ -1,4 +1,4 @@
-"""Renders episodes of a trained team, drawn from above, as an animated GIF.
+"""Renders episodes of a trained team as an animated GIF, or as an MP4.
 
 The episodes are the first ones, not selected ones; actions are sampled.
 """
@@ -28,7 +28,7 @@ class Render:
             help_behavior_hint="(default: figures/episodes.gif, in the run's folder)",
         ),
     ] = None
-    """GIF file."""
+    """GIF file; an MP4 file if its name ends with .mp4."""
     seed: Annotated[
         int | None,
         tyro.conf.arg(metavar="INT", help_behavior_hint="(default: the first)"),

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.equations import distributions
 from syntony.pytrees import HiddenT, PyTree
+from syntony.tasks.external.frames import FrameRecorder
 from syntony.tasks.task import EnvStateT, Task, agents_alive, global_state
 
 Policy = Callable[
@@ -104,6 +105,19 @@ class SteppedOnHost(Task, Protocol):
 
     def close(self) -> None:
         """Closes the open environments."""
+        ...
+
+
+@runtime_checkable
+class RecordsFrames(SteppedOnHost, Protocol):
+    """Capability of a task whose environments draw images of themselves."""
+
+    def recording(self, recorder: FrameRecorder) -> SteppedOnHost:
+        """The same task; a recorder gets the images of its episodes.
+
+        Args:
+            recorder: gets the images, in the order of the episodes of `rollout`.
+        """
         ...
 
 

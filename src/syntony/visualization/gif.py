@@ -1,9 +1,8 @@
-"""Animated GIFs of episodes of a trained team."""
+"""Animations of episodes of a trained team, as GIF or MP4."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -22,32 +21,26 @@ from syntony.evaluation.episodes import (
 )
 from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import ActsInEpisodes
+from syntony.tasks.external.frames import FrameRecorder
+from syntony.tasks.rollout import RecordsFrames
 from syntony.tasks.task import Drawable, Task
 from syntony.training.run import Run, unknown_seed_error
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import output_files
+from syntony.visualization.encoding import Animation, find_encoder
 from syntony.visualization.scene_drawing import draw_shapes, draw_static_layer
 from syntony.visualization.scenes import EpisodeScene, episode_scene
 from syntony.visualization.style import STYLE_SHEET, TextStyle
 
 WIDTH_INCHES, DPI = 3.2, 150
 """Width in inches and pixels per inch: 480 pixels, the width of a phone."""
-PALETTE_SIZE = 64
-"""Colors of a GIF, shared by all of its frames."""
-NEAR_WHITE_LEVEL = 248
-"""The palette has no color with all channels from this level on, except white."""
+ASPECT_RANGE = (0.2, 2.0)
+"""Height of a picture relative to its width, lowest and highest."""
 LAST_FRAME_MS = 1500
 """Duration of the last frame of an episode, in milliseconds."""
 MAX_EPISODES = 100
 FPS_RANGE = (0.1, 50.0)
 """Frames per second, lowest and highest; GIF players show at most 50."""
-
-
-class Animation(NamedTuple):
-    """Frames, and the duration of each in milliseconds."""
-
-    frames: list[Image.Image]
-    durations_ms: list[int]
 
 
 @standard_jax_settings()
@@ -66,7 +59,8 @@ def render_episodes(
 
     Args:
         run: run of a team.
-        out: the GIF; by default `figures/episodes.gif` in the run folder.
+        out: a file whose name ends with .gif or .mp4; by default
+            `figures/episodes.gif` in the run folder.
         episodes: number of episodes, one after the other.
         seed: seed of the run whose team acts; by default the first.
         max_steps: environment steps of an episode that are shown at most.
@@ -74,32 +68,50 @@ def render_episodes(
 
     Raises:
         InvalidInputError: the run has no team or no checkpoint, its task
-            cannot be drawn, an argument is out of range, or the file cannot be written.
+            cannot be drawn, an argument is out of range, the file cannot be written, or
+            MP4 lacks its library.
     """
     seed = run.seeds[0] if seed is None else seed
     _validate_arguments(run, seed, episodes, max_steps, fps)
     path = run.path / "figures" / "episodes.gif" if out is None else out
-    if path.suffix.lower() != ".gif":
-        raise InvalidInputError(
-            f"{path} is no GIF; expected a name such as {path.stem}.gif"
-        )
+    encode = find_encoder(path)
     if out is None:
         output_files.create_folder(path.parent)
     output_files.validate_output_path(path, "animation", "team.gif")
     system = run.system
     assert isinstance(system, ActsInEpisodes)
-    collected = collect_trajectories(
-        system, run.states[seed], seed_keys(seed).post_training_eval, episodes
-    )
+    header = f"{system.task.id}, after {run.steps[seed]:,} steps"
+    recorder = FrameRecorder(max_steps)
+    if isinstance(system.task, RecordsFrames):
+        system = system.with_task(system.task.recording(recorder))
+    with _naming_task(system.task.id):
+        collected = collect_trajectories(
+            system, run.states[seed], seed_keys(seed).post_training_eval, episodes
+        )
     # The median of a single episode is that episode.
     chosen = [
         select_median_episode(jax.tree.map(lambda x, e=e: x[:, [e]], collected))
         for e in range(episodes)
     ]
-    header = f"{system.task.id}, after {run.steps[seed]:,} steps"
-    animation = animate_episodes(system.task, chosen, header, max_steps, fps)
-    output_files.write_file(path, encode_gif(animation))
+    if isinstance(system.task, RecordsFrames):
+        frames = [x for episode in recorder.episodes()[:episodes] for x in episode]
+        captions, durations = describe_frames(chosen, max_steps, fps)
+        animation = Animation(draw_images(frames, header, captions), durations)
+    else:
+        animation = animate_episodes(system.task, chosen, header, max_steps, fps)
+    output_files.write_file(path, encode(animation))
     return path
+
+
+@contextmanager
+def _naming_task(task_id: str) -> Generator[None, None, None]:
+    """Context whose invalid inputs are told with the id of the task."""
+    try:
+        yield
+    except InvalidInputError as error:
+        if str(error).startswith(task_id):
+            raise
+        raise InvalidInputError(f"{task_id} cannot be drawn: {error}") from error
 
 
 def animate_episodes(
@@ -114,11 +126,32 @@ def animate_episodes(
         max_steps: environment steps of an episode that are shown at most.
         fps: environment steps per second.
     """
+    captions, durations = describe_frames(episodes, max_steps, fps)
+    states = [
+        jax.tree.map(lambda x, e=e: x[: _num_frames(e, max_steps)], e.states)
+        for e in episodes
+    ]
+    # One scene of all episodes, so that all of them have the same scale.
+    all_states = jax.tree.map(lambda *parts: np.concatenate(parts), *states)
+    scene = episode_scene(task, all_states, len(captions))
+    assert scene is not None
+    return Animation(draw_frames(scene, header, captions), durations)
+
+
+def describe_frames(
+    episodes: Sequence[Episode], max_steps: int, fps: float
+) -> tuple[list[str], list[int]]:
+    """Caption of every frame, and its duration in milliseconds.
+
+    Args:
+        episodes: the episodes, one after the other.
+        max_steps: environment steps of an episode that are shown at most.
+        fps: environment steps per second.
+    """
     captions: list[str] = []
     durations: list[int] = []
-    states = []
     for index, episode in enumerate(episodes):
-        num_frames = min(episode.length, max_steps) + 1
+        num_frames = _num_frames(episode, max_steps)
         prefix = f"episode {index + 1} of {len(episodes)}, step"
         returns = episode.cumulative_rewards
         captions += [
@@ -126,12 +159,11 @@ def animate_episodes(
             for step in range(num_frames)
         ]
         durations += [round(1000 / fps)] * (num_frames - 1) + [LAST_FRAME_MS]
-        states.append(jax.tree.map(lambda x, end=num_frames: x[:end], episode.states))
-    # One scene of all episodes, so that all of them have the same scale.
-    all_states = jax.tree.map(lambda *parts: np.concatenate(parts), *states)
-    scene = episode_scene(task, all_states, len(captions))
-    assert scene is not None
-    return Animation(draw_frames(scene, header, captions), durations)
+    return captions, durations
+
+
+def _num_frames(episode: Episode, max_steps: int) -> int:
+    return min(episode.length, max_steps) + 1
 
 
 @style.context(STYLE_SHEET)
@@ -146,68 +178,88 @@ def draw_frames(
         captions: text below each frame.
     """
     *_, width, height = scene.bounds
-    size = WIDTH_INCHES, WIDTH_INCHES * height / width + 0.5
-    figure = Figure(figsize=size, dpi=DPI)
-    canvas = FigureCanvasAgg(figure)
-    margin = 0.25 / size[1]
-    axes = figure.add_axes((0.02, margin, 0.96, 1 - 2 * margin))
-    centered: TextStyle = {"ha": "center", "va": "center", "fontsize": 7}
-    figure.text(0.5, 1 - margin / 2, header, **centered)
-    draw_static_layer(axes, scene)
-    canvas.draw()
-    # The static layer is drawn only once.
-    background = canvas.copy_from_bbox(figure.bbox)
-    images = []
-    for shapes, caption in zip(scene.frames, captions, strict=True):
-        canvas.restore_region(background)
-        text = figure.text(0.5, margin / 2, caption, **centered)
-        _draw_and_remove(axes, [*draw_shapes(axes, shapes), text])
-        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-        images.append(Image.fromarray(pixels.copy()))
-    return images
+    canvas = _Canvas(height / width, header)
+    draw_static_layer(canvas.axes, scene)
+    canvas.keep_background()
+    return [
+        canvas.draw(caption, lambda axes, s=shapes: draw_shapes(axes, s))
+        for shapes, caption in zip(scene.frames, captions, strict=True)
+    ]
+
+
+@style.context(STYLE_SHEET)
+def draw_images(
+    images: Sequence[Image.Image], header: str, captions: Sequence[str]
+) -> list[Image.Image]:
+    """Images with a header and a caption, all in one size.
+
+    Args:
+        images: the images, which may be of several sizes.
+        header: text above every image.
+        captions: text below each image.
+    """
+    largest = max(image.height / image.width for image in images)
+    canvas = _Canvas(float(np.clip(largest, *ASPECT_RANGE)), header)
+    canvas.axes.set_axis_off()
+    canvas.keep_background()
+    left, bottom, right, top = canvas.axes.bbox.extents
+    frames: list[Image.Image] = []
+    for image, caption in zip(images, captions, strict=True):
+        scale = min((right - left) / image.width, (top - bottom) / image.height)
+        size = [max(1, int(side * scale)) for side in image.size]
+        # Squares of few pixels stay squares.
+        method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+        frame = canvas.draw(caption, lambda _: [])
+        center = (left + right) / 2, frame.height - (bottom + top) / 2
+        corner = [int(c - side / 2) for c, side in zip(center, size, strict=True)]
+        frame.paste(image.resize((size[0], size[1]), method), (corner[0], corner[1]))
+        frames.append(frame)
+    return frames
+
+
+class _Canvas:
+    """Canvas of the frames of an animation: a header, a picture and a caption.
+
+    Args:
+        aspect: height of the picture relative to its width.
+        header: text above every frame.
+    """
+
+    def __init__(self, aspect: float, header: str):
+        size = WIDTH_INCHES, WIDTH_INCHES * aspect + 0.5
+        self._figure = Figure(figsize=size, dpi=DPI)
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._margin = 0.25 / size[1]
+        area = (0.02, self._margin, 0.96, 1 - 2 * self._margin)
+        self.axes = self._figure.add_axes(area)
+        self._style: TextStyle = {"ha": "center", "va": "center", "fontsize": 7}
+        self._figure.text(0.5, 1 - self._margin / 2, header, **self._style)
+
+    def keep_background(self) -> None:
+        """Draws what is the same in all frames, once."""
+        self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
+
+    def draw(
+        self, caption: str, add_artists: Callable[[Axes], Sequence[Artist]]
+    ) -> Image.Image:
+        """Draws a frame.
+
+        Args:
+            caption: text below the picture.
+            add_artists: adds what is only in this frame.
+        """
+        self._canvas.restore_region(self._background)
+        text = self._figure.text(0.5, self._margin / 2, caption, **self._style)
+        _draw_and_remove(self.axes, [*add_artists(self.axes), text])
+        pixels = np.asarray(self._canvas.buffer_rgba())[..., :3]
+        return Image.fromarray(pixels.copy())
 
 
 def _draw_and_remove(axes: Axes, artists: Sequence[Artist]) -> None:
     for artist in artists:
         axes.draw_artist(artist)
         artist.remove()
-
-
-def encode_gif(animation: Animation) -> bytes:
-    """Encodes a GIF that loops forever; all frames share one palette."""
-    palette = _shared_palette(animation.frames)
-    frames = [
-        frame.quantize(palette=palette, dither=Image.Dither.NONE)
-        for frame in animation.frames
-    ]
-    content = io.BytesIO()
-    frames[0].save(
-        content,
-        "GIF",
-        save_all=True,
-        append_images=frames[1:],
-        duration=animation.durations_ms,
-        loop=0,
-        # Pixels that do not change are not written again.
-        optimize=True,
-    )
-    return content.getvalue()
-
-
-def _shared_palette(frames: Sequence[Image.Image]) -> Image.Image:
-    """Palette of the most frequent colors of at most 16 frames; white stays white."""
-    sampled = frames[:: max(1, len(frames) // 8)]
-    pixels = np.concatenate([np.asarray(f, int).reshape(-1, 3) for f in sampled])
-    # One integer per color: np.unique is ten times faster than on rows of three.
-    codes, counts = np.unique(pixels @ (1 << 16, 1 << 8, 1), return_counts=True)
-    frequent = codes[np.argsort(-counts, kind="stable")]
-    colors = frequent[:, None] >> np.array([16, 8, 0]) & 255
-    # Without nearly white colors, which white pixels would be mapped to.
-    darkest = colors.min(axis=1)
-    kept = colors[(darkest == 255) | (darkest < NEAR_WHITE_LEVEL)][:PALETTE_SIZE]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(kept.ravel().tolist())
-    return palette
 
 
 def _validate_arguments(
@@ -219,7 +271,7 @@ def _validate_arguments(
             f"{run.path} is a {run.settings['system']}, which has no team to render; "
             "expected a team's run"
         )
-    if not isinstance(run.system.task, Drawable):
+    if not isinstance(run.system.task, Drawable | RecordsFrames):
         raise InvalidInputError(
             f"{run.system.task.id} cannot be drawn; expected a task with a method "
             "`render`, such as Foraging-2s-8x8-3p-2f-coop"
