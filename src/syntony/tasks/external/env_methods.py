@@ -4,7 +4,9 @@ PyMARL's environments, as SMAC, SMACv2 and SMAClite, have `get_avail_actions()` 
 `get_state()`; PettingZoo's have `state()` with a `state_space`.
 """
 
+import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -15,6 +17,8 @@ from syntony.errors import EnvironmentStepError
 from syntony.plugins import import_user_module
 from syntony.tasks.external.adapter import AgentAdapter
 
+IMAGE_MODE = "rgb_array"
+"""Render mode in which `render()` returns an image as an array."""
 MAX_GLOBAL_STATE = 10_000
 """Numbers of the largest global state that is used; larger ones are images."""
 
@@ -143,3 +147,21 @@ def _is_implemented(read_fn: Callable[[], object], reset: Callable[[], object]) 
         return read_fn() is not None
     except NotImplementedError:
         return False
+
+
+def draw_image(env: object) -> object:
+    """Image of an environment's present state, by its `render()`.
+
+    Older environments, as lbforaging and rware, take the mode as an argument of it.
+
+    Args:
+        env: the environment, opened in the render mode `rgb_array` if it has that.
+    """
+    inner = getattr(env, "unwrapped", env)
+    render = cast(Callable[..., object], getattr(inner, "render", None))
+    parameters: Mapping[str, object] = {}
+    with suppress(TypeError, ValueError):
+        parameters = inspect.signature(render).parameters
+    if "mode" in parameters:
+        return render(mode=IMAGE_MODE)
+    return cast(Callable[[], object], getattr(env, "render"))()  # noqa: B009

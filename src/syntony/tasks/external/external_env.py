@@ -8,6 +8,7 @@ They are black boxes: called between compiled functions, never within one.
 
 import dataclasses
 import os
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -34,8 +35,8 @@ from syntony.tasks.external import batched
 from syntony.tasks.external.adapter import AgentAdapter, MultiAgentEnv, max_sizes
 from syntony.tasks.external.batched import BatchedPool
 from syntony.tasks.external.env_batch import EnvBatch, SeparateEnvs
+from syntony.tasks.external.env_methods import IMAGE_MODE
 from syntony.tasks.external.frames import (
-    IMAGE_MODE,
     RENDER_MODE_PARAMETER,
     FrameRecorder,
     RecordedEnvs,
@@ -384,11 +385,16 @@ def make_env_with_images(id: str) -> MultiAgentEnv:
     """Opens a new environment that draws images, where it has that render mode."""
     # No window is wanted, nor may there be a screen.
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if sys.platform == "linux" and "DISPLAY" not in os.environ:
+        os.environ.setdefault("PYGLET_HEADLESS", "true")
     if RENDER_MODE_PARAMETER in parse_env_id(id, EXAMPLES).parameters:
         return make_env(id)
     separator = "&" if "?" in id else "?"
     try:
-        return make_env(f"{id}{separator}{RENDER_MODE_PARAMETER}={IMAGE_MODE}")
+        with warnings.catch_warnings():
+            # That it has other modes: then `render` is asked for an image.
+            warnings.filterwarnings("ignore", f".*{RENDER_MODE_PARAMETER}")
+            return make_env(f"{id}{separator}{RENDER_MODE_PARAMETER}={IMAGE_MODE}")
     except InvalidInputError:
         return make_env(id)
 

@@ -13,8 +13,6 @@ from syntony.tasks.external.adapter import MultiAgentEnv
 from syntony.tasks.external.env_batch import BatchObservation, BatchStep, EnvBatch
 
 RENDER_MODE_PARAMETER = "render_mode"
-IMAGE_MODE = "rgb_array"
-"""Render mode in which `render()` returns an image as an array."""
 MAX_SIDE = 640
 """Longest side of a recorded image, in pixels; larger ones are made smaller."""
 MAX_IMAGE_BYTES = 1 << 28

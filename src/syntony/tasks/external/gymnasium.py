@@ -20,7 +20,11 @@ from syntony.tasks.external.adapter import (
     set_final_observation,
 )
 from syntony.tasks.external.endings import EpisodeStatus, agent_flags, episode_end
-from syntony.tasks.external.env_methods import ActionMaskMethod, find_global_state
+from syntony.tasks.external.env_methods import (
+    ActionMaskMethod,
+    draw_image,
+    find_global_state,
+)
 from syntony.tasks.external.limits import own_time_limit
 
 
@@ -41,8 +45,6 @@ class TupleEnv(Protocol):
     def step(
         self, action: tuple[int, ...], /
     ) -> tuple[Sequence[object], object, object, object, object]: ...
-
-    def render(self) -> object: ...
 
     def close(self) -> None: ...
 
@@ -122,7 +124,7 @@ class GymnasiumEnv:
 
     def render(self) -> object:
         """Image of the present state, as the environment draws it."""
-        return self._env.render()
+        return draw_image(self._env)
 
     def close(self) -> None:
         """Closes windows and processes."""

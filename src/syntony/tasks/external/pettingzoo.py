@@ -21,7 +21,11 @@ from syntony.tasks.external.adapter import (
     set_final_observation,
 )
 from syntony.tasks.external.endings import EpisodeStatus, agent_flags, episode_end
-from syntony.tasks.external.env_methods import ActionMaskMethod, find_global_state
+from syntony.tasks.external.env_methods import (
+    ActionMaskMethod,
+    draw_image,
+    find_global_state,
+)
 from syntony.tasks.external.limits import own_time_limit
 
 ByAgent = Mapping[Hashable, object]
@@ -42,8 +46,6 @@ class ParallelEnv(Protocol):
     def step(
         self, actions: Mapping[Hashable, int], /
     ) -> tuple[ByAgent, object, object, object, object]: ...
-
-    def render(self) -> object: ...
 
     def close(self) -> None: ...
 
@@ -123,7 +125,7 @@ class PettingZooEnv:
 
     def render(self) -> object:
         """Image of the present state, as the environment draws it."""
-        return self._env.render()
+        return draw_image(self._env)
 
     def close(self) -> None:
         """Closes windows and processes."""
