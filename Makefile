@@ -51,7 +51,7 @@ docs: $(READY)  ## Build the documentation into site/
 lock: $(READY)  ## Resolve requirements.lock again, after editing pyproject.toml
 	@$(BIN)/pip install -qq uv
 	@$(BIN)/uv pip compile pyproject.toml --quiet --output-file requirements.lock \
-	  --extra dev --extra docs --extra envs --extra tensorboard \
+	  --extra dev --extra docs --extra envs --extra tensorboard --extra video \
 	  --universal --python-version 3.11 --generate-hashes \
 	  --custom-compile-command "make lock"
 

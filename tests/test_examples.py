@@ -39,6 +39,13 @@ def test_your_own_task(tmp_path: Path):
     assert result.stdout.count("meet; mean episode length") == 2
 
 
+def test_your_own_simulator(tmp_path: Path):
+    command = [sys.executable, str(EXAMPLES / "your_own_simulator.py"), "640"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("steps until they meet") == 2
+
+
 def train(folder: Path, *argv: str) -> list[dict[str, Any]]:
     """Rows of a run that `syntony train` writes, with the examples on the path."""
     command = [sys.executable, "-m", "syntony", "train", *argv]

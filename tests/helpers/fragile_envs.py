@@ -22,10 +22,11 @@ class Fragile:
     Args:
         fault: what happens in the second step.
         max_cycles: number of steps of an episode.
+        alone: whether it must be in a process without Syntony.
     """
 
-    def __init__(self, fault="", max_cycles=3):
-        assert not {"syntony", "jax"} & set(sys.modules)
+    def __init__(self, fault="", max_cycles=3, alone=True):
+        assert not (alone and {"syntony", "jax"} & set(sys.modules))
         print("hello from the environment")
         self.fault = fault
         self.max_cycles = max_cycles
@@ -64,7 +65,12 @@ class Fragile:
         return obs, reward, dict.fromkeys(flags, False), flags, infos
 
     def render(self):
-        return np.full((4, 6, 3), self.time, np.uint8)
+        if self.fault == "blind":
+            return None
+        return np.full((4, 6, 3), 40 * self.time, np.uint8)
+
+    def blind(self):
+        pass
 
     def close(self):
         if self.fault == "stay":

@@ -132,7 +132,7 @@ def test_exceptions_and_output_leave_the_process_alive(opened: list[MultiAgentEn
     remote.chat()
     env.reset(0)
     assert env.step(ACTION).reward.tolist() == [2.0, 0.5]
-    np.testing.assert_array_equal(np.asarray(env.render()), np.ones((4, 6, 3)))
+    np.testing.assert_array_equal(np.asarray(env.render()), np.full((4, 6, 3), 40))
 
 
 def test_closing_waits_for_a_short_time(monkeypatch: pytest.MonkeyPatch):
