@@ -31,7 +31,7 @@ TASKS = {
     "jaxmarl:SMAX?scenario=3m": (3, 8, 75, 101, 72),
     "jaxmarl:SMAX?scenario=2s3z": (5, 10, 127, 101, 120),
     "jaxmarl:switch_riddle": (3, 3, 2, 6, 0),
-    "jaxmarl:hanabi?num_colors=2&num_agents=3": (3, 26, 481, 41, 0),
+    "jaxmarl:hanabi?num_colors=2&num_agents=3": (3, 25, 443, 21, 0),
     "jaxmarl:overcooked?layout=cramped_room&max_steps=20": (2, 6, 520, 20, 0),
     "jaxmarl:coin_game?num_inner_steps=3&num_outer_steps=2": (2, 5, 36, 6, 0),
     "jaxmarl:storm_2p?num_inner_steps=8": (2, 5, 256, 8, 0),

@@ -87,7 +87,8 @@ class JaxEnv:
     def reset(self, key: Key[Array, ""]) -> tuple[JaxEnvState, Float[Array, "N O"]]:
         """Initial state and observations of an episode."""
         state, obs = open_env(self.id).reset(key)
-        return JaxEnvState(self._pack(state), jnp.zeros((), jnp.int32)), obs
+        start = JaxEnvState(self._pack(state), jnp.zeros((), jnp.int32))
+        return start, obs.astype(jnp.float32)
 
     def action_mask(self, state: JaxEnvState) -> Bool[Array, "N A"]:
         """Mask of the available actions."""
@@ -113,9 +114,9 @@ class JaxEnv:
         if env.ends_at_time_limit:
             terminated &= ~at_limit
         truncated = at_limit & ~terminated
-        reward = result.reward.astype(jnp.float32)
+        obs, reward = (x.astype(jnp.float32) for x in (result.obs, result.reward))
         next_state = JaxEnvState(self._pack(env_state), time)
-        return next_state, TimeStep(result.obs, reward, terminated, truncated)
+        return next_state, TimeStep(obs, reward, terminated, truncated)
 
     def _pack(self, env_state: PyTree[Array]) -> PyTree[Array]:
         """A state as arrays of the first state's types, none of them weak."""
