@@ -28,6 +28,7 @@ def main() -> None:
     """Measures both loops, and prints a table and the ratio of the rates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", default="3m")
+    parser.add_argument("--preset", default="yu2022", help="constants of Syntony's")
     parser.add_argument("--num-envs", type=int, default=128)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--seconds", type=float, default=60.0)

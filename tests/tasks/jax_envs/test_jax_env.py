@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import jax
@@ -41,23 +42,30 @@ def libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         cached.cache_clear()
 
 
+@cache
+def program(id: str) -> Callable[[Array, Array], Trajectory]:
+    """Compiled episode of a task, from its actions and a key."""
+
+    def run(actions: Array, key: Array) -> Trajectory:
+        def policy(obs: Array, time: Array) -> tuple[Array, Array]:
+            logits = jnp.zeros((*obs.shape[:2], task(id).num_actions))
+            return logits.at[..., actions[time]].set(9.0), time + 1
+
+        start = jnp.zeros((), jnp.int32)
+        trajectory = rollout(task(id), policy, start, key, episodes=1, greedy=True)
+        return trajectory._replace(state=())
+
+    return jax.jit(run)
+
+
 def play(id: str, *actions: int) -> Trajectory:
     """One episode in which every agent does the same action at each step."""
-    chosen = jnp.array([*actions, *[0] * 20])
-
-    def policy(obs: Array, time: Array) -> tuple[Array, Array]:
-        logits = jnp.zeros((*obs.shape[:2], task(id).num_actions))
-        return logits.at[..., chosen[time]].set(9.0), time + 1
-
-    run = jax.jit(
-        lambda key: rollout(
-            task(id), policy, jnp.zeros((), jnp.int32), key, episodes=1, greedy=True
-        )._replace(state=())
-    )
-    return jax.tree.map(lambda x: x[:, 0], jax.device_get(run(jax.random.key(0))))
+    padded = jnp.array([*actions, *[0] * (9 - len(actions))])
+    trajectory = jax.device_get(program(id)(padded, jax.random.key(0)))
+    return jax.tree.map(lambda x: x[:, 0], trajectory)
 
 
-@pytest.mark.parametrize("id", [BATTLE, SPREAD, MEETING])
+@pytest.mark.parametrize("id", [BATTLE, MEETING])
 def test_it_keeps_the_rules_of_tasks(id: str):
     assert isinstance(open_env(id), AdaptedEnv)
     assert isinstance(task(id), Task)
@@ -81,6 +89,7 @@ def test_observations_and_masks_are_padded():
         time_limit=6,
         shared_reward=False,
         global_state_dim=2,
+        action_counts=(2, 3),
     )
     state, obs = battle.reset(jax.random.key(0))
     np.testing.assert_array_equal(obs, [[0, 0, 0], [7, 7, 0]])

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.errors import unknown_name_error
 from syntony.pytrees import PyTree
 from syntony.tasks.task import EnvStateT
 
@@ -30,13 +30,8 @@ class AdaptedEnv(Protocol[EnvStateT]):
     """An environment of a JAX library without its automatic reset."""
 
     @property
-    def num_agents(self) -> int:
-        """Number of agents N."""
-        ...
-
-    @property
-    def num_actions(self) -> int:
-        """Largest number of actions A of all agents."""
+    def action_counts(self) -> tuple[int, ...]:
+        """Number of actions of each agent."""
         ...
 
     @property
@@ -96,24 +91,6 @@ def require_known_parameters(given: Collection[str], accepted: Sequence[str]) ->
     for name in given:
         if name not in accepted:
             raise unknown_name_error("parameter", name, accepted)
-
-
-def require_num_actions(agent: object, space: object, attribute: str) -> int:
-    """Number of actions of a discrete space.
-
-    Args:
-        agent: name of the agent, for the error message.
-        space: the library's action space.
-        attribute: the space's attribute with the number.
-
-    Raises:
-        InvalidInputError: the space is not discrete.
-    """
-    if not hasattr(space, attribute):
-        raise InvalidInputError(
-            f"actions of {agent} are {type(space).__name__}; expected Discrete"
-        )
-    return int(getattr(space, attribute))
 
 
 def flatten(observation: PyTree[Array]) -> Float[Array, " size"]:

@@ -63,6 +63,8 @@ class JaxEnv:
     time_limit: int
     shared_reward: bool
     global_state_dim: int
+    action_counts: tuple[int, ...]
+    """Number of actions of each agent; the others of A are never available."""
 
     @classmethod
     def parse(cls, id: str) -> "JaxEnv":
@@ -76,12 +78,13 @@ class JaxEnv:
         global_state = jax.eval_shape(env.global_state, state)
         return cls(
             id=id,
-            num_agents=env.num_agents,
-            num_actions=env.num_actions,
+            num_agents=len(env.action_counts),
+            num_actions=max(env.action_counts),
             obs_dim=obs.shape[1],
             time_limit=env.time_limit,
             shared_reward=env.shared_reward,
             global_state_dim=global_state.shape[0],
+            action_counts=env.action_counts,
         )
 
     def reset(self, key: Key[Array, ""]) -> tuple[JaxEnvState, Float[Array, "N O"]]:

@@ -23,7 +23,6 @@ from syntony.tasks.jax_envs.adapter import (
     accepted_parameters,
     flatten,
     require_known_parameters,
-    require_num_actions,
     split_reward,
     stack_padded,
 )
@@ -150,19 +149,16 @@ class JaxMARLEnv:
     def __init__(self, env: object, rules: EnvRules):
         self._env = cast(ParallelEnv, env)
         self._agents = tuple(self._env.agents)
-        sizes = [
-            require_num_actions(agent, self._env.action_space(agent), "n")
-            for agent in self._agents
-        ]
-        self.num_agents = len(sizes)
-        self.num_actions = max(sizes)
+        self.action_counts = tuple(
+            num_actions(agent, self._env.action_space(agent)) for agent in self._agents
+        )
         self.time_limit = rules.time_limit(env)
         self.ends_at_time_limit = rules.ends_at_time_limit
         self.shared_reward = rules.shared_reward
         self._team_reward = rules.team_reward
         if not rules.ends_at_time_limit:
             lift_time_limit(env)
-        self._all_actions = [jnp.ones(size, bool) for size in sizes]
+        self._all_actions = [jnp.ones(count, bool) for count in self.action_counts]
         _, state = jax.eval_shape(self._env.reset, jax.random.key(0))
         self._mask_method = self._find_method(
             state, ("get_avail_actions", "get_legal_moves"), self._are_masks
@@ -188,8 +184,8 @@ class JaxMARLEnv:
             getattr(state, "state", state), "unit_alive", None
         )
         if units is None:
-            return jnp.ones(self.num_agents, bool)
-        return units[: self.num_agents]
+            return jnp.ones(len(self._agents), bool)
+        return units[: len(self._agents)]
 
     def global_state(self, state: PyTree[Array]) -> Float[Array, " S"]:
         """The state as one vector; empty if the environment has none."""
@@ -240,6 +236,19 @@ class JaxMARLEnv:
 
 def _is_vector(shape: jax.ShapeDtypeStruct) -> bool:
     return len(shape.shape) == 1
+
+
+def num_actions(agent: AgentId, space: object) -> int:
+    """Number of actions of an agent.
+
+    Raises:
+        InvalidInputError: they are not discrete.
+    """
+    if not hasattr(space, "n"):
+        raise InvalidInputError(
+            f"actions of {agent} are {type(space).__name__}; expected Discrete"
+        )
+    return _numbers(space, "n")[0]
 
 
 def lift_time_limit(env: object) -> None:

@@ -84,7 +84,8 @@ class JumanjiEnv:
         self.time_limit = int(vars(env)["time_limit"])
         vars(env)["time_limit"] = UNREACHABLE_LIMIT
         _, first = jax.eval_shape(self._env.reset, jax.random.key(0))
-        self.num_agents, self.num_actions = first.observation.action_mask.shape
+        agents, actions = first.observation.action_mask.shape
+        self.action_counts = (actions,) * agents
 
     def reset(self, key: Key[Array, ""]) -> tuple[JumanjiState, Float[Array, "N O"]]:
         """Initial state and observations of an episode."""
@@ -100,7 +101,7 @@ class JumanjiEnv:
     def alive(self, state: JumanjiState) -> Bool[Array, " N"]:
         """All agents act until the end."""
         del state
-        return jnp.ones(self.num_agents, bool)
+        return jnp.ones(len(self.action_counts), bool)
 
     def global_state(self, state: JumanjiState) -> Float[Array, " S"]:
         """Empty: Jumanji has none."""
