@@ -52,10 +52,9 @@ class Countdown:
         )
         if self.fault == "exception" and self.time == 2:
             raise OSError("no\nserver")
-        if self.fault in result and self.time == 2:
-            result[self.fault] = self.value
-        if self.fault in result["info"] and self.time == 2:
-            result["info"][self.fault] = self.value
+        if self.time == 2:
+            part = result if self.fault in result else result["info"]
+            part[self.fault] = self.value
         return self.value if self.fault == "result" else tuple(result.values())
 
     def observe(self) -> np.ndarray:
