@@ -47,7 +47,7 @@ class Countdown:
         if self.team_reward:
             reward = np.full(self.num_envs, 6.0)
         flags = ended & odd, ended & ~odd
-        result = dict(
+        result: dict[str, Any] = dict(
             zip(FIELDS, (self.observe(), reward, *flags, self.info()), strict=True)
         )
         if self.fault == "exception" and self.time == 2:

@@ -40,7 +40,7 @@ class Fragile:
         assert agent in self.possible_agents
         return spaces.Discrete(3, start=1)
 
-    def reset(self, seed=None):
+    def reset(self, seed=0):
         self.time, self.seed = 0, seed % 9
         self.agents = list(self.possible_agents)
         return self.observe()

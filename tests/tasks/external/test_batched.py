@@ -28,8 +28,9 @@ def run(id: str, episodes: int = 8, num_envs: int = 8) -> Trajectory:
 
     env = task(id)
     assert isinstance(env, ExternalEnv)
-    key, options = jax.random.key(1), {"episodes": episodes, "num_envs": num_envs}
-    trajectory = jax.device_get(env.rollout(act, (), key, **options))
+    key, hidden = jax.random.key(1), ()
+    collected = env.rollout(act, hidden, key, episodes=episodes, num_envs=num_envs)
+    trajectory = jax.device_get(collected)
     env.close()
     return trajectory
 
@@ -37,6 +38,7 @@ def run(id: str, episodes: int = 8, num_envs: int = 8) -> Trajectory:
 def test_it_is_a_task():
     env = task(f"{COUNTDOWN}?time_limit=4")
     assert isinstance(env, Task)
+    assert isinstance(env, ExternalEnv)
     assert env == ExternalEnv(
         id=f"{COUNTDOWN}?time_limit=4",
         num_agents=2,
