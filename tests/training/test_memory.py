@@ -12,7 +12,8 @@ from toy_system import Toy
 
 from syntony.errors import InvalidInputError
 from syntony.presets.registry import PRESETS, preset
-from syntony.systems.marl.actor_critic import MAPPO, ActorCriticConfig
+from syntony.systems.marl.actor_critic import ActorCriticConfig
+from syntony.systems.marl.ppo import MAPPO
 from syntony.systems.marl.value_decomposition import QMIX, QLearningConfig
 from syntony.systems.system import System
 from syntony.tasks.external.external_env import ShapeOnlyTask

@@ -257,20 +257,15 @@ def array_shapes(like: PyTree) -> dict[str, Leaf]:
     """Shapes and types of the arrays that a checkpoint stores, by their paths."""
     return {
         name: jax.eval_shape(_unwrap_key, leaf) if _is_key(leaf) else leaf
-        for name, leaf in _named_leaves(like).items()
+        for name, leaf in named_leaves(like).items()
     }
-
-
-def array_bytes(like: PyTree) -> int:
-    """Bytes of the arrays of a checkpoint of these shapes; its file has a few more."""
-    arrays = array_shapes(like).values()
-    return sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
 
 
 def _max_bytes(like: PyTree) -> int:
     """Upper bound on the file size of a checkpoint of these shapes, in bytes."""
-    num_leaves = len(jax.tree.leaves(like))
-    return array_bytes(like) + SIZE_SLACK + SIZE_SLACK_PER_LEAF * num_leaves
+    arrays = array_shapes(like).values()
+    sizes = [math.prod(array.shape) * array.dtype.itemsize for array in arrays]
+    return sum(sizes) + SIZE_SLACK + SIZE_SLACK_PER_LEAF * len(sizes)
 
 
 def _restore_leaf(path: Path, name: str, array: np.ndarray, like: Leaf) -> jax.Array:

@@ -4,8 +4,7 @@ Beside the newest ones, from which a run is resumed, a run may keep checkpoints 
 (`save_every`) and that of each seed's best evaluation (`keep_best`).
 """
 
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -158,52 +157,3 @@ def _describe_choices(folder: RunFolder, config: RunConfig) -> str:
     if len(listed) > MAX_LISTED_STEPS:
         listed = [*listed[: MAX_LISTED_STEPS - 1], "…", listed[-1]]
     return f"expected one of {', '.join([*words, *listed])}"
-
-
-def check_disk_space(
-    folder: RunFolder, config: RunConfig, steps: Mapping[int, int]
-) -> str:
-    """Description of the checkpoints that are kept, and their size.
-
-    Args:
-        folder: the run folder, which exists.
-        config: the configuration of the run.
-        steps: step that each seed has reached.
-
-    Raises:
-        InvalidInputError: the disk has not enough space for all checkpoints until the
-            end of the training.
-    """
-    size = checkpoint.array_bytes(abstract_train_state(config.system))
-    stored = {seed: _paths_by_step(folder, seed) for seed in steps}
-    kept = sum(_num_kept(config, step) for step in steps.values())
-    newest = checkpoint.MAX_CHECKPOINTS + config.keep_best
-    missing = sum(max(0, newest - len(stored[seed])) for seed in steps)
-    # One more while it is written: the one that it replaces is deleted after it.
-    needed, free = kept + missing + 1, shutil.disk_usage(folder.path).free
-    if needed * size > free:
-        raise InvalidInputError(
-            f"{needed:,} checkpoints of {format_bytes(size)} need "
-            f"{format_bytes(needed * size)}; {folder.path} has {format_bytes(free)} "
-            "free; expected a larger --save-every, fewer --seeds, or another --out"
-        )
-    return (
-        f"checkpoints: {kept:,} of {format_bytes(size)} to be kept by step, "
-        f"{format_bytes(kept * size)} in all"
-    )
-
-
-def _num_kept(config: RunConfig, step: int) -> int:
-    """Number of checkpoints by step that a seed has yet to keep."""
-    if config.save_every is None:
-        return 0
-    return max(0, config.steps // config.save_every - step // config.save_every)
-
-
-def format_bytes(count: int | float) -> str:
-    """Number of bytes with a decimal unit and three digits, e.g. `1.25 GB`."""
-    units = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-    index = 0
-    while count >= 999.5 and index < len(units) - 1:
-        count, index = count / 1000, index + 1
-    return f"{count:.3g} {units[index]}"

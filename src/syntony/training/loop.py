@@ -25,12 +25,13 @@ from syntony.training.compiled import (
     compile_programs,
 )
 from syntony.training.devices import DeviceSharding, worker_devices
-from syntony.training.kept_checkpoints import check_best_metric, check_disk_space
+from syntony.training.kept_checkpoints import check_best_metric
 from syntony.training.memory import (
     InsufficientMemoryError,
     check_disk,
     check_memory,
     check_programs,
+    describe_kept,
 )
 from syntony.training.progress import ProgressDisplay
 from syntony.training.provenance import collect_provenance
@@ -261,6 +262,8 @@ def _execute_run(
     start: StartWeights | None = None,
 ) -> Run:
     config.check()
+    if config.keep_best:
+        check_best_metric(config.system)
     check_callbacks(outputs.callbacks)
     for name in outputs.logger_names:
         loggers.logger_factory(name)
@@ -290,7 +293,6 @@ def _start_run(
         if start is not None:
             settings |= _save_initial_states(config, folder, start)
     seed_runs, wall_s = _restore_seeds(config, folder, settings)
-    estimate = _check_checkpoints(config, folder, seed_runs)
     folder.write_settings(settings)
     rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
     run_loggers = loggers.LoggerCollection(
@@ -300,7 +302,7 @@ def _start_run(
     )
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
-            if estimate:
+            if estimate := describe_kept(config):
                 display.print_line(estimate)
             start_time = time.perf_counter() - wall_s
             recorder = RunRecorder(folder, config, display, run_loggers, start_time)
@@ -399,23 +401,6 @@ def _restore_seeds(
     restored = {x.seed: x.step for x in seed_runs.values() if x.train_state}
     metrics_log.truncate_after(folder.metrics_path, restored)
     return seed_runs, wall_s
-
-
-def _check_checkpoints(
-    config: RunConfig, folder: RunFolder, seed_runs: dict[int, SeedRun]
-) -> str:
-    """Size of the checkpoints that are kept by step, in words; empty without any.
-
-    Raises:
-        InvalidInputError: no metric ranks them, or the disk has no space for them.
-    """
-    if config.keep_best:
-        check_best_metric(config.system)
-    unfinished = [x for x in seed_runs.values() if x.next_eval_step is not None]
-    if not unfinished:
-        return ""
-    estimate = check_disk_space(folder, config, {x.seed: x.step for x in unfinished})
-    return estimate if config.save_every is not None else ""
 
 
 def _train_seeds(

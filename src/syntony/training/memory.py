@@ -71,6 +71,7 @@ def check_disk(config: RunConfig, folder: Path, num_stored: int) -> None:
         f"{format_bytes(largest.num_bytes)}; free on the disk of {folder}: "
         f"{format_bytes(free)}"
         + smaller_settings(config, largest, free / needed, lambda x: needed_disk(x)[0])
+        + ("" if config.save_every is None else "; or a larger --save-every")
     )
 
 
@@ -133,8 +134,27 @@ def needed_memory(config: RunConfig) -> tuple[int, list[MemoryPart]]:
 def needed_disk(config: RunConfig) -> tuple[int, list[MemoryPart]]:
     """Bytes of the checkpoints that a run keeps, and their parts."""
     parts = state_parts(config.system)
-    count = MAX_CHECKPOINTS * len(config.all_seeds)
+    per_seed = MAX_CHECKPOINTS + config.keep_best + num_kept_by_step(config)
+    # One more while it is written: the one that it replaces is deleted after it.
+    count = per_seed * len(config.all_seeds) + 1
     return count * sum(part.num_bytes for part in parts), parts
+
+
+def describe_kept(config: RunConfig) -> str:
+    """Number and size of the checkpoints by step; empty without any."""
+    count = num_kept_by_step(config) * len(config.all_seeds)
+    if not count:
+        return ""
+    size = sum(part.num_bytes for part in state_parts(config.system))
+    return (
+        f"checkpoints by step: {count:,} of {format_bytes(size)}, "
+        f"{format_bytes(count * size)} in all"
+    )
+
+
+def num_kept_by_step(config: RunConfig) -> int:
+    """Number of checkpoints by step of each seed, up to the end of the training."""
+    return 0 if config.save_every is None else config.steps // config.save_every
 
 
 def state_parts(system: System) -> list[MemoryPart]:

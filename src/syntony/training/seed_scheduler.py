@@ -179,16 +179,15 @@ def _advance_seed(
         seed_run = seed_run._replace(train_state=error.train_state, step=step)
         return _error_result(seed_run, step, error.error)
     status = jax.device_get(status)
-    max_updates = _next_max_updates(
-        seed_run.max_updates, int(status.num_updates), time.perf_counter() - start
-    )
-    step = int(status.step)
+    seconds, step = time.perf_counter() - start, int(status.step)
     if not status.is_finite:
         return _divergence_result(config.system, seed_run, before, status, programs)
     updated = seed_run._replace(
         train_state=train_state,
         step=step,
-        max_updates=max_updates,
+        max_updates=_next_max_updates(
+            seed_run.max_updates, int(status.num_updates), seconds
+        ),
         next_keep_step=next_keep_after(config, step),
     )
     kept_at = _kept_at(config, seed_run, step)

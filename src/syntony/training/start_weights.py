@@ -40,7 +40,7 @@ class StartWeights(NamedTuple):
 
     @property
     def request(self) -> JsonObject:
-        """What was asked for, as `settings.json` holds it."""
+        """Entry of `settings.json`: where the weights come from."""
         checkpoint, seeds = self.run.checkpoint, [*self.run.seeds]
         request = {"path": str(self.run.path), "checkpoint": checkpoint}
         return request | {"part": self.part, "from_seeds": seeds}

@@ -67,7 +67,7 @@ def encode_gif(animation: Animation) -> bytes:
 
 
 def encode_mp4(animation: Animation) -> bytes:
-    """Encodes an MP4 with H.264, which browsers and phones play."""
+    """Encodes an MP4 with the codec that all browsers and phones play."""
     av = _import_av()
     tick_ms = min(animation.durations_ms)
     content = io.BytesIO()
