@@ -3,11 +3,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from syntony.equations.running_stats import (
+    denormalize_values,
+    init_feature_stats,
     init_running_mean_std,
+    init_value_stats,
     normalize,
+    normalize_features,
+    normalize_values,
+    update_feature_stats,
     update_running_mean_std,
+    update_value_stats,
 )
 
 
@@ -44,3 +52,87 @@ def test_fully_masked_batch_changes_nothing():
     after = update_running_mean_std(before, jnp.full(4, 9.0), jnp.zeros(4, bool))
     for got, want in zip(after, before, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def feature_stats(batches, masks):
+    stats = init_feature_stats(batches[0].shape[-1:])
+    for x, mask in zip(batches, masks, strict=True):
+        stats = update_feature_stats(stats, x, mask)
+    return stats
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset"),
+    [(1.0, 0.0), (1e-30, 0.0), (1e30, 0.0), (1e8, 0.0), (1.0, 1e5), (1e-4, 10.0)],
+)
+def test_features_of_any_unit_and_offset_are_normalized(scale, offset):
+    """Against float64, in three batches of different sizes and means."""
+    rng = np.random.default_rng(0)
+    raw = [(rng.normal(size=(n, 2)) + n) * scale + offset for n in (3, 40, 11)]
+    batches = [jnp.asarray(x, jnp.float32) for x in raw]
+    masks = [jnp.asarray(rng.uniform(size=len(x)) < 0.7) for x in raw]
+    stats = feature_stats(batches, masks)
+    kept = np.concatenate(
+        [
+            np.asarray(x, np.float64)[np.asarray(m)]
+            for x, m in zip(batches, masks, strict=True)
+        ]
+    )
+    assert float(stats.num_samples) == len(kept)
+    np.testing.assert_allclose(stats.mean, kept.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(stats.std, kept.std(0), rtol=1e-3)
+    got = normalize_features(stats, batches[1])
+    want = (np.asarray(batches[1], np.float64) - kept.mean(0)) / kept.std(0)
+    np.testing.assert_allclose(got, want, atol=0.02)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -1e30, 1e6 + 1])
+def test_constant_features_are_zero(constant):
+    x = jnp.full((7, 3), constant)
+    stats = feature_stats([x, x[:2]], [jnp.ones(7, bool), jnp.ones(2, bool)])
+    np.testing.assert_array_equal(normalize_features(stats, x), 0.0)
+    # Also another value than that so far: its unit is not known yet.
+    np.testing.assert_array_equal(normalize_features(stats, x + 1.0), 0.0)
+
+
+def test_samples_that_do_not_count_may_be_anything():
+    mask = jnp.array([False, True, True, False])
+    with jax.debug_nans(False):
+        x = jnp.array([[jnp.nan], [2.0], [4.0], [jnp.inf]])
+        stats = update_feature_stats(init_feature_stats((1,)), x, mask)
+        unchanged = update_feature_stats(stats, x, jnp.zeros(4, bool))
+    np.testing.assert_allclose((stats.mean[0], stats.std[0]), (3.0, 1.0))
+    for a, b in zip(stats, unchanged, strict=True):
+        np.testing.assert_array_equal(a, b)
+    empty = update_feature_stats(init_feature_stats((1,)), x[1:3], mask[:2] & False)
+    np.testing.assert_array_equal(normalize_features(empty, x[1:3]), 0.0)
+
+
+def test_normalized_features_are_clipped():
+    x = jnp.concatenate([jnp.zeros(9_999), jnp.ones(1)])[:, None]
+    stats = update_feature_stats(init_feature_stats((1,)), x, jnp.ones(10_000, bool))
+    assert float(normalize_features(stats, x).max()) == 10.0
+
+
+def test_there_may_be_no_features():
+    empty = update_feature_stats(
+        init_feature_stats((0,)), jnp.zeros((5, 0)), jnp.ones(5, bool)
+    )
+    assert empty.mean.shape == (0,)
+
+
+def test_value_statistics_are_means_over_the_batches(key):
+    """Without bias from the start, whatever β; masked targets do not count."""
+    batches = 100.0 + 7.0 * jax.random.normal(key, (3, 50, 2))
+    mask = jnp.arange(50)[:, None] < 30
+    stats = init_value_stats()
+    for batch in batches:
+        loud = jnp.where(mask, batch, 1e6)
+        stats = update_value_stats(stats, loud, mask, decay=0.99999)
+    kept = np.asarray(batches[:, :30], np.float64)
+    mean, std = kept.mean(), kept.std()
+    np.testing.assert_allclose(denormalize_values(stats, jnp.zeros(1)), mean, rtol=1e-3)
+    normalized = normalize_values(stats, jnp.array([mean + std]))
+    np.testing.assert_allclose(normalized, 1.0, rtol=2e-2)
+    again = denormalize_values(stats, normalized)
+    np.testing.assert_allclose(again, mean + std, rtol=1e-5)
