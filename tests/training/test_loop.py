@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import SingleDeviceSharding
@@ -329,3 +330,23 @@ def test_invalid_seeds(seeds: int | list[int], tmp_path: Path):
     with pytest.raises(InvalidInputError, match="seed"):
         train(Toy(), steps=30, seeds=seeds, out=tmp_path / "run", **SHORT)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_return_that_never_varies_is_noted_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def evaluate(self: Toy, state: Any, key: Any, episodes: int) -> Any:
+        del self, key
+        result = jnp.full(episodes, 7.0) + 0.0 * jnp.sum(state.x)
+        return {"eval/return_mean": result, "eval/return_mean_greedy": result}
+
+    loud: dict[str, Any] = SHORT | {"quiet": False}
+    train(Toy(size=2), steps=1000, seeds=2, out=tmp_path / "varies", **loud)
+    assert "note:" not in capsys.readouterr().out
+    monkeypatch.setattr(Toy, "evaluate", evaluate)
+    # Of another size, so that no compiled program is that of the method above.
+    train(Toy(size=4), steps=1000, seeds=2, out=tmp_path / "constant", **loud)
+    note = "note: every episode of every evaluation had the return 7.000"
+    assert capsys.readouterr().out.count(note) == 1

@@ -12,6 +12,7 @@ from toy_system import Toy
 from syntony.training import progress
 from syntony.training.progress import (
     ProgressDisplay,
+    constant_return,
     eval_metric_names,
     format_duration,
     format_interval,
@@ -44,6 +45,36 @@ def test_formats_of_numbers_and_labels():
 
 def test_returns_are_listed_first():
     assert eval_metric_names(ROW) == ["eval/return_mean", "eval/length_mean"]
+
+
+def returns(mean: float, low: float, high: float) -> dict[str, Any]:
+    """Row of an evaluation with these sampled and greedy returns."""
+    ends = {"": mean, "_low": low, "_high": high}
+    names = ("eval/return_mean", "eval/return_mean_greedy")
+    return {f"{name}{end}": x for name in names for end, x in ends.items()}
+
+
+@pytest.mark.parametrize(
+    ("rows", "want"),
+    [
+        ([returns(0.0, 0.0, 0.0)] * 2, 0.0),
+        ([returns(0.3, 0.3, 0.3), returns(0.30000001, 0.3, 0.3)], 0.3),
+        # Between the episodes of an evaluation, between evaluations, and greedy alone.
+        ([returns(0.0, 0.0, 0.0), returns(0.01, 0.0, 0.03)], None),
+        ([returns(0.0, 0.0, 0.0), returns(1.0, 1.0, 1.0)], None),
+        (
+            [returns(0.0, 0.0, 0.0)] * 2
+            + [returns(0.0, 0.0, 0.0) | {"eval/return_mean_greedy": 1.0}],
+            None,
+        ),
+        # One evaluation is not enough; a link has no returns; NaN is not a number.
+        ([returns(0.0, 0.0, 0.0)], None),
+        ([{"eval/bler": 0.5, "eval/bler_low": 0.5, "eval/bler_high": 0.5}] * 2, None),
+        ([returns(0.0, 0.0, 0.0), ROW], None),
+    ],
+)
+def test_a_return_that_never_varies_is_found(rows, want):
+    assert constant_return(rows) == want
 
 
 def test_one_line_per_evaluation(capsys: pytest.CaptureFixture[str]):

@@ -445,7 +445,7 @@ def _train_seeds(
         raise errors[0]
     if any(x.next_eval_step is not None for x in seed_runs.values()):
         request.raise_interrupted(recorder.path)
-    display.print_summary()
+    recorder.print_summary()
 
 
 def _make_pool(num_workers: int) -> ThreadPoolExecutor:

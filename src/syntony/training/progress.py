@@ -1,7 +1,8 @@
 """Progress display of a run: a progress bar, and one line per evaluation."""
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -101,12 +102,41 @@ class ProgressDisplay:
         head = f"seed {seed}  step {step:>10,}  {format_duration(wall_s):>7}"
         self.print_line("  ".join([head, *values]))
 
+    def print_constant_return(self, value: float) -> None:
+        """Prints that no episode had another return, and what to check."""
+        self.print_line(
+            f"note: every episode of every evaluation had the return {value:.3f}; "
+            "check the rewards: those of two sides that play each other add up to a "
+            "constant (train one: ?team=), and rare ones take more steps to find"
+        )
+
     def print_summary(self) -> None:
         """Prints the path of the run and the command to type next."""
         self.print_line(
             f"done: {self._path} holds metrics.jsonl, model.npz, checkpoints/"
         )
         self.print_line(f"next: syntony evaluate {self._path}")
+
+
+RETURN_METRICS = ("eval/return_mean", "eval/return_mean_greedy")
+"""Metrics whose values are returns of episodes."""
+
+
+def constant_return(rows: Sequence[MetricsRow]) -> float | None:
+    """The only return of all episodes of all evaluations; None if it varies.
+
+    Args:
+        rows: rows of the metrics log; None also if there are fewer than two, or no
+            returns in one.
+    """
+    names = [f"{m}{end}" for m in RETURN_METRICS for end in ("", "_low", "_high")]
+    values = [row.get(name) for row in rows for name in names]
+    numbers = [value for value in values if value is not None]
+    if len(rows) < 2 or len(numbers) < len(values):
+        return None
+    low, high = min(numbers), max(numbers)
+    # Means of float32 numbers that are all the same may differ in the last digit.
+    return low if math.isclose(low, high, rel_tol=1e-6) else None
 
 
 def eval_metric_names(row: MetricsRow) -> list[str]:

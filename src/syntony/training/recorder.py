@@ -12,7 +12,7 @@ from syntony.training.kept_checkpoints import best_rows
 from syntony.training.loggers import LoggerCollection
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.primary_metrics import best_row
-from syntony.training.progress import ProgressDisplay
+from syntony.training.progress import ProgressDisplay, constant_return
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import ChunkResult, SeedRun
@@ -139,6 +139,13 @@ class RunRecorder:
                 self._save_checkpoint(seed_run)
             states[seed] = seed_run.train_state.state
         export_model(self._folder, system, states)
+
+    def print_summary(self) -> None:
+        """Prints where the run is, and a note if its return has never varied."""
+        value = constant_return(metrics_log.read_rows(self._folder.metrics_path))
+        if value is not None:
+            self._display.print_constant_return(value)
+        self._display.print_summary()
 
     def _update_best(self, row: MetricsRow) -> None:
         if not self._config.keep_best:
