@@ -1,5 +1,7 @@
 """The network with layer norm: against NumPy, initial weights, hidden states."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ def test_layer_norm_by_hand():
 @pytest.mark.parametrize("name", LAYER_NORM_GRUS)
 def test_weights_are_orthogonal_and_features_have_no_unit(name, key):
     spec = NetworkSpec(name, 5, 4, 8, id_size=2)
-    actor = make_actor(spec, key)
+    actor: Any = make_actor(spec, key)
     weight = np.asarray(actor.layers[0].weight)
     gain = 5 / 3 if name == "layernorm_tanh_gru" else 2**0.5
     np.testing.assert_allclose(weight @ weight.T, gain**2 * np.eye(5), atol=1e-5)
@@ -42,7 +44,7 @@ def test_weights_are_orthogonal_and_features_have_no_unit(name, key):
 
 def test_steps_equal_the_unrolled_critic(key):
     """From the start of an episode, and from a hidden state in the middle."""
-    critic = make_critic(NetworkSpec("layernorm_gru", 6, 1, 8, id_size=2), key)
+    critic: Any = make_critic(NetworkSpec("layernorm_gru", 6, 1, 8, id_size=2), key)
     state = jax.random.normal(jax.random.fold_in(key, 1), (5, 3, 1, 4))
     values = critic.unroll(state, jnp.eye(2))
     assert values.shape == (5, 3, 2)

@@ -43,13 +43,19 @@ make_chunks = quick(
 
 
 def small(kind: Any = MAPPO, *, gae: Any = None, **constants: Any) -> PPO:
-    config = {"actor": "layernorm_gru", "critic": "layernorm_gru"}
-    default: dict[str, Any] = {"num_envs": 4, "hidden": 8, "normalize_rewards": False}
+    config: dict[str, Any] = {
+        "num_envs": 4,
+        "hidden": 8,
+        "normalize_rewards": False,
+        "actor": "layernorm_gru",
+        "critic": "layernorm_gru",
+    }
+    targets: dict[str, Any] = {"targets": "gae", "chunk_length": 2}
     return kind(
         task=TASK,
-        actor_critic=ActorCriticConfig(**default | config | constants),
+        actor_critic=ActorCriticConfig(**config | constants),
         ppo=PPOConfig(ppo_epochs=2),
-        gae=GAEConfig(**{"targets": "gae", "chunk_length": 2} | (gae or {})),
+        gae=GAEConfig(**targets | (gae or {})),
     )
 
 

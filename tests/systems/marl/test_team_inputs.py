@@ -92,7 +92,7 @@ class TwoWithASecret(FourRooms):
 
 
 def small(kind: Any, on: Any, **config: Any) -> Any:
-    constants = {"num_envs": 4, "hidden": 8} | config
+    constants: dict[str, Any] = {"num_envs": 4, "hidden": 8} | config
     if kind is QMIX:
         constants |= {"buffer_size": 4, "batch_size": 2}
         return QMIX(task=on, q_learning=QLearningConfig(**constants))
