@@ -42,7 +42,7 @@ make_chunks = quick(
 )
 
 
-def small(kind: Any = MAPPO, *, gae: Any = None, **constants: Any) -> PPO:
+def small(kind: Any = MAPPO, *, gae: Any = None, **constants: Any) -> Any:
     config: dict[str, Any] = {
         "num_envs": 4,
         "hidden": 8,

@@ -177,7 +177,7 @@ def test_central_values_see_the_global_state(kind, secret_episodes):
     """Values change with it, of a state that no observation tells anything of."""
     system = small(kind, TwoWithASecret())
     state = init(system, jax.random.key(0))
-    stats = update_input_stats(state.input_stats, secret_episodes)
+    stats: Any = update_input_stats(state.input_stats, secret_episodes)
     state = state._replace(input_stats=stats)
     other = secret_episodes._replace(global_state=secret_episodes.global_state[:, ::-1])
 
@@ -208,7 +208,8 @@ def test_central_values_see_the_global_state(kind, secret_episodes):
 def test_stored_observations_are_raw_and_finite(secret_episodes):
     """Half precision ends at 65,504: what is beyond is clipped, not infinite."""
     episodes = secret_episodes._replace(obs=1e6 * secret_episodes.obs)
-    for dtype, largest in (("float32", 1e6), ("float16", 65_504.0)):
+    limits: Any = (("float32", 1e6), ("float16", 65_504.0))
+    for dtype, largest in limits:
         batch = to_batch(episodes, jnp.sum(episodes.reward, -1), dtype)
         shapes = stored_episode(TwoWithASecret(), dtype)
         assert shapes.global_state is not None
@@ -223,7 +224,8 @@ def test_kinds_of_reward_by_hand(secret_episodes):
     alive = secret_episodes.alive.at[5:, :, 0].set(False)
     reward = jnp.where(alive, reward, 0.0)
     episodes = secret_episodes._replace(reward=reward, alive=alive)
-    for kind, want in (("sum", 9.0), ("mean", 4.5), ("individual", [2.0, 7.0])):
+    kinds: Any = (("sum", 9.0), ("mean", 4.5), ("individual", [2.0, 7.0]))
+    for kind, want in kinds:
         stats = init_reward_stats(kind, 2)
         _, got = learning_reward(kind, stats, episodes, normalized=False)
         np.testing.assert_allclose(got[0, 0], np.broadcast_to(want, 2))
@@ -270,5 +272,5 @@ def test_units_do_not_matter(name):
         return jnp.mean(scores["eval/return_mean_greedy"])
 
     for scale, offset in ((1.0, 0.0), (1e4, 0.0), (1e-4, 0.0), (1.0, 1e6), (1e-30, 0)):
-        room = FourRooms(scale=jnp.asarray(scale), offset=jnp.asarray(float(offset)))
-        assert float(train(room)) > 9.9
+        unit: Any = jnp.asarray(scale), jnp.asarray(float(offset))
+        assert float(train(FourRooms(scale=unit[0], offset=unit[1]))) > 9.9
