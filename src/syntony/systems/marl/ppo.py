@@ -98,7 +98,7 @@ PPO_DEFAULTS = ActorCriticConfig(actor_lr=3e-4, critic_lr=3e-4, entropy_coef=1e-
 
 
 class Steps(NamedTuple):
-    """What gradient steps read of each time step, [L, C, ...]: C chunks of L steps."""
+    """Time steps as gradient steps read them, [L, C, ...]: C chunks of L steps."""
 
     obs: Float[Array, "L C N O"]
     critic_input: Float[Array, "L C #N S"]
@@ -112,6 +112,10 @@ class Steps(NamedTuple):
     target: Float[Array, "L C N"]
     """λ-return, in units of the rewards."""
     advantage: Float[Array, "L C N"]
+
+
+TAKEN = ("action_mask", "action", "log_prob", "alive", "valid")
+"""Fields that `Steps` has from a trajectory as they are."""
 
 
 class Chunks(NamedTuple):
@@ -193,11 +197,7 @@ class PPO(ActorCritic):
         steps = Steps(
             obs=trajectory.obs[:-1],
             critic_input=inputs[:-1],
-            action_mask=trajectory.action_mask,
-            action=trajectory.action,
-            log_prob=trajectory.log_prob,
-            alive=alive,
-            valid=trajectory.valid,
+            **{name: getattr(trajectory, name) for name in TAKEN},
             value=value[:-1],
             target=target,
             advantage=advantage,

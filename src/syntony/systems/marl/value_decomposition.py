@@ -314,12 +314,7 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
         enough = buffer.num_episodes >= config.batch_size
         num_updates = jnp.where(enough, config.updates_per_step, 0)
         learner = jax.lax.fori_loop(0, num_updates, update, state.learner)
-        epsilon = values.linear_epsilon(
-            state.env_steps + trajectory.num_steps,
-            start=config.epsilon_start,
-            end=config.epsilon_end,
-            anneal_steps=config.epsilon_anneal_steps,
-        )
+        epsilon = self.next_epsilon(state.env_steps + trajectory.num_steps)
         metrics = {"train/td_loss": learner.loss, "train/epsilon": state.epsilon}
         return state._replace(
             learner=learner,
@@ -329,6 +324,16 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
             epsilon=epsilon,
             explore_key=explore_key,
         ), metrics
+
+    def next_epsilon(self, env_steps: Int[Array, ""]) -> Float[Array, ""]:
+        """Probability of a random action after so many environment steps."""
+        config = self.q_learning
+        return values.linear_epsilon(
+            env_steps,
+            start=config.epsilon_start,
+            end=config.epsilon_end,
+            anneal_steps=config.epsilon_anneal_steps,
+        )
 
     def gradient_step(
         self, learner: LearnerState, batch: EpisodeBatch, valid: Bool[Array, "T B"]
