@@ -46,12 +46,15 @@ def libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def program(id: str) -> Callable[[Array, Array], Trajectory]:
     """Compiled episode of a task, from its actions and a key."""
 
-    def run(actions: Array, key: Array) -> Trajectory:
-        def policy(obs: Array, time: Array) -> tuple[Array, Array]:
-            logits = jnp.zeros((*obs.shape[:2], task(id).num_actions))
-            return logits.at[..., actions[time]].set(9.0), time + 1
+    def policy(
+        obs: Array, hidden: tuple[Array, Array]
+    ) -> tuple[Array, tuple[Array, Array]]:
+        actions, time = hidden
+        logits = jnp.zeros((*obs.shape[:2], task(id).num_actions))
+        return logits.at[..., actions[time]].set(9.0), (actions, time + 1)
 
-        start = jnp.zeros((), jnp.int32)
+    def run(actions: Array, key: Array) -> Trajectory:
+        start = actions, jnp.zeros((), jnp.int32)
         trajectory = rollout(task(id), policy, start, key, episodes=1, greedy=True)
         return trajectory._replace(state=())
 
