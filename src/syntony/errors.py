@@ -17,6 +17,8 @@ MAX_SUMMARY_LENGTH = 200
 """Most characters of an exception's message in a summary."""
 MIN_LONG_NAME = 8
 """Characters of a name from which a half of it tells what it stands for."""
+MAX_LISTED = 180
+"""Most characters of a list of valid names in a message."""
 
 
 class InvalidInputError(ValueError):
@@ -107,7 +109,8 @@ def unknown_name_error(kind: str, name: str, valid: Iterable[str]) -> InvalidInp
     """
     valid = sorted(valid)
     near = nearest_name(name, valid)
-    hint = f"did you mean {near!r}?" if near else f"valid: {', '.join(valid)}"
+    listed = textwrap.shorten(", ".join(valid), MAX_LISTED, placeholder=" …")
+    hint = f"did you mean {near!r}?" if near else f"valid: {listed}"
     return InvalidInputError(f"unknown {kind} {name!r}; {hint}")
 
 
@@ -116,8 +119,11 @@ def nearest_name(name: str, valid: Sequence[str]) -> str:
 
     Names that differ only in case are the nearest.
     """
-    by_case = {other.casefold(): other for other in reversed(valid)}
+    by_case = [other.casefold() for other in valid]
     # In short names, half of the letters are easily those of another word.
     cutoff = 0.5 if len(name) >= MIN_LONG_NAME else 0.6
     near = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=cutoff)
-    return by_case[near[0]] if near else ""
+    same = [other for other in valid if near and other.casefold() == near[0]]
+    return max(
+        same, key=lambda x: difflib.SequenceMatcher(None, name, x).ratio(), default=""
+    )

@@ -25,7 +25,7 @@ def test_a_rule_that_does_not_hold(capsys: pytest.CaptureFixture[str]):
     lines = capsys.readouterr().out.splitlines()
     assert "shapes and types: " in lines[0]
     assert "step raised KeyError: 'obs' (user_tasks.py:" in lines[0]
-    assert "1 rule holds, 1 do not, 15 not checked" in lines[1]
+    assert "1 rule holds, 1 do not, 16 not checked" in lines[1]
 
 
 def test_a_channel_that_raises(capsys: pytest.CaptureFixture[str]):

@@ -78,7 +78,7 @@ def test_a_loaded_link_transmits_and_receives(capsys: pytest.CaptureFixture[str]
         ("0:9:0", "holds no SNR"),
         ("0:9:x", "expected LOW:HIGH:STEP"),
         ("0:9:1:2", "expected LOW:HIGH:STEP"),
-        ("0:1000:1", "1001 SNRs; expected 200"),
+        ("0:1000:1", "1,001 SNRs; expected 200"),
         ("", "expected LOW:HIGH:STEP"),
     ],
 )

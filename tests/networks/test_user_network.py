@@ -72,7 +72,7 @@ def test_a_recurrent_actor_unrolls_as_it_steps(key):
 
 @pytest.mark.parametrize("name", [*ACTORS, "python:your_own_networks:deep"])
 def test_every_actor_unrolls_as_it_steps(name: str, key):
-    sizes = NetworkSpec(name, 6, 5, 8)
+    sizes = NetworkSpec(name, 6, 5, 8, 2)
     actor = make_actor(sizes, jax.random.key(1))
     assert isinstance(actor, Actor)
     features, ids = jax.random.normal(key, (4, 3, 2, 4)), agent_ids(2)
@@ -118,5 +118,8 @@ def test_a_network_that_does_not_fit_is_told(function: str, message: str):
 def test_unknown_names_are_told():
     with pytest.raises(InvalidInputError, match="unknown actor 'gruu'; did you mean"):
         check_network("actor", NetworkSpec("gruu", 4, 3, 8), ACTORS)
-    with pytest.raises(InvalidInputError, match="valid: gru, mlp, python:MODULE:FUNC"):
+    with pytest.raises(
+        InvalidInputError,
+        match="valid: gru, layernorm_gru, layernorm_tanh_gru, mlp, python:MODULE:FUNC",
+    ):
         check_network("actor", NetworkSpec("attention!", 4, 3, 8), ACTORS)

@@ -237,13 +237,15 @@ def test_a_run_of_another_version_has_only_curves(
 
 def remove_a_metric_sum(checkpoint: Path) -> None:
     """Rewrites a checkpoint as one of a version that logged fewer metrics."""
-    from syntony.training.checkpoint import HASH_KEY, _hash
+    from syntony.training.checkpoint import HASH_KEY, array_digest
 
     removed = (HASH_KEY, "metric_sums/train/exploration_bonus")
     with np.load(checkpoint) as archive:
         assert set(removed) <= set(archive.files)
         arrays = {n: archive[n] for n in archive.files if n not in removed}
-    np.savez(checkpoint, allow_pickle=False, **arrays, **{HASH_KEY: _hash(arrays)})
+    np.savez(
+        checkpoint, allow_pickle=False, **arrays, **{HASH_KEY: array_digest(arrays)}
+    )
 
 
 def test_a_run_of_an_older_version_has_all_sections(

@@ -231,6 +231,7 @@ def test_the_best_of_a_link_has_the_lowest_error_rate(tmp_path: Path):
 
 class Usage(NamedTuple):
     free: int
+    total: int = 10**9
 
 
 def test_the_disk_space_is_estimated_before_training(

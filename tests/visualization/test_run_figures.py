@@ -196,7 +196,7 @@ def test_invalid_arguments_of_an_animation(runs: dict[str, Path], tmp_path: Path
         ),
         (team, {"out": tmp_path / "x"}, "is no animation"),
         (team, {"out": tmp_path / "no" / "x.gif"}, "there is no folder"),
-        (team, {"seed": 7}, "has no seed 7; expected 0 to 0"),
+        (team, {"seed": 7}, "has no seed 7; expected 0"),
         (team, {"episodes": 0}, "episodes is 0; expected 1 to 100"),
         (team, {"max_steps": 0}, "max_steps is 0; expected at least 1"),
         (team, {"fps": 0.0}, "fps is 0; expected 0.1 to 50"),
