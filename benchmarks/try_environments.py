@@ -21,9 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from typing import Any
 
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 240
 IDS = (
     "gymnasium:lbforaging:Foraging-8x8-2p-3f-v3",
     "gymnasium:lbforaging:Foraging-2s-8x8-3p-2f-coop-v3?max_player_level=3",
@@ -119,18 +120,26 @@ def in_own_process(id: str, steps: int) -> dict[str, object]:
         )
     except subprocess.TimeoutExpired:
         return {"id": id, "result": "timeout", "remark": f"{TIMEOUT_SECONDS} s"}
-    notes = [x for x in done.stderr.splitlines() if x.startswith("syntony: ")]
-    remark = " ".join(note.removeprefix("syntony: ") for note in notes)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         return {"id": id, "result": "crash", "remark": last}
     row = json.loads(done.stdout.splitlines()[-1])
     row["seconds"] = round(time.monotonic() - start, 1)
-    return row | {"id": id, "remark": " ".join(filter(None, [row["remark"], remark]))}
+    return row | {"id": id}
 
 
 def try_environment(id: str, steps: int) -> dict[str, Any]:
     """Sizes and returns of one environment, or the one line that refuses it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        row = train_briefly(id, steps)
+    told = {str(x.message) for x in caught if x.category is UserWarning}
+    ours = [text.removeprefix(f"{id}: ") for text in told if text.startswith(id)]
+    return row | {"remark": " ".join(filter(None, [row["remark"], *ours]))}
+
+
+def train_briefly(id: str, steps: int) -> dict[str, Any]:
+    """Row of one environment, without what it warned of."""
     import syntony
 
     try:

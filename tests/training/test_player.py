@@ -41,7 +41,7 @@ def episodes(system: Any, state: Any, key: Key[Array, ""]) -> Any:
     return jax.device_get(jax.jit(collect)(state, key))
 
 
-LIKE_OTHERS = {"smpe_official", "mappo", "vdn"}
+LIKE_OTHERS = {"smpe_official", "mappo", "ippo", "ia2c", "vdn"}
 """Systems whose policy is that of another one."""
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow) if name in LIKE_OTHERS else name

@@ -188,7 +188,10 @@ def test_minibatches_are_disjoint_parts_of_all_chunks(system, state, episodes):
     np.testing.assert_array_equal(part.steps.target, chunks.steps.target[:, rows[1]])
 
 
-@pytest.mark.parametrize(("kind", "shared"), [(MAPPO, True), (IPPO, False)])
+@pytest.mark.parametrize(
+    ("kind", "shared"),
+    [(MAPPO, True), pytest.param(IPPO, False, marks=pytest.mark.slow)],
+)
 def test_all_forms_train(kind, shared):
     """Own and shared networks, minibatches; nothing is left as it was."""
     system = small(
