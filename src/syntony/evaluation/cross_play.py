@@ -109,7 +109,7 @@ def _all_newcomers(
     mixed: MixedTeam, state: PyTree[Array], other: PyTree[Array]
 ) -> list[Sequence[int]]:
     """Agents that are replaced, in each of the teams that are averaged."""
-    # One state plays with itself: whoever is replaced, the team is the same.
+    # With the same state on both sides, every replacement gives the same team.
     if state is other:
         return [()]
     return [(agent,) for agent in range(mixed.task.num_agents)]

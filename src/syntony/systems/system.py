@@ -212,6 +212,11 @@ class HasEvaluationState(System[StateT], Protocol[StateT]):
         ...
 
 
+def observes_last_action(team: ActsInEpisodes) -> bool:
+    """Whether one-hot last actions follow the observations that a team acts on."""
+    return isinstance(team, ObservesLastAction) and team.last_action
+
+
 class DecodedBelief(NamedTuple):
     """Decoded belief of each agent, beside the true observations and the filter."""
 

@@ -1,10 +1,16 @@
 """Ids of other libraries' environments: `LIBRARY:NAME?PARAMETER=VALUE&...`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.errors import (
+    USER_CODE_EXCEPTIONS,
+    InvalidInputError,
+    summarize_exception,
+    unknown_name_error,
+)
 
 LITERALS = {"true": True, "false": False, "none": None, "null": None}
 
@@ -53,6 +59,23 @@ def parse_env_id(id: str, examples: Mapping[str, str]) -> EnvId:
             )
         parameters[parameter] = _parse_value(text)
     return EnvId(library, name, parameters)
+
+
+@contextmanager
+def opening(id: str) -> Generator[None, None, None]:
+    """Context in which an environment is opened; its errors name the id.
+
+    Raises:
+        InvalidInputError: the environment cannot be opened.
+    """
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{id}: {error}") from error.__cause__
+    except USER_CODE_EXCEPTIONS as error:
+        raise InvalidInputError(
+            f"{id} cannot be opened: {summarize_exception(error)}"
+        ) from error
 
 
 def _parse_value(text: str) -> object:

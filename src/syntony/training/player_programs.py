@@ -19,8 +19,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 from syntony.systems.system import (
     ActsInEpisodes,
     HasBeliefs,
-    ObservesLastAction,
     StateT,
+    observes_last_action,
 )
 from syntony.tasks.last_action import append_last_action
 from syntony.tasks.rollout import sample_actions
@@ -140,11 +140,6 @@ def _wrap_key(array: Array, like: object) -> Array:
         return array
     impl = jax.random.key_impl(jnp.zeros((), like.dtype))
     return jax.random.wrap_key_data(array, impl=impl)
-
-
-def observes_last_action(system: ActsInEpisodes) -> bool:
-    """Whether the policy observes the agents' last actions."""
-    return isinstance(system, ObservesLastAction) and system.last_action
 
 
 def observed_dim(system: ActsInEpisodes) -> int:

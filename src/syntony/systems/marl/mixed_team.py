@@ -14,7 +14,7 @@ from syntony.systems.system import (
     ActsInEpisodes,
     HasEvaluationState,
     Metrics,
-    ObservesLastAction,
+    observes_last_action,
 )
 from syntony.tasks.rollout import Policy, Trajectory
 from syntony.tasks.task import Task
@@ -110,11 +110,6 @@ class MixedTeam(MultiAgentSystem[MixedTeamState]):
             "team": self.team.params(state.team),
             "other": self.other.params(state.other),
         }
-
-
-def observes_last_action(team: ActsInEpisodes) -> bool:
-    """Whether one-hot last actions follow the observations that a team acts on."""
-    return isinstance(team, ObservesLastAction) and team.last_action
 
 
 def evaluation_state(team: ActsInEpisodes, state: PyTree[Array]) -> PyTree[Array]:

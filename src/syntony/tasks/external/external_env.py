@@ -26,11 +26,10 @@ from syntony.config import field, pytree_dataclass
 from syntony.errors import (
     USER_CODE_EXCEPTIONS,
     InvalidInputError,
-    summarize_exception,
 )
 from syntony.plugins import ImportFn
 from syntony.pytrees import HiddenT
-from syntony.tasks.env_id import parse_env_id
+from syntony.tasks.env_id import opening, parse_env_id
 from syntony.tasks.external import batched
 from syntony.tasks.external.adapter import AgentAdapter, MultiAgentEnv, max_sizes
 from syntony.tasks.external.batched import BatchedPool
@@ -371,14 +370,8 @@ def make_env(id: str) -> MultiAgentEnv:
     """
     library, name, parameters = parse_env_id(id, EXAMPLES)
     of_env = {k: v for k, v in parameters.items() if k not in OWN_PARAMETERS}
-    try:
+    with opening(id):
         return select_team(_open_env(library, name, of_env), parameters)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{id}: {error}") from error.__cause__
-    except USER_CODE_EXCEPTIONS as error:
-        raise InvalidInputError(
-            f"{id} cannot be opened: {summarize_exception(error)}"
-        ) from error
 
 
 def make_env_with_images(id: str) -> MultiAgentEnv:

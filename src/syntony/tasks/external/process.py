@@ -224,7 +224,7 @@ class EnvProcess:
         self.is_ready = False
         self._socket.settimeout(self.timeout_s)
         with suppress(OSError):
-            # If nobody reads it, the reply tells why.
+            # If the process has ended, reading the reply raises the error.
             self._socket.sendall(pack(content))
         kind, *values = self._receive("", what)
         self.is_ready = True

@@ -15,13 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.errors import (
-    USER_CODE_EXCEPTIONS,
-    InvalidInputError,
-    summarize_exception,
-)
 from syntony.pytrees import PyTree
-from syntony.tasks.env_id import parse_env_id
+from syntony.tasks.env_id import opening, parse_env_id
 from syntony.tasks.family import TaskFamily
 from syntony.tasks.jax_envs.adapter import AdaptedEnv
 from syntony.tasks.jax_envs.jaxmarl import make_jaxmarl_env
@@ -154,14 +149,8 @@ def open_env(id: str) -> AdaptedEnv:
         InvalidInputError: there is none, or it cannot be opened with these parameters.
     """
     library, name, parameters = parse_env_id(id, EXAMPLES)
-    try:
+    with opening(id):
         return ENV_FACTORIES[library](name, parameters)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{id}: {error}") from error.__cause__
-    except USER_CODE_EXCEPTIONS as error:
-        raise InvalidInputError(
-            f"{id} cannot be opened: {summarize_exception(error)}"
-        ) from error
 
 
 @cache
