@@ -143,7 +143,7 @@ def test_beliefs_train_on_samples_of_agents_that_are_alive(state, key):
 @pytest.mark.slow
 def test_an_environment_whose_agents_leave():
     """Of three agents two leave early: each counts just the steps it plays."""
-    team = smpe(task("pettingzoo:external_envs?time_limit=8"))
+    team = smpe(task("pettingzoo:external_envs"))
     state = team.init(jax.random.key(0))
     trajectory = team.collect_episodes(state, jax.random.key(1), 4)
     alive = np.asarray(trajectory.alive)

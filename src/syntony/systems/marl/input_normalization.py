@@ -20,9 +20,11 @@ from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import HasBenchmark, Task, global_state_dim
 
 NormalizeObs = Literal["auto", "on", "off"]
-"""Whether observations are normalized; auto: on, but for `PUBLISHED_BENCHMARKS`."""
+"""Whether observations are normalized; auto: on, but for `RAW_BENCHMARKS`."""
 PUBLISHED_BENCHMARKS = ("foraging", "particles", "warehouse")
 """Benchmarks with published constants and results, for raw observations."""
+RAW_BENCHMARKS = (*PUBLISHED_BENCHMARKS, "probes")
+"""Benchmarks whose observations stay raw; a probe's are zeros and ones by definition."""
 
 
 class InputStats(NamedTuple):
@@ -43,7 +45,8 @@ def is_published(task: Task) -> bool:
 
 def normalizes_inputs(setting: NormalizeObs, task: Task) -> bool:
     """Whether the inputs of a team on this task are normalized."""
-    return setting == "on" or (setting == "auto" and not is_published(task))
+    raw = isinstance(task, HasBenchmark) and task.benchmark.name in RAW_BENCHMARKS
+    return setting == "on" or (setting == "auto" and not raw)
 
 
 def init_input_stats(task: Task) -> InputStats:
