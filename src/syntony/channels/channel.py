@@ -1,23 +1,29 @@
-"""The protocol of channels, and protocols of what is known of a channel.
+"""The protocols of channels, and protocols of what is known of a channel.
 
-`Channel` is what training needs. What is known of a channel beyond that is a protocol
-of its own, asked for with `isinstance`: evaluations compare a link with it.
+`Channel` and `ChannelWithMemory` are what training needs; `transmit` sends over both.
+What is known of a channel beyond that is a protocol of its own, asked for with
+`isinstance`: evaluations compare a link with it.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
 from syntony.config import between
+from syntony.pytrees import PyTree
+
+ChannelState = PyTree[Array]
+"""What a channel with memory remembers; () for all others."""
+StateT = TypeVar("StateT")
 
 
 @runtime_checkable
-class Channel(Protocol):
-    """A channel law p(y | x) that can be sampled: a config, without state.
+class ChannelProperties(Protocol):
+    """Properties of all channels: a config, without state.
 
     A batch is B blocks of C channel uses, complex symbols as pairs of reals, with mean
-    energy 1 per use. Blocks are independent: none interferes with another.
+    energy 1 per use.
     """
 
     @property
@@ -53,6 +59,15 @@ class Channel(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class Channel(ChannelProperties, Protocol):
+    """A channel law p(y | x) that can be sampled.
+
+    Blocks are independent: none interferes with another. A channel whose received
+    blocks have another length than the transmitted ones is a `HasOutputUses`.
+    """
+
     def with_snr(self, snr_db: Float[Array, ""] | float) -> "Channel":
         """The same channel at another SNR in dB; unchanged if it adds no noise."""
         ...
@@ -70,17 +85,91 @@ class Channel(Protocol):
 
 
 @runtime_checkable
-class InSeries(Channel, Protocol):
+class ChannelWithMemory(ChannelProperties, Protocol[StateT]):
+    """A channel in which a block depends on earlier ones: interference, drift, fading.
+
+    Blocks of a batch are transmitted in their order, one after the other, and batches
+    in the order in which they are sent. The state is part of the state of a run.
+    """
+
+    def with_snr(self, snr_db: Float[Array, ""] | float) -> "ChannelWithMemory[StateT]":
+        """The same channel at another SNR in dB; its state stays valid."""
+        ...
+
+    def init(self, key: Key[Array, ""]) -> StateT:
+        """State before the first block; the key is consumed."""
+        ...
+
+    def __call__(
+        self, key: Key[Array, ""], state: StateT, x: Float[Array, "B C 2"]
+    ) -> tuple[StateT, Float[Array, "B D 2"]]:
+        """State after the batch, and a sample of y given x.
+
+        Args:
+            key: consumed.
+            state: what earlier blocks left.
+            x: transmitted symbols, with mean energy 1 per use.
+        """
+        ...
+
+
+AnyChannel = Channel | ChannelWithMemory[ChannelState]
+"""A channel with or without memory."""
+
+
+@runtime_checkable
+class HasOutputUses(ChannelProperties, Protocol):
+    """A channel whose received blocks have another length than the transmitted ones.
+
+    Examples are several receive antennas, oversampling, and a kept cyclic prefix.
+    """
+
+    def output_uses(self, uses: int) -> int:
+        """Complex symbols D of a received block, given the uses C of a sent one."""
+        ...
+
+
+def init_channel(channel: AnyChannel, key: Key[Array, ""]) -> ChannelState:
+    """State of a channel before the first block; () for one without memory."""
+    return channel.init(key) if isinstance(channel, ChannelWithMemory) else ()
+
+
+def transmit(
+    channel: AnyChannel,
+    key: Key[Array, ""],
+    state: ChannelState,
+    x: Float[Array, "B C 2"],
+) -> tuple[ChannelState, Float[Array, "B D 2"]]:
+    """State of a channel after a batch, and the received blocks.
+
+    Args:
+        channel: with or without memory.
+        key: consumed.
+        state: from `init_channel`, or the state after the batch before.
+        x: transmitted symbols, with mean energy 1 per use.
+    """
+    if isinstance(channel, ChannelWithMemory):
+        return channel(key, state, x)
+    return state, channel(key, x)
+
+
+def output_uses(channel: AnyChannel, uses: int) -> int:
+    """Complex symbols D of a received block, given the uses C of a sent one."""
+    return channel.output_uses(uses) if isinstance(channel, HasOutputUses) else uses
+
+
+@runtime_checkable
+class InSeries(ChannelProperties, Protocol):
     """Channels in series, y = f_K(… f_2(f_1(x)))."""
 
     @property
-    def parts(self) -> Sequence[Channel]:
+    def parts(self) -> Sequence[AnyChannel]:
         """f_1 … f_K."""
         ...
 
 
 @runtime_checkable
-class HasMLMetric(Channel, Protocol):
+class HasMLMetric(ChannelProperties, Protocol):
     """A channel whose maximum-likelihood (ML) detector is known."""
 
     def ml_metric(
@@ -96,7 +185,7 @@ class HasMLMetric(Channel, Protocol):
 
 
 @runtime_checkable
-class HasBLERBounds(Channel, Protocol):
+class HasBLERBounds(ChannelProperties, Protocol):
     """A channel over which bounds of the block error rate (BLER) are known."""
 
     def bler_bounds(self, messages: int, uses: int) -> dict[str, float]:

@@ -127,8 +127,10 @@ def test_benchmarks_with_published_results_keep_raw_inputs():
             system = dataclasses.replace(system, last_action=True)
         state: Any = jax.eval_shape(system.init, jax.random.key(0))
         assert state.input_stats is None
-    assert normalizes_inputs("auto", task("probe-see"))
-    assert not normalizes_inputs("off", task("probe-see"))
+    assert not normalizes_inputs("auto", task("probe-see"))
+    own_task = TwoWithASecret()
+    assert normalizes_inputs("auto", own_task)
+    assert not normalizes_inputs("off", own_task)
 
 
 def test_statistics_are_of_valid_steps_of_living_agents(secret_episodes):
