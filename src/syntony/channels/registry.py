@@ -11,7 +11,7 @@ from syntony.channels.awgn import AWGN
 from syntony.channels.black_box import BlackBoxChannel, UserFunction
 from syntony.channels.carrier_frequency_offset import CarrierFrequencyOffset
 from syntony.channels.chain import Chain
-from syntony.channels.channel import Channel
+from syntony.channels.channel import AnyChannel, Channel, ChannelWithMemory
 from syntony.channels.iq_imbalance import IQImbalance
 from syntony.channels.multipath import Multipath
 from syntony.channels.phase import PhaseNoise
@@ -70,7 +70,7 @@ USER_CHANNEL = ChannelFamily(
 
 
 @standard_jax_settings()
-def channel(spec: Channel | str | UserFunction) -> Channel:
+def channel(spec: AnyChannel | str | UserFunction) -> AnyChannel:
     """Channel with this id, or over this function of NumPy arrays.
 
     The parts of an id are joined by `+`, in the order in which the signal passes them.
@@ -87,7 +87,7 @@ def channel(spec: Channel | str | UserFunction) -> Channel:
     """
     if isinstance(spec, str):
         return _channel_with_noise(parse_channel(spec))
-    if isinstance(spec, Channel) and not isinstance(spec, type):
+    if isinstance(spec, Channel | ChannelWithMemory) and not isinstance(spec, type):
         return spec
     if not callable(spec) or isinstance(spec, type):
         raise InvalidInputError(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from typing_extensions import TypeVar
 
-from syntony.channels.channel import Channel
+from syntony.channels.channel import AnyChannel, ChannelState
 from syntony.channels.feedback import Feedback
 from syntony.pytrees import PyTree
 from syntony.tasks.rollout import Policy, Trajectory
@@ -260,7 +260,7 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
         ...
 
     @property
-    def channel(self) -> Channel:
+    def channel(self) -> AnyChannel:
         """The channel of the training."""
         ...
 
@@ -269,7 +269,7 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
         """The symbols or codewords that have energy 1 per channel use."""
         ...
 
-    def with_channel(self, channel: Channel) -> "TransmitsMessages[StateT]":
+    def with_channel(self, channel: AnyChannel) -> "TransmitsMessages[StateT]":
         """The same system over another channel."""
         ...
 
@@ -278,9 +278,13 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
         ...
 
     def message_logits(
-        self, state: StateT, y: Float[Array, "B C 2"]
+        self, state: StateT, y: Float[Array, "B D 2"]
     ) -> Float[Array, "B M"]:
         """Logits of all messages, given received blocks."""
+        ...
+
+    def channel_state(self, state: StateT) -> ChannelState:
+        """What the channel remembers of the training; () without memory."""
         ...
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from syntony.channels.channel import ChannelState
 from syntony.channels.feedback import Feedback
 from syntony.config import above, between, field, pytree_dataclass, validate
 from syntony.equations.score import (
@@ -26,9 +27,12 @@ from syntony.equations.score import (
 from syntony.equations.signal import complex_noise, explore_log_prob, perturb
 
 BlockLossFn = Callable[
-    [Key[Array, ""], Float[Array, "B C 2"], Int[Array, " B"]], Float[Array, " B"]
+    [Key[Array, ""], ChannelState, Float[Array, "B C 2"], Int[Array, " B"]],
+    tuple[ChannelState, Float[Array, " B"]],
 ]
-"""Transmitted blocks and their messages to one loss for each block, in nats."""
+"""Transmitted blocks and their messages to one loss for each block, in nats.
+
+It takes and returns the channel's state."""
 
 GRADIENT_SAMPLES = 16
 """Batches of which gradients are compared with each other by default."""
@@ -108,6 +112,7 @@ class GradientEstimate(NamedTuple):
 
     pending: PerturbedBatch
     """Batches whose losses are delayed, oldest first."""
+    channel_state: ChannelState
     loss: Float[Array, ""]
     """Mean loss, in nats."""
     grad: Float[Array, "M C 2"]
@@ -124,6 +129,7 @@ class GradientEstimator(Protocol):
         codebook: Float[Array, "M C 2"],
         variance: Float[Array, ""],
         pending: PerturbedBatch,
+        channel_state: ChannelState,
         key: Key[Array, ""],
         *,
         batch_size: int,
@@ -137,6 +143,7 @@ class GradientEstimator(Protocol):
             codebook: codewords x of all M messages.
             variance: σ_π², the present perturbation variance per channel use.
             pending: batches whose losses are delayed, oldest first.
+            channel_state: what earlier batches left in the channel.
             key: consumed.
             batch_size: B blocks.
         """
@@ -150,18 +157,26 @@ def policy_loss_and_grad(
     codebook: Float[Array, "M C 2"],
     variance: Float[Array, ""],
     pending: PerturbedBatch,
+    channel_state: ChannelState,
     key: Key[Array, ""],
     *,
     batch_size: int,
 ) -> GradientEstimate:
     """Policy gradient of the batch whose losses arrive now; see `GradientEstimator`."""
-    sent = collect_perturbed_losses(
-        config, loss_fn, feedback, codebook, variance, key, batch_size=batch_size
+    channel_state, sent = collect_perturbed_losses(
+        config,
+        loss_fn,
+        feedback,
+        codebook,
+        variance,
+        channel_state,
+        key,
+        batch_size=batch_size,
     )
     batch, pending = pop_delayed(sent, pending)
     grad = policy_gradient(config, batch, codebook, variance)
     loss = mean_baseline(batch.loss, batch.received_mask)
-    return GradientEstimate(pending, loss, grad)
+    return GradientEstimate(pending, channel_state, loss, grad)
 
 
 def collect_perturbed_losses(
@@ -170,10 +185,11 @@ def collect_perturbed_losses(
     feedback: Feedback,
     codebook: Float[Array, "M C 2"],
     variance: Float[Array, ""],
+    channel_state: ChannelState,
     key: Key[Array, ""],
     *,
     batch_size: int,
-) -> PerturbedBatch:
+) -> tuple[ChannelState, PerturbedBatch]:
     """Transmits perturbed codewords, and receives their losses over the feedback link.
 
     The arguments are those of `GradientEstimator`.
@@ -182,9 +198,10 @@ def collect_perturbed_losses(
     message, noise = sample_perturbations(
         config, codebook, variance, (message_key, noise_key), batch_size=batch_size
     )
-    loss = loss_fn(channel_key, perturb(codebook[message], noise, variance), message)
+    sent = perturb(codebook[message], noise, variance)
+    channel_state, loss = loss_fn(channel_key, channel_state, sent, message)
     loss, received = feedback(feedback_key, loss)
-    return PerturbedBatch(message, noise, loss, received)
+    return channel_state, PerturbedBatch(message, noise, loss, received)
 
 
 def sample_perturbations(
@@ -223,9 +240,15 @@ def sample_perturbations(
 def sample_messages(
     key: Key[Array, ""], batch_size: int, messages: int
 ) -> Int[Array, " B"]:
-    """Consecutive messages from a random one: each equally often, or once more."""
-    start = jax.random.randint(key, (), 0, messages)
-    return (start + jnp.arange(batch_size)) % messages
+    """Messages in random order: each equally often, or once more.
+
+    In a fixed order, what a channel with memory leaves of one message would tell the
+    next one.
+    """
+    start_key, order_key = jax.random.split(key)
+    start = jax.random.randint(start_key, (), 0, messages)
+    balanced = (start + jnp.arange(batch_size)) % messages
+    return jax.random.permutation(order_key, balanced)
 
 
 def orthogonal_noise(
@@ -307,6 +330,7 @@ def spsa_loss_and_grad(
     codebook: Float[Array, "M C 2"],
     variance: Float[Array, ""],
     pending: PerturbedBatch,
+    channel_state: ChannelState,
     key: Key[Array, ""],
     *,
     batch_size: int,
@@ -321,15 +345,18 @@ def spsa_loss_and_grad(
     direction = jax.random.rademacher(keys[1], codebook.shape, codebook.dtype)
 
     def mean_loss(
-        sign: float, channel_key: Key[Array, ""], feedback_key: Key[Array, ""]
-    ) -> Float[Array, ""]:
+        sign: float, channel_state: ChannelState, keys: Key[Array, " 2"]
+    ) -> tuple[ChannelState, Float[Array, ""]]:
         perturbed = codebook + sign * config.spsa_perturbation_size * direction
-        loss = loss_fn(channel_key, perturbed[message], message)
-        return mean_baseline(*feedback(feedback_key, loss))
+        channel_state, loss = loss_fn(
+            keys[0], channel_state, perturbed[message], message
+        )
+        return channel_state, mean_baseline(*feedback(keys[1], loss))
 
-    plus, minus = mean_loss(1.0, keys[2], keys[3]), mean_loss(-1.0, keys[4], keys[5])
+    channel_state, plus = mean_loss(1.0, channel_state, keys[2:4])
+    channel_state, minus = mean_loss(-1.0, channel_state, keys[4:6])
     grad = spsa_gradient_estimate(plus, minus, direction, config.spsa_perturbation_size)
-    return GradientEstimate(pending, (plus + minus) / 2.0, grad)
+    return GradientEstimate(pending, channel_state, (plus + minus) / 2.0, grad)
 
 
 def backprop_loss_and_grad(
@@ -339,6 +366,7 @@ def backprop_loss_and_grad(
     codebook: Float[Array, "M C 2"],
     variance: Float[Array, ""],
     pending: PerturbedBatch,
+    channel_state: ChannelState,
     key: Key[Array, ""],
     *,
     batch_size: int,
@@ -351,10 +379,14 @@ def backprop_loss_and_grad(
     message_key, channel_key = jax.random.split(key)
     message = sample_messages(message_key, batch_size, len(codebook))
 
-    def mean_loss(codebook: Float[Array, "M C 2"]) -> Float[Array, ""]:
-        return jnp.mean(loss_fn(channel_key, codebook[message], message))
+    def mean_loss(
+        codebook: Float[Array, "M C 2"],
+    ) -> tuple[Float[Array, ""], ChannelState]:
+        after, loss = loss_fn(channel_key, channel_state, codebook[message], message)
+        return jnp.mean(loss), after
 
-    return GradientEstimate(pending, *jax.value_and_grad(mean_loss)(codebook))
+    (loss, after), grad = jax.value_and_grad(mean_loss, has_aux=True)(codebook)
+    return GradientEstimate(pending, after, loss, grad)
 
 
 GRADIENT_ESTIMATORS: dict[str, GradientEstimator] = {

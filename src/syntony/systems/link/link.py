@@ -28,7 +28,13 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.channels import registry as channels
 from syntony.channels.awgn import AWGN
-from syntony.channels.channel import Channel
+from syntony.channels.channel import (
+    AnyChannel,
+    ChannelState,
+    init_channel,
+    output_uses,
+    transmit,
+)
 from syntony.channels.feedback import Feedback
 from syntony.channels.rayleigh import Rayleigh
 from syntony.config import above, at_least, between, field, pytree_dataclass, validate
@@ -52,6 +58,11 @@ from syntony.systems.link.gradient_estimators import (
     gradient_cosine_similarity,
     sample_messages,
     sample_perturbations,
+)
+from syntony.systems.link.received_stats import (
+    ReceivedStats,
+    normalize_received,
+    update_received_stats,
 )
 from syntony.systems.link.receiver import (
     RECEIVERS,
@@ -83,6 +94,10 @@ class LinkState(NamedTuple):
     transmitter_opt_state: optax.OptState
     receiver: AnyReceiver
     receiver_opt_state: optax.OptState
+    received_stats: ReceivedStats | None
+    """Statistics by which the receiver's input is normalized."""
+    channel_state: ChannelState
+    """What a channel with memory remembers."""
     pending_feedback: PerturbedBatch
     """Batches whose losses are delayed, oldest first."""
     early_stopping: EarlyStoppingState
@@ -92,9 +107,9 @@ class LinkState(NamedTuple):
 
 BatchGradientFn = Callable[
     [LinkState, Codebook, Key[Array, ""]],
-    tuple[PerturbedBatch, Float[Array, ""], Grad],
+    tuple[LinkState, Float[Array, ""], Grad],
 ]
-"""Pending feedback, mean loss and gradient of one batch."""
+"""State after one batch, its mean loss, and the gradient."""
 
 
 @pytree_dataclass
@@ -113,7 +128,7 @@ class Link:
         ['train/receiver_loss', 'train/transmitter_loss']
     """
 
-    channel: Channel = AWGN()
+    channel: AnyChannel = AWGN()
     """Channel between transmitter and receiver; see: syntony list channels."""
     feedback: Feedback = Feedback()
     """Feedback link of the losses, from receiver to transmitter."""
@@ -130,6 +145,9 @@ class Link:
     gain and divides by it (equalizing); a learned mean for each message, with white
     noise (gaussian); python:MODULE:FUNCTION. auto: equalizing over a channel with an
     unknown gain, else mlp."""
+    normalize_received: bool = field(True, static=True)
+    """Normalize the receiver's input by running statistics, so that a gain, a phase or
+    an offset of the channel does not matter."""
     channel_estimator_hidden: int = field(20, static=True, limits=at_least(1))
     """Hidden units of the equalizing receiver's channel estimator."""
     power_constraint: Literal["average", "codeword", "symbol", "clipped"] = field(
@@ -159,13 +177,13 @@ class Link:
 
     def init(self, key: Key[Array, ""]) -> LinkState:
         """State before the first iteration; the key is consumed."""
-        transmitter_key, receiver_key, key = jax.random.split(key, 3)
+        transmitter_key, receiver_key, channel_key, key = jax.random.split(key, 4)
         transmitter = make_transmitter(
             self.transmitter_spec, self.messages, self.uses, transmitter_key
         )
         receiver = make_receiver(
             self.receiver_name,
-            self.uses,
+            self.received_uses,
             self.hidden,
             self.messages,
             estimator_dim=self.channel_estimator_hidden,
@@ -177,6 +195,12 @@ class Link:
             transmitter_opt_state=init_opt_state(optimizer, transmitter),
             receiver=receiver,
             receiver_opt_state=init_opt_state(optimizer, receiver),
+            received_stats=(
+                ReceivedStats.init(self.received_uses)
+                if self.normalize_received
+                else None
+            ),
+            channel_state=init_channel(self.channel, channel_key),
             pending_feedback=PerturbedBatch.zeros(
                 self.feedback.delay_iterations, self.schedule.batch_size, self.uses
             ),
@@ -226,29 +250,54 @@ class Link:
 
     def receiver_gradient(
         self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
-    ) -> tuple[PerturbedBatch, Float[Array, ""], AnyReceiver]:
-        """Mean loss of a batch, and its gradient in the receiver's weights."""
-        message, y = self.transmit_batch(state, codebook, key)
+    ) -> tuple[LinkState, Float[Array, ""], AnyReceiver]:
+        """State after a batch, its mean loss, and the gradient in the weights."""
+        state, message, y = self.transmit_batch(state, codebook, key)
+        y = normalize_received(state.received_stats, y)
         # Supervised: the receiver knows the messages, and needs no feedback.
-        return state.pending_feedback, *receiver_loss_and_grad(
-            state.receiver, y, message
-        )
+        return state, *receiver_loss_and_grad(state.receiver, y, message)
 
     def transmit_batch(
         self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
-    ) -> tuple[Int[Array, " B"], Float[Array, "B C 2"]]:
+    ) -> tuple[LinkState, Int[Array, " B"], Float[Array, "B D 2"]]:
         """Messages of a training batch of the receiver, and the received blocks."""
         message_key, noise_key, channel_key = jax.random.split(key, 3)
         batch_size = self.schedule.batch_size
-        if not self.perturb_receiver_batches:
+        if self.perturb_receiver_batches:
+            keys, variance = (message_key, noise_key), self.perturbation_variance(state)
+            message, noise = sample_perturbations(
+                self.perturbation, codebook, variance, keys, batch_size=batch_size
+            )
+            sent = signal.perturb(codebook[message], noise, variance)
+        else:
             message = sample_messages(message_key, batch_size, self.messages)
-            return message, self.training_channel(channel_key, codebook[message])
-        keys, variance = (message_key, noise_key), self.perturbation_variance(state)
-        message, noise = sample_perturbations(
-            self.perturbation, codebook, variance, keys, batch_size=batch_size
+            sent = codebook[message]
+        channel_state, y = self.transmit_shuffled(
+            channel_key, state.channel_state, sent
         )
-        sent = signal.perturb(codebook[message], noise, variance)
-        return message, self.training_channel(channel_key, sent)
+        stats = state.received_stats
+        if stats is not None:
+            stats = update_received_stats(stats, y)
+        state = state._replace(channel_state=channel_state, received_stats=stats)
+        return state, message, y
+
+    def transmit_shuffled(
+        self,
+        key: Key[Array, ""],
+        channel_state: ChannelState,
+        sent: Float[Array, "B C 2"],
+    ) -> tuple[ChannelState, Float[Array, "B D 2"]]:
+        """Transmits blocks in random order; returns them in that of `sent`.
+
+        The blocks of a batch depend on each other: perturbations of one message are
+        drawn together. Over a channel with memory, a block is to follow any other.
+        """
+        channel_key, order_key = jax.random.split(key)
+        order = jax.random.permutation(order_key, len(sent))
+        channel_state, y = transmit(
+            self.training_channel, channel_key, channel_state, sent[order]
+        )
+        return channel_state, jnp.zeros_like(y).at[order].set(y)
 
     @jax.jit
     def update_receiver(self, state: LinkState, grad: AnyReceiver) -> LinkState:
@@ -277,7 +326,7 @@ class Link:
             state, _ = carry
             codebook = self.codebook(state.transmitter)
             state, loss, grad = self.mean_over_batches(
-                self.estimate_gradient,
+                self.transmitter_gradient,
                 num_batches,
                 state,
                 codebook,
@@ -290,6 +339,16 @@ class Link:
         steps = self.schedule.transmitter_steps * warm.astype(jnp.int32)
         return self.fori_loop(steps, update, (state, jnp.zeros(())))
 
+    def transmitter_gradient(
+        self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
+    ) -> tuple[LinkState, Float[Array, ""], Codebook]:
+        """State after a batch, its mean loss, and the gradient in the codebook."""
+        estimate = self.estimate_gradient(state, codebook, key)
+        state = state._replace(
+            pending_feedback=estimate.pending, channel_state=estimate.channel_state
+        )
+        return state, estimate.loss, estimate.grad
+
     def estimate_gradient(
         self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
     ) -> GradientEstimate:
@@ -297,28 +356,39 @@ class Link:
         estimator = GRADIENT_ESTIMATORS[self.gradient]
         return estimator(
             self.perturbation,
-            partial(self.block_losses, state.receiver),
+            partial(self.block_losses, state),
             self.feedback,
             codebook,
             self.perturbation_variance(state),
             state.pending_feedback,
+            state.channel_state,
             key,
             batch_size=self.schedule.batch_size,
         )
 
     def block_losses(
         self,
-        receiver: AnyReceiver,
+        state: LinkState,
         key: Key[Array, ""],
+        channel_state: ChannelState,
         sent: Float[Array, "B C 2"],
         message: Int[Array, " B"],
-    ) -> Float[Array, " B"]:
-        """Loss that the receiver feeds back for each transmitted block, in nats."""
-        y = self.training_channel(key, sent)
-        loss = block_nll(receiver, y, message, self.perturbation.temperature)
+    ) -> tuple[ChannelState, Float[Array, " B"]]:
+        """Losses that the receiver feeds back for transmitted blocks, in nats.
+
+        Args:
+            state: the receiver, and the statistics of its input.
+            key: consumed.
+            channel_state: what earlier batches left in the channel.
+            sent: transmitted blocks.
+            message: of each block.
+        """
+        channel_state, y = self.transmit_shuffled(key, channel_state, sent)
+        y = normalize_received(state.received_stats, y)
+        loss = block_nll(state.receiver, y, message, self.perturbation.temperature)
         if self.perturbation.feedback_loss == "odds":
-            return signal.inverse_odds(loss)
-        return loss
+            loss = signal.inverse_odds(loss)
+        return channel_state, loss
 
     @jax.jit
     def update_transmitter(self, state: LinkState, grad: Codebook) -> LinkState:
@@ -349,7 +419,7 @@ class Link:
         return codebook
 
     @property
-    def training_channel(self) -> Channel:
+    def training_channel(self) -> AnyChannel:
         """Channel at the training SNR."""
         snr_db = self.channel.snr_db
         if snr_db is None:
@@ -371,23 +441,19 @@ class Link:
         zero_grad: Grad,
         key: Key[Array, ""],
     ) -> tuple[LinkState, Float[Array, ""], Grad]:
-        """State with new pending feedback, and mean loss and gradient over batches."""
+        """State after the batches, and the mean of their losses and gradients."""
 
         def add_batch(
-            i: LoopIndex, carry: tuple[PerturbedBatch, tuple[Float[Array, ""], Grad]]
-        ) -> tuple[PerturbedBatch, tuple[Float[Array, ""], Grad]]:
-            pending, sums = carry
-            pending, loss, grad = gradient_fn(
-                state._replace(pending_feedback=pending),
-                codebook,
-                jax.random.fold_in(key, i),
-            )
-            return pending, optax.tree.add(sums, (loss, grad))
+            i: LoopIndex, carry: tuple[LinkState, tuple[Float[Array, ""], Grad]]
+        ) -> tuple[LinkState, tuple[Float[Array, ""], Grad]]:
+            state, sums = carry
+            state, loss, grad = gradient_fn(state, codebook, jax.random.fold_in(key, i))
+            return state, optax.tree.add(sums, (loss, grad))
 
-        start = state.pending_feedback, (jnp.zeros(()), zero_grad)
-        pending, sums = self.fori_loop(num_batches, add_batch, start)
+        start = state, (jnp.zeros(()), zero_grad)
+        state, sums = self.fori_loop(num_batches, add_batch, start)
         loss, grad = jax.tree.map(lambda total: total / num_batches, sums)
-        return state._replace(pending_feedback=pending), loss, grad
+        return state, loss, grad
 
     def fori_loop(
         self,
@@ -416,7 +482,9 @@ class Link:
         """Errors of `episodes` blocks without perturbation, at the evaluation SNR."""
         message_key, channel_key, gradient_key = jax.random.split(key, 3)
         message = sample_messages(message_key, episodes, self.messages)
-        y = self.channel(channel_key, self.codebook(state.transmitter)[message])
+        sent = self.codebook(state.transmitter)[message]
+        _, y = transmit(self.channel, channel_key, state.channel_state, sent)
+        y = normalize_received(state.received_stats, y)
         samples: EvalSamples = {"eval/bler": block_errors(state.receiver, y, message)}
         # A black box may be a slow radio: its channel uses are spent on training.
         if not self.channel.is_black_box:
@@ -459,21 +527,23 @@ class Link:
             batch_size=self.schedule.batch_size,
         )
         sent = signal.perturb(codebook[message], noise, variance)
-        loss = self.block_losses(state.receiver, channel_key, sent, message)
+        channel_state = state.channel_state
+        _, loss = self.block_losses(state, channel_key, channel_state, sent, message)
         return FeedbackSamples(loss, *self.feedback(feedback_key, loss))
 
     def sample_gradient(
         self, state: LinkState, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Codebook]:
         """Mean loss of one batch, and the estimate of its gradient in the codebook."""
-        _, loss, grad = self.estimate_gradient(state, self.codewords(state), key)
-        return loss, grad
+        estimate = self.estimate_gradient(state, self.codewords(state), key)
+        return estimate.loss, estimate.grad
 
     def params(self, state: LinkState) -> PyTree[Float[Array, "..."]]:
-        """Weights of both sides, and the codebook."""
+        """Weights of both sides, statistics of received blocks, and the codebook."""
         return {
             "transmitter": state.transmitter,
             "receiver": state.receiver,
+            "received_stats": state.received_stats,
             "codebook": self.codebook(state.transmitter),
         }
 
@@ -500,10 +570,14 @@ class Link:
         return self.codebook(state.transmitter)
 
     def message_logits(
-        self, state: LinkState, y: Float[Array, "B C 2"]
+        self, state: LinkState, y: Float[Array, "B D 2"]
     ) -> Float[Array, "B M"]:
         """Logits of all messages, given received blocks."""
-        return state.receiver(y)
+        return state.receiver(normalize_received(state.received_stats, y))
+
+    def channel_state(self, state: LinkState) -> ChannelState:
+        """What the channel remembers of the blocks of the training."""
+        return state.channel_state
 
     def snapshot(self, state: LinkState) -> dict[str, Array]:
         """Codewords at this step: all, or evenly spaced ones of a large codebook."""
@@ -519,7 +593,7 @@ class Link:
         schedule = dataclasses.replace(self.schedule, decay_iterations=steps)
         return dataclasses.replace(self, schedule=schedule)
 
-    def with_channel(self, channel: Channel) -> "Link":
+    def with_channel(self, channel: AnyChannel) -> "Link":
         """The same link over another channel."""
         return dataclasses.replace(self, channel=channel)
 
@@ -527,6 +601,11 @@ class Link:
     def transmitter_spec(self) -> NetworkSpec:
         """Name and sizes of the transmitter."""
         return transmitter_spec(self.transmitter, self.messages, self.uses, self.hidden)
+
+    @property
+    def received_uses(self) -> int:
+        """D, complex symbols of a received block."""
+        return output_uses(self.channel, self.uses)
 
     @property
     def receiver_name(self) -> str:

@@ -24,7 +24,7 @@ NormalizeObs = Literal["auto", "on", "off"]
 PUBLISHED_BENCHMARKS = ("foraging", "particles", "warehouse")
 """Benchmarks with published constants and results, for raw observations."""
 RAW_BENCHMARKS = (*PUBLISHED_BENCHMARKS, "probes")
-"""Benchmarks whose observations stay raw; a probe's are zeros and ones by definition."""
+"""Benchmarks whose observations stay raw; those of probes are zeros and ones."""
 
 
 class InputStats(NamedTuple):

@@ -1,0 +1,77 @@
+"""Normalization of received blocks by running statistics.
+
+A receiver learns the same for every gain and offset of the channel: it sees symbols
+without their mean, and with energy 1 per use. The statistics are part of the state.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+MIN_RATE = 0.01
+"""Weight of the newest batch in the statistics, at least: they follow a channel that
+changes."""
+MAX_LEVEL_CHANGE = 6.9
+"""Change of ln r, a factor of 1,000, above which a batch does not move the mean."""
+MAX_AMPLITUDE = 30.0
+"""Amplitude at which the real parts of normalized symbols are clipped."""
+
+
+class ReceivedStats(NamedTuple):
+    """Running statistics of received blocks of D symbols."""
+
+    mean: Float[Array, "D 2"]
+    """Mean of each symbol of a block."""
+    log_level: Float[Array, ""]
+    """ln r; r is the root mean square of the symbols, less their means."""
+    batches: Int[Array, ""]
+    """Batches so far."""
+
+    @classmethod
+    def init(cls, uses: int) -> "ReceivedStats":
+        """Statistics of no batches, for received blocks of D = `uses` symbols."""
+        return cls(jnp.zeros((uses, 2)), jnp.zeros(()), jnp.zeros((), jnp.int32))
+
+
+@jax.jit
+def update_received_stats(
+    stats: ReceivedStats, y: Float[Array, "B D 2"]
+) -> ReceivedStats:
+    """Statistics after one more batch.
+
+        μ ← μ + ρ (μ_batch − μ),   ln r ← ln r + ρ (ln r_batch − ln r)
+
+    with ρ = 1 / t for the t-th batch, at least `MIN_RATE`. The level is a geometric
+    mean: a batch of any power, a fault of a radio, moves it by little. A batch without
+    power does not count.
+    """
+    # Divided by the largest amplitude, whose square may not be a float32.
+    largest = jnp.max(jnp.abs(y))
+    unit = y / jnp.where(largest > 0.0, largest, 1.0)
+    unit_mean = jnp.mean(unit, axis=0)
+    power = jnp.mean(jnp.sum((unit - unit_mean) ** 2, axis=-1))
+    has_power = (largest > 0.0) & (power > 0.0)
+    level = jnp.log(jnp.where(has_power, largest * jnp.sqrt(power), 1.0))
+    mean = largest * unit_mean
+    first = stats.batches == 0
+    rate = jnp.maximum(1.0 / (stats.batches + 1.0), MIN_RATE)
+    change = level - stats.log_level
+    is_outlier = ~first & (jnp.abs(change) > MAX_LEVEL_CHANGE)
+    return ReceivedStats(
+        stats.mean + jnp.where(is_outlier, 0.0, rate) * (mean - stats.mean),
+        stats.log_level + jnp.where(has_power, rate, 0.0) * change,
+        stats.batches + 1,
+    )
+
+
+@jax.jit
+def normalize_received(
+    stats: ReceivedStats | None, y: Float[Array, "B D 2"]
+) -> Float[Array, "B D 2"]:
+    """Received blocks (y − μ) / r, clipped at `MAX_AMPLITUDE`; y if stats are None."""
+    if stats is None:
+        return y
+    unit = (y - stats.mean) * jnp.exp(-stats.log_level)
+    return jnp.clip(unit, -MAX_AMPLITUDE, MAX_AMPLITUDE)
