@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.special
 
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
@@ -41,9 +42,7 @@ def test_sizes_are_those_of_the_paper(key):
     assert num_parameters(transmitter) == 256 * 256 + 256 + 256 * 8 + 8
     receiver = Receiver(4, 256, 256, key=jax.random.key(1))
     assert num_parameters(receiver) == 8 * 256 + 256 + 256 * 256 + 256
-    equalizing = EqualizingReceiver(
-        4, 256, 256, estimator_dim=20, key=jax.random.key(1)
-    )
+    equalizing = equalizing_receiver(4, 256, 256, 20, key=jax.random.key(1))
     assert (
         num_parameters(equalizing) - num_parameters(receiver)
         == 8 * 20 + 20 + 20 * 2 + 2
@@ -79,21 +78,60 @@ def test_gaussian_receiver_is_bayes_rule(key):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
 
 
-def test_equalizing_receiver_divides_by_its_estimate(key):
-    receiver, y = (
-        EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key),
-        random_normal(6, 3, 2),
+@pytest.mark.parametrize("per_use", [False, True])
+@pytest.mark.parametrize("scale_invariant", [False, True])
+def test_equalizing_receiver_divides_by_its_estimate(key, per_use, scale_invariant):
+    receiver = EqualizingReceiver(
+        3,
+        7,
+        5,
+        estimator_dim=4,
+        per_use=per_use,
+        scale_invariant=scale_invariant,
+        key=key,
     )
+    y, scale = random_normal(6, 3, 2), 1.0
+    got = receiver(jnp.array(y))
+    if scale_invariant:
+        level = np.sqrt((y**2).sum(-1).mean(-1))
+        y, scale = y / level[:, None, None], level**2 / (level**2 + 0.1**2)
     features = np.tanh(dense(receiver.estimator_hidden, y.reshape(6, -1)))
-    gain = pairs_to_complex(dense(receiver.estimator_out, features))
-    equalized = complex_to_pairs(pairs_to_complex(y) / gain[:, None])
-    want = numpy_receiver(receiver.receiver, equalized)
-    np.testing.assert_allclose(receiver(jnp.array(y)), want, rtol=2e-3, atol=1e-4)
+    estimates = dense(receiver.estimator_out, features).reshape(6, -1, 2)
+    assert estimates.shape[1] == (3 if per_use else 1)
+    equalized = complex_to_pairs(pairs_to_complex(y) / pairs_to_complex(estimates))
+    want = numpy_receiver(receiver.receiver, equalized) * np.reshape(scale, (-1, 1))
+    np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("gain", [1e-30, 1e-3, 1e4, 1e30])
+def test_decisions_of_the_equalizing_receiver_do_not_depend_on_the_gain(key, gain):
+    receiver = EqualizingReceiver(
+        3, 7, 5, estimator_dim=4, per_use=False, scale_invariant=True, key=key
+    )
+    y = random_normal(200, 3, 2).astype(np.float32)
+    want = np.argmax(receiver(jnp.array(y)), axis=-1)
+    scaled = receiver(jnp.array(np.float32(gain) * y))
+    assert np.isfinite(scaled).all()
+    if gain >= 1e-3:
+        np.testing.assert_array_equal(np.argmax(scaled, axis=-1), want)
+
+
+def equalizing_receiver(uses, hidden, messages, estimator_dim, *, key):
+    """The paper's: one estimate per block."""
+    return EqualizingReceiver(
+        uses,
+        hidden,
+        messages,
+        estimator_dim=estimator_dim,
+        per_use=False,
+        scale_invariant=False,
+        key=key,
+    )
 
 
 def test_a_perfect_channel_estimate_removes_the_fading(key):
     """If ĥ = h, the logits do not depend on h."""
-    receiver = EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key)
+    receiver = equalizing_receiver(3, 7, 5, 4, key=key)
     x, gains = (
         pairs_to_complex(random_normal(1, 3, 2)),
         pairs_to_complex(random_normal(6, 1, 2, seed=1)),
@@ -116,7 +154,7 @@ def test_a_perfect_channel_estimate_removes_the_fading(key):
 
 
 def test_gradients_of_all_weights_are_finite_and_not_zero(key):
-    receiver = EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key)
+    receiver = equalizing_receiver(3, 7, 5, 4, key=key)
     y = jnp.array(random_normal(64, 3, 2))
     grads = jax.jit(jax.grad(lambda r: jnp.mean(r(y) ** 2)))(receiver)
     for leaf in jax.tree.leaves(grads):

@@ -76,7 +76,7 @@ def noncoherent_ml_metric(
     """
     gamma = db_to_linear(snr_db)
     variance = 1.0 + gamma * block_energy(codebook)
-    match = jnp.sum(_correlation(y, codebook) ** 2, axis=-1)
+    match = jnp.sum(correlation(y, codebook) ** 2, axis=-1)
     return gamma * match * (gamma / variance) - jnp.log(variance)
 
 
@@ -107,7 +107,7 @@ def rician_ml_metric(
     line_of_sight = jnp.sqrt(k_factor * scatter)
     energy = block_energy(codebook)
     variance = 1.0 + gamma * scatter * energy
-    match = _correlation(y, codebook)
+    match = correlation(y, codebook)
     in_phase = match[..., 0] * jnp.cos(phase) + match[..., 1] * jnp.sin(phase)
     noncoherent = gamma * scatter * jnp.sum(match**2, axis=-1)
     coherent = 2.0 * (line_of_sight * in_phase) - line_of_sight**2 * energy
@@ -128,7 +128,7 @@ def lmmse_channel_estimate(
     Source: e.g. Kay, "Fundamentals of Statistical Signal Processing" (1993), ch. 12.
     """
     gamma = db_to_linear(snr_db)
-    match = _correlation(y, pilot[None])[:, 0]
+    match = correlation(y, pilot[None])[:, 0]
     return match * (gamma / (1.0 + gamma * jnp.sum(pilot**2)))
 
 
@@ -151,7 +151,7 @@ def _flatten(pairs: Float[Array, "K C 2"]) -> Float[Array, "K 2*C"]:
     return pairs.reshape(len(pairs), -1)
 
 
-def _correlation(y: ReceivedSymbols, codebook: Codebook) -> Float[Array, "B M 2"]:
+def correlation(y: ReceivedSymbols, codebook: Codebook) -> Float[Array, "B M 2"]:
     """Correlations cᴴy, real and imaginary part, by one real matrix product."""
     # Re(cᴴy) = ⟨c, y⟩ and Im(cᴴy) = ⟨ic, y⟩, as vectors of reals.
     quarter = jnp.stack([-codebook[..., 1], codebook[..., 0]], axis=-1)

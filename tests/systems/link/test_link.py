@@ -182,7 +182,8 @@ def changed_fields(after, before):
 def test_each_side_updates_itself_alone():
     state = initial_state(NUMPY)
     after, _ = NUMPY.train_receiver(state, jax.random.key(1))
-    assert changed_fields(after, state) == {"receiver", "receiver_opt_state"}
+    changed = {"receiver", "receiver_opt_state", "received_stats"}
+    assert changed_fields(after, state) == changed
     after, _ = NUMPY.train_transmitter(state, jax.random.key(2))
     assert changed_fields(after, state) == {"transmitter", "transmitter_opt_state"}
 
@@ -216,7 +217,7 @@ def test_a_step_averages_over_its_batches(side):
             TINY.receiver_gradient,
             jax.tree.map(jnp.zeros_like, state.receiver),
         ),
-        "transmitter": (TINY.estimate_gradient, jnp.zeros_like(codebook)),
+        "transmitter": (TINY.transmitter_gradient, jnp.zeros_like(codebook)),
     }[side]
 
     def mean_gradient(num_batches, key):
@@ -287,9 +288,9 @@ def test_receiver_batches_are_perturbed_if_set():
     perturbed = dataclasses.replace(plain, perturb_receiver_batches=True)
     state = initial_state(plain)
     codebook = plain.codebook(state.transmitter)
-    message, y = plain.transmit_batch(state, codebook, jax.random.key(1))
+    _, message, y = plain.transmit_batch(state, codebook, jax.random.key(1))
     np.testing.assert_allclose(y, codebook[message], atol=1e-6)
-    message, y = perturbed.transmit_batch(state, codebook, jax.random.key(2))
+    _, message, y = perturbed.transmit_batch(state, codebook, jax.random.key(2))
     # The mean of y is a x, and E|w|² = σ_π².
     noise = y - np.sqrt(0.95) * codebook[message]
     power = float(jnp.mean(jnp.sum(noise**2, axis=-1)))

@@ -63,6 +63,7 @@ from syntony.systems.link.received_stats import (
     ReceivedStats,
     normalize_received,
     update_received_stats,
+    with_neighbors,
 )
 from syntony.systems.link.receiver import (
     RECEIVERS,
@@ -142,12 +143,16 @@ class Link:
     """Transmitter: one hidden layer (mlp), or python:MODULE:FUNCTION."""
     receiver: str = field("auto", static=True)
     """Receiver: one hidden layer (mlp); one behind a network that estimates the fading
-    gain and divides by it (equalizing); a learned mean for each message, with white
+    gain of each block, or of each symbol, and divides by it (equalizing,
+    equalizing_uses); a learned mean for each message, with white
     noise (gaussian); python:MODULE:FUNCTION. auto: equalizing over a channel with an
     unknown gain, else mlp."""
     normalize_received: bool = field(True, static=True)
     """Normalize the receiver's input by running statistics, so that a gain, a phase or
     an offset of the channel does not matter."""
+    receiver_neighbors: int = field(0, static=True, limits=between(0, 64))
+    """k, blocks before and after a block that the receiver sees with it, for channels
+    with memory."""
     channel_estimator_hidden: int = field(20, static=True, limits=at_least(1))
     """Hidden units of the equalizing receiver's channel estimator."""
     power_constraint: Literal["average", "codeword", "symbol", "clipped"] = field(
@@ -183,10 +188,11 @@ class Link:
         )
         receiver = make_receiver(
             self.receiver_name,
-            self.received_uses,
+            (2 * self.receiver_neighbors + 1) * self.received_uses,
             self.hidden,
             self.messages,
             estimator_dim=self.channel_estimator_hidden,
+            scale_invariant=self.normalize_received,
             key=receiver_key,
         )
         optimizer = self.schedule.optimizer_at(jnp.zeros((), jnp.int32))
@@ -253,7 +259,7 @@ class Link:
     ) -> tuple[LinkState, Float[Array, ""], AnyReceiver]:
         """State after a batch, its mean loss, and the gradient in the weights."""
         state, message, y = self.transmit_batch(state, codebook, key)
-        y = normalize_received(state.received_stats, y)
+        y = self.receiver_input(state, y)
         # Supervised: the receiver knows the messages, and needs no feedback.
         return state, *receiver_loss_and_grad(state.receiver, y, message)
 
@@ -261,19 +267,21 @@ class Link:
         self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
     ) -> tuple[LinkState, Int[Array, " B"], Float[Array, "B D 2"]]:
         """Messages of a training batch of the receiver, and the received blocks."""
-        message_key, noise_key, channel_key = jax.random.split(key, 3)
+        message_key, noise_key, order_key, channel_key = jax.random.split(key, 4)
         batch_size = self.schedule.batch_size
         if self.perturb_receiver_batches:
             keys, variance = (message_key, noise_key), self.perturbation_variance(state)
             message, noise = sample_perturbations(
                 self.perturbation, codebook, variance, keys, batch_size=batch_size
             )
+            order = jax.random.permutation(order_key, batch_size)
+            message, noise = message[order], noise[order]
             sent = signal.perturb(codebook[message], noise, variance)
         else:
             message = sample_messages(message_key, batch_size, self.messages)
             sent = codebook[message]
-        channel_state, y = self.transmit_shuffled(
-            channel_key, state.channel_state, sent
+        channel_state, y = transmit(
+            self.training_channel, channel_key, state.channel_state, sent
         )
         stats = state.received_stats
         if stats is not None:
@@ -281,23 +289,15 @@ class Link:
         state = state._replace(channel_state=channel_state, received_stats=stats)
         return state, message, y
 
-    def transmit_shuffled(
-        self,
-        key: Key[Array, ""],
-        channel_state: ChannelState,
-        sent: Float[Array, "B C 2"],
-    ) -> tuple[ChannelState, Float[Array, "B D 2"]]:
-        """Transmits blocks in random order; returns them in that of `sent`.
+    def receiver_input(
+        self, state: LinkState, y: Float[Array, "B D 2"]
+    ) -> Float[Array, "B W 2"]:
+        """Received blocks as the receiver sees them, W = (2 k + 1) D.
 
-        The blocks of a batch depend on each other: perturbations of one message are
-        drawn together. Over a channel with memory, a block is to follow any other.
+        They are normalized, and between k neighbors on each side.
         """
-        channel_key, order_key = jax.random.split(key)
-        order = jax.random.permutation(order_key, len(sent))
-        channel_state, y = transmit(
-            self.training_channel, channel_key, channel_state, sent[order]
-        )
-        return channel_state, jnp.zeros_like(y).at[order].set(y)
+        y = normalize_received(state.received_stats, y)
+        return with_neighbors(y, self.receiver_neighbors)
 
     @jax.jit
     def update_receiver(self, state: LinkState, grad: AnyReceiver) -> LinkState:
@@ -383,9 +383,16 @@ class Link:
             sent: transmitted blocks.
             message: of each block.
         """
-        channel_state, y = self.transmit_shuffled(key, channel_state, sent)
-        y = normalize_received(state.received_stats, y)
-        loss = block_nll(state.receiver, y, message, self.perturbation.temperature)
+        channel_key, order_key = jax.random.split(key)
+        # The blocks of a batch depend on each other: perturbations of one message are
+        # drawn together. Over a channel with memory, a block is to follow any other.
+        order = jax.random.permutation(order_key, len(sent))
+        channel_state, y = transmit(
+            self.training_channel, channel_key, channel_state, sent[order]
+        )
+        y, temperature = self.receiver_input(state, y), self.perturbation.temperature
+        loss = block_nll(state.receiver, y, message[order], temperature)
+        loss = jnp.zeros_like(loss).at[order].set(loss)
         if self.perturbation.feedback_loss == "odds":
             loss = signal.inverse_odds(loss)
         return channel_state, loss
@@ -484,7 +491,7 @@ class Link:
         message = sample_messages(message_key, episodes, self.messages)
         sent = self.codebook(state.transmitter)[message]
         _, y = transmit(self.channel, channel_key, state.channel_state, sent)
-        y = normalize_received(state.received_stats, y)
+        y = self.receiver_input(state, y)
         samples: EvalSamples = {"eval/bler": block_errors(state.receiver, y, message)}
         # A black box may be a slow radio: its channel uses are spent on training.
         if not self.channel.is_black_box:
@@ -573,7 +580,7 @@ class Link:
         self, state: LinkState, y: Float[Array, "B D 2"]
     ) -> Float[Array, "B M"]:
         """Logits of all messages, given received blocks."""
-        return state.receiver(normalize_received(state.received_stats, y))
+        return state.receiver(self.receiver_input(state, y))
 
     def channel_state(self, state: LinkState) -> ChannelState:
         """What the channel remembers of the blocks of the training."""
