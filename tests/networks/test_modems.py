@@ -6,11 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.networks.modems import (
     EqualizingReceiver,
     GaussianReceiver,
+    MixtureReceiver,
+    QuadraticReceiver,
     Receiver,
     Transmitter,
 )
@@ -78,15 +81,13 @@ def test_gaussian_receiver_is_bayes_rule(key):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("per_use", [False, True])
 @pytest.mark.parametrize("scale_invariant", [False, True])
-def test_equalizing_receiver_divides_by_its_estimate(key, per_use, scale_invariant):
+def test_equalizing_receiver_divides_by_its_estimate(key, scale_invariant):
     receiver = EqualizingReceiver(
         3,
         7,
         5,
         estimator_dim=4,
-        per_use=per_use,
         scale_invariant=scale_invariant,
         key=key,
     )
@@ -96,9 +97,8 @@ def test_equalizing_receiver_divides_by_its_estimate(key, per_use, scale_invaria
         level = np.sqrt((y**2).sum(-1).mean(-1))
         y, scale = y / level[:, None, None], level**2 / (level**2 + 0.1**2)
     features = np.tanh(dense(receiver.estimator_hidden, y.reshape(6, -1)))
-    estimates = dense(receiver.estimator_out, features).reshape(6, -1, 2)
-    assert estimates.shape[1] == (3 if per_use else 1)
-    equalized = complex_to_pairs(pairs_to_complex(y) / pairs_to_complex(estimates))
+    gain = pairs_to_complex(dense(receiver.estimator_out, features))
+    equalized = complex_to_pairs(pairs_to_complex(y) / gain[:, None])
     want = numpy_receiver(receiver.receiver, equalized) * np.reshape(scale, (-1, 1))
     np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-4)
 
@@ -106,7 +106,7 @@ def test_equalizing_receiver_divides_by_its_estimate(key, per_use, scale_invaria
 @pytest.mark.parametrize("gain", [1e-30, 1e-3, 1e4, 1e30])
 def test_decisions_of_the_equalizing_receiver_do_not_depend_on_the_gain(key, gain):
     receiver = EqualizingReceiver(
-        3, 7, 5, estimator_dim=4, per_use=False, scale_invariant=True, key=key
+        3, 7, 5, estimator_dim=4, scale_invariant=True, key=key
     )
     y = random_normal(200, 3, 2).astype(np.float32)
     want = np.argmax(receiver(jnp.array(y)), axis=-1)
@@ -123,7 +123,6 @@ def equalizing_receiver(uses, hidden, messages, estimator_dim, *, key):
         hidden,
         messages,
         estimator_dim=estimator_dim,
-        per_use=False,
         scale_invariant=False,
         key=key,
     )
@@ -151,6 +150,67 @@ def test_a_perfect_channel_estimate_removes_the_fading(key):
     for h in gains:
         got = with_estimate(h[None])(jnp.array(complex_to_pairs(h * x)))[0]
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+def test_mixture_receiver_against_scipy(key):
+    """Σ_d ln Σ_k π_k CN(y_d; c_md, v_k), by SciPy's densities of the real parts."""
+    centroids, y = random_normal(5, 3, 2), random_normal(6, 3, 2, seed=1)
+    variance, share = np.array([0.1, 4.0]), np.array([0.7, 0.3])
+    receiver = eqx.tree_at(
+        lambda r: (r.centroids, r.log_var, r.component_logits),
+        MixtureReceiver(3, 5, key=key),
+        (jnp.array(centroids), jnp.log(variance), jnp.log(5.0 * share)),
+    )
+    std = np.sqrt(variance / 2)
+    parts = scipy.stats.norm.pdf(y[:, None, ..., None], centroids[..., None], std).prod(
+        axis=3
+    )
+    want = np.log((parts * share).sum(-1)).sum(-1)
+    np.testing.assert_allclose(receiver(jnp.array(y)), want, rtol=1e-3, atol=1e-3)
+
+
+def test_quadratic_receiver_is_optimal_for_gaussian_blocks(key):
+    """Weights from the means and covariances h hᴴ + N_0 I give SciPy's posterior."""
+    mean, tap = pairs_to_complex(random_normal(2, 5, 3, 2))
+    y, noise_power = pairs_to_complex(random_normal(6, 3, 2, seed=1)), 0.5
+    want = np.zeros((6, 5))
+    forms, linear, bias = [], [], []
+    for m in range(5):
+        cov = np.outer(tap[m], tap[m].conj()) + noise_power * np.eye(3)
+        inverse = np.linalg.inv(cov)
+        real_cov = np.block([[cov.real, -cov.imag], [cov.imag, cov.real]]) / 2
+        real = [np.concatenate([z.real, z.imag], -1) for z in (y, mean[m])]
+        want[:, m] = scipy.stats.multivariate_normal.logpdf(real[0], real[1], real_cov)
+        energy = np.sum(np.abs(tap[m]) ** 2)
+        scale = np.sqrt(1 / (noise_power * (noise_power + energy)))
+        forms.append([scale * tap[m]])
+        linear.append(2 * inverse @ mean[m])
+        bias.append(
+            -np.log(np.linalg.det(cov).real) - (mean[m].conj() @ inverse @ mean[m]).real
+        )
+    receiver = QuadraticReceiver(3, 5, 1, key=key)
+    receiver = eqx.tree_at(
+        lambda r: (r.forms, r.linear.weight, r.linear.bias),
+        receiver,
+        (
+            jnp.array(complex_to_pairs(np.array(forms))),
+            jnp.array(complex_to_pairs(np.array(linear)).reshape(5, -1).T),
+            jnp.array(bias),
+        ),
+    )
+    got = receiver(jnp.array(complex_to_pairs(y), jnp.float32))
+    np.testing.assert_allclose(
+        jax.nn.log_softmax(got),
+        scipy.special.log_softmax(want, axis=1),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_a_transmitter_starts_from_a_given_codebook(key):
+    codewords = random_normal(5, 3, 2)
+    transmitter = Transmitter(5, 7, 3, key=key).with_codewords(jnp.array(codewords))
+    np.testing.assert_allclose(transmitter(), codewords, rtol=1e-3, atol=1e-3)
 
 
 def test_gradients_of_all_weights_are_finite_and_not_zero(key):

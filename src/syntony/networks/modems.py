@@ -55,7 +55,8 @@ class Transmitter(eqx.Module):
         bias = jnp.mean(codewords, axis=0).reshape(-1)
         target = codewords.reshape(len(codewords), -1) - bias
         weight, *_ = jnp.linalg.lstsq(self._features(), target)
-        return eqx.tree_at(lambda t: (t.out.weight, t.out.bias), self, (weight, bias))
+        leaves = self.embed.weight, self.embed.bias, weight, bias
+        return jax.tree.unflatten(jax.tree.structure(self), leaves)
 
     def _features(self) -> Float[Array, "M H"]:
         return jax.nn.elu(self.embed.weight + self.embed.bias)
@@ -73,7 +74,17 @@ class UserTransmitter(eqx.Module):
         return codewords.reshape(self.messages, -1, 2)
 
 
-AnyTransmitter = Transmitter | UserTransmitter
+class ConstantTransmitter(eqx.Module):
+    """Transmitter with a given codebook, which training does not change."""
+
+    codebook: Float[Array, "M C 2"]
+
+    def __call__(self) -> Float[Array, "M C 2"]:
+        """Codewords of all messages."""
+        return self.codebook
+
+
+AnyTransmitter = Transmitter | UserTransmitter | ConstantTransmitter
 
 
 def transmitter_spec(name: str, messages: int, uses: int, hidden: int) -> NetworkSpec:
@@ -163,7 +174,7 @@ class MixtureReceiver(eqx.Module):
     """ln π_k, before normalization."""
 
     def __init__(self, uses: int, messages: int, *, key: Key[Array, ""]):
-        """Initializes random centroids, and powers from 0.01 to 10.
+        """Initializes random centroids, and two powers.
 
         Args:
             uses: D symbols per received block.
@@ -171,7 +182,7 @@ class MixtureReceiver(eqx.Module):
             key: consumed.
         """
         self.centroids = complex_noise(key, (messages, uses), 1.0)
-        self.log_var = jnp.log(jnp.array([0.01, 0.1, 1.0, 10.0]))
+        self.log_var = jnp.log(jnp.array([0.05, 1.0]))
         self.component_logits = jnp.zeros_like(self.log_var)
 
     def __call__(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
@@ -181,24 +192,25 @@ class MixtureReceiver(eqx.Module):
     def log_likelihood(
         self, y: Float[Array, "*#batch D 2"], centroids: Float[Array, "*#batch D 2"]
     ) -> Float[Array, "*batch"]:
-        """ln p(y | m) of the messages with these centroids."""
+        """Log-likelihood ln p(y | m) of the messages with these centroids."""
         return gaussian_mixture_log_density(
             y, centroids, self.log_var, self.component_logits
         )
 
 
-class NoncoherentReceiver(eqx.Module):
-    """Received block to one logit per message: quadratic forms Σ_k |w_mkᴴ y|² + b_m.
+class QuadraticReceiver(eqx.Module):
+    """Received block to one logit per message: Σ_k |w_mkᴴ y|² + Re v_mᴴ y + b_m.
 
-    They are the logits of the optimal receiver where every message is received as
-    complex Gaussian noise with a covariance of its own, K dimensions above white noise:
-    Rayleigh fading (K = 1), and K Rayleigh taps.
+    They are the logits of the optimal receiver where the received block of a message is
+    complex Gaussian, with a mean and a covariance of its own, K dimensions above white
+    noise: white noise alone (K = 0), Rayleigh and Rician fading (K = 1), K taps that
+    fade. An unknown phase has the same decisions.
     """
 
     forms: Float[Array, "M K D 2"]
     """w_mk."""
-    bias: Float[Array, " M"]
-    """b_m."""
+    linear: Linear
+    """v_m and b_m."""
 
     def __init__(self, uses: int, messages: int, rank: int, *, key: Key[Array, ""]):
         """Initializes random forms.
@@ -209,15 +221,16 @@ class NoncoherentReceiver(eqx.Module):
             rank: K.
             key: consumed.
         """
-        self.forms = complex_noise(key, (messages, rank, uses), 1.0 / uses)
-        self.bias = jnp.zeros(messages)
+        forms_key, linear_key = jax.random.split(key)
+        self.forms = complex_noise(forms_key, (messages, rank, uses), 1.0 / uses)
+        self.linear = Linear(2 * uses, messages, key=linear_key)
 
     def __call__(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
         """Logits of all messages, for each block."""
         messages, rank, uses, _ = self.forms.shape
         match = correlation(y, self.forms.reshape(messages * rank, uses, 2))
         energy = jnp.sum(match**2, axis=-1).reshape(-1, messages, rank)
-        return jnp.sum(energy, axis=-1) + self.bias
+        return jnp.sum(energy, axis=-1) + self.linear(y.reshape(len(y), -1))
 
 
 class EqualizingReceiver(eqx.Module):
@@ -243,7 +256,6 @@ class EqualizingReceiver(eqx.Module):
         messages: int,
         *,
         estimator_dim: int,
-        per_use: bool,
         scale_invariant: bool,
         key: Key[Array, ""],
     ):
@@ -254,31 +266,32 @@ class EqualizingReceiver(eqx.Module):
             hidden: units of the receiver's hidden layer.
             messages: M.
             estimator_dim: hidden units of the channel estimator.
-            per_use: whether each symbol has an estimate ĥ of its own.
             scale_invariant: whether blocks are divided by their root mean square.
             key: consumed.
         """
         hidden_key, out_key, receiver_key = jax.random.split(key, 3)
         self.estimator_hidden = Linear(2 * uses, estimator_dim, key=hidden_key)
-        estimates = uses if per_use else 1
-        self.estimator_out = Linear(estimator_dim, 2 * estimates, key=out_key)
+        self.estimator_out = Linear(estimator_dim, 2, key=out_key)
         self.receiver = Receiver(uses, hidden, messages, key=receiver_key)
         self.log_noise = jnp.log(jnp.full((), 0.1)) if scale_invariant else None
 
     def __call__(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
         """Logits of all messages, for each block."""
         if self.log_noise is None:
-            return self.receiver(complex_divide(y, self.estimate_channel(y)))
-        y, level = normalize_blocks(y)
-        logits = self.receiver(complex_divide(y, self.estimate_channel(y)))
+            return self._equalize(y)
+        unit, level = normalize_blocks(y)
         # A level of zero has no logarithm.
         log_level = jnp.log(jnp.maximum(level, 1e-30))[:, None]
-        return logits * jax.nn.sigmoid(2.0 * (log_level - self.log_noise))
+        confidence = jax.nn.sigmoid(2.0 * (log_level - self.log_noise))
+        return confidence * self._equalize(unit)
 
-    def estimate_channel(self, y: Float[Array, "B D 2"]) -> Float[Array, "B E 2"]:
-        """Channel estimates ĥ, one for each block or each symbol."""
+    def estimate_channel(self, y: Float[Array, "B D 2"]) -> Float[Array, "B 2"]:
+        """Channel estimate ĥ, one complex number per block."""
         features = jnp.tanh(self.estimator_hidden(y.reshape(len(y), -1)))
-        return self.estimator_out(features).reshape(len(y), -1, 2)
+        return self.estimator_out(features)
+
+    def _equalize(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
+        return self.receiver(complex_divide(y, self.estimate_channel(y)[:, None]))
 
 
 class UserReceiver(eqx.Module):

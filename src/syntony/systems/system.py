@@ -118,6 +118,28 @@ class DependsOnSteps(System[StateT], Protocol[StateT]):
 
 
 @runtime_checkable
+class ChoosesSettings(System[StateT], Protocol[StateT]):
+    """Capability of a system that chooses settings by trials before the training."""
+
+    @property
+    def has_open_settings(self) -> bool:
+        """Whether there are settings to choose."""
+        ...
+
+    def choose_settings(self, key: Key[Array, ""]) -> tuple[System[StateT], str]:
+        """The system with those settings chosen, and a line that says them.
+
+        Args:
+            key: consumed.
+        """
+        ...
+
+    def with_open_settings(self, stored: Mapping[str, object]) -> System[StateT]:
+        """The system with those settings taken from the stored ones of a run."""
+        ...
+
+
+@runtime_checkable
 class StartsFromWeights(System[StateT], Protocol[StateT]):
     """Capability of a system whose training can start from the weights of a run."""
 

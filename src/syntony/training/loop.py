@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
@@ -16,7 +17,7 @@ from syntony.jax_settings import (
     standard_jax_settings,
 )
 from syntony.systems.registry import system_label
-from syntony.systems.system import System, closing_black_box
+from syntony.systems.system import ChoosesSettings, System, closing_black_box
 from syntony.training import checkpoint, loggers, metrics_log
 from syntony.training.callbacks import Callback, CallbackRunner, check_callbacks
 from syntony.training.compiled import (
@@ -49,6 +50,7 @@ from syntony.training.run_config import (
     resolve_steps,
     run_config_to_dict,
     task_or_channel_id,
+    with_stored_choices,
     with_stored_keeping,
 )
 from syntony.training.run_folder import RunFolder, next_free_path, open_run_folder
@@ -60,6 +62,7 @@ from syntony.training.seed_scheduler import (
     next_eval_after,
     next_keep_after,
     schedule_seeds,
+    seed_keys,
 )
 from syntony.training.signals import (
     SaveError,
@@ -250,6 +253,7 @@ def _resolve_by_folder(config: RunConfig, folder: RunFolder) -> RunConfig:
         try:
             steps = initial_steps(settings)
             config = with_stored_keeping(config, settings)
+            config = with_stored_choices(config, settings)
         except InvalidInputError as error:
             raise InvalidInputError(f"{folder.settings_path}: {error}") from None
     return dataclasses.replace(config, system=resolve_steps(config.system, steps))
@@ -273,10 +277,29 @@ def _execute_run(
             check_memory(config)
             check_disk(config, folder.path, folder.checkpoint_bytes())
             with folder.acquire_lock():
-                _start_run(config, folder, outputs, start)
+                config, choices = _choose_settings(config, folder, outputs)
+                _start_run(config, folder, outputs, start, choices)
     except OSError as error:
         raise SaveError(folder.path, error, run_exists=folder.contains_run()) from error
     return Run(folder.path, config)
+
+
+def _choose_settings(
+    config: RunConfig, folder: RunFolder, outputs: RunOutputs
+) -> tuple[RunConfig, str]:
+    """The configuration with the settings that trials choose, and what they are.
+
+    They are chosen once for all seeds, with a key of the first one.
+    """
+    system = config.system
+    if folder.contains_run() or not isinstance(system, ChoosesSettings):
+        return config, ""
+    if not system.has_open_settings:
+        return config, ""
+    if not outputs.quiet:
+        print("trying receivers and initial codebooks", file=sys.stderr)
+    chosen, text = system.choose_settings(seed_keys(config.all_seeds[0]).trials)
+    return dataclasses.replace(config, system=chosen), text
 
 
 def _start_run(
@@ -284,6 +307,7 @@ def _start_run(
     folder: RunFolder,
     outputs: RunOutputs,
     start: StartWeights | None,
+    choices: str,
 ) -> None:
     is_new = not folder.contains_run()
     settings, logger_names = _resolve_settings(config, folder), outputs.logger_names
@@ -302,8 +326,8 @@ def _start_run(
     )
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
-            if estimate := describe_kept(config):
-                display.print_line(estimate)
+            for line in filter(None, (choices, describe_kept(config))):
+                display.print_line(line)
             start_time = time.perf_counter() - wall_s
             recorder = RunRecorder(folder, config, display, run_loggers, start_time)
             runner = CallbackRunner(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from syntony.errors import InvalidInputError
 from syntony.systems.registry import system_class, system_name
-from syntony.systems.system import DependsOnSteps, System
+from syntony.systems.system import ChoosesSettings, DependsOnSteps, System
 from syntony.training.safe_io import JsonObject
 from syntony.training.serialization import deserialize, serialize
 
@@ -200,6 +200,19 @@ def with_stored_keeping(config: RunConfig, settings: Mapping[str, object]) -> Ru
         save_every=config.save_every or _read_save_every(settings),
         keep_best=config.keep_best or settings.get("keep_best") is True,
     )
+
+
+def with_stored_choices(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
+    """The configuration, with the settings that trials chose for the stored run.
+
+    Args:
+        config: a configuration; settings that it leaves open are taken.
+        settings: content of the run's `settings.json`.
+    """
+    system, stored = config.system, settings.get("settings")
+    if not isinstance(system, ChoosesSettings) or not isinstance(stored, dict):
+        return config
+    return dataclasses.replace(config, system=system.with_open_settings(stored))
 
 
 def resolve_steps(system: System, steps: int) -> System:

@@ -38,18 +38,26 @@ GRADIENT_SAMPLES = 16
 """Batches of which gradients are compared with each other by default."""
 
 
+NETWORK_VARIANCES = 0.05, 0.02
+"""σ_π² at the start and the end of a training from a new network."""
+CODEBOOK_VARIANCES = 0.01, 0.005
+"""Likewise, from a classical codebook."""
+
+
 @pytree_dataclass
 class PerturbationConfig:
     """Perturbations of the transmitter, and what its gradient is estimated from."""
 
-    perturbation_variance: float = field(
-        0.05, limits=between(0, 1, open_low=True, open_high=True)
+    perturbation_variance: float | None = field(
+        None, limits=between(0, 1, open_low=True, open_high=True)
     )
-    """σ_π², variance of the perturbation per channel use at the start of training."""
-    final_perturbation_variance: float = field(
-        0.02, limits=between(0, 1, open_low=True, open_high=True)
+    """σ_π², variance of the perturbation per channel use at the start of training; by
+    default 0.05 from a new network, and 0.01 from a classical codebook."""
+    final_perturbation_variance: float | None = field(
+        None, limits=between(0, 1, open_low=True, open_high=True)
     )
-    """σ_π² at the end of the schedule; in between it decreases geometrically."""
+    """σ_π² at the end of the schedule; in between it decreases geometrically. By
+    default 0.02 from a new network, and 0.005 from a classical codebook."""
     baseline: Literal["none", "batch", "message"] = field("batch", static=True)
     """Baseline that is subtracted from the losses: none, the batch's mean, or the mean
     of the other samples of the same message."""
@@ -77,13 +85,21 @@ class PerturbationConfig:
         """Raises InvalidInputError if a value is invalid."""
         validate(self)
 
-    def variance_at(self, progress: Float[Array, ""]) -> Float[Array, ""]:
-        """Perturbation variance σ_π² at `progress`, 0 to 1, of the schedule."""
-        start, end = (
-            jnp.log(self.perturbation_variance),
-            jnp.log(self.final_perturbation_variance),
-        )
-        return jnp.exp(start + (end - start) * progress)
+    def variance_at(
+        self, progress: Float[Array, ""], *, from_codebook: bool = False
+    ) -> Float[Array, ""]:
+        """Perturbation variance σ_π² at `progress`, 0 to 1, of the schedule.
+
+        Args:
+            progress: completed fraction of the schedule.
+            from_codebook: whether the transmitter started from a classical codebook;
+                by default its neighborhood is explored, not the whole space.
+        """
+        first, last = CODEBOOK_VARIANCES if from_codebook else NETWORK_VARIANCES
+        start, end = self.perturbation_variance, self.final_perturbation_variance
+        log_start = jnp.log(first if start is None else start)
+        log_end = jnp.log(last if end is None else end)
+        return jnp.exp(log_start + (log_end - log_start) * progress)
 
 
 class PerturbedBatch(NamedTuple):
@@ -225,10 +241,11 @@ def sample_perturbations(
     _, uses, _ = codebook.shape
     num_draws = batch_size // 2 if config.antithetic else batch_size
     if config.perturbation_directions == "orthogonal":
-        frames = num_draws // (2 * uses)
+        # Of the last frame, a batch may have only a part.
+        frames = -(-num_draws // (2 * uses))
         message = sample_messages(message_key, frames, len(codebook))
-        message = jnp.repeat(message, 2 * uses)
-        noise = orthogonal_noise(noise_key, frames, uses, variance)
+        message = jnp.repeat(message, 2 * uses)[:num_draws]
+        noise = orthogonal_noise(noise_key, frames, uses, variance)[:num_draws]
     else:
         message = sample_messages(message_key, num_draws, len(codebook))
         noise = complex_noise(noise_key, (num_draws, uses), variance)

@@ -15,7 +15,6 @@ Source: Aoudia & Hoydis, "End-to-End Learning of Communications Systems Without 
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar, cast
@@ -39,16 +38,18 @@ from syntony.channels.feedback import Feedback
 from syntony.channels.rayleigh import Rayleigh
 from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import signal
-from syntony.errors import InvalidInputError
 from syntony.networks.modems import (
     TRANSMITTERS,
     AnyTransmitter,
+    Transmitter,
     make_transmitter,
-    receiver_spec,
     transmitter_spec,
 )
-from syntony.networks.user_network import NetworkSpec, check_network
+from syntony.networks.user_network import NetworkSpec
 from syntony.pytrees import PyTree
+from syntony.systems.link import design
+from syntony.systems.link.checks import check_link
+from syntony.systems.link.codes import classical_code
 from syntony.systems.link.gradient_estimators import (
     GRADIENT_ESTIMATORS,
     GRADIENT_SAMPLES,
@@ -66,7 +67,6 @@ from syntony.systems.link.received_stats import (
     with_neighbors,
 )
 from syntony.systems.link.receiver import (
-    RECEIVERS,
     AnyReceiver,
     block_errors,
     block_nll,
@@ -141,12 +141,15 @@ class Link:
     """Hidden units of transmitter and receiver (the paper's: M)."""
     transmitter: str = field("mlp", static=True)
     """Transmitter: one hidden layer (mlp), or python:MODULE:FUNCTION."""
+    initial_codebook: str = field("auto", static=True)
+    """Codebook from which the transmitter learns: that of a new network (network), or a
+    classical code by its name as a transmitter. auto: chosen by trials."""
     receiver: str = field("auto", static=True)
-    """Receiver: one hidden layer (mlp); one behind a network that estimates the fading
-    gain of each block, or of each symbol, and divides by it (equalizing,
-    equalizing_uses); a learned mean for each message, with white
-    noise (gaussian); python:MODULE:FUNCTION. auto: equalizing over a channel with an
-    unknown gain, else mlp."""
+    """Receiver: one hidden layer (mlp); a learned mean for each message, with white
+    noise (gaussian), or with noise of two powers (mixture); quadratic forms, for blocks
+    that fade (quadratic); one hidden layer behind a network that estimates the fading
+    gain and divides by it (equalizing); python:MODULE:FUNCTION. auto: mlp, mixture or
+    quadratic, chosen by trials."""
     normalize_received: bool = field(True, static=True)
     """Normalize the receiver's input by running statistics, so that a gain, a phase or
     an offset of the channel does not matter."""
@@ -186,6 +189,10 @@ class Link:
         transmitter = make_transmitter(
             self.transmitter_spec, self.messages, self.uses, transmitter_key
         )
+        if self.initial_codebook not in (design.AUTO, design.NETWORK):
+            code = classical_code(self.initial_codebook, self.messages, self.uses)
+            codewords = jnp.asarray(signal.complex_to_pairs(code.codebook), float)
+            transmitter = cast(Transmitter, transmitter).with_codewords(codewords)
         receiver = make_receiver(
             self.receiver_name,
             (2 * self.receiver_neighbors + 1) * self.received_uses,
@@ -436,7 +443,8 @@ class Link:
     def perturbation_variance(self, state: LinkState) -> Float[Array, ""]:
         """Perturbation variance σ_π² of the present iteration."""
         return self.perturbation.variance_at(
-            self.schedule.progress_fraction(state.iterations)
+            self.schedule.progress_fraction(state.iterations),
+            from_codebook=self.initial_codebook not in (design.AUTO, design.NETWORK),
         )
 
     def mean_over_batches(
@@ -600,6 +608,22 @@ class Link:
         schedule = dataclasses.replace(self.schedule, decay_iterations=steps)
         return dataclasses.replace(self, schedule=schedule)
 
+    @property
+    def has_open_settings(self) -> bool:
+        """Whether settings are chosen by trials before the training."""
+        return design.has_open_settings(self)
+
+    def choose_settings(self, key: Key[Array, ""]) -> tuple["Link", str]:
+        """The link with its open settings chosen by trials, and a line that says them.
+
+        See `design`. The trials transmit over the channel.
+        """
+        return design.choose_design(self, key)
+
+    def with_open_settings(self, stored: Mapping[str, object]) -> "Link":
+        """The link with its open settings taken from those of a run."""
+        return design.with_design(self, stored)
+
     def with_channel(self, channel: AnyChannel) -> "Link":
         """The same link over another channel."""
         return dataclasses.replace(self, channel=channel)
@@ -616,10 +640,18 @@ class Link:
 
     @property
     def receiver_name(self) -> str:
-        """Name of the receiver; `auto` is resolved by the channel."""
-        if self.receiver == "auto":
-            return "equalizing" if self.channel.has_unknown_gain else "mlp"
+        """Name of the receiver; without trials, `auto` is resolved by the channel."""
+        if self.receiver == design.AUTO:
+            return "quadratic" if self.channel.has_unknown_gain else "mlp"
         return self.receiver
+
+    @property
+    def can_start_from_codebook(self) -> bool:
+        """Whether the transmitter can learn from any codebook: all of its codewords.
+
+        It has an output layer that reaches them, with as many hidden units as messages.
+        """
+        return self.transmitter in TRANSMITTERS and self.messages <= self.hidden
 
     @property
     def jittable(self) -> bool:
@@ -639,71 +671,6 @@ class Link:
     def check(self) -> None:
         """Raises InvalidInputError if a setting is invalid, or excludes another one."""
         validate(self)
-        self.channel.check()
-        self.feedback.check()
-        self.perturbation.check()
-        self.schedule.check()
-        self._check_networks()
-        self._check_gradient()
-        self._check_training_snr()
-        self._check_batch_size()
-
-    def _check_networks(self) -> None:
-        check_network("transmitter", self.transmitter_spec, TRANSMITTERS)
-        sizes = self.messages, self.uses, self.hidden
-        check_network(
-            "receiver", receiver_spec(self.receiver, *sizes), ("auto", *RECEIVERS)
-        )
-
-    def _check_gradient(self) -> None:
-        if self.gradient == "backprop" and not self.channel.differentiable:
-            raise InvalidInputError(
-                f"gradient is 'backprop', but {self.channel.id} has no gradient; "
-                "expected 'policy' or 'spsa'"
-            )
-        if not self.feedback.delay_iterations:
-            return
-        if self.gradient != "policy":
-            raise InvalidInputError(
-                f"feedback is delayed, and gradient is {self.gradient!r}; "
-                "expected 'policy', which keeps pending batches"
-            )
-        schedule = self.schedule
-        if max(schedule.transmitter_steps, schedule.final_batch_multiplier) > 1:
-            raise InvalidInputError(
-                "feedback is delayed, and an iteration sends more than one batch; "
-                "expected transmitter_steps and final_batch_multiplier of 1"
-            )
-
-    def _check_training_snr(self) -> None:
-        offset, noiseless = self.training_snr_offset_db, self.channel.snr_db is None
-        if not math.isfinite(offset) or (noiseless and offset):
-            expected = "0, as its SNR cannot be set" if noiseless else "a number of dB"
-            raise InvalidInputError(
-                f"training_snr_offset_db is {offset} over {self.channel.id}; "
-                f"expected {expected}"
-            )
-        try:
-            self.training_channel.check()
-        except InvalidInputError as error:
-            raise InvalidInputError(
-                f"training_snr_offset_db is {offset}, so that {error}"
-            ) from error
-
-    def _check_batch_size(self) -> None:
-        batch_size, perturbation = self.schedule.batch_size, self.perturbation
-        perturbs = self.gradient == "policy" or self.perturb_receiver_batches
-        in_pairs = perturbs and perturbation.antithetic
-        if (self.gradient == "spsa" or in_pairs) and batch_size % 2:
-            raise InvalidInputError(
-                f"batch_size is {batch_size}; expected an even number, as blocks are "
-                "sent in pairs"
-            )
-        frame = 2 * self.uses * (2 if perturbation.antithetic else 1)
-        orthogonal = perturbation.perturbation_directions == "orthogonal"
-        if perturbs and orthogonal and batch_size % frame:
-            nearest = max(frame, round(batch_size / frame) * frame)
-            raise InvalidInputError(
-                f"batch_size is {batch_size}; expected a multiple of {frame}, as "
-                f"orthogonal directions come {frame} at a time, e.g. {nearest}"
-            )
+        for part in (self.channel, self.feedback, self.perturbation, self.schedule):
+            part.check()
+        check_link(self)

@@ -84,6 +84,7 @@ def with_neighbors(y: Float[Array, "B D 2"], count: int) -> Float[Array, "B W 2"
     """
     if count == 0:
         return y
-    padded = jnp.pad(y, ((count, count), (0, 0), (0, 0)))
+    edge = jnp.zeros_like(y, shape=(count, *y.shape[1:]))
+    padded = jnp.concatenate([edge, y, edge])
     windows = [padded[i : i + len(y)] for i in range(2 * count + 1)]
     return jnp.concatenate(windows, axis=1)

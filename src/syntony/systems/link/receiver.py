@@ -17,7 +17,7 @@ from syntony.networks.modems import (
     EqualizingReceiver,
     GaussianReceiver,
     MixtureReceiver,
-    NoncoherentReceiver,
+    QuadraticReceiver,
     Receiver,
     UserReceiver,
     receiver_spec,
@@ -29,7 +29,7 @@ AnyReceiver = (
     Receiver
     | GaussianReceiver
     | MixtureReceiver
-    | NoncoherentReceiver
+    | QuadraticReceiver
     | EqualizingReceiver
     | UserReceiver
 )
@@ -37,16 +37,15 @@ RECEIVERS = (
     "mlp",
     "gaussian",
     "mixture",
-    "noncoherent",
+    "quadratic",
     "equalizing",
-    "equalizing_uses",
 )
 """Names of the built-in receivers."""
 RowsT = TypeVar("RowsT", bound=tuple[Array, ...])
 LossAndGrad = tuple[Float[Array, ""], AnyReceiver]
 
 MAX_RANK = 3
-"""Dimensions K of a noncoherent receiver's quadratic forms, at most."""
+"""Dimensions K of a quadratic receiver's quadratic forms, at most."""
 MAX_CHUNK_ROWS = 1000
 """Rows of a chunk, at most: 500 to 2,000 are equally fast, 10,000 are 20 % slower."""
 
@@ -75,20 +74,19 @@ def make_receiver(
     if name.startswith(PREFIX):
         spec = receiver_spec(name, messages, uses, hidden)
         return UserReceiver(make_user_network("receiver", spec, key))
-    if name in ("equalizing", "equalizing_uses"):
+    if name == "equalizing":
         return EqualizingReceiver(
             uses,
             hidden,
             messages,
             estimator_dim=estimator_dim,
-            per_use=name == "equalizing_uses",
             scale_invariant=scale_invariant,
             key=key,
         )
     if name == "mixture":
         return MixtureReceiver(uses, messages, key=key)
-    if name == "noncoherent":
-        return NoncoherentReceiver(uses, messages, min(uses, MAX_RANK), key=key)
+    if name == "quadratic":
+        return QuadraticReceiver(uses, messages, min(uses, MAX_RANK), key=key)
     if name == "gaussian":
         return GaussianReceiver(uses, messages, key=key)
     return Receiver(uses, hidden, messages, key=key)

@@ -1,6 +1,6 @@
 """Training schedule: step counts, learning rates, batches, and early stopping."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import optax
@@ -24,7 +24,7 @@ class TrainingSchedule:
     """n_R, optimizer steps of the receiver per iteration."""
     transmitter_steps: int = field(1, static=True, limits=at_least(0))
     """n_T, optimizer steps of the transmitter per iteration."""
-    receiver_warmup_iterations: int = field(50, static=True, limits=at_least(0))
+    receiver_warmup_iterations: int = field(300, static=True, limits=at_least(0))
     """First iterations, in which only the receiver is trained."""
     batch_size: int = field(1000, static=True, limits=at_least(2))
     """Blocks of a batch."""
@@ -37,8 +37,12 @@ class TrainingSchedule:
     learning_rate: float = field(1e-3, limits=above(0))
     """Learning rate of the transmitter at the start of training."""
     final_learning_rate: float = field(1e-5, limits=above(0))
-    """Learning rate of the transmitter at the end; the decay is a cosine."""
-    receiver_lr_multiplier: float = field(1.0, limits=above(0))
+    """Learning rate of the transmitter at the end, if it decays."""
+    decay: Literal["auto", "cosine", "constant"] = field("auto", static=True)
+    """Decay of the learning rates: by a cosine, or none (constant), for a channel that
+    changes with time. auto: constant if trials at the start find that the channel
+    changes, else cosine."""
+    receiver_lr_multiplier: float = field(10.0, limits=above(0))
     """Learning rate of the receiver, divided by the transmitter's."""
     max_grad_norm: float = field(10.0, limits=above(0))
     """Global norm at which the gradient of either side is clipped."""
@@ -64,6 +68,8 @@ class TrainingSchedule:
         self, iterations: Int[Array, ""], lr_multiplier: LearningRate = 1.0
     ) -> Float[Array, ""]:
         """Learning rate of an iteration, with cosine decay, times `lr_multiplier`."""
+        if self.decay == "constant":
+            return jnp.asarray(lr_multiplier * self.learning_rate)
         fraction = self.progress_fraction(iterations)
         decay = 0.5 * (1.0 + jnp.cos(jnp.pi * fraction))
         end = self.final_learning_rate
