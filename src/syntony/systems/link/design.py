@@ -156,16 +156,19 @@ def run_trials(link: "Link", key: Key[Array, ""]) -> Design:
         link: its settings that are `AUTO` are tried.
         key: consumed.
     """
-    candidates = list(_iter_candidates(link, key))
+    init_key, idle_key, *round_keys = jax.random.split(key, 2 + len(ROUNDS))
+    candidates = list(_iter_candidates(link, init_key))
     left_out: list[DesignTrial] = []
-    for number, (iterations, survivors) in enumerate(ROUNDS):
-        round_key = jax.random.fold_in(key, number)
-        candidates = [each.train(round_key, iterations) for each in candidates]
+    for round_key, (iterations, survivors) in zip(round_keys, ROUNDS, strict=True):
+        # All pairs have the same messages and noise.
+        candidates = [
+            each.train(jax.random.clone(round_key), iterations) for each in candidates
+        ]
         candidates.sort(key=lambda candidate: candidate.loss)
         left_out = [each.trial for each in candidates[survivors:]] + left_out
         candidates = candidates[:survivors]
     trials = [candidates[0].trial, *left_out]
-    return Design(trials, _channel_moves(candidates[0], key))
+    return Design(trials, _channel_moves(candidates[0], idle_key))
 
 
 def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
@@ -184,7 +187,7 @@ def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
     receivers = TRIED_RECEIVERS if link.receiver == AUTO else (link.receiver,)
     for receiver in receivers:
         tried = dataclasses.replace(link, receiver=receiver, schedule=TRIAL_SCHEDULE)
-        state = tried.init(key)
+        state = tried.init(jax.random.clone(key))
         for name, codebook in codebooks.items():
             if codebook is not None:
                 pairs = jnp.asarray(signal.complex_to_pairs(codebook), jnp.float32)

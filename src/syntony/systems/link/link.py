@@ -555,16 +555,23 @@ class Link:
 
     def params(self, state: LinkState) -> PyTree[Float[Array, "..."]]:
         """Weights of both sides, statistics of received blocks, and the codebook."""
+        params: dict[str, PyTree[Float[Array, "..."]]] = {
+            "transmitter": state.transmitter,
+            "receiver": state.receiver,
+            "codebook": self.codebook(state.transmitter),
+        }
+        if (stats := state.received_stats) is not None:
+            level = jnp.exp(stats.log_level)
+            params["received_stats"] = {"mean": stats.mean, "level": level}
+        return params
+
+    def weights(self, state: LinkState) -> dict[str, PyTree[Array]]:
+        """Weights of both sides, and the statistics of received blocks."""
         return {
             "transmitter": state.transmitter,
             "receiver": state.receiver,
             "received_stats": state.received_stats,
-            "codebook": self.codebook(state.transmitter),
         }
-
-    def weights(self, state: LinkState) -> dict[str, PyTree[Array]]:
-        """Weights of both sides."""
-        return {"transmitter": state.transmitter, "receiver": state.receiver}
 
     def with_weights(
         self, state: LinkState, weights: Mapping[str, PyTree[Array]]
@@ -578,6 +585,7 @@ class Link:
             transmitter_opt_state=init_opt_state(optimizer, transmitter),
             receiver=receiver,
             receiver_opt_state=init_opt_state(optimizer, receiver),
+            received_stats=cast(ReceivedStats | None, weights["received_stats"]),
         )
 
     def codewords(self, state: LinkState) -> Codebook:
