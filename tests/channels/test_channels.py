@@ -130,7 +130,7 @@ def test_a_chain_applies_its_parts_in_order():
     chain = Chain(parts=parts)
     np.testing.assert_allclose(draw(chain), y, rtol=1e-6)
     assert (chain.snr_db, chain.has_unknown_gain, chain.differentiable) == (
-        3.0,
+        pytest.approx(2.9142, abs=1e-4),
         True,
         True,
     )
@@ -157,10 +157,10 @@ def test_a_chain_needs_two_parts():
         Chain(parts=(parse_channel("awgn"),))
 
 
-@pytest.mark.parametrize("snr_db", [float("nan"), float("inf"), -float("inf"), 301.0])
+@pytest.mark.parametrize("snr_db", [float("nan"), -float("inf"), 301.0])
 @pytest.mark.parametrize("id", ["awgn", "rayleigh", "rician"])
 def test_an_snr_must_be_finite_and_within_limits(id: str, snr_db: float):
     with pytest.raises(
-        InvalidInputError, match=r"^snr_db is .*; expected -100.0 to 300.0, e.g"
+        InvalidInputError, match=r"^snr_db is .*; expected -100.0 to 300.0, or inf, e.g"
     ):
         CHANNEL_FAMILIES[id].config_class(snr_db=snr_db)

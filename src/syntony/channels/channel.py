@@ -32,8 +32,11 @@ class ChannelProperties(Protocol):
         ...
 
     @property
-    def snr_db(self) -> float | None:
-        """E_s / N_0 per channel use in dB, at unit signal power; None without noise."""
+    def snr_db(self) -> Float[Array, ""] | float | None:
+        """E_s / N_0 per channel use in dB, at unit signal power.
+
+        None for a channel that has no noise, ∞ for one whose noise is turned off.
+        """
         ...
 
     @property
@@ -69,7 +72,10 @@ class Channel(ChannelProperties, Protocol):
     """
 
     def with_snr(self, snr_db: Float[Array, ""] | float) -> "Channel":
-        """The same channel at another SNR in dB; unchanged if it adds no noise."""
+        """The same channel at another SNR in dB.
+
+        Unchanged if it adds no noise: `snr_db` is None or ∞.
+        """
         ...
 
     def __call__(
@@ -198,5 +204,5 @@ class HasBLERBounds(ChannelProperties, Protocol):
         ...
 
 
-SNR_LIMITS = between(-100.0, 300.0)
-"""Limits of an SNR in dB; float32 holds noise power down to 1e-30."""
+SNR_LIMITS = between(-100.0, 300.0, or_infinite=True)
+"""Limits of an SNR in dB; float32 holds noise power down to 1e-30. ∞: no noise."""

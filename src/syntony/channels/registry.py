@@ -10,8 +10,8 @@ from syntony.channels.amplifier import Amplifier
 from syntony.channels.awgn import AWGN
 from syntony.channels.black_box import BlackBoxChannel, UserFunction
 from syntony.channels.carrier_frequency_offset import CarrierFrequencyOffset
-from syntony.channels.chain import Chain
-from syntony.channels.channel import AnyChannel, Channel, ChannelWithMemory
+from syntony.channels.chain import chain, with_default_snrs
+from syntony.channels.channel import AnyChannel, ChannelProperties
 from syntony.channels.iq_imbalance import IQImbalance
 from syntony.channels.multipath import Multipath
 from syntony.channels.phase import PhaseNoise
@@ -87,8 +87,8 @@ def channel(spec: AnyChannel | str | UserFunction) -> AnyChannel:
     """
     if isinstance(spec, str):
         return _channel_with_noise(parse_channel(spec))
-    if isinstance(spec, Channel | ChannelWithMemory) and not isinstance(spec, type):
-        return spec
+    if isinstance(spec, ChannelProperties) and not isinstance(spec, type):
+        return cast(AnyChannel, spec)
     if not callable(spec) or isinstance(spec, type):
         raise InvalidInputError(
             f"channel is {spec!r}; expected an id, a channel, or a function of "
@@ -97,21 +97,22 @@ def channel(spec: AnyChannel | str | UserFunction) -> AnyChannel:
     return BlackBoxChannel(function=spec)
 
 
-def parse_channel(id: str) -> Channel:
+def parse_channel(id: str) -> AnyChannel:
     """Channel with exactly this id: the inverse of `Channel.id`.
 
     Raises:
         InvalidInputError: there is no such channel; the message has the nearest one.
     """
     # A number may have a plus in its exponent.
-    parts = [_parse_part(part) for part in re.split(r"\+(?![0-9])", id)]
-    return Chain(parts=tuple(parts)) if len(parts) > 1 else parts[0]
+    ids = re.split(r"\+(?![0-9])", id)
+    parts = [_parse_part(part) for part in ids]
+    return chain(with_default_snrs(parts, ids)) if len(parts) > 1 else parts[0]
 
 
-def _channel_with_noise(parsed: Channel) -> Channel:
+def _channel_with_noise(parsed: AnyChannel) -> AnyChannel:
     if parsed.is_black_box or parsed.snr_db is not None:
         return parsed
-    return Chain(parts=(parsed, AWGN()))
+    return chain([parsed, AWGN()])
 
 
 def channel_summaries() -> Iterator[tuple[str, str]]:
@@ -120,7 +121,7 @@ def channel_summaries() -> Iterator[tuple[str, str]]:
         yield family.example, family.summary
 
 
-def _parse_part(id: str) -> Channel:
+def _parse_part(id: str) -> AnyChannel:
     if id.startswith(PREFIX):
         return black_box.load_user_channel(id)
     name = id.partition("?")[0]
@@ -130,4 +131,4 @@ def _parse_part(id: str) -> Channel:
         )
     config_class = CHANNEL_FAMILIES[name].config_class
     _, parameters = identifiers.parse_id(id, config_class, f"parameter of {name}")
-    return cast(Channel, config_class(**parameters))
+    return cast(AnyChannel, config_class(**parameters))

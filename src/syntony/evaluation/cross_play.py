@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from syntony.channels.channel import Channel
+from syntony.channels.snr import finite_snr_db
 from syntony.equations.statistics import wilson_interval
 from syntony.errors import InvalidInputError
 from syntony.evaluation import bler
@@ -198,7 +199,11 @@ def _error_rates(
     for channel, counts in zip(channels, points, strict=True):
         errors = int(counts.block_errors[0])
         low, high = wilson_interval(errors, counts.blocks)
-        row = {"snr_db": channel.snr_db, "errors": errors, "blocks": counts.blocks}
+        row = {
+            "snr_db": finite_snr_db(channel),
+            "errors": errors,
+            "blocks": counts.blocks,
+        }
         rate = {"bler": errors / counts.blocks, "bler_low": low, "bler_high": high}
         rows.append(row | rate)
     return rows

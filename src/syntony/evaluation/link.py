@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from syntony.channels.channel import Channel, HasBLERBounds
+from syntony.channels.snr import finite_snr_db
 from syntony.equations import detection, limits
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.equations.statistics import wilson_interval
@@ -109,7 +110,7 @@ def _points(
     per_channel = map(list, zip(*seeds, strict=True))
     return [
         {
-            "snr_db": channel.snr_db,
+            "snr_db": finite_snr_db(channel),
             **_rates_over_seeds(rows),
             "seeds": rows,
             "baselines": {name: found[i] for name, found in baselines.items()},
@@ -150,11 +151,11 @@ def channels_at_snrs(
     """The channel at each SNR, in dB; None: only at its own.
 
     Raises:
-        InvalidInputError: the channel has no SNR.
+        InvalidInputError: the channel adds no noise.
     """
     if snrs_db is None:
         return [channel]
-    if channel.snr_db is None:
+    if finite_snr_db(channel) is None:
         raise InvalidInputError(f"{channel.id} has no SNR to sweep; leave out --snr-db")
     return [channel.with_snr(snr_db) for snr_db in snrs_db]
 

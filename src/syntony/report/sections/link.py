@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Key
 
 from syntony.channels.channel import Channel
+from syntony.channels.snr import finite_snr_db
 from syntony.equations import limits
 from syntony.equations.signal import pairs_to_complex
 from syntony.equations.statistics import wilson_interval
@@ -83,8 +84,8 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     parts: list[SectionPart] = []
     if channel.is_black_box:
         notes.append("The channel is a black box: a report transmits nothing over it.")
-    elif channel.snr_db is not None:
-        evaluation = _evaluate_around_snr(run, float(channel.snr_db))
+    elif (snr_db := finite_snr_db(channel)) is not None:
+        evaluation = _evaluate_around_snr(run, snr_db)
         parts.append(_bler_plot(report_run, evaluation))
         channel = channel.with_snr(_snr_db_at_per_message_bler(evaluation))
     snapshots = _read_snapshots(report_run, link, seed, notes)
@@ -213,7 +214,8 @@ def _per_message_plot(
     assert run is not None
     blocks, errors = _count_message_errors(link, state, channel, run.seeds[0])
     rates, mean = errors / blocks, errors.sum() / blocks.sum()
-    snr = "" if channel.snr_db is None else f" at {float(channel.snr_db):g} dB"
+    snr_db = finite_snr_db(channel)
+    snr = "" if snr_db is None else f" at {snr_db:g} dB"
     ratio = f"{rates.max() / mean:.1f} times" if mean > 0 else "just"
     return Plot(
         name=f"{sanitize_filename(report_run.label)}-messages",
