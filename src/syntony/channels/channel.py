@@ -6,16 +6,15 @@ What is known of a channel beyond that is a protocol of its own, asked for with
 """
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
 from syntony.config import between
-from syntony.pytrees import PyTree
+from syntony.pytrees import HiddenT, PyTree
 
 ChannelState = PyTree[Array]
 """What a channel with memory remembers; () for all others."""
-StateT = TypeVar("StateT")
 
 
 @runtime_checkable
@@ -91,24 +90,26 @@ class Channel(ChannelProperties, Protocol):
 
 
 @runtime_checkable
-class ChannelWithMemory(ChannelProperties, Protocol[StateT]):
+class ChannelWithMemory(ChannelProperties, Protocol[HiddenT]):
     """A channel in which a block depends on earlier ones: interference, drift, fading.
 
     Blocks of a batch are transmitted in their order, one after the other, and batches
     in the order in which they are sent. The state is part of the state of a run.
     """
 
-    def with_snr(self, snr_db: Float[Array, ""] | float) -> "ChannelWithMemory[StateT]":
+    def with_snr(
+        self, snr_db: Float[Array, ""] | float
+    ) -> "ChannelWithMemory[HiddenT]":
         """The same channel at another SNR in dB; its state stays valid."""
         ...
 
-    def init(self, key: Key[Array, ""]) -> StateT:
+    def init(self, key: Key[Array, ""]) -> HiddenT:
         """State before the first block; the key is consumed."""
         ...
 
     def __call__(
-        self, key: Key[Array, ""], state: StateT, x: Float[Array, "B C 2"]
-    ) -> tuple[StateT, Float[Array, "B D 2"]]:
+        self, key: Key[Array, ""], state: HiddenT, x: Float[Array, "B C 2"]
+    ) -> tuple[HiddenT, Float[Array, "B D 2"]]:
         """State after the batch, and a sample of y given x.
 
         Args:
@@ -119,7 +120,7 @@ class ChannelWithMemory(ChannelProperties, Protocol[StateT]):
         ...
 
 
-AnyChannel = Channel | ChannelWithMemory[ChannelState]
+AnyChannel = Channel | ChannelWithMemory
 """A channel with or without memory."""
 
 
@@ -171,6 +172,26 @@ class InSeries(ChannelProperties, Protocol):
     @property
     def parts(self) -> Sequence[AnyChannel]:
         """f_1 … f_K."""
+        ...
+
+
+@runtime_checkable
+class IsDeterministic(ChannelProperties, Protocol):
+    """A channel that says whether y follows from x: an amplifier, a fixed filter."""
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether equal x have equal y, whatever the key is."""
+        ...
+
+
+@runtime_checkable
+class HasExcessNoise(ChannelProperties, Protocol):
+    """A channel whose SNR counts only a part of its noise, e.g. without impulses."""
+
+    @property
+    def excess_noise(self) -> Float[Array, ""] | float:
+        """Mean noise power over that of the SNR."""
         ...
 
 

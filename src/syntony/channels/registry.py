@@ -12,12 +12,20 @@ from syntony.channels.black_box import BlackBoxChannel, UserFunction
 from syntony.channels.carrier_frequency_offset import CarrierFrequencyOffset
 from syntony.channels.chain import chain, with_default_snrs
 from syntony.channels.channel import AnyChannel, ChannelProperties
+from syntony.channels.drift import Drift
+from syntony.channels.imdd import IMDD
+from syntony.channels.impulsive import Impulsive
 from syntony.channels.iq_imbalance import IQImbalance
+from syntony.channels.isi import ISI
+from syntony.channels.jakes import Jakes
 from syntony.channels.multipath import Multipath
+from syntony.channels.ofdm import OFDM
 from syntony.channels.phase import PhaseNoise
 from syntony.channels.quantizer import Quantizer
 from syntony.channels.rayleigh import Rayleigh
 from syntony.channels.rician import Rician
+from syntony.channels.saleh import Saleh
+from syntony.channels.square_law import SquareLaw
 from syntony.errors import InvalidInputError, unknown_name_error
 from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import PREFIX
@@ -60,6 +68,30 @@ CHANNEL_FAMILIES = {
     ),
     "quantizer": ChannelFamily(
         Quantizer, "quantizer?bits=2", "few bits for each real part"
+    ),
+    "saleh": ChannelFamily(
+        Saleh, "saleh?am_gain=2.0", "saturation and rotation of strong symbols (Saleh)"
+    ),
+    "ofdm": ChannelFamily(OFDM, "ofdm?taps=4", "OFDM over unknown echoes, and noise"),
+    "jakes": ChannelFamily(
+        Jakes, "jakes?doppler=0.02", "a gain that changes from use to use, and noise"
+    ),
+    "isi": ChannelFamily(
+        ISI, "isi?taps=1.0,0.5", "echoes that reach into later blocks, and noise"
+    ),
+    "drift": ChannelFamily(
+        Drift,
+        "drift?period=1000.0",
+        "a phase that turns batch by batch, and noise",
+    ),
+    "impulsive": ChannelFamily(
+        Impulsive, "impulsive?probability=0.1", "Gaussian noise with strong impulses"
+    ),
+    "imdd": ChannelFamily(
+        IMDD, "imdd?snr_db=20.0", "intensity modulation, direct detection, and noise"
+    ),
+    "square_law": ChannelFamily(
+        SquareLaw, "square_law?snr_db=20.0", "the energy of each symbol, and noise"
     ),
 }
 """Channels by name."""
