@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 from numpy.typing import ArrayLike
 
-from syntony.channels.channel import Channel, HasMLMetric
+from syntony.channels.channel import AnyChannel, Channel
+from syntony.channels.ml import ml_metric
 from syntony.jax_settings import enter_standard_jax_settings
 from syntony.systems.link.gradient_estimators import sample_messages
 from syntony.systems.system import StateT, TransmitsMessages
@@ -50,17 +51,12 @@ SimulateFn = Callable[
 """Simulates a batch; returns its messages, and the decisions of each detector."""
 
 
-def ml_detector(channel: Channel) -> Detector | None:
+def ml_detector(channel: AnyChannel) -> Detector | None:
     """Maximum-likelihood detector of a channel; None where it is not known."""
-    return _ml_metric if isinstance(channel, HasMLMetric) else None
-
-
-def _ml_metric(
-    y: Float[Array, "B C 2"], codebook: Float[Array, "M C 2"], channel: Channel
-) -> Float[Array, "B M"]:
-    # The channel at the point's SNR has the same type as the one that was asked.
-    assert isinstance(channel, HasMLMetric)
-    return channel.ml_metric(y, codebook)
+    metric = ml_metric(channel)
+    if metric is None:
+        return None
+    return lambda y, codebook, channel: metric(channel, y, codebook)
 
 
 def simulate_batch(

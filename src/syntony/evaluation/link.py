@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from syntony.channels.channel import Channel, HasBLERBounds
+from syntony.channels.ml import equivalent_channel
 from syntony.channels.snr import finite_snr_db
 from syntony.equations import detection, limits
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
@@ -140,9 +141,10 @@ def bler_bounds(channel: Channel, messages: int, uses: int) -> dict[str, float]:
 
     Empty where the channel knows none.
     """
-    if not isinstance(channel, HasBLERBounds):
+    equivalent = equivalent_channel(channel)
+    if not isinstance(equivalent, HasBLERBounds):
         return {}
-    return channel.bler_bounds(messages, uses)
+    return equivalent.bler_bounds(messages, uses)
 
 
 def channels_at_snrs(
