@@ -9,6 +9,7 @@ Of links, the receiver of one decodes what the transmitter of the other sends.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TypedDict
 
 import jax
@@ -183,13 +184,9 @@ def _error_rates(
     ends: tuple[int, int],
 ) -> list[MetricsRow]:
     """Error rate of a receiver at each SNR, with Wilson's interval."""
-
-    def simulate(key: Array, channel: Channel) -> tuple[Array, Array]:
-        detector = bler.receiver_detector(receivers, state)
-        return bler.simulate_batch(codebook, [detector], key, channel)
-
+    detector = bler.receiver_detector(receivers, state)
     points = bler.simulate_bler(
-        simulate,
+        partial(bler.simulate_batch, codebook, [detector]),
         channels,
         seed_keys(seed).post_training_eval,
         target_block_errors=ends[0],
