@@ -310,6 +310,29 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
         ...
 
 
+@runtime_checkable
+class HasFixedTransmitters(TransmitsMessages[StateT], Protocol[StateT]):
+    """Capability of a link that can be trained with the transmitter of a given code."""
+
+    @property
+    def has_fixed_transmitter(self) -> bool:
+        """Whether this link has one."""
+        ...
+
+    @property
+    def fixed_transmitters(self) -> list[str]:
+        """Names of the classical codes of this size."""
+        ...
+
+    def with_fixed_transmitter(self, name: str) -> "HasFixedTransmitters[StateT]":
+        """The same link with a fixed transmitter, and a receiver of the same kind.
+
+        Raises:
+            InvalidInputError: there is no such transmitter of this size.
+        """
+        ...
+
+
 class FeedbackSamples(NamedTuple):
     """Losses of the blocks of one batch, on both ends of the feedback link."""
 

@@ -4,10 +4,11 @@ import math
 from typing import TYPE_CHECKING
 
 from syntony.errors import InvalidInputError, unknown_name_error
-from syntony.networks.modems import TRANSMITTERS, receiver_spec
+from syntony.networks.modems import receiver_spec
 from syntony.networks.user_network import check_network
 from syntony.systems.link import design
 from syntony.systems.link.codes import CLASSICAL_TRANSMITTERS, classical_code
+from syntony.systems.link.fixed_transmitters import check_transmitter
 from syntony.systems.link.receiver import RECEIVERS
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def check_link(link: "Link") -> None:
 
 
 def _check_networks(link: "Link") -> None:
-    check_network("transmitter", link.transmitter_spec, TRANSMITTERS)
     sizes = link.messages, link.uses, link.hidden
+    check_transmitter(*sizes[:2], link.transmitter_spec, link.power_constraint)
     check_network(
         "receiver", receiver_spec(link.receiver, *sizes), ("auto", *RECEIVERS)
     )

@@ -42,14 +42,17 @@ from syntony.networks.modems import (
     TRANSMITTERS,
     AnyTransmitter,
     Transmitter,
-    make_transmitter,
     transmitter_spec,
 )
 from syntony.networks.user_network import NetworkSpec
 from syntony.pytrees import PyTree
 from syntony.systems.link import design
 from syntony.systems.link.checks import check_link
-from syntony.systems.link.codes import classical_code
+from syntony.systems.link.codes import classical_code, classical_starts
+from syntony.systems.link.fixed_transmitters import (
+    is_fixed_transmitter,
+    make_any_transmitter,
+)
 from syntony.systems.link.gradient_estimators import (
     GRADIENT_ESTIMATORS,
     GRADIENT_SAMPLES,
@@ -140,7 +143,12 @@ class Link:
     hidden: int = field(256, static=True, limits=between(1, MAX_SIZE))
     """Hidden units of transmitter and receiver (the paper's: M)."""
     transmitter: str = field("mlp", static=True)
-    """Transmitter: one hidden layer (mlp), or python:MODULE:FUNCTION."""
+    """Transmitter: one hidden layer (mlp), or python:MODULE:FUNCTION. Fixed ones, with
+    which only the receiver is trained: QPSK, 8PSK, 16QAM (qpsk, psk8, qam16), four
+    levels from 0 of intensity or of amplitude (pam4, ask4), the lattice E8 (e8), a
+    known first symbol or every second one and uncoded bits (pilot, comb), bits alone
+    (uncoded), random codewords (random), or codebook:FILE, a CSV file like a run's
+    codebook.csv or .npy of complex[M, C], which is scaled to mean energy 1."""
     initial_codebook: str = field("auto", static=True)
     """Codebook from which the transmitter learns: that of a new network (network), or a
     classical code by its name as a transmitter. auto: chosen by trials."""
@@ -186,7 +194,7 @@ class Link:
     def init(self, key: Key[Array, ""]) -> LinkState:
         """State before the first iteration; the key is consumed."""
         transmitter_key, receiver_key, channel_key, key = jax.random.split(key, 4)
-        transmitter = make_transmitter(
+        transmitter = make_any_transmitter(
             self.transmitter_spec, self.messages, self.uses, transmitter_key
         )
         if self.initial_codebook not in (design.AUTO, design.NETWORK):
@@ -223,14 +231,13 @@ class Link:
         )
 
     def step(self, state: LinkState) -> tuple[LinkState, Metrics]:
-        """One iteration: trains the receiver, then the transmitter."""
+        """One iteration: trains the receiver, then the transmitter, if it learns."""
         key, receiver_key, transmitter_key = jax.random.split(state.key, 3)
         state, receiver_loss = self.train_receiver(state, receiver_key)
-        state, transmitter_loss = self.train_transmitter(state, transmitter_key)
-        metrics = {
-            "train/receiver_loss": receiver_loss,
-            "train/transmitter_loss": transmitter_loss,
-        }
+        metrics = {"train/receiver_loss": receiver_loss}
+        if not self.has_fixed_transmitter:
+            state, loss = self.train_transmitter(state, transmitter_key)
+            metrics["train/transmitter_loss"] = loss
         early_stopping = state.early_stopping.update(self.schedule, receiver_loss)
         iterations = state.iterations + 1
         return state._replace(
@@ -502,7 +509,7 @@ class Link:
         y = self.receiver_input(state, y)
         samples: EvalSamples = {"eval/bler": block_errors(state.receiver, y, message)}
         # A black box may be a slow radio: its channel uses are spent on training.
-        if not self.channel.is_black_box:
+        if not (self.channel.is_black_box or self.has_fixed_transmitter):
             cosines = self.gradient_cosine_similarity(state, gradient_key)
             samples["eval/gradient_cosine_similarity"] = cosines
         return samples
@@ -635,6 +642,31 @@ class Link:
     def with_channel(self, channel: AnyChannel) -> "Link":
         """The same link over another channel."""
         return dataclasses.replace(self, channel=channel)
+
+    @property
+    def has_fixed_transmitter(self) -> bool:
+        """Whether the transmitter is a given code, and only the receiver is trained."""
+        return is_fixed_transmitter(self.transmitter)
+
+    @property
+    def fixed_transmitters(self) -> list[str]:
+        """Names of the classical codes of this size."""
+        return [name for name, _ in classical_starts(self.messages, self.uses)]
+
+    def with_fixed_transmitter(self, name: str) -> "Link":
+        """The same link with a fixed transmitter, and a receiver of the same kind.
+
+        Raises:
+            InvalidInputError: there is no such transmitter of this size.
+        """
+        link = dataclasses.replace(
+            self,
+            transmitter=name,
+            initial_codebook=design.NETWORK,
+            schedule=dataclasses.replace(self.schedule, decay_iterations=None),
+        )
+        link.check()
+        return link
 
     @property
     def transmitter_spec(self) -> NetworkSpec:
