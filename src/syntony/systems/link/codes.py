@@ -28,6 +28,8 @@ class Code(NamedTuple):
     """K bits of each message, most significant first."""
     num_pilots: int = 0
     """First channel uses that are the same in all codewords."""
+    constellation_sizes: tuple[int, ...] = ()
+    """Points of the constellation of each use, of uncoded PSK and square QAM."""
 
 
 def classical_codes(messages: int, uses: int, fading: bool) -> list[Code]:
@@ -248,7 +250,11 @@ def uncoded(messages: int, uses: int, num_pilots: int = 0) -> Code:
     # Without extra bits all uses have the same constellation.
     name = ", ".join(names if extra_bits else names[:1])
     name = ("pilot + " if num_pilots else "") + name
-    return Code(name, np.stack(columns, axis=1).astype(complex), labels, num_pilots)
+    codebook = np.stack(columns, axis=1).astype(complex)
+    if num_pilots:
+        return Code(name, codebook, labels, num_pilots)
+    sizes = tuple(len(points) for points in constellations)
+    return Code(name, codebook, labels, constellation_sizes=sizes)
 
 
 def hamming() -> Code:
