@@ -33,10 +33,12 @@ from syntony.channels.channel import (
     transmit,
 )
 from syntony.channels.ml import ml_metric
+from syntony.equations.statistics import wilson_interval
 from syntony.jax_settings import enter_standard_jax_settings
 from syntony.systems.link.gradient_estimators import sample_messages
 from syntony.systems.system import StateT, TransmitsMessages
 from syntony.training.devices import compiler_options, process_cpu_count
+from syntony.training.metrics_log import MetricsRow
 
 BATCH_SIZE = 4096
 """Blocks simulated at a time: their metrics still fit in a CPU's cache."""
@@ -242,3 +244,25 @@ def _to_error_counts(counts: _Counts) -> ErrorCounts:
         np.asarray(counts.block_errors),
         np.asarray(counts.bit_errors),
     )
+
+
+def error_rates(
+    counts: ErrorCounts, detector: int, num_bits: int | None, prefix: str = ""
+) -> MetricsRow:
+    """Row of one detector: error rates with Wilson's interval, and counts.
+
+    Args:
+        counts: counts of all detectors at a point.
+        detector: index of the detector.
+        num_bits: bits of a message; None: without a bit error rate.
+        prefix: put before each name but that of the number of blocks.
+    """
+    errors, blocks = int(counts.block_errors[detector]), counts.blocks
+    low, high = wilson_interval(errors, blocks)
+    row = {f"{prefix}errors": errors, "blocks": blocks}
+    row |= {f"{prefix}bler": errors / blocks, f"{prefix}bler_low": low}
+    row[f"{prefix}bler_high"] = high
+    if num_bits is not None:
+        bit_errors = int(counts.bit_errors[detector])
+        row[f"{prefix}ber"] = bit_errors / (blocks * num_bits)
+    return row

@@ -324,6 +324,10 @@ class HasFixedTransmitters(TransmitsMessages[StateT], Protocol[StateT]):
         """Names of the classical codes of this size."""
         ...
 
+    def receiver_blocks(self, iterations: int) -> int:
+        """Blocks that the first iterations send to train the receiver."""
+        ...
+
     def with_fixed_transmitter(self, name: str) -> "HasFixedTransmitters[StateT]":
         """The same link with a fixed transmitter, and a receiver of the same kind.
 

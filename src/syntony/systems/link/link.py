@@ -653,6 +653,10 @@ class Link:
         """Names of the classical codes of this size."""
         return [name for name, _ in classical_starts(self.messages, self.uses)]
 
+    def receiver_blocks(self, iterations: int) -> int:
+        """Blocks that the first iterations send to train the receiver."""
+        return self.schedule.receiver_blocks(iterations)
+
     def with_fixed_transmitter(self, name: str) -> "Link":
         """The same link with a fixed transmitter, and a receiver of the same kind.
 

@@ -58,7 +58,7 @@ class TrainingSchedule:
         validate(self)
         validate_optimizer(self.optimizer)
 
-    def progress_fraction(self, iterations: Int[Array, ""]) -> Float[Array, ""]:
+    def progress_fraction(self, iterations: Int[Array, "*n"]) -> Float[Array, "*n"]:
         """Fraction of the schedule that is completed, 0 to 1."""
         return jnp.clip(
             iterations / (self.decay_iterations or DEFAULT_DECAY_ITERATIONS), 0.0, 1.0
@@ -84,7 +84,7 @@ class TrainingSchedule:
             self.optimizer, learning_rate, max_grad_norm=self.max_grad_norm
         )
 
-    def batch_multiplier_at(self, iterations: Int[Array, ""]) -> Int[Array, ""]:
+    def batch_multiplier_at(self, iterations: Int[Array, "*n"]) -> Int[Array, "*n"]:
         """Batches that an optimizer step averages over: final_batch_multiplier^p.
 
         p is the completed fraction of the schedule.
@@ -93,6 +93,11 @@ class TrainingSchedule:
             iterations
         )
         return jnp.round(batches).astype(jnp.int32)
+
+    def receiver_blocks(self, iterations: int) -> int:
+        """Blocks that the first iterations send to train the receiver."""
+        batches = self.batch_multiplier_at(jnp.arange(iterations)).sum()
+        return int(batches) * self.receiver_steps * self.batch_size
 
 
 class EarlyStoppingState(NamedTuple):
