@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from syntony.errors import InvalidInputError
@@ -25,6 +24,10 @@ REFERENCE_ITERATIONS = 1000
 """Iterations in which the receiver of a reference is trained."""
 SELECTION_ITERATIONS = 200
 """Iterations of each code, after which the best one is chosen."""
+SELECTION_BLOCKS = 10_000
+"""Blocks from which the error rate of each code is then measured."""
+EVALUATION_BLOCKS = 1_000
+"""Blocks of each of the two evaluations of the training of a reference."""
 AUTO, NONE = "auto", "none"
 """References by choice: of the best code that fits, and no reference."""
 NotifyFn = Callable[[str], None]
@@ -65,7 +68,7 @@ def train_reference(run: Run, name: str, notify: NotifyFn) -> Run | None:
         link.with_fixed_transmitter(name),
         steps=REFERENCE_ITERATIONS,
         eval_every=REFERENCE_ITERATIONS,
-        eval_episodes=1000,
+        eval_episodes=EVALUATION_BLOCKS,
         out=folder.path,
         quiet=True,
     )
@@ -74,8 +77,9 @@ def train_reference(run: Run, name: str, notify: NotifyFn) -> Run | None:
 def _announcement(link: HasFixedTransmitters, name: str) -> str:
     names = link.fixed_transmitters if name == AUTO else []
     first = _short_training(link, names[0] if names else name)
-    blocks = len(names) * first.receiver_blocks(SELECTION_ITERATIONS)
-    blocks += first.receiver_blocks(REFERENCE_ITERATIONS)
+    selection = first.receiver_blocks(SELECTION_ITERATIONS) + SELECTION_BLOCKS
+    training = first.receiver_blocks(REFERENCE_ITERATIONS) + 2 * EVALUATION_BLOCKS
+    blocks = len(names) * selection + training
     return (
         f"reference: trains a receiver for a classical code over {link.channel.id}, "
         f"which sends {blocks:,} blocks, and more for its error rates; "
@@ -101,7 +105,9 @@ def reference_name(reference: Run) -> str:
 
 
 def choose_transmitter(link: HasFixedTransmitters[StateT]) -> str:
-    """Name of the classical code whose receiver has the lowest loss after a while.
+    """Name of the classical code that has the lowest error rate after a short training.
+
+    Of equal error rates the lowest loss counts.
 
     Args:
         link: link over the channel, of the size of the codes.
@@ -111,8 +117,8 @@ def choose_transmitter(link: HasFixedTransmitters[StateT]) -> str:
     # One program for all: their codebooks are in their states.
     train_receiver = _compile_selection(links[0])
     key = jax.random.key(0)
-    losses = [train_receiver(other.init(key)) for other in links]
-    return names[int(np.argmin(losses))]
+    scores = [train_receiver(other.init(key)) for other in links]
+    return names[scores.index(min(scores))]
 
 
 def _short_training(
@@ -127,28 +133,33 @@ def _short_training(
 
 def _compile_selection(
     link: HasFixedTransmitters[StateT],
-) -> Callable[[StateT], float]:
-    """Function from an initial state to the loss at the end of a short training."""
-    num_last = SELECTION_ITERATIONS // 4
+) -> Callable[[StateT], tuple[float, float]]:
+    """Function from an initial state to error rate and loss after a short training."""
 
     def step(state: StateT, _: None) -> tuple[StateT, Array]:
         state, metrics = link.step(state)
         return state, metrics["train/receiver_loss"]
 
-    def mean_loss(losses: Float[Array, " iterations"]) -> float:
-        return float(jnp.mean(losses[-num_last:]))
+    def error_rate(state: StateT) -> Float[Array, ""]:
+        samples = link.evaluate(state, jax.random.key(1), SELECTION_BLOCKS)
+        return jnp.mean(samples["eval/bler"].astype(float))
 
-    def on_host(state: StateT) -> float:
-        losses: list[Array] = []
+    def on_host(state: StateT) -> tuple[float, float]:
+        loss = jnp.inf
         for _ in range(SELECTION_ITERATIONS):
             state, loss = step(state, None)
-            losses.append(loss)
-        return mean_loss(jnp.stack(losses))
+        return float(error_rate(state)), float(loss)
 
-    def scan(state: StateT) -> Float[Array, " iterations"]:
-        return jax.lax.scan(step, state, length=SELECTION_ITERATIONS)[1]
+    def scan(state: StateT) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        state, losses = jax.lax.scan(step, state, length=SELECTION_ITERATIONS)
+        return error_rate(state), losses[-1]
 
     if not link.jittable:
         return on_host
     program = jax.jit(scan, compiler_options=compiler_options())
-    return lambda state: mean_loss(program(state))
+
+    def on_device(state: StateT) -> tuple[float, float]:
+        rate, loss = program(state)
+        return float(rate), float(loss)
+
+    return on_device
