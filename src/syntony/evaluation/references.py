@@ -105,13 +105,17 @@ def _best_start(link: TransmitsMessages) -> str:
     def simulate(
         key: Key[Array, ""], channel: AnyChannel, state: ChannelState
     ) -> SimulatedBatch:
-        message = sample_messages(key, bler.BATCH_SIZE, link.messages)
+        message_key, channel_key = jax.random.split(key)
+        message = sample_messages(message_key, bler.BATCH_SIZE, link.messages)
 
-        def decide(codebook: Array) -> Array:
-            _, y = transmit(channel, key, state, codebook[message])
+        def decide(index: Array) -> Array:
+            codebook = codebooks[index]
+            code_key = jax.random.fold_in(channel_key, index)
+            _, y = transmit(channel, code_key, state, codebook[message])
             return jnp.argmax(ml(y, codebook, channel), axis=-1)
 
-        return SimulatedBatch(state, message, jax.lax.map(decide, codebooks))
+        decisions = jax.lax.map(decide, jnp.arange(len(starts)))
+        return SimulatedBatch(state, message, decisions)
 
     (counts,) = bler.simulate_bler(
         simulate,
