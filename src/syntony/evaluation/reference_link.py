@@ -116,8 +116,7 @@ def choose_transmitter(link: HasFixedTransmitters[StateT]) -> str:
     links = [_short_training(link, name) for name in names]
     # One program for all: their codebooks are in their states.
     train_receiver = _compile_selection(links[0])
-    key = jax.random.key(0)
-    scores = [train_receiver(other.init(key)) for other in links]
+    scores = [train_receiver(other.init(jax.random.key(0))) for other in links]
     return names[scores.index(min(scores))]
 
 

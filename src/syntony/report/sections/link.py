@@ -115,7 +115,7 @@ def _evaluation(
     run = report_run.stored.run
     assert run is not None
     if not channel.is_black_box:
-        snr_db = None if channel.snr_db is None else float(channel.snr_db)
+        snr_db = finite_snr_db(channel)
         offsets = () if snr_db is None else SNR_OFFSETS_DB
         return evaluate_link(
             run,
