@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from syntony.errors import InvalidInputError
+from syntony.systems.link.codes import classical_starts
 from syntony.systems.link.fixed_transmitters import fixed_code
 from syntony.systems.system import HasFixedTransmitters, StateT, System
 from syntony.training.devices import compiler_options
@@ -75,7 +76,7 @@ def train_reference(run: Run, name: str, notify: NotifyFn) -> Run | None:
 
 
 def _announcement(link: HasFixedTransmitters, name: str) -> str:
-    names = link.fixed_transmitters if name == AUTO else []
+    names = _fitting_names(link) if name == AUTO else []
     first = _short_training(link, names[0] if names else name)
     selection = first.receiver_blocks(SELECTION_ITERATIONS) + SELECTION_BLOCKS
     training = first.receiver_blocks(REFERENCE_ITERATIONS) + 2 * EVALUATION_BLOCKS
@@ -85,6 +86,10 @@ def _announcement(link: HasFixedTransmitters, name: str) -> str:
         f"which sends {blocks:,} blocks, and more for its error rates; "
         "--reference none leaves it out"
     )
+
+
+def _fitting_names(link: HasFixedTransmitters) -> list[str]:
+    return [name for name, _ in classical_starts(link.messages, link.uses)]
 
 
 def _stored_transmitter(folder: RunFolder) -> str:
@@ -112,7 +117,7 @@ def choose_transmitter(link: HasFixedTransmitters[StateT]) -> str:
     Args:
         link: link over the channel, of the size of the codes.
     """
-    names = link.fixed_transmitters
+    names = _fitting_names(link)
     links = [_short_training(link, name) for name in names]
     # One program for all: their codebooks are in their states.
     train_receiver = _compile_selection(links[0])
@@ -125,6 +130,7 @@ def _short_training(
 ) -> HasFixedTransmitters[StateT]:
     """The link whose schedule is that of the whole training of a reference."""
     fixed = link.with_fixed_transmitter(name)
+    fixed.check()
     resolved: System[StateT] = resolve_steps(fixed, REFERENCE_ITERATIONS)
     assert isinstance(resolved, HasFixedTransmitters)
     return resolved

@@ -319,11 +319,6 @@ class HasFixedTransmitters(TransmitsMessages[StateT], Protocol[StateT]):
         """Whether this link has one."""
         ...
 
-    @property
-    def fixed_transmitters(self) -> list[str]:
-        """Names of the classical codes of this size."""
-        ...
-
     def receiver_blocks(self, iterations: int) -> int:
         """Blocks that the first iterations send to train the receiver."""
         ...
@@ -331,8 +326,9 @@ class HasFixedTransmitters(TransmitsMessages[StateT], Protocol[StateT]):
     def with_fixed_transmitter(self, name: str) -> "HasFixedTransmitters[StateT]":
         """The same link with a fixed transmitter, and a receiver of the same kind.
 
-        Raises:
-            InvalidInputError: there is no such transmitter of this size.
+        Args:
+            name: of a classical code (`systems.link.codes`), or codebook:FILE; whether
+                it fits, `check` tells.
         """
         ...
 

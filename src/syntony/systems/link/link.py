@@ -48,7 +48,7 @@ from syntony.networks.user_network import NetworkSpec
 from syntony.pytrees import PyTree
 from syntony.systems.link import design
 from syntony.systems.link.checks import check_link
-from syntony.systems.link.codes import classical_code, classical_starts
+from syntony.systems.link.codes import classical_code
 from syntony.systems.link.fixed_transmitters import (
     is_fixed_transmitter,
     make_any_transmitter,
@@ -648,29 +648,15 @@ class Link:
         """Whether the transmitter is a given code, and only the receiver is trained."""
         return is_fixed_transmitter(self.transmitter)
 
-    @property
-    def fixed_transmitters(self) -> list[str]:
-        """Names of the classical codes of this size."""
-        return [name for name, _ in classical_starts(self.messages, self.uses)]
-
     def receiver_blocks(self, iterations: int) -> int:
         """Blocks that the first iterations send to train the receiver."""
         return self.schedule.receiver_blocks(iterations)
 
     def with_fixed_transmitter(self, name: str) -> "Link":
-        """The same link with a fixed transmitter, and a receiver of the same kind.
-
-        Raises:
-            InvalidInputError: there is no such transmitter of this size.
-        """
-        link = dataclasses.replace(
-            self,
-            transmitter=name,
-            initial_codebook=design.NETWORK,
-            schedule=dataclasses.replace(self.schedule, decay_iterations=None),
-        )
-        link.check()
-        return link
+        """The same link with a fixed transmitter, and a receiver of the same kind."""
+        schedule = dataclasses.replace(self.schedule, decay_iterations=None)
+        fixed = {"transmitter": name, "initial_codebook": design.NETWORK}
+        return dataclasses.replace(self, schedule=schedule, **fixed)
 
     @property
     def transmitter_spec(self) -> NetworkSpec:
