@@ -288,7 +288,7 @@ def load_user_channel(id: str) -> Channel:
     """
     if id.startswith(f"{PREFIX}<"):
         raise InvalidInputError(
-            f"channel {id!r} is a function that cannot be imported; expected "
+            f"{id!r} is a function that cannot be imported; expected "
             f"{PREFIX}MODULE:FUNCTION, a function at the top level of a module"
         )
     value = import_user_object(id, "function", callable)

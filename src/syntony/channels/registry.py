@@ -147,6 +147,16 @@ def _channel_with_noise(parsed: AnyChannel) -> AnyChannel:
     return chain([parsed, AWGN()])
 
 
+def no_snr_error(channel: AnyChannel) -> InvalidInputError:
+    """Error for an SNR that is to be set of a channel that has none."""
+    if not channel.is_black_box:
+        return InvalidInputError(f"{channel.id} has no SNR; leave out --snr-db")
+    return InvalidInputError(
+        f"{channel.id} takes no argument snr_db; expected def f(x, snr_db=10.0), or "
+        "leave out --snr-db"
+    )
+
+
 def channel_summaries() -> Iterator[tuple[str, str]]:
     """Yields an example id and a summary of each channel."""
     for family in (*CHANNEL_FAMILIES.values(), USER_CHANNEL):

@@ -19,7 +19,7 @@ from tyro.constructors import PrimitiveTypeInfo
 
 from syntony.channels.channel import AnyChannel, Channel, ChannelProperties
 from syntony.channels.feedback import Feedback, feedback
-from syntony.channels.registry import channel
+from syntony.channels.registry import channel, no_snr_error
 from syntony.channels.snr import finite_snr_db
 from syntony.cli.arguments import (
     BoolFlag,
@@ -262,9 +262,7 @@ def _select_task_or_channel(selection: Selection) -> Task | AnyChannel | None:
     if selection.snr_db is None:
         return selected
     if finite_snr_db(selected) is None:
-        raise InvalidInputError(
-            f"{selected.id} has no noise whose SNR can be set; leave out --snr-db"
-        )
+        raise no_snr_error(selected)
     return selected.with_snr(selection.snr_db)
 
 

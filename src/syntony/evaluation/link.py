@@ -7,11 +7,12 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from syntony.channels.channel import AnyChannel, HasBLERBounds
+from syntony.channels.missing import require_channel
 from syntony.channels.ml import equivalent_channel
+from syntony.channels.registry import no_snr_error
 from syntony.channels.snr import finite_snr_db
 from syntony.equations import limits
 from syntony.equations.signal import pairs_to_complex
-from syntony.errors import InvalidInputError
 from syntony.evaluation import bler
 from syntony.evaluation.bler import MAX_BLOCKS, TARGET_BLOCK_ERRORS, error_rates
 from syntony.evaluation.bler_curves import LinkPoint, LinkRates
@@ -184,12 +185,13 @@ def channels_at_snrs(
     """The channel at each SNR, in dB; None: only at its own.
 
     Raises:
-        InvalidInputError: the channel adds no noise.
+        InvalidInputError: the channel adds no noise, or is missing.
     """
+    require_channel(channel)
     if snrs_db is None:
         return [channel]
     if finite_snr_db(channel) is None:
-        raise InvalidInputError(f"{channel.id} has no SNR to sweep; leave out --snr-db")
+        raise no_snr_error(channel)
     return [channel.with_snr(snr_db) for snr_db in snrs_db]
 
 

@@ -11,13 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from syntony.channels.missing import require_channel
 from syntony.errors import InvalidInputError
 from syntony.jax_settings import (
     enter_standard_jax_settings,
     standard_jax_settings,
 )
 from syntony.systems.registry import system_label
-from syntony.systems.system import ChoosesSettings, System, closing_black_box
+from syntony.systems.system import (
+    ChoosesSettings,
+    System,
+    TransmitsMessages,
+    closing_black_box,
+)
 from syntony.training import checkpoint, loggers, metrics_log
 from syntony.training.callbacks import Callback, CallbackRunner, check_callbacks
 from syntony.training.compiled import (
@@ -266,6 +272,8 @@ def _execute_run(
     start: StartWeights | None = None,
 ) -> Run:
     config.check()
+    if isinstance(config.system, TransmitsMessages):
+        require_channel(config.system.channel)
     if config.keep_best:
         check_best_metric(config.system)
     check_callbacks(outputs.callbacks)

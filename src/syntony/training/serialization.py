@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Literal, TypeVar, Union
 
-from syntony.channels.channel import Channel
+from syntony.channels.channel import AnyChannel, Channel
 from syntony.channels.registry import parse_channel
 from syntony.config import config_fields
 from syntony.errors import InvalidInputError, unknown_name_error
@@ -17,8 +17,8 @@ from syntony.tasks.task import Task
 from syntony.training.safe_io import JsonObject
 
 ConfigT = TypeVar("ConfigT")
-ID_PARSERS = {Task: task, Channel: parse_channel}
-"""Classes that are stored with an id, and the function that parses the id."""
+ID_PARSERS = {Task: task, Channel: parse_channel, AnyChannel: parse_channel}
+"""Types that are stored with an id, and the function that parses the id."""
 
 
 def serialize(config: object) -> JsonObject:
@@ -81,8 +81,10 @@ def _serialize_value(value: object, hint: object) -> object:
 
 
 def _deserialize_value(hint: object, value: object, location: str) -> object:
-    if isinstance(hint, type) and hint in ID_PARSERS:
-        return _deserialize_by_id(hint, value, location)
+    if hint in ID_PARSERS:
+        # One that is given in place of the stored one is used as it is.
+        is_stored = not isinstance(value, Task | Channel)
+        return _deserialize_by_id(hint, value, location) if is_stored else value
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return deserialize(hint, value, location)
     origin, options = typing.get_origin(hint), typing.get_args(hint)
@@ -97,20 +99,31 @@ def _deserialize_value(hint: object, value: object, location: str) -> object:
     return _deserialize_scalar(hint, value, location)
 
 
-def _deserialize_by_id(hint: type, value: object, location: str) -> Task | Channel:
+def _deserialize_by_id(hint: object, value: object, location: str) -> Task | Channel:
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
-        kind = hint.__name__.lower()
+        kind = "task" if hint is Task else "channel"
         raise InvalidInputError(
             f"{location} is {value!r}; expected a {kind} with its id"
         )
     parsed = ID_PARSERS[hint](value["id"])
+    check_stored(parsed, value, location)
+    return parsed
+
+
+def check_stored(parsed: Task | Channel, value: JsonObject, location: str) -> None:
+    """Raises InvalidInputError if a stored value is not what its id stands for.
+
+    Args:
+        parsed: what its id stands for.
+        value: JSON values with an entry `id`.
+        location: path of `value` in the file, for error messages.
+    """
     # Fields that an older version did not write had their defaults.
     expected = {"id": parsed.id} | serialize(parsed)
     if expected | value != expected:
         raise InvalidInputError(
             f"{location} is not what its id {parsed.id!r} stands for"
         )
-    return parsed
 
 
 def _deserialize_union(

@@ -72,7 +72,12 @@ def _check_gradient(link: "Link") -> None:
 def _check_training_snr(link: "Link") -> None:
     offset, noiseless = link.training_snr_offset_db, link.channel.snr_db is None
     if not math.isfinite(offset) or (noiseless and offset):
-        expected = "0, as its SNR cannot be set" if noiseless else "a number of dB"
+        expected = "a number of dB"
+        if noiseless:
+            expected = (
+                "0, as its SNR cannot be set; where a preset has set it: "
+                "--training-snr-offset-db 0"
+            )
         raise InvalidInputError(
             f"training_snr_offset_db is {offset} over {link.channel.id}; "
             f"expected {expected}"

@@ -35,7 +35,7 @@ from syntony.channels.channel import (
     transmit,
 )
 from syntony.channels.feedback import Feedback
-from syntony.channels.rayleigh import Rayleigh
+from syntony.channels.stand_in import StandIn
 from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import signal
 from syntony.networks.modems import (
@@ -640,8 +640,8 @@ class Link:
         return design.with_design(self, stored)
 
     def with_channel(self, channel: AnyChannel) -> "Link":
-        """The same link over another channel."""
-        return dataclasses.replace(self, channel=channel)
+        """The same link, with the same networks, over another channel."""
+        return dataclasses.replace(self, channel=channel, receiver=self.receiver_name)
 
     @property
     def has_fixed_transmitter(self) -> bool:
@@ -695,7 +695,10 @@ class Link:
         """Link of the same shapes whose channel is no black box."""
         if not self.channel.is_black_box:
             return self
-        channel = Rayleigh() if self.channel.has_unknown_gain else AWGN()
+        channel = StandIn(
+            received_uses=self.received_uses,
+            has_unknown_gain=self.channel.has_unknown_gain,
+        )
         return dataclasses.replace(self, channel=channel)
 
     def check(self) -> None:
