@@ -26,6 +26,7 @@ from syntony.systems.system import (
 )
 from syntony.training import checkpoint, loggers, metrics_log
 from syntony.training.callbacks import Callback, CallbackRunner, check_callbacks
+from syntony.training.channel_monitor import monitored
 from syntony.training.compiled import (
     CompiledPrograms,
     abstract_train_state,
@@ -443,6 +444,7 @@ def _train_seeds(
     runner: CallbackRunner,
 ) -> None:
     """Trains all seeds to their end, or until a signal or an error; saves all."""
+    config = dataclasses.replace(config, system=monitored(config.system))
     devices = worker_devices(
         sum(x.next_eval_step is not None for x in seed_runs.values())
     )
