@@ -21,19 +21,6 @@ def plain(x: Signal) -> Signal:
     return x
 
 
-class Doubled:
-    """An object whose blocks are twice as long."""
-
-    def output_uses(self, uses: int) -> int:
-        return 2 * uses
-
-    def __call__(self, x: Signal) -> Signal:
-        return np.repeat(x, 2, axis=1)
-
-
-doubled = Doubled()
-
-
 def first(x: Signal, keep: int = 3, output_uses: int = 3) -> Signal:
     assert keep == output_uses
     return x[:, :keep]
@@ -45,6 +32,19 @@ def noisy(x: Signal, snr_db: float = 8.0) -> Signal:
 
 
 noisy.awgn = True  # pyright: ignore[reportFunctionMemberAccess]
+
+
+class Doubled:
+    """An object whose blocks are twice as long."""
+
+    def output_uses(self, uses: int) -> int:
+        return 2 * uses
+
+    def __call__(self, x: Signal) -> Signal:
+        return np.repeat(noisy(x), 2, axis=1)
+
+
+doubled = Doubled()
 
 
 def anything(x: Signal, **settings: float) -> Signal:

@@ -6,6 +6,7 @@ needs a differentiable channel.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple, Protocol, cast
 
 import jax
@@ -85,6 +86,7 @@ class PerturbationConfig:
         """Raises InvalidInputError if a value is invalid."""
         validate(self)
 
+    @partial(jax.jit, static_argnames="from_codebook")
     def variance_at(
         self, progress: Float[Array, ""], *, from_codebook: bool = False
     ) -> Float[Array, ""]:
@@ -189,10 +191,7 @@ def policy_loss_and_grad(
         key,
         batch_size=batch_size,
     )
-    batch, pending = pop_delayed(sent, pending)
-    grad = policy_gradient(config, batch, codebook, variance)
-    loss = mean_baseline(batch.loss, batch.received_mask)
-    return GradientEstimate(pending, channel_state, loss, grad)
+    return delayed_estimate(config, sent, pending, channel_state, codebook, variance)
 
 
 def collect_perturbed_losses(
@@ -210,14 +209,45 @@ def collect_perturbed_losses(
 
     The arguments are those of `GradientEstimator`.
     """
+    message, noise, sent, channel_key, feedback_key = perturbed_codewords(
+        config, codebook, variance, key, batch_size=batch_size
+    )
+    channel_state, loss = loss_fn(channel_key, channel_state, sent, message)
+    loss, received = feedback(feedback_key, loss)
+    return channel_state, PerturbedBatch(message, noise, loss, received)
+
+
+class PerturbedCodewords(NamedTuple):
+    """Perturbed codewords of a batch, and the keys of its transmission."""
+
+    message: Int[Array, " B"]
+    noise: Float[Array, "B C 2"]
+    """w, the perturbation of each block."""
+    sent: Float[Array, "B C 2"]
+    channel_key: Key[Array, ""]
+    feedback_key: Key[Array, ""]
+
+
+# Compiled, as what follows may leave JAX: a black box cannot be compiled with it.
+@partial(jax.jit, static_argnames="batch_size")
+def perturbed_codewords(
+    config: PerturbationConfig,
+    codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+    key: Key[Array, ""],
+    *,
+    batch_size: int,
+) -> PerturbedCodewords:
+    """Draws the messages of a batch, and perturbs their codewords.
+
+    The arguments are those of `GradientEstimator`.
+    """
     message_key, noise_key, channel_key, feedback_key = jax.random.split(key, 4)
     message, noise = sample_perturbations(
         config, codebook, variance, (message_key, noise_key), batch_size=batch_size
     )
     sent = perturb(codebook[message], noise, variance)
-    channel_state, loss = loss_fn(channel_key, channel_state, sent, message)
-    loss, received = feedback(feedback_key, loss)
-    return channel_state, PerturbedBatch(message, noise, loss, received)
+    return PerturbedCodewords(message, noise, sent, channel_key, feedback_key)
 
 
 def sample_perturbations(
@@ -254,6 +284,7 @@ def sample_perturbations(
     return message, noise
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def sample_messages(
     key: Key[Array, ""], batch_size: int, messages: int
 ) -> Int[Array, " B"]:
@@ -289,6 +320,31 @@ def orthogonal_noise(
     """
     directions = random_orthogonal_matrices(key, num_matrices, 2 * uses)
     return jnp.sqrt(uses * variance) * directions.reshape(-1, uses, 2)
+
+
+@jax.jit
+def delayed_estimate(
+    config: PerturbationConfig,
+    sent: PerturbedBatch,
+    pending: PerturbedBatch,
+    channel_state: ChannelState,
+    codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+) -> GradientEstimate:
+    """Policy gradient of the batch whose losses arrive now.
+
+    Args:
+        config: settings of the estimator.
+        sent: the newest batch.
+        pending: batches whose losses are delayed, oldest first.
+        channel_state: state of the channel after the newest batch.
+        codebook: codewords x of all M messages.
+        variance: σ_π² per channel use.
+    """
+    batch, pending = pop_delayed(sent, pending)
+    grad = policy_gradient(config, batch, codebook, variance)
+    loss = mean_baseline(batch.loss, batch.received_mask)
+    return GradientEstimate(pending, channel_state, loss, grad)
 
 
 def pop_delayed(

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
@@ -58,6 +59,7 @@ class TrainingSchedule:
         validate(self)
         validate_optimizer(self.optimizer)
 
+    @jax.jit
     def progress_fraction(self, iterations: Int[Array, "*n"]) -> Float[Array, "*n"]:
         """Fraction of the schedule that is completed, 0 to 1."""
         return jnp.clip(
@@ -84,6 +86,7 @@ class TrainingSchedule:
             self.optimizer, learning_rate, max_grad_norm=self.max_grad_norm
         )
 
+    @jax.jit
     def batch_multiplier_at(self, iterations: Int[Array, "*n"]) -> Int[Array, "*n"]:
         """Batches that an optimizer step averages over: final_batch_multiplier^p.
 
@@ -120,6 +123,7 @@ class EarlyStoppingState(NamedTuple):
         best_loss = jnp.full((), jnp.inf, float)
         return cls(best_loss, jnp.zeros(()), zero, jnp.copy(zero))
 
+    @jax.jit
     def update(
         self, schedule: TrainingSchedule, loss: Float[Array, ""]
     ) -> "EarlyStoppingState":
@@ -138,6 +142,7 @@ class EarlyStoppingState(NamedTuple):
             ),
         )
 
+    @jax.jit
     def should_stop(self, schedule: TrainingSchedule) -> Bool[Array, ""]:
         """Whether `schedule.patience` windows have passed without improvement."""
         return (self.windows_without_improvement >= schedule.patience) & (
