@@ -299,6 +299,16 @@ def sample_messages(
     return jax.random.permutation(order_key, balanced)
 
 
+@jax.jit
+def shuffle_blocks(
+    key: Key[Array, ""], blocks: Float[Array, "B C 2"]
+) -> tuple[Key[Array, ""], Int[Array, " B"], Float[Array, "B C 2"]]:
+    """A new key, the indices of a random order, and the blocks in that order."""
+    new_key, order_key = jax.random.split(key)
+    order = jax.random.permutation(order_key, len(blocks))
+    return new_key, order, blocks[order]
+
+
 def orthogonal_noise(
     key: Key[Array, ""], num_matrices: int, uses: int, variance: Float[Array, ""]
 ) -> Float[Array, "B C 2"]:

@@ -62,6 +62,7 @@ from syntony.systems.link.gradient_estimators import (
     gradient_cosine_similarity,
     sample_messages,
     sample_perturbations,
+    shuffle_blocks,
 )
 from syntony.systems.link.received_stats import (
     ReceivedStats,
@@ -107,6 +108,18 @@ class LinkState(NamedTuple):
     early_stopping: EarlyStoppingState
     key: Key[Array, ""]
     iterations: Int[Array, ""]
+
+
+# Each compiled as one program, as they run beside a black box.
+fold_in = jax.jit(jax.random.fold_in)
+zeros_like = jax.jit(optax.tree.zeros_like)
+add = jax.jit(optax.tree.add)
+
+
+@jax.jit
+def divide(sums: PyTree[Array], count: LoopIndex) -> PyTree[Array]:
+    """Means of so many terms, given their sums."""
+    return jax.tree.map(lambda total: total / count, sums)
 
 
 BatchGradientFn = Callable[
@@ -260,8 +273,8 @@ class Link:
                 num_batches,
                 state,
                 codebook,
-                jax.tree.map(jnp.zeros_like, state.receiver),
-                jax.random.fold_in(key, i),
+                zeros_like(state.receiver),
+                fold_in(key, i),
             )
             return self.update_receiver(state, grad), loss
 
@@ -273,35 +286,52 @@ class Link:
     ) -> tuple[LinkState, Float[Array, ""], AnyReceiver]:
         """State after a batch, its mean loss, and the gradient in the weights."""
         state, message, y = self.transmit_batch(state, codebook, key)
-        y = self.receiver_input(state, y)
-        # Supervised: the receiver knows the messages, and needs no feedback.
-        return state, *receiver_loss_and_grad(state.receiver, y, message)
+        stats, loss, grad = self.received_gradient(state, y, message)
+        return state._replace(received_stats=stats), loss, grad
 
     def transmit_batch(
         self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
     ) -> tuple[LinkState, Int[Array, " B"], Float[Array, "B D 2"]]:
         """Messages of a training batch of the receiver, and the received blocks."""
-        message_key, noise_key, order_key, channel_key = jax.random.split(key, 4)
-        batch_size = self.schedule.batch_size
-        if self.perturb_receiver_batches:
-            keys, variance = (message_key, noise_key), self.perturbation_variance(state)
-            message, noise = sample_perturbations(
-                self.perturbation, codebook, variance, keys, batch_size=batch_size
-            )
-            order = jax.random.permutation(order_key, batch_size)
-            message, noise = message[order], noise[order]
-            sent = signal.perturb(codebook[message], noise, variance)
-        else:
-            message = sample_messages(message_key, batch_size, self.messages)
-            sent = codebook[message]
+        message, sent, channel_key = self.draw_batch(state, codebook, key)
         channel_state, y = transmit(
             self.training_channel, channel_key, state.channel_state, sent
         )
+        return state._replace(channel_state=channel_state), message, y
+
+    # What is between two calls of a black box is compiled as one program.
+    @jax.jit
+    def draw_batch(
+        self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
+    ) -> tuple[Int[Array, " B"], Float[Array, "B C 2"], Key[Array, ""]]:
+        """Messages of a training batch of the receiver, its blocks, and a key."""
+        message_key, noise_key, order_key, channel_key = jax.random.split(key, 4)
+        batch_size = self.schedule.batch_size
+        if not self.perturb_receiver_batches:
+            message = sample_messages(message_key, batch_size, self.messages)
+            return message, codebook[message], channel_key
+        keys, variance = (message_key, noise_key), self.perturbation_variance(state)
+        message, noise = sample_perturbations(
+            self.perturbation, codebook, variance, keys, batch_size=batch_size
+        )
+        order = jax.random.permutation(order_key, batch_size)
+        message, noise = message[order], noise[order]
+        sent = signal.perturb(codebook[message], noise, variance)
+        return message, sent, channel_key
+
+    @jax.jit
+    def received_gradient(
+        self, state: LinkState, y: Float[Array, "B D 2"], message: Int[Array, " B"]
+    ) -> tuple[ReceivedStats | None, Float[Array, ""], AnyReceiver]:
+        """New statistics of received blocks, mean loss, and gradient in the weights.
+
+        Supervised: the receiver knows the messages, and needs no feedback.
+        """
         stats = state.received_stats
         if stats is not None:
             stats = update_received_stats(stats, y)
-        state = state._replace(channel_state=channel_state, received_stats=stats)
-        return state, message, y
+        y = self.receiver_input(state._replace(received_stats=stats), y)
+        return stats, *receiver_loss_and_grad(state.receiver, y, message)
 
     def receiver_input(
         self, state: LinkState, y: Float[Array, "B D 2"]
@@ -345,12 +375,11 @@ class Link:
                 state,
                 codebook,
                 jnp.zeros_like(codebook),
-                jax.random.fold_in(key, i),
+                fold_in(key, i),
             )
             return self.update_transmitter(state, grad), loss
 
-        warm = state.iterations >= self.schedule.receiver_warmup_iterations
-        steps = self.schedule.transmitter_steps * warm.astype(jnp.int32)
+        steps = self.schedule.transmitter_steps_at(state.iterations)
         return self.fori_loop(steps, update, (state, jnp.zeros(())))
 
     def transmitter_gradient(
@@ -397,19 +426,36 @@ class Link:
             sent: transmitted blocks.
             message: of each block.
         """
-        channel_key, order_key = jax.random.split(key)
         # The blocks of a batch depend on each other: perturbations of one message are
         # drawn together. Over a channel with memory, a block is to follow any other.
-        order = jax.random.permutation(order_key, len(sent))
+        channel_key, order, shuffled = shuffle_blocks(key, sent)
         channel_state, y = transmit(
-            self.training_channel, channel_key, channel_state, sent[order]
+            self.training_channel, channel_key, channel_state, shuffled
         )
+        return channel_state, self.received_losses(state, y, message, order)
+
+    @jax.jit
+    def received_losses(
+        self,
+        state: LinkState,
+        y: Float[Array, "B D 2"],
+        message: Int[Array, " B"],
+        order: Int[Array, " B"],
+    ) -> Float[Array, " B"]:
+        """Loss of each block, in nats.
+
+        Args:
+            state: the receiver, and the statistics of its input.
+            y: received blocks, in the order in which they were sent.
+            message: of each block, before they were ordered.
+            order: indices of the blocks in the order in which they were sent.
+        """
         y, temperature = self.receiver_input(state, y), self.perturbation.temperature
         loss = block_nll(state.receiver, y, message[order], temperature)
         loss = jnp.zeros_like(loss).at[order].set(loss)
         if self.perturbation.feedback_loss == "odds":
             loss = signal.inverse_odds(loss)
-        return channel_state, loss
+        return loss
 
     @jax.jit
     def update_transmitter(self, state: LinkState, grad: Codebook) -> LinkState:
@@ -469,13 +515,12 @@ class Link:
             i: LoopIndex, carry: tuple[LinkState, tuple[Float[Array, ""], Grad]]
         ) -> tuple[LinkState, tuple[Float[Array, ""], Grad]]:
             state, sums = carry
-            state, loss, grad = gradient_fn(state, codebook, jax.random.fold_in(key, i))
-            return state, optax.tree.add(sums, (loss, grad))
+            state, loss, grad = gradient_fn(state, codebook, fold_in(key, i))
+            return state, add(sums, (loss, grad))
 
         start = state, (jnp.zeros(()), zero_grad)
         state, sums = self.fori_loop(num_batches, add_batch, start)
-        loss, grad = jax.tree.map(lambda total: total / num_batches, sums)
-        return state, loss, grad
+        return state, *divide(sums, num_batches)
 
     def fori_loop(
         self,

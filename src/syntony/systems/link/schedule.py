@@ -87,6 +87,12 @@ class TrainingSchedule:
         )
 
     @jax.jit
+    def transmitter_steps_at(self, iterations: Int[Array, ""]) -> Int[Array, ""]:
+        """Optimizer steps of the transmitter: none in the receiver's warm-up."""
+        is_warm = iterations >= self.receiver_warmup_iterations
+        return self.transmitter_steps * is_warm.astype(jnp.int32)
+
+    @jax.jit
     def batch_multiplier_at(self, iterations: Int[Array, "*n"]) -> Int[Array, "*n"]:
         """Batches that an optimizer step averages over: final_batch_multiplier^p.
 
