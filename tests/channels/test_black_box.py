@@ -16,7 +16,13 @@ import pytest
 from syntony.channels.awgn import AWGN
 from syntony.channels.black_box import BlackBoxChannel, ChannelError
 from syntony.channels.chain import Chain
-from syntony.channels.channel import Channel, HasBLERBounds, HasOutputUses
+from syntony.channels.channel import (
+    AnyChannel,
+    Channel,
+    HasBLERBounds,
+    HasOutputUses,
+    transmit,
+)
 from syntony.channels.registry import channel
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.errors import InvalidInputError
@@ -185,7 +191,7 @@ def test_a_module_in_the_current_folder_is_imported(folder: Path):
     assert own.id == "python:my_box:Box.send"
     flip = channel("python:my_box:flip")
     assert (flip, flip.id) == (own, "python:my_box:flip")
-    np.testing.assert_array_equal(own(KEY, PAIRS), -PAIRS)
+    np.testing.assert_array_equal(received(own), -X)
     # Its own noise is unknown; a chain can add more.
     assert own.snr_db is None
     assert channel("python:my_box:flip+awgn?snr_db=3").snr_db == 3.0
@@ -248,8 +254,8 @@ def test_a_named_function_can_be_imported():
     assert channel("python:numpy:conjugate") == BlackBoxChannel(function=np.conjugate)
 
 
-def received(own: Channel) -> np.ndarray:
-    return np.asarray(pairs_to_complex(own(KEY, PAIRS)))
+def received(own: AnyChannel) -> np.ndarray:
+    return np.asarray(pairs_to_complex(transmit(own, KEY, (), PAIRS)[1]))
 
 
 def test_an_id_gives_arguments():
@@ -320,13 +326,13 @@ def test_blocks_may_have_another_length(id: str, uses: int):
     own = channel(f"python:own_channels:{id}")
     assert isinstance(own, HasOutputUses)
     assert own.output_uses(4) == uses
-    assert own(KEY, PAIRS).shape == (3, uses, 2)
+    assert received(own).shape == (3, uses)
 
 
 def test_the_declared_length_is_checked():
     own = channel("python:own_channels:doubled?output_uses=6")
     with pytest.raises(ChannelError, match=r"\[3, 8\]; expected complex64\[3, 6\]"):
-        own(KEY, PAIRS)
+        received(own)
     for wrong in (0, -1, 1.5, "2", True):
         function = functools.partial(np.conjugate)
         function.output_uses = wrong  # pyright: ignore[reportAttributeAccessIssue]

@@ -142,12 +142,14 @@ def test_other_systems_are_not_monitored():
 
 
 def test_a_training_warns(tmp_path: Path):
-    schedule = TrainingSchedule(batch_size=16)
+    schedule = TrainingSchedule(batch_size=16, decay="cosine")
     link = Link(
         channel=channel("python:own_channels:plain"),
         messages=4,
         uses=2,
         hidden=8,
+        initial_codebook="network",
+        receiver="mlp",
         schedule=schedule,
     )
     with pytest.warns(UserWarning, match="own_channels:plain: the same 8 blocks, sent"):

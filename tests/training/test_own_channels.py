@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import own_channels
@@ -25,8 +26,15 @@ from syntony.training.loop import resume, train
 from syntony.training.run import Run, load
 from syntony.training.run_config import run_config_from_dict
 
-SCHEDULE = TrainingSchedule(batch_size=16, receiver_warmup_iterations=0)
-SMALL = Link(messages=4, uses=2, hidden=8, schedule=SCHEDULE)
+SCHEDULE = TrainingSchedule(batch_size=16, receiver_warmup_iterations=0, decay="cosine")
+SMALL = Link(
+    messages=4,
+    uses=2,
+    hidden=8,
+    initial_codebook="network",
+    receiver="mlp",
+    schedule=SCHEDULE,
+)
 MODULE = "lab_channels"
 NOISY, DOUBLED, CLASS = (
     f"python:{MODULE}:{name}"
@@ -89,10 +97,11 @@ def test_the_channel_is_found_again(runs: Runs):
 
 @pytest.mark.usefixtures("importable")
 def test_an_own_channel_has_a_curve_with_bounds(runs: Runs):
-    points = evaluate_link(load(runs["function"]), [0.0, 8.0], max_blocks=1)["points"]
-    assert [point["snr_db"] for point in points] == [0.0, 8.0]
-    for point in points:
-        assert point["bounds"] == AWGN(snr_db=point["snr_db"]).bler_bounds(4, 2)
+    snrs_db = [0.0, 8.0]
+    points = evaluate_link(load(runs["function"]), snrs_db, max_blocks=1)["points"]
+    for point, snr_db in zip(points, snrs_db, strict=True):
+        assert point["snr_db"] == snr_db
+        assert point["bounds"] == AWGN(snr_db=snr_db).bler_bounds(4, 2)
     with pytest.raises(
         InvalidInputError, match=r"takes no argument snr_db; expected def f\(x, snr_db"
     ):
@@ -134,7 +143,7 @@ def test_a_link_needs_no_channel_to_transmit_and_receive(
 @pytest.mark.usefixtures("missing")
 def test_a_link_is_opened_over_another_channel(runs: Runs):
     original = load(runs["function"])
-    others: list[tuple[object, AnyChannel]] = [
+    others: list[tuple[Any, AnyChannel]] = [
         ("awgn?snr_db=6", AWGN(snr_db=6.0)),
         # With an unknown gain, which must not change the receiver.
         (Rayleigh(), Rayleigh()),

@@ -85,6 +85,7 @@ Codebook = Float[Array, "M C 2"]
 LoopIndex = Int[Array, ""] | int
 Carry = TypeVar("Carry")
 Grad = TypeVar("Grad")
+SumsT = TypeVar("SumsT")
 
 MAX_SIZE = 2**16
 """Messages, channel uses and hidden units, at most."""
@@ -117,7 +118,7 @@ add = jax.jit(optax.tree.add)
 
 
 @jax.jit
-def divide(sums: PyTree[Array], count: LoopIndex) -> PyTree[Array]:
+def divide(sums: SumsT, count: LoopIndex) -> SumsT:
     """Means of so many terms, given their sums."""
     return jax.tree.map(lambda total: total / count, sums)
 
@@ -520,7 +521,8 @@ class Link:
 
         start = state, (jnp.zeros(()), zero_grad)
         state, sums = self.fori_loop(num_batches, add_batch, start)
-        return state, *divide(sums, num_batches)
+        loss, grad = divide(sums, num_batches)
+        return state, loss, grad
 
     def fori_loop(
         self,
