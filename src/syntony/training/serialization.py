@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Literal, TypeVar, Union
 
-from syntony.channels.channel import AnyChannel, Channel
+from syntony.channels.channel import AnyChannel, Channel, ChannelProperties
 from syntony.channels.registry import parse_channel
 from syntony.config import config_fields
 from syntony.errors import InvalidInputError, unknown_name_error
@@ -17,7 +17,11 @@ from syntony.tasks.task import Task
 from syntony.training.safe_io import JsonObject
 
 ConfigT = TypeVar("ConfigT")
-ID_PARSERS = {Task: task, Channel: parse_channel, AnyChannel: parse_channel}
+ID_PARSERS: dict[object, Callable[[str], Task | AnyChannel]] = {
+    Task: task,
+    Channel: parse_channel,
+    AnyChannel: parse_channel,
+}
 """Types that are stored with an id, and the function that parses the id."""
 
 
@@ -76,14 +80,16 @@ def _serialize_value(value: object, hint: object) -> object:
     if hint is float:
         # JAX turns floats into arrays.
         assert isinstance(value, typing.SupportsFloat)
-        return float(value)
+        number = float(value)
+        # JSON has no infinity, which is the SNR of a channel without noise.
+        return number if math.isfinite(number) else str(number)
     return value
 
 
 def _deserialize_value(hint: object, value: object, location: str) -> object:
     if hint in ID_PARSERS:
         # One that is given in place of the stored one is used as it is.
-        is_stored = not isinstance(value, Task | Channel)
+        is_stored = not isinstance(value, Task | ChannelProperties)
         return _deserialize_by_id(hint, value, location) if is_stored else value
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return deserialize(hint, value, location)
@@ -99,7 +105,7 @@ def _deserialize_value(hint: object, value: object, location: str) -> object:
     return _deserialize_scalar(hint, value, location)
 
 
-def _deserialize_by_id(hint: object, value: object, location: str) -> Task | Channel:
+def _deserialize_by_id(hint: object, value: object, location: str) -> Task | AnyChannel:
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         kind = "task" if hint is Task else "channel"
         raise InvalidInputError(
