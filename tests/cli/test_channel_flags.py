@@ -2,7 +2,8 @@
 
 import pytest
 
-import syntony
+from syntony.channels.channel import InSeries
+from syntony.channels.registry import channel
 from syntony.cli.train import parse_train
 from syntony.errors import InvalidInputError
 from syntony.systems.link.link import Link
@@ -25,7 +26,7 @@ def parse_link(*argv: str) -> Link:
 
 @pytest.mark.parametrize("id", IDS)
 def test_command_and_call_train_over_the_same_channel(id: str):
-    command, call = parse_link("--channel", id), syntony.Link(channel=id)
+    command, call = parse_link("--channel", id), Link(channel=channel(id))
     assert command.channel == call.channel
     assert command.training_channel == call.training_channel == call.channel
 
@@ -33,8 +34,11 @@ def test_command_and_call_train_over_the_same_channel(id: str):
 def test_the_flag_sets_the_total():
     link = parse_link("--channel", IDS[1], "--snr-db", "12")
     assert link.channel.snr_db == pytest.approx(12.0)
-    first, _, last = link.channel.parts
-    assert first.snr_db - last.snr_db == pytest.approx(25.0 - 8.0)
+    assert isinstance(link.channel, InSeries)
+    first, _, last = (part.snr_db for part in link.channel.parts)
+    assert first is not None
+    assert last is not None
+    assert first - last == pytest.approx(25.0 - 8.0)
 
 
 @pytest.mark.parametrize("id", ["rayleigh?snr_db=inf", "awgn?snr_db=inf+iq"])
