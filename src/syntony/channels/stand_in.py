@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from syntony.channels.channel import AnyChannel, output_uses
 from syntony.channels.identified import NoiselessChannel
 from syntony.config import at_least, field, pytree_dataclass
 
@@ -29,3 +30,11 @@ class StandIn(NoiselessChannel):
     ) -> Float[Array, "B D 2"]:
         del key
         return x[:, jnp.arange(self.received_uses) % x.shape[1]]
+
+
+def stand_in(channel: AnyChannel, uses: int) -> StandIn:
+    """Stand-in of a channel, for blocks of so many uses."""
+    return StandIn(
+        received_uses=output_uses(channel, uses),
+        has_unknown_gain=channel.has_unknown_gain,
+    )

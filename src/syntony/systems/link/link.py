@@ -35,7 +35,7 @@ from syntony.channels.channel import (
     transmit,
 )
 from syntony.channels.feedback import Feedback
-from syntony.channels.stand_in import StandIn
+from syntony.channels.stand_in import stand_in
 from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import signal
 from syntony.networks.modems import (
@@ -64,6 +64,7 @@ from syntony.systems.link.gradient_estimators import (
     sample_perturbations,
     shuffle_blocks,
 )
+from syntony.systems.link.jitted import add, divide, fold_in, zeros_like
 from syntony.systems.link.received_stats import (
     ReceivedStats,
     normalize_received,
@@ -85,7 +86,6 @@ Codebook = Float[Array, "M C 2"]
 LoopIndex = Int[Array, ""] | int
 Carry = TypeVar("Carry")
 Grad = TypeVar("Grad")
-SumsT = TypeVar("SumsT")
 
 MAX_SIZE = 2**16
 """Messages, channel uses and hidden units, at most."""
@@ -109,18 +109,6 @@ class LinkState(NamedTuple):
     early_stopping: EarlyStoppingState
     key: Key[Array, ""]
     iterations: Int[Array, ""]
-
-
-# Each compiled as one program, as they run beside a black box.
-fold_in = jax.jit(jax.random.fold_in)
-zeros_like = jax.jit(optax.tree.zeros_like)
-add = jax.jit(optax.tree.add)
-
-
-@jax.jit
-def divide(sums: SumsT, count: LoopIndex) -> SumsT:
-    """Means of so many terms, given their sums."""
-    return jax.tree.map(lambda total: total / count, sums)
 
 
 BatchGradientFn = Callable[
@@ -312,22 +300,19 @@ class Link:
             message = sample_messages(message_key, batch_size, self.messages)
             return message, codebook[message], channel_key
         keys, variance = (message_key, noise_key), self.perturbation_variance(state)
-        message, noise = sample_perturbations(
+        drawn = sample_perturbations(
             self.perturbation, codebook, variance, keys, batch_size=batch_size
         )
         order = jax.random.permutation(order_key, batch_size)
-        message, noise = message[order], noise[order]
-        sent = signal.perturb(codebook[message], noise, variance)
-        return message, sent, channel_key
+        message, noise = (x[order] for x in drawn)
+        return message, signal.perturb(codebook[message], noise, variance), channel_key
 
     @jax.jit
     def received_gradient(
         self, state: LinkState, y: Float[Array, "B D 2"], message: Int[Array, " B"]
     ) -> tuple[ReceivedStats | None, Float[Array, ""], AnyReceiver]:
-        """New statistics of received blocks, mean loss, and gradient in the weights.
-
-        Supervised: the receiver knows the messages, and needs no feedback.
-        """
+        """New statistics of received blocks, mean loss, and gradient in the weights."""
+        # Supervised: the receiver knows the messages, and needs no feedback.
         stats = state.received_stats
         if stats is not None:
             stats = update_received_stats(stats, y)
@@ -443,14 +428,7 @@ class Link:
         message: Int[Array, " B"],
         order: Int[Array, " B"],
     ) -> Float[Array, " B"]:
-        """Loss of each block, in nats.
-
-        Args:
-            state: the receiver, and the statistics of its input.
-            y: received blocks, in the order in which they were sent.
-            message: of each block, before they were ordered.
-            order: indices of the blocks in the order in which they were sent.
-        """
+        """Loss of each block, in nats; y is in the order in which blocks were sent."""
         y, temperature = self.receiver_input(state, y), self.perturbation.temperature
         loss = block_nll(state.receiver, y, message[order], temperature)
         loss = jnp.zeros_like(loss).at[order].set(loss)
@@ -742,11 +720,7 @@ class Link:
         """Link of the same shapes whose channel is no black box."""
         if not self.channel.is_black_box:
             return self
-        channel = StandIn(
-            received_uses=self.received_uses,
-            has_unknown_gain=self.channel.has_unknown_gain,
-        )
-        return dataclasses.replace(self, channel=channel)
+        return dataclasses.replace(self, channel=stand_in(self.channel, self.uses))
 
     def check(self) -> None:
         """Raises InvalidInputError if a setting is invalid, or excludes another one."""
