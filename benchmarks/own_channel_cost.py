@@ -29,7 +29,7 @@ from syntony.training.channel_monitor import ChannelMonitor, monitored
 from syntony.training.compiled import compile_programs
 from syntony.training.devices import worker_devices
 
-ITERATIONS, TURNS = 25, 7
+ITERATIONS, TURNS = 40, 9
 MESSAGES, USES = 256, 4
 SPENT: dict[str, float] = {}
 """Processor seconds by piece, in the present turn."""
