@@ -44,7 +44,7 @@ class Unknown(NoisyChannel):
 
 
 SCHEDULE = TrainingSchedule(
-    batch_size=64, learning_rate=0.02, receiver_warmup_iterations=0
+    batch_size=64, learning_rate=0.02, receiver_warmup_iterations=0, decay="cosine"
 )
 
 
@@ -66,6 +66,8 @@ def new_run(path: Path, channel: Any, transmitter: str = "mlp") -> Run:
         uses=2,
         hidden=8,
         transmitter=transmitter,
+        initial_codebook="network",
+        receiver="mlp",
         schedule=SCHEDULE,
     )
     return Run(path, RunConfig(system=link, steps=2, eval_every=2, eval_episodes=10))
