@@ -168,7 +168,7 @@ def simulate_bler(
 
 
 class _Point(NamedTuple):
-    """What is simulated at one point."""
+    """Channel at one point, with its state and a key."""
 
     key: Key[Array, ""]
     channel: AnyChannel

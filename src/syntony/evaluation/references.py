@@ -45,7 +45,7 @@ SELECTION_BLOCKS = 20_000
 
 
 class TableKey(NamedTuple):
-    """What a row of the table of measured rates is of."""
+    """Code, channel and SNR of a row of the table of measured rates."""
 
     name: str
     """Name of the code, with its detector."""
@@ -108,13 +108,12 @@ def _best_start(link: TransmitsMessages) -> str:
         message_key, channel_key = jax.random.split(key)
         message = sample_messages(message_key, bler.BATCH_SIZE, link.messages)
 
-        def decide(index: Array) -> Array:
-            codebook = codebooks[index]
-            code_key = jax.random.fold_in(channel_key, index)
-            _, y = transmit(channel, code_key, state, codebook[message])
-            return jnp.argmax(ml(y, codebook, channel), axis=-1)
-
-        decisions = jax.lax.map(decide, jnp.arange(len(starts)))
+        keys = jax.random.split(channel_key, len(starts))
+        _, y = jax.vmap(partial(transmit, channel), (0, None, 0))(
+            keys, state, codebooks[:, message]
+        )
+        metric = jax.vmap(lambda y, codebook: ml(y, codebook, channel))
+        decisions = jnp.argmax(metric(y, codebooks), axis=-1)
         return SimulatedBatch(state, message, decisions)
 
     (counts,) = bler.simulate_bler(
