@@ -53,7 +53,7 @@ class DesignTrial(NamedTuple):
 
 
 class Design(NamedTuple):
-    """What trials have chosen."""
+    """Settings chosen by trials, and the losses of all pairs."""
 
     trials: list[DesignTrial]
     """All pairs, the chosen one first, then those that were tried for longest."""
@@ -162,7 +162,8 @@ def run_trials(link: "Link", key: Key[Array, ""]) -> Design:
     for round_key, (iterations, survivors) in zip(round_keys, ROUNDS, strict=True):
         # All pairs have the same messages and noise.
         candidates = [
-            each.train(jax.random.clone(round_key), iterations) for each in candidates
+            each.train(jax.random.fold_in(round_key, 0), iterations)
+            for each in candidates
         ]
         candidates.sort(key=lambda candidate: candidate.loss)
         left_out = [each.trial for each in candidates[survivors:]] + left_out
@@ -187,7 +188,7 @@ def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
     receivers = TRIED_RECEIVERS if link.receiver == AUTO else (link.receiver,)
     for receiver in receivers:
         tried = dataclasses.replace(link, receiver=receiver, schedule=TRIAL_SCHEDULE)
-        state = tried.init(jax.random.clone(key))
+        state = tried.init(jax.random.fold_in(key, 0))
         for name, codebook in codebooks.items():
             if codebook is not None:
                 pairs = jnp.asarray(signal.complex_to_pairs(codebook), jnp.float32)

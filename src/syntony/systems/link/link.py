@@ -631,7 +631,7 @@ class Link:
         return state.receiver(self.receiver_input(state, y))
 
     def channel_state(self, state: LinkState) -> ChannelState:
-        """What the channel remembers of the blocks of the training."""
+        """State of the channel after the blocks of the training."""
         return state.channel_state
 
     def snapshot(self, state: LinkState) -> dict[str, Array]:
