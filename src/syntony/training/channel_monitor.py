@@ -69,7 +69,7 @@ class ChannelMonitor:
                 f"add noise: {self._id}+awgn",
             )
 
-    def observe(self, y: np.ndarray, snr_db: Float[Array, ""] | float | None) -> None:
+    def observe(self, y: np.ndarray, snr_db: float | None) -> None:
         """Warns if the received blocks are constant, or have an unusual power.
 
         Args:
