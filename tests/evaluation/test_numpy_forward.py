@@ -1,4 +1,4 @@
-"""The error rate of `syntony evaluate`, against a forward pass of model.npz in NumPy."""
+"""The error rate of `evaluate`, against a forward pass of model.npz in NumPy."""
 
 from typing import Any
 
