@@ -1,10 +1,10 @@
-"""Links with their defaults over eight channels that students try.
+"""Links with their defaults over nine channels that students try.
 
     python benchmarks/try_channels.py --seeds 0,1,2 --steps 3000 OUT.csv
 
-Each row of OUT.csv is one evaluation: channel, what the trials chose, seed, step, and the
-block error rate of 50,000 random messages. The goal is that of a classical scheme over the
-same channel, or below it.
+Each row of OUT.csv is one evaluation: channel, what the trials chose, seed, step, and
+the block error rate of 50,000 random messages. The goal is that of a classical scheme
+over the same channel, or below it.
 """
 
 import argparse
@@ -32,9 +32,9 @@ CHANNELS = {
     "OFDM": ("ofdm", 256, 8, 0.10),
 }
 """Id, messages M, uses C, and the goal of the block error rate."""
-FIELDS = (
-    "channel id messages uses goal initial_codebook receiver decay seed step bler"
-).split()
+FACTS = ("channel", "id", "messages", "uses", "goal")
+CHOICES = ("initial_codebook", "receiver", "decay")
+FIELDS = [*FACTS, *CHOICES, "seed", "step", "bler"]
 
 
 def main() -> None:
