@@ -101,7 +101,7 @@ def test_other_rates_are_simulated_with_4_000_errors():
 
 
 def test_channels_without_ml_detection_have_no_such_rates():
-    assert rates_at([6.0], "awgn+quantizer") == {}
+    assert rates_at([6.0], "awgn+phase") == {}
 
 
 @jax.tree_util.register_static

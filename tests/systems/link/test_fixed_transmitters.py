@@ -106,7 +106,7 @@ def test_only_the_receiver_of_a_fixed_transmitter_is_trained():
     np.testing.assert_allclose(link.codewords(state)[..., 0], np.real(want), atol=1e-6)
     samples = jax.jit(link.evaluate, static_argnums=2)(state, jax.random.key(1), 2_000)
     assert samples.keys() == {"eval/bler"}
-    assert samples["eval/bler"].mean() < 0.02
+    assert samples["eval/bler"].mean() < 0.05
 
 
 class CountedRadio:

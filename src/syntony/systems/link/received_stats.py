@@ -66,6 +66,13 @@ def update_received_stats(
     )
 
 
+def restart_stats(stats: ReceivedStats | None) -> ReceivedStats | None:
+    """Statistics that the next batch replaces."""
+    if stats is None:
+        return None
+    return stats._replace(batches=jnp.zeros_like(stats.batches))
+
+
 @jax.jit
 def normalize_received(
     stats: ReceivedStats | None, y: Float[Array, "B D 2"]
