@@ -46,8 +46,9 @@ def numpy_bler(path, channel, blocks):
 
 
 def test_evaluation_agrees_with_numpy_over_a_channel_with_memory(tmp_path):
+    channel: Any = Interference()
     link = syntony.Link(
-        channel=Interference(),
+        channel=channel,
         messages=16,
         uses=2,
         hidden=32,
