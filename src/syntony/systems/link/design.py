@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Complex, Float, Key
 
 from syntony.channels.channel import ChannelWithMemory, HasBLERBounds, transmit
 from syntony.equations import signal
@@ -125,14 +126,10 @@ def describe_design(design: Design) -> str:
         f"initial codebook {best.initial_codebook} (loss {best.loss:.3g} nats"
     )
     if others:
-        second = others[0]
-        text += (
-            f"; next {second.receiver}, {second.initial_codebook}: {second.loss:.3g}"
-        )
-    if design.channel_moves:
-        text += "); the channel moves: constant learning rates"
-        return text
-    return text + ")"
+        receiver, codebook = others[0].receiver, others[0].initial_codebook
+        text += f"; next {receiver}, {codebook}: {others[0].loss:.3g}"
+    moves = "; the channel moves: constant learning rates"
+    return f"{text})" + (moves if design.channel_moves else "")
 
 
 def with_design(link: "Link", settings: Mapping[str, object]) -> "Link":
@@ -182,17 +179,7 @@ def run_trials(link: "Link", key: Key[Array, ""]) -> Design:
 
 def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
     """Yields the pairs of all receivers and codebooks."""
-    initial = link.initial_codebook
-    codebooks = {initial: None}
-    # Over a channel of which bounds are known, learned codes are better than classical
-    # symbols, and are found from a new network.
-    is_well_known = isinstance(link.channel, HasBLERBounds) and bool(
-        link.channel.bler_bounds(link.messages, link.uses)
-    )
-    if initial == AUTO and (is_well_known or not link.can_start_from_codebook):
-        codebooks = {NETWORK: None}
-    elif initial == AUTO:
-        codebooks = dict(classical_starts(link.messages, link.uses))
+    codebooks = _tried_codebooks(link)
     receivers = list(TRIED_RECEIVERS) if link.receiver == AUTO else [link.receiver]
     for receiver in receivers:
         tried = dataclasses.replace(link, receiver=receiver, schedule=TRIAL_SCHEDULE)
@@ -202,6 +189,24 @@ def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
                 pairs = jnp.asarray(signal.complex_to_pairs(codebook), jnp.float32)
                 state = state._replace(transmitter=ConstantTransmitter(pairs))
             yield Candidate(tried, name, state)
+
+
+def _tried_codebooks(
+    link: "Link",
+) -> Mapping[str, Complex[np.ndarray, "M C"] | None]:
+    """Codebooks by name; None is that of a link's own transmitter."""
+    if link.initial_codebook != AUTO:
+        return {link.initial_codebook: None}
+    if not link.can_start_from_codebook:
+        return {NETWORK: None}
+    # Over a channel of which bounds are known, learned codes are better than classical
+    # symbols, and are found from a new network.
+    channel = link.channel
+    if isinstance(channel, HasBLERBounds) and channel.bler_bounds(
+        link.messages, link.uses
+    ):
+        return {NETWORK: None}
+    return dict(classical_starts(link.messages, link.uses))
 
 
 def _train_receiver(
