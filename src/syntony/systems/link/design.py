@@ -128,6 +128,8 @@ def describe_design(design: Design) -> str:
     if others:
         receiver, codebook = others[0].receiver, others[0].initial_codebook
         text += f"; next {receiver}, {codebook}: {others[0].loss:.3g}"
+        if (factor := TRIED_RECEIVERS.get(receiver, 1.0)) != 1.0:
+            text += f", which counts {factor:g} times"
     moves = "; the channel moves: constant learning rates"
     return f"{text})" + (moves if design.channel_moves else "")
 
