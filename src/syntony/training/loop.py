@@ -26,6 +26,7 @@ from syntony.training.compiled import (
 )
 from syntony.training.devices import DeviceSharding, worker_devices
 from syntony.training.kept_checkpoints import check_best_metric
+from syntony.training.locks import HeldLock, RunMovedError
 from syntony.training.memory import (
     InsufficientMemoryError,
     check_disk,
@@ -73,6 +74,7 @@ from syntony.training.start_weights import (
     initial_states,
     make_start,
 )
+from syntony.training.trust import remember_trained
 
 
 @standard_jax_settings()
@@ -181,6 +183,7 @@ def resume(
     tensorboard: bool = False,
     wandb: bool = False,
     callbacks: Sequence[Callback] = (),
+    trust: bool = False,
 ) -> Run:
     """Resumes a run from its newest checkpoints.
 
@@ -197,6 +200,7 @@ def resume(
         tensorboard: as for `train`, whether or not the run logged there before.
         wandb: likewise.
         callbacks: as for `train`; they are not stored.
+        trust: as for `load`.
 
     Returns:
         The finished run.
@@ -208,7 +212,7 @@ def resume(
             for `train`.
     """
     folder = open_run_folder(path)
-    config = load_run_config(folder, system)
+    config = load_run_config(folder, system, trust=trust)
     config = dataclasses.replace(
         config,
         steps=config.steps if steps is None else steps,
@@ -272,8 +276,10 @@ def _execute_run(
             # Before anything is allocated or written.
             check_memory(config)
             check_disk(config, folder.path, folder.checkpoint_bytes())
-            with folder.acquire_lock():
-                _start_run(config, folder, outputs, start)
+            with folder.acquire_lock() as lock:
+                _start_run(config, folder, outputs, start, lock)
+    except RunMovedError:
+        raise
     except OSError as error:
         raise SaveError(folder.path, error, run_exists=folder.contains_run()) from error
     return Run(folder.path, config)
@@ -284,6 +290,7 @@ def _start_run(
     folder: RunFolder,
     outputs: RunOutputs,
     start: StartWeights | None,
+    lock: HeldLock,
 ) -> None:
     is_new = not folder.contains_run()
     settings, logger_names = _resolve_settings(config, folder), outputs.logger_names
@@ -294,6 +301,7 @@ def _start_run(
             settings |= _save_initial_states(config, folder, start)
     seed_runs, wall_s = _restore_seeds(config, folder, settings)
     folder.write_settings(settings)
+    remember_trained(settings)
     rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
     run_loggers = loggers.LoggerCollection(
         logger_names,
@@ -305,7 +313,9 @@ def _start_run(
             if estimate := describe_kept(config):
                 display.print_line(estimate)
             start_time = time.perf_counter() - wall_s
-            recorder = RunRecorder(folder, config, display, run_loggers, start_time)
+            recorder = RunRecorder(
+                folder, config, display, run_loggers, start_time, lock
+            )
             runner = CallbackRunner(
                 folder.path, config, outputs.callbacks, seed_runs.values()
             )

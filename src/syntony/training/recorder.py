@@ -9,6 +9,7 @@ from syntony.systems.system import System
 from syntony.training import checkpoint, metrics_log, snapshots
 from syntony.training.export import export_model
 from syntony.training.kept_checkpoints import best_rows
+from syntony.training.locks import HeldLock
 from syntony.training.loggers import LoggerCollection
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.primary_metrics import best_row
@@ -50,6 +51,7 @@ class RunRecorder:
         loggers: receive each row of the metrics log.
         start_time: value of `time.perf_counter()` at the start of the run, as if it
             had not been interrupted.
+        lock: the lock of the folder, checked before each write.
     """
 
     def __init__(
@@ -59,10 +61,11 @@ class RunRecorder:
         display: ProgressDisplay,
         loggers: LoggerCollection,
         start_time: float,
+        lock: HeldLock,
     ):
         self._folder, self._config = folder, config
         self._display, self._loggers = display, loggers
-        self._start_time = start_time
+        self._start_time, self._lock = start_time, lock
         self._last_saved_wall_s: dict[int, float] = {}
         self._best = best_rows(folder, config.all_seeds) if config.keep_best else {}
 
@@ -85,7 +88,12 @@ class RunRecorder:
         return index | result.metrics
 
     def record(self, result: ChunkResult, row: MetricsRow | None) -> None:
-        """Writes a row of the metrics log, and a checkpoint if one is due."""
+        """Writes a row of the metrics log, and a checkpoint if one is due.
+
+        Raises:
+            RunMovedError: the folder was moved or replaced; nothing is written.
+        """
+        self._lock.check()
         if row is not None:
             # Before the row: a snapshot that is taken again replaces itself.
             snapshots.record_snapshot(self._folder, self._config, result.seed_run)
@@ -105,6 +113,7 @@ class RunRecorder:
 
     def record_stop(self, seed: int) -> None:
         """Stores that a callback has ended the training of a seed."""
+        self._lock.check()
         settings = self._folder.read_settings()
         seeds = sorted({*stopped_seeds(settings), seed})
         self._folder.write_settings(settings | {STOPPED_SEEDS_FIELD: seeds})
@@ -129,6 +138,7 @@ class RunRecorder:
 
     def finalize(self, seed_runs: Iterable[SeedRun], system: System) -> None:
         """Saves the states that are not saved yet, and exports the parameters."""
+        self._lock.check()
         states = {}
         for seed_run in seed_runs:
             if seed_run.train_state is None:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxtyping import Complex, Float, Int, PyTree, Shaped
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.errors import InvalidInputError
 from syntony.jax_settings import standard_jax_settings
+from syntony.plugins import without_user_code
 from syntony.systems.system import (
     ActsInEpisodes,
     StateT,
@@ -38,6 +40,7 @@ from syntony.training.run_config import RunConfig, run_config_from_dict
 from syntony.training.run_folder import RunFolder, open_run_folder
 from syntony.training.safe_io import JsonObject
 from syntony.training.seed_scheduler import seed_keys
+from syntony.training.trust import check_trust
 
 EpisodeSamples = dict[str, Shaped[np.ndarray, " samples"]]
 """Samples of each metric, one per episode."""
@@ -230,8 +233,13 @@ def load(
     system: System | None = None,
     checkpoint: CheckpointChoice = "last",
     seeds: Sequence[int] = (),
+    trust: bool = False,
 ) -> Run:
     """Opens the run in a folder.
+
+    Nothing in the folder is executed. A run of the package's own systems, tasks and
+    channels imports nothing; one that names other code is opened only if it was trained
+    on this machine, or with `trust`.
 
     Args:
         path: the run folder.
@@ -240,28 +248,38 @@ def load(
             the best evaluation ("best", of a run with `keep_best`), or that of a step.
             A multiple of `save_every` stands for the checkpoints that were kept at it.
         seeds: the seeds that are read, e.g. `[0, 2]`; by default all.
+        trust: whether to import the modules, and start the programs, that the run's
+            settings name, e.g. `python:my_channel:fade`. Not needed with `system`.
 
     Raises:
+        UntrustedCodeError: the run names code, and was not trained on this machine.
         InvalidInputError: the folder contains no run, or invalid settings, or the run
             has no such seed.
     """
     folder = open_run_folder(path)
-    config = load_run_config(folder, system)
+    config = load_run_config(folder, system, trust=trust)
     return Run(folder.path, config, checkpoint, tuple(seeds))
 
 
-def load_run_config(folder: RunFolder, system: System | None) -> RunConfig:
+def load_run_config(
+    folder: RunFolder, system: System | None, *, trust: bool = False
+) -> RunConfig:
     """Reads the configuration of a run.
 
     Args:
+        folder: the run folder.
         system: the system, if `settings.json` is not enough to make it.
+        trust: whether to import what the settings name.
 
     Raises:
-        InvalidInputError: as for `load`.
+        UntrustedCodeError, InvalidInputError: as for `load`.
     """
     settings = folder.read_settings()
+    # With a system nothing is imported: the settings are only compared with it.
+    names_code = system is not None or check_trust(folder.path, settings, trust=trust)
     try:
-        return run_config_from_dict(settings, system)
+        with nullcontext() if names_code else without_user_code():
+            return run_config_from_dict(settings, system)
     except InvalidInputError as error:
         # The message may quote an untrusted file, at any length.
         message = textwrap.shorten(str(error), MAX_MESSAGE_LENGTH)

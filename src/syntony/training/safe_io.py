@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, visible
 
 ALLOWED_DTYPE_KINDS = "biufcU"
 """NumPy dtype kinds that are read: numbers, booleans, text."""
@@ -69,6 +69,17 @@ def read_json(path: Path, max_bytes: int) -> object:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
+
+
+def visible_json(value: object) -> object:
+    """JSON value whose texts have no control or format characters; see `visible`."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, list):
+        return [visible_json(item) for item in value]
+    if isinstance(value, dict):
+        return {visible(key): visible_json(item) for key, item in value.items()}
+    return value
 
 
 def _parse_int(text: str) -> int:

@@ -16,7 +16,7 @@ from jaxtyping import Int, Shaped
 
 from syntony.errors import InvalidInputError
 from syntony.systems.system import HasSnapshots
-from syntony.training.atomic_io import atomic_savez
+from syntony.training.atomic_io import atomic_savez, make_folder
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
 from syntony.training.safe_io import read_npz
@@ -77,7 +77,7 @@ def add_snapshot(
         name: np.concatenate([history.arrays[name][earlier], array[None]])[kept]
         for name, array in snapshot.items()
     }
-    folder.history_dir.mkdir(exist_ok=True)
+    make_folder(folder.history_dir)
     atomic_savez(folder.history_path(seed), {STEP: steps[kept], **stacked})
 
 
