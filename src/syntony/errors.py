@@ -58,7 +58,7 @@ def summarize_exception(error: BaseException) -> str:
 
 
 def visible(text: str) -> str:
-    """Text whose control and format characters are visible, e.g. as `\\x1b`.
+    """Text whose control and format characters are visible, e.g. as ⟨U+202E⟩.
 
     Raw, they change a terminal, or the order in which a text is read.
     """

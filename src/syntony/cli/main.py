@@ -23,6 +23,7 @@ from syntony.errors import (
     summarize_exception,
     unknown_name_error,
     user_code_line,
+    visible,
 )
 from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
 
@@ -171,7 +172,7 @@ def _parse_command(name: str, argv: list[str]) -> Executable:
 
 def _print_error(error: BaseException, *, code: int) -> int:
     _print_traceback(error)
-    print("syntony:", *str(error).split(), file=sys.stderr)
+    print("syntony:", visible(" ".join(str(error).split())), file=sys.stderr)
     return code
 
 
@@ -210,9 +211,8 @@ def _print_user_code_error(error: BaseException) -> int:
     """Prints an exception from a user's own file, which is invalid input."""
     _print_traceback(error)
     hint = f"; {TRACEBACK_VARIABLE}=1 shows the traceback"
-    print(
-        f"syntony: your code raised {summarize_exception(error)}{hint}", file=sys.stderr
-    )
+    text = f"your code raised {summarize_exception(error)}{hint}"
+    print(f"syntony: {visible(text)}", file=sys.stderr)
     return 2
 
 
@@ -230,4 +230,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     del category, filename, lineno, file, line
-    print(f"syntony: {message}", file=sys.stderr)
+    print(f"syntony: {visible(str(message))}", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.errors import InvalidInputError, unknown_name_error, visible
 from syntony.evaluation.learning_curves import points_by_seed
 from syntony.evaluation.stored_run import (
     FlatSettings,
@@ -33,6 +33,7 @@ from syntony.training.run_config import (
 )
 from syntony.training.run_folder import RunFolder
 from syntony.training.serialization import deserialize
+from syntony.training.trust import named_code, was_trained_here
 
 CODE_SIZE_KEYS = ("messages", "uses")
 """Settings of a link that define its task, beside the channel."""
@@ -213,7 +214,7 @@ def group_labels(run_infos: Sequence[RunInfo]) -> list[str]:
         words = [system_label(info.system), *_format_overrides(distinct)]
         label = info.group_name or " ".join(words)
         if key not in label_by_key and label in label_by_key.values():
-            label = f"{label} ({info.path.name})"
+            label = f"{label} ({visible(info.path.name)})"
         label_by_key.setdefault(key, label)
         labels.append(label_by_key[key])
     return labels
@@ -269,6 +270,9 @@ def _format_value(value: object) -> str:
 def _preset_settings(run_settings: Mapping[str, object], preset: str) -> FlatSettings:
     """Settings of a preset for a run's task; empty if the preset is unknown."""
     name = str(run_settings["system"])
+    if named_code(run_settings) and not was_trained_here(run_settings):
+        # A comparison needs no user's system, and imports none from elsewhere.
+        return {}
     try:
         task = _parse_task(run_settings)
         # What follows from the training length is that of the default length.

@@ -111,10 +111,9 @@ def _fingerprint(settings: Mapping[str, object]) -> str:
 
 
 def _code_places(id: str) -> Iterator[str]:
-    """Yields the file of each package that an id names; another Python searches the
-    current folder.
-    """
+    """Yields the file of each package that an id names."""
     if PYTHON_PARAMETER in id:
+        # Another Python searches the current folder.
         yield os.path.realpath(os.curdir)
     search = [*sys.path, os.getcwd()]
     for match in CODE_ID.finditer(id):

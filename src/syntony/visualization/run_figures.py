@@ -5,8 +5,10 @@ the system.
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +31,14 @@ from syntony.systems.system import ActsInEpisodes, HasBeliefs, TransmitsMessages
 from syntony.tasks.task import Drawable
 from syntony.training.progress import metric_label
 from syntony.training.run import Run
+from syntony.training.safe_io import read_json, visible_json
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import figures, link_figures, output_files
 from syntony.visualization.obs_features import obs_features
 from syntony.visualization.output_files import PrintFn
 from syntony.visualization.scenes import episode_scene
 
+MAX_EVALUATION_BYTES = 2**24
 EVALUATION_FILE = "evaluation.json"
 """File in a run folder with the last result of `evaluate_link` at several SNRs."""
 NUM_EPISODES = 31
@@ -53,6 +57,7 @@ def save_run_figures(
     formats: Sequence[str] = ("svg", "png"),
     *,
     print_fn: PrintFn = lambda _: None,
+    trust: bool = False,
 ) -> list[Path]:
     """Draws all figures of a run into its folder `figures`; returns the files.
 
@@ -60,13 +65,14 @@ def save_run_figures(
         run: the run folder; or the run, as `load` gives it.
         formats: svg, pdf or png, one or several.
         print_fn: called with a line for everything that cannot be drawn.
+        trust: whether to import what the run names; see `load`.
 
     Raises:
         InvalidInputError: there is no such run, nothing was measured in it, or the
             files cannot be written.
     """
     path = run_path(run)
-    stored_run = read_stored_run(run)
+    stored_run = read_stored_run(run, trust=trust)
     folder = path / "figures"
     # Before anything slow.
     output_files.create_folder(folder)
@@ -218,14 +224,16 @@ def _bler_figure(
     """Yields the stored evaluation, if it is of the current state of the link."""
     file = stored_run.path / EVALUATION_FILE
     command = f"run syntony evaluate {stored_run.path} --snr-db LOW:HIGH:STEP"
-    if not file.is_file():
+    if not os.path.lexists(file):
         notes.append(f"error rates over SNR have not been measured yet; {command}")
         return
     try:
-        evaluation = json.loads(file.read_bytes())
+        # Untrusted: its types are checked by their use.
+        content = cast(dict[str, object], read_json(file, MAX_EVALUATION_BYTES))
+        evaluation = cast(LinkEvaluation, visible_json(content))
         figure = link_figures.plot_bler(evaluation, title=heading)
-        steps = evaluation["steps"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        steps = content["steps"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise InvalidInputError(f"{file} is damaged; {command}") from None
     if stored_run.run is not None and steps != [*stored_run.run.steps.values()]:
         notes.append(f"the error rates are of an earlier training step; {command}")
