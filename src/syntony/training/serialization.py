@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Literal, TypeVar, Union
 
-from syntony.channels.channel import Channel
+from syntony.channels.channel import AnyChannel, Channel, ChannelWithMemory
 from syntony.channels.registry import parse_channel
 from syntony.config import config_fields
 from syntony.errors import InvalidInputError, unknown_name_error
@@ -17,7 +17,11 @@ from syntony.tasks.task import Task
 from syntony.training.safe_io import JsonObject
 
 ConfigT = TypeVar("ConfigT")
-ID_PARSERS = {Task: task, Channel: parse_channel}
+ID_PARSERS: dict[object, Callable[[str], Task | AnyChannel]] = {
+    Task: task,
+    Channel: parse_channel,
+    AnyChannel: parse_channel,
+}
 """Classes that are stored with an id, and the function that parses the id."""
 
 
@@ -63,7 +67,7 @@ def deserialize(
 
 def _serialize_value(value: object, hint: object) -> object:
     if hint in ID_PARSERS:
-        assert isinstance(value, Task | Channel)
+        assert isinstance(value, Task | Channel | ChannelWithMemory)
         return {"id": value.id} | serialize(value)
     if dataclasses.is_dataclass(value):
         return serialize(value)
@@ -81,7 +85,7 @@ def _serialize_value(value: object, hint: object) -> object:
 
 
 def _deserialize_value(hint: object, value: object, location: str) -> object:
-    if isinstance(hint, type) and hint in ID_PARSERS:
+    if hint in ID_PARSERS:
         return _deserialize_by_id(hint, value, location)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return deserialize(hint, value, location)
@@ -97,9 +101,9 @@ def _deserialize_value(hint: object, value: object, location: str) -> object:
     return _deserialize_scalar(hint, value, location)
 
 
-def _deserialize_by_id(hint: type, value: object, location: str) -> Task | Channel:
+def _deserialize_by_id(hint: object, value: object, location: str) -> Task | AnyChannel:
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
-        kind = hint.__name__.lower()
+        kind = "task" if hint is Task else "channel"
         raise InvalidInputError(
             f"{location} is {value!r}; expected a {kind} with its id"
         )
