@@ -18,6 +18,8 @@ from syntony.errors import InvalidInputError, visible
 
 ALLOWED_DTYPE_KINDS = "biufcU"
 """NumPy dtype kinds that are read: numbers, booleans, text."""
+MAX_DEPTH = 20
+"""Most lists and objects within one another in JSON."""
 MAX_DIGITS = 20
 """Most digits of an integer in JSON."""
 JsonObject = dict[str, object]
@@ -64,11 +66,24 @@ def read_json(path: Path, max_bytes: int) -> object:
     """
     try:
         with open_untrusted(path, max_bytes) as file:
-            return json.loads(file.read(max_bytes), parse_int=_parse_int)
+            value = json.loads(file.read(max_bytes), parse_int=_parse_int)
+        _check_depth(value)
+        return value
     except InvalidInputError:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
+
+
+def _check_depth(value: object) -> None:
+    """Raises ValueError for a value that recursion over it could not handle."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        parts = [x for x in level if isinstance(x, dict | list)]
+        level = [y for x in parts for y in (x.values() if isinstance(x, dict) else x)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {MAX_DEPTH} times")
 
 
 def visible_json(value: object) -> object:
