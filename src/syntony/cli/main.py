@@ -47,6 +47,7 @@ class Command(NamedTuple):
     of its module is the help text, and the first line of that its summary."""
     usage: str = ""
     """Positional arguments, as the help text shows them."""
+    needs_jax: bool = True
 
 
 COMMANDS = {
@@ -59,6 +60,7 @@ COMMANDS = {
     "report": Command("syntony.cli.report:Report", "RUN..."),
     "figures": Command("syntony.cli.figures:Figures", "RUN"),
     "render": Command("syntony.cli.render:Render", "RUN"),
+    "verify": Command("syntony.cli.verify:Verify", "RUN", needs_jax=False),
     "check": Command("syntony.cli.check:Check", "ID"),
     "list": Command("syntony.cli.list:List", "WHAT"),
 }
@@ -144,6 +146,9 @@ def _run_command(argv: list[str]) -> None:
             print(train_help(), end="")
         case [name, *args] if name in COMMANDS:
             command = _parse_command(name, args)
+            if not COMMANDS[name].needs_jax:
+                command.execute()
+                return
             # Imported late: help texts need no JAX, and end in the line above.
             from syntony.jax_settings import standard_jax_settings
 

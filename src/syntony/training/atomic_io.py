@@ -52,10 +52,21 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def atomic_savez(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Replaces an uncompressed `.npz` file, without pickle."""
+def atomic_savez(
+    path: Path, arrays: Mapping[str, np.ndarray], comment: bytes = b""
+) -> None:
+    """Replaces an uncompressed `.npz` file, without pickle.
+
+    Args:
+        path: the file.
+        arrays: the arrays by name.
+        comment: comment of the archive.
+    """
     with atomic_write(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
+        # An archive ends with its comment and, before that, the length in two bytes.
+        file.seek(-2, os.SEEK_END)
+        file.write(len(comment).to_bytes(2, "little") + comment)
 
 
 def append_bytes(path: Path, content: bytes) -> None:

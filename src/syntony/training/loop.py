@@ -4,7 +4,8 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from syntony.training.compiled import (
     compile_programs,
 )
 from syntony.training.devices import DeviceSharding, worker_devices
+from syntony.training.integrity import count_starts, settings_digest
 from syntony.training.kept_checkpoints import check_best_metric
 from syntony.training.locks import HeldLock, RunMovedError
 from syntony.training.memory import (
@@ -38,6 +40,7 @@ from syntony.training.progress import ProgressDisplay
 from syntony.training.provenance import collect_provenance
 from syntony.training.recorder import (
     STOPPED_SEEDS_FIELD,
+    RunIdentity,
     RunRecorder,
     stopped_seeds,
 )
@@ -62,6 +65,7 @@ from syntony.training.seed_scheduler import (
     next_keep_after,
     schedule_seeds,
 )
+from syntony.training.sessions import begin_session
 from syntony.training.signals import (
     SaveError,
     TrainingDivergedError,
@@ -75,6 +79,7 @@ from syntony.training.start_weights import (
     make_start,
 )
 from syntony.training.trust import remember_trained
+from syntony.training.verification import INCOMPLETE_LINE, SEAL_KEY, find_log_damage
 
 
 @standard_jax_settings()
@@ -299,7 +304,13 @@ def _start_run(
         checkpoint.delete_all(folder.checkpoints_dir)
         if start is not None:
             settings |= _save_initial_states(config, folder, start)
+    found = [] if is_new else find_log_damage(folder.path, settings)
+    # What a killed process leaves is no damage.
+    damage = [problem for problem in found if problem != INCOMPLETE_LINE]
+    for problem in damage:
+        warnings.warn(f"{folder.path}: {problem}", stacklevel=3)
     seed_runs, wall_s = _restore_seeds(config, folder, settings)
+    identity, settings = _begin_session(folder, settings, seed_runs, damage)
     folder.write_settings(settings)
     remember_trained(settings)
     rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
@@ -314,7 +325,7 @@ def _start_run(
                 display.print_line(estimate)
             start_time = time.perf_counter() - wall_s
             recorder = RunRecorder(
-                folder, config, display, run_loggers, start_time, lock
+                folder, config, display, run_loggers, start_time, lock, identity
             )
             runner = CallbackRunner(
                 folder.path, config, outputs.callbacks, seed_runs.values()
@@ -327,6 +338,25 @@ def _start_run(
         raise
     finally:
         run_loggers.close()
+
+
+def _begin_session(
+    folder: RunFolder,
+    settings: JsonObject,
+    seed_runs: Mapping[int, SeedRun],
+    damage: Sequence[str],
+) -> tuple[RunIdentity, JsonObject]:
+    """What the files written from here on tell of the run; its settings with that."""
+    digest = settings_digest(settings)
+    hashes = metrics_log.read_hashes(folder.metrics_path)
+    settings = begin_session(
+        settings,
+        collect_provenance(),
+        steps=[x.step for x in seed_runs.values()],
+        log=hashes.record(0),
+        damage=damage,
+    )
+    return RunIdentity(digest, count_starts(settings), hashes), settings
 
 
 def _resolve_settings(config: RunConfig, folder: RunFolder) -> JsonObject:
@@ -354,7 +384,7 @@ def _resolve_settings(config: RunConfig, folder: RunFolder) -> JsonObject:
         "save_every": config.save_every,
         "keep_best": config.keep_best,
     }
-    return old | changeable
+    return {k: v for k, v in old.items() if k != SEAL_KEY} | changeable
 
 
 def _save_initial_states(
@@ -384,10 +414,13 @@ def _restore_seeds(
     Later rows of the metrics log are dropped: training will write them again.
     """
     like, wall_s = abstract_train_state(config.system), 0.0
+    digest = settings_digest(settings)
     stopped, rows = stopped_seeds(settings), metrics_log.read_rows(folder.metrics_path)
     seed_runs: dict[int, SeedRun] = {}
     for seed in config.all_seeds:
-        saved = checkpoint.load_latest(folder.checkpoints_dir, seed, like)
+        saved = checkpoint.load_latest(
+            folder.checkpoints_dir, seed, like, settings_sha256=digest
+        )
         if saved is None:
             trained = any(row["seed"] == seed and row["step"] > 0 for row in rows)
             if trained or STARTED_FROM in settings:

@@ -16,6 +16,7 @@ from syntony.equations.statistics import bootstrap_interval, wilson_interval
 from syntony.errors import InvalidInputError
 from syntony.training.atomic_io import append_bytes, atomic_write_bytes
 from syntony.training.folder_walk import MAX_LOG_BYTES
+from syntony.training.integrity import CHAIN_KEY, LogHashes
 from syntony.training.safe_io import open_untrusted
 
 # A metric may be None, but code that knows it to be finite computes with it.
@@ -27,8 +28,14 @@ METRIC_NAME = re.compile(r"[\w/ .,:;+*%@#=()\[\]²-]{1,200}")
 NAME_RULE = "expected letters, digits, spaces and /_.,:;+*%@#=()[]-, at most 200"
 
 
-def append_row(path: Path, row: MetricsRow) -> None:
+def append_row(path: Path, row: MetricsRow, hashes: LogHashes | None = None) -> None:
     """Appends a row; it is synced to the disk when this returns.
+
+    Args:
+        path: the file.
+        row: the row.
+        hashes: the hashes of the file, to which the row is added; the row gets an
+            entry that depends on all rows of its seed.
 
     Raises:
         InvalidInputError: the name of a metric could not be read again.
@@ -36,7 +43,28 @@ def append_row(path: Path, row: MetricsRow) -> None:
     for name in row:
         if not METRIC_NAME.fullmatch(name):
             raise InvalidInputError(f"a metric has the name {name!r}; {NAME_RULE}")
-    append_bytes(path, _encode_row(row))
+    finite = {name: _finite_or_none(value) for name, value in row.items()}
+    if hashes is None:
+        append_bytes(path, _encode_row(finite))
+        return
+    finite[CHAIN_KEY] = hashes.chain(finite, row["seed"])
+    append_bytes(path, _encode_row(finite))
+    hashes.add(_encode_row(finite), row["seed"], finite[CHAIN_KEY])
+
+
+def read_hashes(path: Path) -> LogHashes:
+    """Hashes of a metrics log whose lines are all complete.
+
+    Args:
+        path: the file; it may be missing.
+
+    Raises:
+        InvalidInputError: as for `read_rows`.
+    """
+    hashes = LogHashes()
+    for row in read_rows(path):
+        hashes.add(_encode_row(row), row["seed"], row.get(CHAIN_KEY))
+    return hashes
 
 
 def read_rows(path: Path) -> list[MetricsRow]:
@@ -114,12 +142,11 @@ def means_with_intervals(
 
 
 def _encode_row(row: MetricsRow) -> bytes:
-    # JSON has no NaN: numbers that are not finite become `null`.
-    finite = {name: _finite_or_none(value) for name, value in row.items()}
-    return json.dumps(finite, allow_nan=False).encode() + b"\n"
+    return json.dumps(row, allow_nan=False).encode() + b"\n"
 
 
 def _finite_or_none(value: int | float | None) -> int | float | None:
+    # JSON has no NaN: numbers that are not finite become `null`.
     return value if value is not None and math.isfinite(value) else None
 
 

@@ -1,13 +1,19 @@
 """Recording of a run: metrics, checkpoints and exports, in a safe order."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from syntony.errors import InvalidInputError
 from syntony.systems.system import System
 from syntony.training import checkpoint, metrics_log, snapshots
 from syntony.training.export import export_model
+from syntony.training.integrity import (
+    CheckpointRecord,
+    LogHashes,
+    stored_sessions,
+)
 from syntony.training.kept_checkpoints import best_rows
 from syntony.training.locks import HeldLock
 from syntony.training.loggers import LoggerCollection
@@ -17,6 +23,8 @@ from syntony.training.progress import ProgressDisplay, constant_return
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import ChunkResult, SeedRun
+from syntony.training.sessions import SESSIONS_KEY, end_session
+from syntony.training.verification import SEAL_KEY, seal
 
 CHECKPOINT_INTERVAL_SECONDS = 300.0
 """Most seconds between two checkpoints of a seed."""
@@ -41,6 +49,17 @@ def stopped_seeds(settings: Mapping[str, object]) -> list[int]:
     return seeds
 
 
+class RunIdentity(NamedTuple):
+    """What the files of a run tell of it, so that no other's are taken for them."""
+
+    settings_sha256: bytes
+    """Digest of the settings that determine learning."""
+    start: int
+    """Which start of the run this is, counted from 1."""
+    log_hashes: LogHashes
+    """Hashes of the metrics log, updated with each row."""
+
+
 class RunRecorder:
     """Writer of a run's metrics, checkpoints and exports; used by the main thread only.
 
@@ -52,6 +71,7 @@ class RunRecorder:
         start_time: value of `time.perf_counter()` at the start of the run, as if it
             had not been interrupted.
         lock: the lock of the folder, checked before each write.
+        identity: what checkpoints and rows tell of the run.
     """
 
     def __init__(
@@ -62,10 +82,11 @@ class RunRecorder:
         loggers: LoggerCollection,
         start_time: float,
         lock: HeldLock,
+        identity: RunIdentity,
     ):
         self._folder, self._config = folder, config
         self._display, self._loggers = display, loggers
-        self._start_time, self._lock = start_time, lock
+        self._start_time, self._lock, self._identity = start_time, lock, identity
         self._last_saved_wall_s: dict[int, float] = {}
         self._best = best_rows(folder, config.all_seeds) if config.keep_best else {}
 
@@ -99,7 +120,9 @@ class RunRecorder:
             snapshots.record_snapshot(self._folder, self._config, result.seed_run)
             # The row before the checkpoint: a resumed run writes rows after its
             # checkpoint again, but never those before it.
-            metrics_log.append_row(self._folder.metrics_path, row)
+            metrics_log.append_row(
+                self._folder.metrics_path, row, self._identity.log_hashes
+            )
             self._display.print_evaluation(row)
             self._loggers.log_metrics(row)
             self._update_best(row)
@@ -136,7 +159,7 @@ class RunRecorder:
             f"go on with: syntony resume {self._folder.path}"
         )
 
-    def finalize(self, seed_runs: Iterable[SeedRun], system: System) -> None:
+    def finalize(self, seed_runs: Collection[SeedRun], system: System) -> None:
         """Saves the states that are not saved yet, and exports the parameters."""
         self._lock.check()
         states = {}
@@ -149,6 +172,10 @@ class RunRecorder:
                 self._save_checkpoint(seed_run)
             states[seed] = seed_run.train_state.state
         export_model(self._folder, system, states)
+        settings = self._folder.read_settings()
+        last_step = max((x.step for x in seed_runs), default=0)
+        settings[SESSIONS_KEY] = end_session(stored_sessions(settings), last_step)
+        self._folder.write_settings(settings | {SEAL_KEY: seal(self._folder)})
 
     def print_summary(self) -> None:
         """Prints where the run is, and a note if its return has never varied."""
@@ -166,7 +193,7 @@ class RunRecorder:
             self._best[row["seed"]] = best
 
     def _save_checkpoint(self, seed_run: SeedRun, kept_at: int | None = None) -> None:
-        best = self._best.get(seed_run.seed)
+        best, identity = self._best.get(seed_run.seed), self._identity
         checkpoint.save_checkpoint(
             self._folder.checkpoints_dir,
             seed_run.seed,
@@ -175,5 +202,12 @@ class RunRecorder:
             wall_s=self.wall_s,
             kept_at=kept_at,
             best_step=None if best is None else best["step"],
+            record=CheckpointRecord(
+                seed_run.seed,
+                seed_run.step,
+                identity.settings_sha256,
+                identity.start,
+                identity.log_hashes.record(seed_run.seed),
+            ),
         )
         self._last_saved_wall_s[seed_run.seed] = self.wall_s

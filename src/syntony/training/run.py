@@ -30,6 +30,7 @@ from syntony.training import checkpoint, metrics_log
 from syntony.training.checkpoint import Checkpoint
 from syntony.training.compiled import abstract_train_state, evaluate_state
 from syntony.training.devices import compiler_options
+from syntony.training.integrity import settings_digest
 from syntony.training.kept_checkpoints import (
     CheckpointChoice,
     check_choice,
@@ -218,9 +219,12 @@ class Run:
     @standard_jax_settings()
     def _read_checkpoint(self, seed: int, like: PyTree) -> Checkpoint:
         folder = RunFolder(self.path)
+        digest = settings_digest(folder.read_settings())
         if self.checkpoint != "last":
-            return load_chosen(folder, self.config, seed, self.checkpoint, like)
-        saved = checkpoint.load_latest(folder.checkpoints_dir, seed, like)
+            return load_chosen(folder, self.config, seed, self.checkpoint, like, digest)
+        saved = checkpoint.load_latest(
+            folder.checkpoints_dir, seed, like, settings_sha256=digest
+        )
         if saved is None:
             raise InvalidInputError(f"{self.path} has no checkpoint of seed {seed} yet")
         return saved

@@ -19,6 +19,7 @@ from syntony.training.atomic_io import (
     make_folder,
 )
 from syntony.training.folder_walk import MAX_SETTINGS_BYTES, check_run_folder
+from syntony.training.integrity import HASH_KEY, entries_digest
 from syntony.training.locks import HeldLock, exclusive_lock
 from syntony.training.safe_io import JsonObject, read_json, visible_json
 
@@ -100,12 +101,13 @@ class RunFolder:
         settings = read_json(self.settings_path, MAX_SETTINGS_BYTES)
         if not isinstance(settings, dict):
             raise InvalidInputError(f"{self.settings_path} holds no JSON object")
-        return {visible(key): visible_json(x) for key, x in settings.items()}
+        shown = {visible(key): visible_json(x) for key, x in settings.items()}
+        return {key: value for key, value in shown.items() if key != HASH_KEY}
 
     def write_settings(self, settings: Mapping[str, object]) -> None:
-        """Replaces `settings.json`."""
-        text = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False)
-        atomic_write_bytes(self.settings_path, text.encode() + b"\n")
+        """Replaces `settings.json`; its last entry is a digest of the others."""
+        content = {**settings, HASH_KEY: entries_digest(settings)}
+        atomic_write_bytes(self.settings_path, encode_settings(content))
 
     def write_model(self, weights: Mapping[str, np.ndarray]) -> None:
         """Replaces `model.npz`."""
@@ -169,6 +171,12 @@ class RunFolder:
             for part in folder.glob(".syntony-*.part"):
                 if TEMP_NAME.fullmatch(part.name):
                     part.unlink()
+
+
+def encode_settings(settings: Mapping[str, object]) -> bytes:
+    """Text of `settings.json`."""
+    text = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
 
 
 def open_run_folder(path: str | os.PathLike[str]) -> RunFolder:
