@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from syntony.evaluation.stored_run import (
     reject_duplicate_runs,
     system_settings,
 )
+from syntony.plugins import without_user_code
 from syntony.presets import registry
 from syntony.systems.registry import system_label
 from syntony.tasks.external.external_env import ExternalEnv
@@ -33,7 +35,8 @@ from syntony.training.run_config import (
 )
 from syntony.training.run_folder import RunFolder
 from syntony.training.serialization import deserialize
-from syntony.training.trust import named_code, was_trained_here
+from syntony.training.trust import was_trained_here
+from syntony.training.verification import warn_of_log_damage
 
 CODE_SIZE_KEYS = ("messages", "uses")
 """Settings of a link that define its task, beside the channel."""
@@ -178,6 +181,7 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
     if base != default_settings:
         overrides[PRESET_KEY] = preset
     rows = metrics_log.read_rows(folder.metrics_path)
+    warn_of_log_damage(path, config)
     return RunInfo(
         *(group_name, path, system, task, settings, overrides),
         step_unit=read_step_unit(config),
@@ -270,15 +274,15 @@ def _format_value(value: object) -> str:
 def _preset_settings(run_settings: Mapping[str, object], preset: str) -> FlatSettings:
     """Settings of a preset for a run's task; empty if the preset is unknown."""
     name = str(run_settings["system"])
-    if named_code(run_settings) and not was_trained_here(run_settings):
-        # A comparison needs no user's system, and imports none from elsewhere.
-        return {}
+    known = was_trained_here(run_settings)
     try:
-        task = _parse_task(run_settings)
-        # What follows from the training length is that of the default length.
-        steps = registry.default_run_options(name, task)["steps"]
-        system = resolve_steps(registry.preset(name, preset, task), steps)
-        config = run_config_to_dict(RunConfig(system=system, steps=1))
+        # A comparison needs no code of a user, and imports none from elsewhere.
+        with nullcontext() if known else without_user_code():
+            task = _parse_task(run_settings)
+            # What follows from the training length is that of the default length.
+            steps = registry.default_run_options(name, task)["steps"]
+            system = resolve_steps(registry.preset(name, preset, task), steps)
+            config = run_config_to_dict(RunConfig(system=system, steps=1))
     except (InvalidInputError, KeyError):
         return {}
     return {

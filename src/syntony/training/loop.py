@@ -4,7 +4,6 @@ import dataclasses
 import os
 import re
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from functools import partial
@@ -79,7 +78,12 @@ from syntony.training.start_weights import (
     make_start,
 )
 from syntony.training.trust import remember_trained
-from syntony.training.verification import INCOMPLETE_LINE, SEAL_KEY, find_log_damage
+from syntony.training.verification import (
+    INCOMPLETE_LINE,
+    SEAL_KEY,
+    find_log_damage,
+    warn_of_damage,
+)
 
 
 @standard_jax_settings()
@@ -307,8 +311,8 @@ def _start_run(
     found = [] if is_new else find_log_damage(folder.path, settings)
     # What a killed process leaves is no damage.
     damage = [problem for problem in found if problem != INCOMPLETE_LINE]
-    for problem in damage:
-        warnings.warn(f"{folder.path}: {problem}", stacklevel=3)
+    if damage:
+        warn_of_damage(folder.path, damage)
     seed_runs, wall_s = _restore_seeds(config, folder, settings)
     identity, settings = _begin_session(folder, settings, seed_runs, damage)
     folder.write_settings(settings)

@@ -5,6 +5,7 @@ that a run names.
 """
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ def verify_run(path: Path) -> Verification:
     result.checked.append("settings.json")
     records = _check_checkpoints(folder, settings, result)
     result.problems += find_log_damage(path, settings, records)
+    result.checked.append(f"{_count_lines(path):,} lines of metrics.jsonl")
     result.problems += _history_problems(folder, settings, result)
     _check_seal(folder, settings, result)
     result.problems += _told_damage(settings)
@@ -125,6 +127,26 @@ def find_log_damage(
     return problems
 
 
+def warn_of_log_damage(path: Path, settings: Mapping[str, object]) -> None:
+    """Warns in one line if the metrics log of a run is damaged.
+
+    Args:
+        path: the run folder.
+        settings: content of its `settings.json`.
+    """
+    found = find_log_damage(path, settings)
+    # What a killed process leaves is no damage.
+    problems = [problem for problem in found if problem != INCOMPLETE_LINE]
+    if problems:
+        warn_of_damage(path, problems)
+
+
+def warn_of_damage(path: Path, problems: Sequence[str]) -> None:
+    """Warns of the first problem of a run, in one line."""
+    hint = f"all problems: syntony verify {path}"
+    warnings.warn(f"{path}: {problems[0]}; {hint}", stacklevel=3)
+
+
 def _read_lines(path: Path) -> tuple[list[Line], bool]:
     """Lines of a metrics log, and whether the last one is complete.
 
@@ -148,6 +170,14 @@ def _read_lines(path: Path) -> tuple[list[Line], bool]:
             message = f"{path.name}: line {number} is damaged"
             raise InvalidInputError(message) from None
     return lines, not rest
+
+
+def _count_lines(path: Path) -> int:
+    """Number of complete lines of a run's metrics log; 0 if it is damaged."""
+    try:
+        return len(_read_lines(path / "metrics.jsonl")[0])
+    except InvalidInputError:
+        return 0
 
 
 def _chain_problems(lines: Sequence[Line]) -> Iterator[str]:
