@@ -30,6 +30,10 @@ class InvalidInputError(ValueError):
     """Input that cannot be used: what was wrong, what was expected, what to type."""
 
 
+class UntrustedCodeError(InvalidInputError):
+    """A run names code of a user, and was not trained on this machine."""
+
+
 class EnvironmentStepError(RuntimeError):
     """Failure of a user's environment, or a value from it that cannot be used."""
 

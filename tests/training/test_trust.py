@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from toy_system import Toy
 
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, UntrustedCodeError
 from syntony.plugins import import_user_module, import_user_object, without_user_code
 from syntony.systems.link.link import Link
 from syntony.systems.marl.actor_critic import MAA2C
@@ -19,7 +19,6 @@ from syntony.training import trust
 from syntony.training.loop import resume, train
 from syntony.training.run import load
 from syntony.training.run_config import RunConfig, run_config_to_dict
-from syntony.training.trust import UntrustedCodeError
 
 EVIL = "import pathlib\npathlib.Path({!r}).touch()\ndef f(*args, **kwargs):\n    pass\n"
 FOREIGN = ("evil", "runs.gift.evil", "mpe2.simple_spread_v3")

@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, NoReturn, Protocol, TextIO, runtime_checkable
 
 from syntony.cli.help_text import TRACEBACK_VARIABLE, main_help, train_help
@@ -177,7 +178,7 @@ def _parse_command(name: str, argv: list[str]) -> Executable:
 
 def _print_error(error: BaseException, *, code: int) -> int:
     _print_traceback(error)
-    print("syntony:", visible(" ".join(str(error).split())), file=sys.stderr)
+    _tell(" ".join(str(error).split()))
     return code
 
 
@@ -217,7 +218,7 @@ def _print_user_code_error(error: BaseException) -> int:
     _print_traceback(error)
     hint = f"; {TRACEBACK_VARIABLE}=1 shows the traceback"
     text = f"your code raised {summarize_exception(error)}{hint}"
-    print(f"syntony: {visible(text)}", file=sys.stderr)
+    _tell(text)
     return 2
 
 
@@ -235,4 +236,10 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     del category, filename, lineno, file, line
-    print(f"syntony: {visible(str(message))}", file=sys.stderr)
+    _tell(str(message))
+
+
+def _tell(text: str) -> None:
+    """Prints a line on stderr; one that cannot be written ends nothing."""
+    with suppress(OSError):
+        print(f"syntony: {visible(text)}", file=sys.stderr)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 
-from syntony.errors import visible
+from syntony.errors import InvalidInputError, UntrustedCodeError, visible
 
 
 def ask_trust(runs: Iterable[str], *, trust: bool) -> bool:
@@ -18,9 +18,8 @@ def ask_trust(runs: Iterable[str], *, trust: bool) -> bool:
     if trust or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return trust
     # Imported late: --help need not wait for JAX.
-    from syntony.errors import InvalidInputError
     from syntony.training.run_folder import open_run_folder
-    from syntony.training.trust import UntrustedCodeError, check_trust
+    from syntony.training.trust import check_trust
 
     for run in runs:
         try:

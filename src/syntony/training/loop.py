@@ -67,6 +67,7 @@ from syntony.training.seed_scheduler import (
 from syntony.training.sessions import begin_session
 from syntony.training.signals import (
     SaveError,
+    StopRequest,
     TrainingDivergedError,
     handle_signals,
 )
@@ -154,8 +155,8 @@ def train(
             not finite; the run is saved.
         SaveError: a file cannot be written, e.g. because the disk is full; files
             that were saved before are complete.
-        TrainingInterrupted: the process received SIGINT (Ctrl-C) or SIGTERM; the run
-            is saved.
+        TrainingInterrupted: the process received SIGINT (Ctrl-C), SIGTERM or SIGHUP;
+            the run is saved.
         TrainingDivergedError: a loss or a parameter is not finite; the last
             checkpoint before that is kept.
     """
@@ -470,7 +471,9 @@ def _train_seeds(
                 display.refresh()
                 return not request and not errors
 
-            programs = _compile_for_devices(config, set(devices), pool, display)
+            programs = _compile_for_devices(
+                config, set(devices), pool, display, request
+            )
             for result in schedule_seeds(
                 config,
                 seed_runs,
@@ -541,6 +544,7 @@ def _compile_for_devices(
     devices: set[DeviceSharding],
     pool: Executor,
     display: ProgressDisplay,
+    request: StopRequest,
 ) -> dict[DeviceSharding, CompiledPrograms]:
     if not devices:
         return {}
@@ -549,6 +553,7 @@ def _compile_for_devices(
     futures = {device: pool.submit(compile_for, device) for device in devices}
     while wait(futures.values(), POLL_INTERVAL_SECONDS).not_done:
         display.refresh()
+        request.tell_waiting()
     programs = {device: future.result() for device, future in futures.items()}
     check_programs(config, programs.values())
     display.set_status("training")

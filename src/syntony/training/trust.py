@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from syntony.errors import InvalidInputError
+from syntony.errors import UntrustedCodeError
 
 CODE_FIELDS = ("system", "task", "channel", "settings")
 """Entries of `settings.json` that may name code."""
@@ -28,10 +28,6 @@ MAX_LIST_BYTES = 2**26
 """Most bytes of the list of what was trained here: a million lines."""
 MAX_LISTED = 3
 """Most ids that a message lists."""
-
-
-class UntrustedCodeError(InvalidInputError):
-    """A run names code of a user, and was not trained on this machine."""
 
 
 def named_code(settings: Mapping[str, object]) -> list[str]:
