@@ -1,4 +1,4 @@
-"""What binds the files of a run to one another: digests of settings, states and lines.
+"""Digests that bind the files of a run to one another: settings, states, metrics.
 
 They detect damage, loss and mix-ups, not forgery: there is no key. This module needs
 no JAX, so that `syntony verify` starts at once.

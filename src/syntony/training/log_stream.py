@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class TextStream(Protocol):
-    """What is used of a stream like `sys.stdout`."""
+    """The methods that are used of a stream like `sys.stdout`."""
 
     def write(self, text: str, /) -> int:
         """Writes a text."""

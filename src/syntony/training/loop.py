@@ -79,12 +79,7 @@ from syntony.training.start_weights import (
     make_start,
 )
 from syntony.training.trust import remember_trained
-from syntony.training.verification import (
-    INCOMPLETE_LINE,
-    SEAL_KEY,
-    find_log_damage,
-    warn_of_damage,
-)
+from syntony.training.verification import SEAL_KEY, warn_of_log_damage
 
 
 @standard_jax_settings()
@@ -309,20 +304,15 @@ def _start_run(
         checkpoint.delete_all(folder.checkpoints_dir)
         if start is not None:
             settings |= _save_initial_states(config, folder, start)
-    found = [] if is_new else find_log_damage(folder.path, settings)
-    # What a killed process leaves is no damage.
-    damage = [problem for problem in found if problem != INCOMPLETE_LINE]
-    if damage:
-        warn_of_damage(folder.path, damage)
+    damage = [] if is_new else warn_of_log_damage(folder.path, settings)
     seed_runs, wall_s = _restore_seeds(config, folder, settings)
     identity, settings = _begin_session(folder, settings, seed_runs, damage)
     folder.write_settings(settings)
     remember_trained(settings)
-    rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
     run_loggers = loggers.LoggerCollection(
         logger_names,
         loggers.make_logged_run(folder, settings, config.all_seeds, wall_s),
-        rows,
+        metrics_log.read_rows(folder.metrics_path) if logger_names else [],
     )
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
@@ -332,9 +322,8 @@ def _start_run(
             recorder = RunRecorder(
                 folder, config, display, run_loggers, start_time, lock, identity
             )
-            runner = CallbackRunner(
-                folder.path, config, outputs.callbacks, seed_runs.values()
-            )
+            callbacks = outputs.callbacks
+            runner = CallbackRunner(folder.path, config, callbacks, seed_runs.values())
             _train_seeds(config, seed_runs, recorder, display, runner)
     except InsufficientMemoryError:
         if is_new:
@@ -351,7 +340,7 @@ def _begin_session(
     seed_runs: Mapping[int, SeedRun],
     damage: Sequence[str],
 ) -> tuple[RunIdentity, JsonObject]:
-    """What the files written from here on tell of the run; its settings with that."""
+    """Facts that files written from here on hold; the settings with this start."""
     digest = settings_digest(settings)
     hashes = metrics_log.read_hashes(folder.metrics_path)
     settings = begin_session(
@@ -471,9 +460,7 @@ def _train_seeds(
                 display.refresh()
                 return not request and not errors
 
-            programs = _compile_for_devices(
-                config, set(devices), pool, display, request
-            )
+            programs = _compile_for_devices(config, devices, pool, display, request)
             for result in schedule_seeds(
                 config,
                 seed_runs,
@@ -541,7 +528,7 @@ def _chunk_error(result: ChunkResult, recorder: RunRecorder) -> Exception | None
 
 def _compile_for_devices(
     config: RunConfig,
-    devices: set[DeviceSharding],
+    devices: Sequence[DeviceSharding],
     pool: Executor,
     display: ProgressDisplay,
     request: StopRequest,
@@ -550,7 +537,7 @@ def _compile_for_devices(
         return {}
     display.set_status("compiling")
     compile_for = partial(compile_programs, config.system, config.eval_episodes)
-    futures = {device: pool.submit(compile_for, device) for device in devices}
+    futures = {device: pool.submit(compile_for, device) for device in set(devices)}
     while wait(futures.values(), POLL_INTERVAL_SECONDS).not_done:
         display.refresh()
         request.tell_waiting()

@@ -50,7 +50,7 @@ def stopped_seeds(settings: Mapping[str, object]) -> list[int]:
 
 
 class RunIdentity(NamedTuple):
-    """What the files of a run tell of it, so that no other's are taken for them."""
+    """Facts that the files of a run hold of it, to tell them from those of others."""
 
     settings_sha256: bytes
     """Digest of the settings that determine learning."""

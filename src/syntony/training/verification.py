@@ -65,11 +65,11 @@ class Verification:
 
     path: Path
     problems: list[str] = field(default_factory=list)
-    """What is damaged, lost or mixed up; empty for a whole run."""
+    """One line for each problem; empty for a whole run."""
     checked: list[str] = field(default_factory=list)
-    """What was checked, e.g. "44 lines of metrics.jsonl"."""
+    """Checked files, e.g. "44 lines of metrics.jsonl"."""
     notes: list[str] = field(default_factory=list)
-    """What could not be checked, and why."""
+    """One line for each thing that could not be checked, with the reason."""
 
 
 def verify_run(path: Path) -> Verification:
@@ -101,7 +101,7 @@ def find_log_damage(
     settings: Mapping[str, object],
     records: Sequence[CheckpointRecord] | None = None,
 ) -> list[str]:
-    """What is lost, edited or out of order in `metrics.jsonl`.
+    """Problems of `metrics.jsonl`: lines that are lost, edited or out of order.
 
     Args:
         path: the run folder.
@@ -127,24 +127,23 @@ def find_log_damage(
     return problems
 
 
-def warn_of_log_damage(path: Path, settings: Mapping[str, object]) -> None:
+def warn_of_log_damage(path: Path, settings: Mapping[str, object]) -> list[str]:
     """Warns in one line if the metrics log of a run is damaged.
 
     Args:
         path: the run folder.
         settings: content of its `settings.json`.
+
+    Returns:
+        All problems.
     """
     found = find_log_damage(path, settings)
     # What a killed process leaves is no damage.
     problems = [problem for problem in found if problem != INCOMPLETE_LINE]
     if problems:
-        warn_of_damage(path, problems)
-
-
-def warn_of_damage(path: Path, problems: Sequence[str]) -> None:
-    """Warns of the first problem of a run, in one line."""
-    hint = f"all problems: syntony verify {path}"
-    warnings.warn(f"{path}: {problems[0]}; {hint}", stacklevel=3)
+        hint = f"all problems: syntony verify {path}"
+        warnings.warn(f"{path}: {problems[0]}; {hint}", stacklevel=3)
+    return problems
 
 
 def _read_lines(path: Path) -> tuple[list[Line], bool]:
