@@ -75,13 +75,18 @@ def read_json(path: Path, max_bytes: int) -> object:
     """
     try:
         with open_untrusted(path, max_bytes) as file:
-            value = json.loads(file.read(max_bytes), parse_int=_parse_int)
+            value = json.loads(file.read(_size(file)), parse_int=_parse_int)
         _check_depth(value)
         return value
     except InvalidInputError:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
+
+
+def _size(file: BinaryIO) -> int:
+    """Bytes of a file; to read more would allocate them."""
+    return os.fstat(file.fileno()).st_size
 
 
 def _check_depth(value: object) -> None:

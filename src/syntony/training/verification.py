@@ -5,6 +5,7 @@ that a run names.
 """
 
 import json
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -154,7 +155,8 @@ def _read_lines(path: Path) -> tuple[list[Line], bool]:
     """
     try:
         with open_untrusted(path, MAX_LOG_BYTES) as file:
-            content = file.read(MAX_LOG_BYTES)
+            # Its size: a larger number would be allocated.
+            content = file.read(os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         return [], True
     except OSError as error:
