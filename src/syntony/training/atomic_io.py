@@ -97,7 +97,9 @@ def make_folder(path: Path) -> None:
         with suppress(FileExistsError):
             os.mkdir(path.name, dir_fd=parent)
         os.close(os.open(path.name, FOLDER | os.O_NOFOLLOW, dir_fd=parent))
-        os.fsync(parent)
+        # If that fails, so does the first write into the folder, which is told.
+        with suppress(OSError):
+            os.fsync(parent)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from syntony.systems.system import DependsOnSteps, System
 from syntony.training.safe_io import JsonObject
 from syntony.training.serialization import deserialize, serialize
 
-MAX_UPDATE_STEPS = 2**28
+MAX_UPDATE_STEPS = 2**27
 """More steps than one update can take: their observations fit in no memory."""
 MAX_STEPS = 2**31 - 1 - MAX_UPDATE_STEPS
 """Steps are 32-bit integers, and the last update may go beyond the training length."""

@@ -13,7 +13,7 @@ HANG_SECONDS = 10.0
 """Time after a signal in which a worker has to do something."""
 HANG_CPU_FRACTION = 0.1
 """Part of a CPU core that the process takes at least while a worker does something."""
-TELL_AFTER_SECONDS = 1.0
+TELL_AFTER_SECONDS = 5.0
 """Time after a signal from which is told what is waited for."""
 WAITING = (
     b"syntony: stopping: waiting for the computation or the call that is running; "
