@@ -253,8 +253,8 @@ def count_errors(state: Any, key: Any, *, batches: int) -> Any:
 
     def add_batch(i: Any, errors: Any) -> Any:
         batch_key = jax.random.fold_in(key, i)
-        message, decided = simulate_batch(codebook, detectors, batch_key, link.channel)
-        return errors + jnp.sum(decided != message, axis=-1)
+        batch = simulate_batch(codebook, detectors, batch_key, link.channel, ())
+        return errors + jnp.sum(batch.decisions != batch.message, axis=-1)
 
     return jax.lax.fori_loop(0, batches, add_batch, jnp.zeros(2, jnp.int32))
 

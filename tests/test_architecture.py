@@ -41,6 +41,8 @@ LAYER = {
 IO_PACKAGES = {"training", "visualization", "comparison", "report", "cli"}
 IO_PACKAGES |= {"__init__", "__main__"}
 IO_FILES = {"channels/black_box.py", "plugins.py"}
+# The codebook of a fixed transmitter.
+IO_FILES |= {"systems/link/fixed_transmitters.py"}
 # A checkpoint in a temporary folder.
 IO_FILES |= {"conformance/system.py"}
 # Paths of run folders, which `training` reads.

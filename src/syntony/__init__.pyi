@@ -1,6 +1,9 @@
 """Public names, listed once: `__init__.py` and type checkers read this file."""
 
 from .channels.channel import Channel as Channel
+from .channels.channel import ChannelWithMemory as ChannelWithMemory
+from .channels.channel import init_channel as init_channel
+from .channels.channel import transmit as transmit
 from .channels.feedback import Feedback as Feedback
 from .channels.feedback import feedback as feedback
 from .channels.registry import channel as channel

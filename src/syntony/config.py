@@ -44,9 +44,13 @@ class Interval(NamedTuple):
     high: float | int = math.inf
     open_low: bool = False
     open_high: bool = False
+    or_infinite: bool = False
+    """Whether +∞ is a value as well, though `high` is finite."""
 
     def __contains__(self, value: object) -> bool:
         x = typing.cast(float, value)
+        if x == math.inf and self.or_infinite:
+            return True
         above_low = x > self.low if self.open_low else x >= self.low
         below_high = x < self.high if self.open_high else x <= self.high
         return bool(above_low and below_high)
@@ -58,10 +62,14 @@ class Interval(NamedTuple):
             return f"between {self.low} and {self.high}"
         if self.open_low:
             return f"above {self.low}, at most {self.high}"
-        return f"{self.low} to {'below ' if self.open_high else ''}{self.high}"
+        infinite = ", or inf" if self.or_infinite else ""
+        below = "below " if self.open_high else ""
+        return f"{self.low} to {below}{self.high}{infinite}"
 
     def clip(self, value: float | int) -> float | int:
         """The nearest value of a closed interval; its lower end for NaN."""
+        if self.or_infinite and value == math.inf:
+            return value
         # In this order, NaN becomes the lower end.
         return min(max(self.low, value), self.high)
 
@@ -82,9 +90,10 @@ def between(
     *,
     open_low: bool = False,
     open_high: bool = False,
+    or_infinite: bool = False,
 ) -> Interval:
-    """Values from `low` to `high`."""
-    return Interval(low, high, open_low, open_high)
+    """Values from `low` to `high`; with `or_infinite`, +∞ as well."""
+    return Interval(low, high, open_low, open_high, or_infinite)
 
 
 @runtime_checkable

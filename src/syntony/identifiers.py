@@ -1,11 +1,18 @@
 """Ids of configs: `NAME?a=1&b=2`, a name and the parameters that are not default."""
 
 import dataclasses
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import SupportsFloat, TypeVar, cast
 
-from syntony.config import FieldValues, config_fields, literal_options
+from syntony.config import (
+    FieldValues,
+    Interval,
+    config_fields,
+    field_limits,
+    literal_options,
+)
 from syntony.errors import (
     InvalidInputError,
     raising_invalid_input,
@@ -62,12 +69,19 @@ def make_config(
         return config_class(**(values | fields))
 
 
-def format_id(name: str, config: object) -> str:
-    """Id of a config: `name` and the parameters that differ from their defaults."""
+def format_id(name: str, config: object, *, always: Container[str] = ()) -> str:
+    """Id of a config: `name` and the parameters that differ from their defaults.
+
+    Args:
+        name: name before the parameters.
+        config: the config.
+        always: parameters that are written in any case.
+    """
     changed = [
         f"{field}={format_value(getattr(config, field), default)}"
         for field, default in _default_values(type(config)).items()
-        if format_value(getattr(config, field), default)
+        if field in always
+        or format_value(getattr(config, field), default)
         != format_value(default, default)
     ]
     return name + ("?" + "&".join(changed) if changed else "")
@@ -102,6 +116,9 @@ def _parse_assignment(
             f"{field} cannot be set in an id; expected a {kind} that is a number, "
             "true or false, or text"
         )
+    limits = field_limits(config_class).get(field)
+    if text == "inf" and isinstance(limits, Interval) and limits.or_infinite:
+        return field, math.inf
     parse, expected = _VALUE_PARSERS[type(defaults[field])]
     try:
         return field, parse(text)

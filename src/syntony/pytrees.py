@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 else:
     from jaxtyping import PyTree as PyTree
 
-# `Policy` or `Actor` alone is one of any hidden state, of which only its author knows.
+# `Policy` or `Actor` alone is one of any hidden state, of which only its author knows;
+# so is `ChannelWithMemory`.
 HiddenT = TypeVar("HiddenT", default=Any)
-"""Hidden state of an actor or a policy: a pytree of arrays."""
+"""Hidden state of an actor, a policy or a channel: a pytree of arrays."""

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from syntony.channels.chain import Chain
-from syntony.channels.channel import Channel
+from syntony.channels.channel import (
+    AnyChannel,
+    ChannelProperties,
+    HasExcessNoise,
+    init_channel,
+    transmit,
+)
 from syntony.channels.registry import CHANNEL_FAMILIES, channel, parse_channel
 from syntony.errors import InvalidInputError
 
@@ -20,15 +26,18 @@ KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(50, 4, 2)).astype(np.float32) / 2**0.5
 
 
-def draw(channel: Channel, x: np.ndarray = X) -> jax.Array:
-    """Output of the channel with the same key in every call."""
-    return channel(jax.random.clone(KEY), jnp.asarray(x, jnp.float32))
+def draw(channel: AnyChannel, x: np.ndarray | jax.Array = X) -> jax.Array:
+    """First output of the channel, with the same key in every call."""
+    state = init_channel(channel, jax.random.key(1))
+    return transmit(channel, jax.random.clone(KEY), state, jnp.asarray(x, jnp.float32))[
+        1
+    ]
 
 
 @pytest.mark.parametrize("id", [*SINGLE, *CHAINS])
 def test_implements_the_protocol(id: str):
     parsed = parse_channel(id)
-    assert isinstance(parsed, Channel)
+    assert isinstance(parsed, ChannelProperties)
     assert parsed.id == id
     assert not parsed.is_black_box
     for property_ in ("differentiable", "is_black_box", "has_unknown_gain"):
@@ -49,16 +58,17 @@ def test_gradient_equals_a_finite_difference(id: str):
     weights, direction = np.random.default_rng(1).normal(size=(2, *X.shape))
 
     def weighted_sum(x: jax.Array) -> jax.Array:
-        return jnp.sum(weights * tested(jax.random.clone(KEY), x))
+        return jnp.sum(weights * draw(tested, x))
 
     derivative = float(jnp.sum(jax.grad(weighted_sum)(jnp.asarray(X)) * direction))
     if not tested.differentiable:
         assert derivative == 0.0
         return
     plus, minus = (
-        float(weighted_sum(jnp.asarray(X + step * direction))) for step in (0.01, -0.01)
+        float(weighted_sum(jnp.asarray(X + step * direction)))
+        for step in (0.002, -0.002)
     )
-    finite_difference = (plus - minus) / 0.02
+    finite_difference = (plus - minus) / 0.004
     assert abs(derivative) > 1.0
     assert derivative == pytest.approx(finite_difference, rel=0.02, abs=0.1)
 
@@ -72,7 +82,7 @@ def test_only_the_quantizer_is_not_differentiable():
 
 def test_channels_with_unknown_gain():
     fading = {name for name in CHANNEL_FAMILIES if parse_channel(name).has_unknown_gain}
-    assert fading == {"rayleigh", "rician", "multipath"}
+    assert fading == {"rayleigh", "rician", "multipath", "ofdm", "jakes"}
     assert not parse_channel("multipath?fading=false").has_unknown_gain
 
 
@@ -83,7 +93,8 @@ def test_another_snr_changes_only_the_noise(id: str):
     noise_0db = draw(tested.with_snr(0.0)) - noiseless
     noise_10db = draw(tested.with_snr(10.0)) - noiseless
     np.testing.assert_allclose(noise_10db, noise_0db / 10**0.5, atol=1e-5)
-    assert np.std(noise_0db) == pytest.approx(0.5**0.5, rel=0.15)
+    if not isinstance(tested, HasExcessNoise):
+        assert np.std(noise_0db) == pytest.approx(0.5**0.5, rel=0.15)
     assert tested.with_snr(7.0).snr_db == 7.0
 
 
@@ -99,12 +110,12 @@ def test_a_sweep_over_snr_compiles_once(id: str):
     traced = []
 
     @jax.jit
-    def transmit(channel: Channel, x: jax.Array) -> jax.Array:
+    def receive(channel: AnyChannel, x: jax.Array) -> jax.Array:
         traced.append(channel.id)
-        return channel(jax.random.key(0), x)
+        return draw(channel, x)
 
     for snr_db in (0.0, 5.0, 10.0):
-        transmit(parse_channel(id).with_snr(snr_db), X)
+        receive(parse_channel(id).with_snr(snr_db), X)
     assert len(traced) == 1
     assert "snr_db=traced" in traced[0]
 
@@ -126,11 +137,11 @@ def test_a_chain_applies_its_parts_in_order():
     )
     y, keys = jnp.asarray(X), jax.random.split(jax.random.clone(KEY), 3)
     for part, part_key in zip(parts, keys, strict=True):
-        y = part(part_key, y)
+        _, y = transmit(part, part_key, (), y)
     chain = Chain(parts=parts)
     np.testing.assert_allclose(draw(chain), y, rtol=1e-6)
     assert (chain.snr_db, chain.has_unknown_gain, chain.differentiable) == (
-        3.0,
+        pytest.approx(2.9142, abs=1e-4),
         True,
         True,
     )
@@ -157,10 +168,10 @@ def test_a_chain_needs_two_parts():
         Chain(parts=(parse_channel("awgn"),))
 
 
-@pytest.mark.parametrize("snr_db", [float("nan"), float("inf"), -float("inf"), 301.0])
+@pytest.mark.parametrize("snr_db", [float("nan"), -float("inf"), 301.0])
 @pytest.mark.parametrize("id", ["awgn", "rayleigh", "rician"])
 def test_an_snr_must_be_finite_and_within_limits(id: str, snr_db: float):
     with pytest.raises(
-        InvalidInputError, match=r"^snr_db is .*; expected -100.0 to 300.0, e.g"
+        InvalidInputError, match=r"^snr_db is .*; expected -100.0 to 300.0, or inf, e.g"
     ):
         CHANNEL_FAMILIES[id].config_class(snr_db=snr_db)

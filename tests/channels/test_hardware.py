@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from syntony.channels.amplifier import Amplifier
 from syntony.channels.iq_imbalance import IQImbalance
 from syntony.channels.quantizer import Quantizer
+from syntony.channels.saleh import Saleh
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 
 
@@ -124,3 +125,17 @@ def test_one_bit_is_the_sign():
     x = signal()
     y = apply(Quantizer(bits=1, full_scale=2.0), x)
     np.testing.assert_array_equal(y, np.sign(x.real) + 1j * np.sign(x.imag))
+
+
+def test_saleh_amplifier_against_numpy():
+    """Beside the equations: saturation at r = 1 / √β, and less beyond it."""
+    saleh, rng = Saleh(), np.random.default_rng(0)
+    x = rng.normal(size=(50, 4)) + 1j * rng.normal(size=(50, 4))
+    y = pairs_to_complex(saleh(jax.random.key(0), jnp.asarray(complex_to_pairs(x))))
+    r = abs(x)
+    want = x * 2.1587 / (1 + 1.1517 * r**2)
+    want = want * np.exp(1j * 4.0033 * r**2 / (1 + 9.104 * r**2))
+    np.testing.assert_allclose(y, want, atol=1e-5)
+    assert np.max(abs(y)) <= 2.1587 / (2 * np.sqrt(1.1517)) + 1e-5
+    # Some symbols are far beyond saturation.
+    assert np.max(r) > 2 / np.sqrt(1.1517)

@@ -12,8 +12,8 @@ from syntony.channels.amplifier import Amplifier
 from syntony.channels.awgn import AWGN
 from syntony.channels.black_box import BlackBoxChannel
 from syntony.channels.carrier_frequency_offset import CarrierFrequencyOffset
-from syntony.channels.chain import Chain
-from syntony.channels.channel import Channel
+from syntony.channels.chain import chain
+from syntony.channels.channel import AnyChannel, Channel
 from syntony.channels.iq_imbalance import IQImbalance
 from syntony.channels.multipath import Multipath
 from syntony.channels.phase import PhaseNoise
@@ -28,7 +28,7 @@ from syntony.channels.registry import (
 from syntony.channels.rician import Rician
 from syntony.errors import InvalidInputError
 
-SNR = st.floats(-100.0, 300.0)
+SNR = st.floats(-100.0, 300.0) | st.just(float("inf"))
 DB = st.floats(-60.0, 60.0)
 SINGLE = st.one_of(
     st.builds(AWGN, snr_db=SNR),
@@ -43,21 +43,28 @@ SINGLE = st.one_of(
     st.builds(IQImbalance, gain_db=DB, phase_deg=st.floats(-90.0, 90.0)),
     st.builds(Quantizer, bits=st.integers(1, 16), full_scale=st.floats(0.001, 1000.0)),
 )
-ANY = SINGLE | st.builds(Chain, parts=st.lists(SINGLE, min_size=2, max_size=4))
+PARTS = st.lists(SINGLE, min_size=1, max_size=4)
 
 
-@given(given_channel=ANY)
+def in_series(parts: list[Channel]) -> AnyChannel:
+    """One channel. Not within a strategy: type checks of lists are random."""
+    return chain(parts) if len(parts) > 1 else parts[0]
+
+
+@given(parts=PARTS)
 @settings(deadline=None)
-def test_id_round_trip(given_channel: Channel):
+def test_id_round_trip(parts: list[Channel]):
+    given_channel = in_series(parts)
     id = given_channel.id
     assert parse_channel(id) == given_channel
     assert parse_channel(id).id == id
     assert " " not in id
 
 
-@given(given_channel=ANY)
+@given(parts=PARTS)
 @settings(deadline=None)
-def test_noise_is_appended_if_there_is_none(given_channel: Channel):
+def test_noise_is_appended_if_there_is_none(parts: list[Channel]):
+    given_channel = in_series(parts)
     noisy = channel(given_channel.id)
     assert noisy.snr_db is not None
     suffix = "" if given_channel.snr_db is not None else "+awgn"
@@ -92,7 +99,10 @@ def test_every_family_is_listed():
         ("awgn\n", r"unknown channel 'awgn\n'; did you mean 'awgn'?"),
         ("awgn?snr=3", "unknown parameter of awgn 'snr'; did you mean 'snr_db'?"),
         ("awgn?snr_db=nan", "snr_db is 'nan'; expected a number, e.g. snr_db=10.0"),
-        ("awgn?snr_db=301", "snr_db is 301.0; expected -100.0 to 300.0, e.g. awgn?snr"),
+        (
+            "awgn?snr_db=301",
+            "snr_db is 301.0; expected -100.0 to 300.0, or inf, e.g. awgn",
+        ),
         ("awgn?snr_db=1&snr_db=2", "snr_db is given twice in"),
         ("awgn?snr_db", "'snr_db' sets nothing; expected PARAMETER=VALUE, of snr_db"),
         (

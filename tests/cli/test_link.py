@@ -40,7 +40,11 @@ def test_a_link_is_trained_evaluated_and_exported(capsys: pytest.CaptureFixture[
     results = json.loads(output_of([*argv, "--json"], capsys))
     assert [point["snr_db"] for point in results["points"]] == [0.0, 3.0, 6.0]
     assert {"QPSK"} == results["points"][0]["baselines"].keys()
-    assert "by ML" in output_of(argv, capsys)
+    table = output_of(argv, capsys)
+    assert "by ML" in table
+    assert "/ ML" in table
+    assert "QPSK: closed form" in table
+    assert all(point["ml_ratio"] > 0.9 for point in results["points"])
     assert Path("run/figures/bler.png").stat().st_size > 10_000
 
     with Path("run/codebook.csv").open() as file:
@@ -88,6 +92,39 @@ def test_invalid_snr_ranges(
     output_of(TRAIN, capsys)
     assert main(["evaluate", "run", f"--snr-db={snr_db}"]) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_a_receiver_is_trained_for_a_fixed_transmitter(
+    capsys: pytest.CaptureFixture[str],
+):
+    output_of([*TRAIN, "--transmitter", "qpsk"], capsys)
+    link = syntony.load("run")
+    x = np.sort_complex(link.transmit(np.arange(4)).ravel())
+    np.testing.assert_allclose(np.abs(x), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(np.abs(np.real(x)), 0.5**0.5, rtol=1e-6)
+    assert link.metrics()[-1]["eval/bler"] < 0.1
+    # It is a reference itself.
+    argv = ["evaluate", "run", "--max-blocks", "4096", "--reference", "qpsk"]
+    assert main(argv) == 2
+    assert "expected --reference none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--transmitter", "qpsk", "--messages", "100"], "expected messages of 4"),
+        (["--transmitter", "qam16"], "expected messages of 16"),
+        (["--transmitter", "codebook:none.csv"], "there is no file none.csv"),
+    ],
+)
+def test_a_fixed_transmitter_that_does_not_fit_is_refused(
+    flags: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main([*TRAIN, *flags]) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1
+    assert not Path("run").exists()
 
 
 def test_resume_continues_a_link(capsys: pytest.CaptureFixture[str]):

@@ -96,3 +96,36 @@ def test_networks_of_ones_own(capsys: pytest.CaptureFixture[str]):
     argv = ["train", "qmix", "--task", "probe-see", "--actor", f"{network}er"]
     assert main(argv) == 2
     assert "did you mean 'deep'?" in capsys.readouterr().err
+
+
+PLAIN_CHANNEL = ["train", "link", "--channel", "python:own_channels:plain"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--snr-db", "3"],
+            "python:own_channels:plain takes no argument snr_db; expected def f(x, "
+            "snr_db=10.0), or leave out --snr-db",
+        ),
+        (
+            ["--preset", "orthogonal"],
+            "training_snr_offset_db is 20.0 over python:own_channels:plain; expected "
+            "0, as its SNR cannot be set; where a preset has set it: "
+            "--training-snr-offset-db 0",
+        ),
+    ],
+)
+def test_an_snr_of_a_function_without_one(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main([*PLAIN_CHANNEL, *flags, "--steps", "1"]) == 2
+    assert capsys.readouterr().err == f"syntony: {message}\n"
+
+
+def test_an_snr_is_an_argument_of_the_function(capsys: pytest.CaptureFixture[str]):
+    argv = ["train", "link", "--channel", "python:own_channels:noisy", "--snr-db", "3"]
+    assert main([*argv, "--help"]) == 0
+    text = "".join(capsys.readouterr().out.split())
+    assert "python:own_channels:noisy?snr_db=3.0" in text

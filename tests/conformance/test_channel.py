@@ -11,16 +11,22 @@ import radios
 from reports import messages
 
 from syntony.channels.awgn import AWGN
+from syntony.channels.drift import Drift
 from syntony.channels.quantizer import Quantizer
 from syntony.channels.registry import CHANNEL_FAMILIES, parse_channel
 from syntony.config import pytree_dataclass
 from syntony.conformance.channel import BLACK_BOX_RULES, JAX_RULES, check_channel
 
-CHAINS = ["phase?random_initial_phase=true+amplifier+awgn", "awgn+quantizer"]
+CHAINS = [
+    "phase?random_initial_phase=true+amplifier+awgn",
+    "awgn+quantizer",
+    pytest.param("amplifier+isi+jakes+awgn", marks=pytest.mark.slow),
+    "rayleigh?snr_db=inf",
+]
 
 
 EXAMPLES = {name: family.example for name, family in CHANNEL_FAMILIES.items()}
-FAST = ("awgn", "rayleigh", "quantizer")
+FAST = ("awgn", "rayleigh", "quantizer", "impulsive", "drift")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +59,23 @@ def raised_to(channel: Any, snr_db: Any) -> Any:
     return dataclasses.replace(channel, snr_db=snr_db + 1.0)
 
 
+def receive(channel: Any, key: Any, state: Any, x: Any) -> Any:
+    """A drift, over which each block also receives the next one."""
+    state, y = Drift.__call__(channel, key, state, x)
+    return state, y + jnp.roll(x, -1, axis=0) * (len(x) > 1)
+
+
+def count(channel: Any, key: Any, state: Any, x: Any) -> Any:
+    """A drift whose phase is not a number after a hundred batches."""
+    state, y = Drift.__call__(channel, key, state, x)
+    late = state > jnp.uint32(100 * 2**32 // 1000)
+    return state, jnp.where(late, jnp.nan, y)
+
+
+def without_limit(channel: Any, key: Any, x: Any) -> Any:
+    return AWGN.__call__(channel, key, x) + 1.0 * jnp.isinf(channel.snr_db)
+
+
 BROKEN = {
     "declarations": (broken(has_unknown_gain=None), "has_unknown_gain is None; expect"),
     "shapes and types": (
@@ -71,6 +94,26 @@ BROKEN = {
     "blocks are independent": (
         broken(__call__=lambda c, key, x: AWGN.__call__(c, key, x - jnp.mean(x))),
         "another first block changes the others",
+    ),
+    "state": (
+        broken(
+            Drift,
+            init=lambda _, key: jnp.asarray(0.0 * len(key.shape)),
+            __call__=lambda _, key, state, x: (state + 0.0 * len(key.shape), x),
+        ),
+        "the state of init has weak types",
+    ),
+    "blocks depend on earlier ones alone": (
+        broken(Drift, __call__=receive),
+        "another last block changes the others",
+    ),
+    "many batches": (
+        broken(Drift, fields={"period": 1000.0}, __call__=count),
+        "y is not finite in batch 100; expected numbers",
+    ),
+    "infinite SNR": (
+        broken(__call__=without_limit),
+        "y at an infinite SNR is not that at 250 dB; expected y without noise",
     ),
     "another SNR": (broken(with_snr=raised_to), "with_snr(3.0) has snr_db 4.0"),
     "noise power": (

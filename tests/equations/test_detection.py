@@ -1,5 +1,7 @@
 """Detectors against densities in NumPy, one codeword at a time."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,14 @@ known_fading_ml_metric = jax.jit(detection.known_fading_ml_metric)
 noncoherent_ml_metric = jax.jit(detection.noncoherent_ml_metric)
 rician_ml_metric = jax.jit(detection.rician_ml_metric)
 lmmse_channel_estimate = jax.jit(detection.lmmse_channel_estimate)
+random_phase_ml_metric = jax.jit(detection.random_phase_ml_metric)
+random_phase_rician_ml_metric = jax.jit(detection.random_phase_rician_ml_metric)
+gaussian_ml_metric = jax.jit(detection.gaussian_ml_metric)
+impulsive_ml_metric = jax.jit(detection.impulsive_ml_metric)
+quantized_ml_metric = jax.jit(
+    detection.quantized_ml_metric, static_argnames="num_levels"
+)
+log_gaussian_interval = jax.jit(detection.log_gaussian_interval)
 pilot_aided_ml_metric = jax.jit(
     detection.pilot_aided_ml_metric, static_argnames="num_pilots"
 )
@@ -128,6 +138,163 @@ def test_rician_limits_of_the_k_factor(link):
     line_of_sight = rician_ml_metric(y, codebook, 5.0, k_factor=1e7, phase=0.0)
     coherent = 2 * 10**0.5 * coherent_ml_metric(y, codebook)
     np.testing.assert_allclose(line_of_sight, coherent, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("snr_db", SNR_DB)
+@pytest.mark.parametrize("k_factor", [0.0, 2.0, None])
+def test_random_phase_is_the_mean_likelihood_over_phases(link, snr_db, k_factor):
+    """By a sum over phases; without K there is no scattered power."""
+    y, codebook = link
+    scatter = 0.0 if k_factor is None else 1 / (k_factor + 1)
+    phases = np.exp(2j * np.pi * np.arange(256) / 256)
+    want = np.array(
+        [
+            [
+                special.logsumexp(
+                    [
+                        log_density(
+                            block,
+                            np.sqrt(1 - scatter) * phase * c,
+                            noise(snr_db) + scatter * np.outer(c, c.conj()),
+                        )
+                        for phase in phases
+                    ]
+                )
+                for c in codebook[:3]
+            ]
+            for block in y[:2]
+        ]
+    )
+    args = pairs(y[:2]), pairs(codebook[:3]), snr_db
+    got = (
+        random_phase_ml_metric(*args)
+        if k_factor is None
+        else random_phase_rician_ml_metric(*args, k_factor=k_factor)
+    )
+    np.testing.assert_allclose(
+        special.log_softmax(got, axis=1),
+        special.log_softmax(want, axis=1),
+        rtol=2e-4,
+        atol=2e-4,
+    )
+
+
+@pytest.mark.parametrize("snr_db", [*SNR_DB, 60.0])
+@pytest.mark.parametrize("taps", [1, 2, 5])
+def test_gaussian_likelihood(snr_db, taps):
+    """Also with more paths than uses, and with two that are equal."""
+    rng = np.random.default_rng(2)
+    images = normal(rng, M, taps, C)
+    images[:, -1] = images[:, 0]
+    covariance = [noise(snr_db) + np.einsum("lc,ld->cd", a, a.conj()) for a in images]
+    sent = rng.integers(M, size=B)
+    y = np.stack([np.linalg.cholesky(covariance[m]) @ normal(rng, C) for m in sent])
+    want = [[log_density(block, 0.0, k) for k in covariance] for block in y]
+    got = gaussian_ml_metric(pairs(y), pairs(images), snr_db)
+    tolerance = 1e-3 * max(1.0, 10 ** (snr_db / 10 - 4))
+    np.testing.assert_allclose(
+        special.log_softmax(got, axis=1),
+        special.log_softmax(np.array(want), axis=1),
+        rtol=1e-3,
+        atol=tolerance,
+    )
+
+
+@pytest.mark.parametrize("snr_db", SNR_DB)
+@pytest.mark.parametrize("probability", [0.0, 0.05, 1.0])
+def test_impulsive_likelihood(link, snr_db, probability):
+    y, codebook = link
+    power, impulse = 10 ** (-snr_db / 10), 100.0
+    error = y[:, None] - codebook
+
+    def density(variance):
+        part = stats.norm(0, np.sqrt(variance / 2))
+        return part.pdf(error.real) * part.pdf(error.imag)
+
+    mixed = (1 - probability) * density(power) + probability * density(impulse * power)
+    want = np.sum(np.log(mixed), axis=-1)
+    got = impulsive_ml_metric(
+        pairs(y), pairs(codebook), snr_db, probability=probability, impulse=impulse
+    )
+    np.testing.assert_allclose(
+        special.log_softmax(got, axis=1),
+        special.log_softmax(want, axis=1),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("snr_db", SNR_DB)
+@pytest.mark.parametrize("bits", [1, 2, 5])
+def test_quantized_likelihood(link, snr_db, bits):
+    y, codebook = link
+    step, levels = 3.0 / 2**bits, 2**bits
+    index = np.clip(np.floor(pairs(y) / step), -levels // 2, levels // 2 - 1).astype(
+        int
+    )
+    sigma = np.sqrt(0.5 * 10 ** (-snr_db / 10))
+    edges = step * np.arange(-levels // 2, levels // 2 + 1)
+    edges[[0, -1]] = -np.inf, np.inf
+    lower, upper = (edges[index + levels // 2 + i][:, None] for i in (0, 1))
+    sent = np.asarray(pairs(codebook), float)
+    below, above = (
+        [f(edge, sent, sigma) for edge in (lower, upper)]
+        for f in (stats.norm.cdf, stats.norm.sf)
+    )
+    # The tail without cancellation.
+    probability = np.where(lower > sent, above[0] - above[1], below[1] - below[0])
+    want = np.sum(np.log(np.maximum(probability, 1e-300)), axis=(-2, -1))
+    got = quantized_ml_metric(
+        jnp.asarray(step * (index + 0.5), jnp.float32),
+        pairs(codebook),
+        snr_db,
+        step=step,
+        num_levels=levels,
+    )
+    likely = want > want.max(axis=1, keepdims=True) - 20
+    np.testing.assert_allclose(
+        np.where(likely, got, 0.0), np.where(likely, want, 0.0), rtol=2e-4, atol=2e-4
+    )
+
+
+@pytest.mark.parametrize("width", [1e-4, 0.05, 0.4, 3.0, 40.0])
+@pytest.mark.parametrize("lower", [-18.0, -3.0, -0.3, 0.0, 5.0, 17.0])
+def test_logarithm_of_the_probability_of_an_interval(lower, width):
+    a, b = np.float32(lower), np.float32(lower + width)
+    # Relative to the peak of the density, on a fine grid within its reach.
+    peak = np.clip(0.0, a, b)
+    grid = np.linspace(max(a, peak - 40.0), min(b, peak + 40.0), 400_001)
+    density = np.exp(0.5 * (peak**2 - grid.astype(float) ** 2))
+    want = np.log(np.trapezoid(density, grid)) - 0.5 * (peak**2 + np.log(2 * np.pi))
+    np.testing.assert_allclose(log_gaussian_interval(a, b), want, rtol=2e-6, atol=2e-6)
+
+
+def test_open_intervals():
+    ends = jnp.array([-np.inf, -2.0, 1.5]), jnp.array([-3.0, np.inf, np.inf])
+    want = [stats.norm.logcdf(-3), stats.norm.logsf(-2), stats.norm.logsf(1.5)]
+    np.testing.assert_allclose(log_gaussian_interval(*ends), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        noncoherent_ml_metric,
+        random_phase_ml_metric,
+        functools.partial(rician_ml_metric, k_factor=2.0, phase=0.0),
+        functools.partial(random_phase_rician_ml_metric, k_factor=2.0),
+        functools.partial(impulsive_ml_metric, probability=0.1, impulse=100.0),
+        functools.partial(quantized_ml_metric, step=0.25, num_levels=16),
+        lambda y, c, snr_db: gaussian_ml_metric(y, jnp.stack([c, c], 1), snr_db),
+    ],
+)
+def test_without_noise_the_sent_codeword_is_decided(link, metric):
+    _, codebook = link
+    # Levels of the quantizer.
+    codebook = 0.25 * (np.round(pairs(codebook) / 0.25 - 0.5) + 0.5)
+    for snr_db in (200.0, np.inf):
+        got = np.asarray(metric(jnp.asarray(codebook), jnp.asarray(codebook), snr_db))
+        assert not np.any(np.isnan(got))
+        np.testing.assert_array_equal(np.argmax(got, axis=1), np.arange(M))
 
 
 @pytest.mark.parametrize("pilots", [1, 2])

@@ -16,6 +16,7 @@ from syntony.equations.spherical_caps import (
     cone_escape_probability,
 )
 from syntony.errors import InvalidInputError
+from syntony.systems.link.codes import uncoded
 
 TABLES = Path(__file__).parents[1] / "tables"
 AWGN = json.loads((TABLES / "link_bounds_awgn.json").read_text())
@@ -346,3 +347,27 @@ def test_invalid_input_raises_a_message_of_one_line(call, message):
         call()
     assert "expected" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [2, 4, 8, 16, 64])
+@pytest.mark.parametrize("snr_db", [0.0, 9.0])
+def test_uncoded_symbols_have_their_error_rate(size, snr_db):
+    """Against decisions for the nearest point, in NumPy."""
+    rng, blocks = np.random.default_rng(size), 40_000
+    points = uncoded(size, 1).codebook[:, 0]
+    message = rng.integers(size, size=blocks)
+    noise = rng.normal(size=(2, blocks)) * np.sqrt(0.5 * 10 ** (-snr_db / 10))
+    y = points[message] + noise[0] + 1j * noise[1]
+    nearest = np.argmin(np.abs(y[:, None] - points), axis=1)
+    want = limits.uncoded_bler(snr_db, [size])
+    error = np.sqrt(want * (1 - want) / blocks)
+    assert np.mean(nearest != message) == pytest.approx(want, abs=3.5 * error)
+
+
+def test_uncoded_symbols_of_several_uses():
+    snr_db = np.array([-3.0, 6.0, 14.0])
+    got = limits.uncoded_bler(snr_db, [4] * 4)
+    np.testing.assert_allclose(got, limits.qpsk_bler(snr_db, 256, 4), rtol=1e-12)
+    one = [limits.uncoded_bler(snr_db, [size]) for size in (2, 8, 16)]
+    want = 1 - (1 - one[0]) * (1 - one[1]) * (1 - one[2])
+    np.testing.assert_allclose(limits.uncoded_bler(snr_db, [2, 8, 16]), want, rtol=1e-9)

@@ -41,7 +41,7 @@ def late_channel(x: np.ndarray) -> np.ndarray:
     calls["channel"] += 1
     if calls["channel"] > 3:
         raise IndexError("late channel")
-    return x
+    return x + calls["channel"]  # Never the same answer.
 
 
 class Radio:

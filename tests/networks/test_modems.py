@@ -4,12 +4,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.special
+import scipy.stats
 
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.networks.modems import (
     EqualizingReceiver,
     GaussianReceiver,
+    MixtureReceiver,
+    QuadraticReceiver,
     Receiver,
     Transmitter,
 )
@@ -41,9 +45,7 @@ def test_sizes_are_those_of_the_paper(key):
     assert num_parameters(transmitter) == 256 * 256 + 256 + 256 * 8 + 8
     receiver = Receiver(4, 256, 256, key=jax.random.key(1))
     assert num_parameters(receiver) == 8 * 256 + 256 + 256 * 256 + 256
-    equalizing = EqualizingReceiver(
-        4, 256, 256, estimator_dim=20, key=jax.random.key(1)
-    )
+    equalizing = equalizing_receiver(4, 256, 256, 20, key=jax.random.key(1))
     assert (
         num_parameters(equalizing) - num_parameters(receiver)
         == 8 * 20 + 20 + 20 * 2 + 2
@@ -79,21 +81,56 @@ def test_gaussian_receiver_is_bayes_rule(key):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
 
 
-def test_equalizing_receiver_divides_by_its_estimate(key):
-    receiver, y = (
-        EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key),
-        random_normal(6, 3, 2),
+@pytest.mark.parametrize("scale_invariant", [False, True])
+def test_equalizing_receiver_divides_by_its_estimate(key, scale_invariant):
+    receiver = EqualizingReceiver(
+        3,
+        7,
+        5,
+        estimator_dim=4,
+        scale_invariant=scale_invariant,
+        key=key,
     )
+    y, scale = random_normal(6, 3, 2), 1.0
+    got = receiver(jnp.array(y))
+    if scale_invariant:
+        level = np.sqrt((y**2).sum(-1).mean(-1))
+        y, scale = y / level[:, None, None], level**2 / (level**2 + 0.1**2)
     features = np.tanh(dense(receiver.estimator_hidden, y.reshape(6, -1)))
     gain = pairs_to_complex(dense(receiver.estimator_out, features))
     equalized = complex_to_pairs(pairs_to_complex(y) / gain[:, None])
-    want = numpy_receiver(receiver.receiver, equalized)
-    np.testing.assert_allclose(receiver(jnp.array(y)), want, rtol=2e-3, atol=1e-4)
+    want = numpy_receiver(receiver.receiver, equalized) * np.reshape(scale, (-1, 1))
+    np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("gain", [1e-30, 1e-3, 1e4, 1e30])
+def test_decisions_of_the_equalizing_receiver_do_not_depend_on_the_gain(key, gain):
+    receiver = EqualizingReceiver(
+        3, 7, 5, estimator_dim=4, scale_invariant=True, key=key
+    )
+    y = random_normal(200, 3, 2).astype(np.float32)
+    want = np.argmax(receiver(jnp.array(y)), axis=-1)
+    scaled = receiver(jnp.array(np.float32(gain) * y))
+    assert np.isfinite(scaled).all()
+    if gain >= 1e-3:
+        np.testing.assert_array_equal(np.argmax(scaled, axis=-1), want)
+
+
+def equalizing_receiver(uses, hidden, messages, estimator_dim, *, key):
+    """The paper's: one estimate per block."""
+    return EqualizingReceiver(
+        uses,
+        hidden,
+        messages,
+        estimator_dim=estimator_dim,
+        scale_invariant=False,
+        key=key,
+    )
 
 
 def test_a_perfect_channel_estimate_removes_the_fading(key):
     """If ĥ = h, the logits do not depend on h."""
-    receiver = EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key)
+    receiver = equalizing_receiver(3, 7, 5, 4, key=key)
     x, gains = (
         pairs_to_complex(random_normal(1, 3, 2)),
         pairs_to_complex(random_normal(6, 1, 2, seed=1)),
@@ -115,8 +152,69 @@ def test_a_perfect_channel_estimate_removes_the_fading(key):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
 
+def test_mixture_receiver_against_scipy(key):
+    """Σ_d ln Σ_k π_k CN(y_d; c_md, v_k), by SciPy's densities of the real parts."""
+    centroids, y = random_normal(5, 3, 2), random_normal(6, 3, 2, seed=1)
+    variance, share = np.array([0.1, 4.0]), np.array([0.7, 0.3])
+    receiver = eqx.tree_at(
+        lambda r: (r.centroids, r.log_var, r.component_logits),
+        MixtureReceiver(3, 5, key=key),
+        (jnp.array(centroids), jnp.log(variance), jnp.log(5.0 * share)),
+    )
+    std = np.sqrt(variance / 2)
+    parts = scipy.stats.norm.pdf(y[:, None, ..., None], centroids[..., None], std).prod(
+        axis=3
+    )
+    want = np.log((parts * share).sum(-1)).sum(-1)
+    np.testing.assert_allclose(receiver(jnp.array(y)), want, rtol=1e-3, atol=1e-3)
+
+
+def test_quadratic_receiver_is_optimal_for_gaussian_blocks(key):
+    """Weights from the means and covariances h hᴴ + N_0 I give SciPy's posterior."""
+    mean, tap = pairs_to_complex(random_normal(2, 5, 3, 2))
+    y, noise_power = pairs_to_complex(random_normal(6, 3, 2, seed=1)), 0.5
+    want = np.zeros((6, 5))
+    forms, linear, bias = [], [], []
+    for m in range(5):
+        cov = np.outer(tap[m], tap[m].conj()) + noise_power * np.eye(3)
+        inverse = np.linalg.inv(cov)
+        real_cov = np.block([[cov.real, -cov.imag], [cov.imag, cov.real]]) / 2
+        real = [np.concatenate([z.real, z.imag], -1) for z in (y, mean[m])]
+        want[:, m] = scipy.stats.multivariate_normal.logpdf(real[0], real[1], real_cov)
+        energy = np.sum(np.abs(tap[m]) ** 2)
+        scale = np.sqrt(1 / (noise_power * (noise_power + energy)))
+        forms.append([scale * tap[m]])
+        linear.append(2 * inverse @ mean[m])
+        bias.append(
+            -np.log(np.linalg.det(cov).real) - (mean[m].conj() @ inverse @ mean[m]).real
+        )
+    receiver = QuadraticReceiver(3, 5, 1, key=key)
+    receiver = eqx.tree_at(
+        lambda r: (r.forms, r.linear.weight, r.linear.bias),
+        receiver,
+        (
+            jnp.array(complex_to_pairs(np.array(forms))),
+            jnp.array(complex_to_pairs(np.array(linear)).reshape(5, -1).T),
+            jnp.array(bias),
+        ),
+    )
+    got = receiver(jnp.array(complex_to_pairs(y), jnp.float32))
+    np.testing.assert_allclose(
+        jax.nn.log_softmax(got),
+        scipy.special.log_softmax(want, axis=1),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_a_transmitter_starts_from_a_given_codebook(key):
+    codewords = random_normal(5, 3, 2)
+    transmitter = Transmitter(5, 7, 3, key=key).with_codewords(jnp.array(codewords))
+    np.testing.assert_allclose(transmitter(), codewords, rtol=1e-3, atol=1e-3)
+
+
 def test_gradients_of_all_weights_are_finite_and_not_zero(key):
-    receiver = EqualizingReceiver(3, 7, 5, estimator_dim=4, key=key)
+    receiver = equalizing_receiver(3, 7, 5, 4, key=key)
     y = jnp.array(random_normal(64, 3, 2))
     grads = jax.jit(jax.grad(lambda r: jnp.mean(r(y) ** 2)))(receiver)
     for leaf in jax.tree.leaves(grads):

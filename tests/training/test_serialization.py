@@ -5,8 +5,10 @@ from typing import Any, Literal
 
 import pytest
 
+from syntony.channels.registry import channel
 from syntony.config import field, pytree_dataclass
 from syntony.errors import InvalidInputError
+from syntony.systems.link.link import Link
 from syntony.tasks.registry import task
 from syntony.tasks.task import Task
 from syntony.training.serialization import deserialize, serialize
@@ -101,3 +103,14 @@ def test_a_missing_field_is_named():
     del values["task"]
     with pytest.raises(InvalidInputError, match=r"settings\.task is missing"):
         deserialize(Whole, values)
+
+
+@pytest.mark.parametrize(
+    "id", ["rayleigh?snr_db=inf", "awgn+quantizer?bits=1", "amplifier+isi", "jakes"]
+)
+def test_any_channel_of_a_link_is_restored_from_its_id(id: str):
+    """With or without memory, and without noise, for which JSON has no number."""
+    link = Link(channel=channel(id))
+    text = json.dumps(serialize(link), allow_nan=False)
+    assert deserialize(Link, json.loads(text)).channel == link.channel
+    assert json.loads(text)["channel"]["id"] == link.channel.id

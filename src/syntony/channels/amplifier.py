@@ -32,6 +32,7 @@ class Amplifier(NoiselessChannel):
     """φ, phase shift of the strongest symbols, in degrees; half of it at saturation."""
 
     has_unknown_gain = False
+    is_deterministic = True
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]

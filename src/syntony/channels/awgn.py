@@ -1,5 +1,7 @@
 """Additive white Gaussian noise (AWGN)."""
 
+import math
+
 from jaxtyping import Array, Float, Key
 
 from syntony.channels.channel import SNR_LIMITS
@@ -39,7 +41,12 @@ class AWGN(NoisyChannel):
         return coherent_ml_metric(y, codebook)
 
     def bler_bounds(self, messages: int, uses: int) -> dict[str, float]:
-        """Lower bounds for codewords of equal energy or of at most that energy."""
+        """Lower bounds for codewords of equal energy or of at most that energy.
+
+        None without noise.
+        """
+        if self.snr_db == math.inf:
+            return {}
         # Imported late: SciPy is slow to import, and training needs no bounds.
         from syntony.equations import limits
 

@@ -29,6 +29,10 @@ class CarrierFrequencyOffset(NoiselessChannel):
 
     has_unknown_gain = False
 
+    @property
+    def is_deterministic(self) -> bool:
+        return float(self.max_cfo) == 0.0
+
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:

@@ -6,16 +6,15 @@ What is known of a channel beyond that is a protocol of its own, asked for with
 """
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
 from syntony.config import between
-from syntony.pytrees import PyTree
+from syntony.pytrees import HiddenT, PyTree
 
 ChannelState = PyTree[Array]
 """What a channel with memory remembers; () for all others."""
-StateT = TypeVar("StateT")
 
 
 @runtime_checkable
@@ -32,8 +31,11 @@ class ChannelProperties(Protocol):
         ...
 
     @property
-    def snr_db(self) -> float | None:
-        """E_s / N_0 per channel use in dB, at unit signal power; None without noise."""
+    def snr_db(self) -> Float[Array, ""] | float | None:
+        """E_s / N_0 per channel use in dB, at unit signal power.
+
+        None for a channel that has no noise, ∞ for one whose noise is turned off.
+        """
         ...
 
     @property
@@ -69,7 +71,10 @@ class Channel(ChannelProperties, Protocol):
     """
 
     def with_snr(self, snr_db: Float[Array, ""] | float) -> "Channel":
-        """The same channel at another SNR in dB; unchanged if it adds no noise."""
+        """The same channel at another SNR in dB.
+
+        Unchanged if it adds no noise: `snr_db` is None or ∞.
+        """
         ...
 
     def __call__(
@@ -85,24 +90,26 @@ class Channel(ChannelProperties, Protocol):
 
 
 @runtime_checkable
-class ChannelWithMemory(ChannelProperties, Protocol[StateT]):
+class ChannelWithMemory(ChannelProperties, Protocol[HiddenT]):
     """A channel in which a block depends on earlier ones: interference, drift, fading.
 
     Blocks of a batch are transmitted in their order, one after the other, and batches
     in the order in which they are sent. The state is part of the state of a run.
     """
 
-    def with_snr(self, snr_db: Float[Array, ""] | float) -> "ChannelWithMemory[StateT]":
+    def with_snr(
+        self, snr_db: Float[Array, ""] | float
+    ) -> "ChannelWithMemory[HiddenT]":
         """The same channel at another SNR in dB; its state stays valid."""
         ...
 
-    def init(self, key: Key[Array, ""]) -> StateT:
+    def init(self, key: Key[Array, ""]) -> HiddenT:
         """State before the first block; the key is consumed."""
         ...
 
     def __call__(
-        self, key: Key[Array, ""], state: StateT, x: Float[Array, "B C 2"]
-    ) -> tuple[StateT, Float[Array, "B D 2"]]:
+        self, key: Key[Array, ""], state: HiddenT, x: Float[Array, "B C 2"]
+    ) -> tuple[HiddenT, Float[Array, "B D 2"]]:
         """State after the batch, and a sample of y given x.
 
         Args:
@@ -113,7 +120,7 @@ class ChannelWithMemory(ChannelProperties, Protocol[StateT]):
         ...
 
 
-AnyChannel = Channel | ChannelWithMemory[ChannelState]
+AnyChannel = Channel | ChannelWithMemory
 """A channel with or without memory."""
 
 
@@ -169,6 +176,26 @@ class InSeries(ChannelProperties, Protocol):
 
 
 @runtime_checkable
+class IsDeterministic(ChannelProperties, Protocol):
+    """A channel that says whether y follows from x: an amplifier, a fixed filter."""
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether equal x have equal y, whatever the key is."""
+        ...
+
+
+@runtime_checkable
+class HasExcessNoise(ChannelProperties, Protocol):
+    """A channel whose SNR counts only a part of its noise, e.g. without impulses."""
+
+    @property
+    def excess_noise(self) -> Float[Array, ""] | float:
+        """Mean noise power over that of the SNR."""
+        ...
+
+
+@runtime_checkable
 class HasMLMetric(ChannelProperties, Protocol):
     """A channel whose maximum-likelihood (ML) detector is known."""
 
@@ -198,5 +225,5 @@ class HasBLERBounds(ChannelProperties, Protocol):
         ...
 
 
-SNR_LIMITS = between(-100.0, 300.0)
-"""Limits of an SNR in dB; float32 holds noise power down to 1e-30."""
+SNR_LIMITS = between(-100.0, 300.0, or_infinite=True)
+"""Limits of an SNR in dB; float32 holds noise power down to 1e-30. ∞: no noise."""

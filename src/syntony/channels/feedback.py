@@ -63,6 +63,7 @@ class Feedback:
         terms = [_format_term(self, name, t) for name, t in FEEDBACK_TERMS.items()]
         return "+".join(filter(None, terms)) or "perfect"
 
+    @jax.jit
     def __call__(
         self, key: Key[Array, ""], loss: Float[Array, " B"]
     ) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:

@@ -5,9 +5,11 @@ from typing import ClassVar, TypeVar
 from jaxtyping import Array, Float
 
 from syntony import identifiers
+from syntony.channels.snr import replaced_snr_db
 from syntony.config import replace_fields, validate
 
 ChannelT = TypeVar("ChannelT", bound="BaseChannel")
+NoisyChannelT = TypeVar("NoisyChannelT", bound="NoisyChannel")
 
 
 class BaseChannel:
@@ -31,10 +33,19 @@ class BaseChannel:
 
 
 class NoisyChannel(BaseChannel):
-    """A channel that adds noise, at the SNR of its field `snr_db`."""
+    """A channel that adds noise, at the SNR of its field `snr_db`; none at ∞."""
 
-    def with_snr(self: ChannelT, snr_db: Float[Array, ""] | float) -> ChannelT:
-        return replace_fields(self, snr_db=snr_db)
+    snr_db: float
+
+    @property
+    def id_with_snr(self) -> str:
+        """The id, with the SNR even if that is the default."""
+        return identifiers.format_id(self.NAME, self, always=("snr_db",))
+
+    def with_snr(
+        self: NoisyChannelT, snr_db: Float[Array, ""] | float
+    ) -> NoisyChannelT:
+        return replace_fields(self, snr_db=replaced_snr_db(self.snr_db, snr_db))
 
 
 class NoiselessChannel(BaseChannel):

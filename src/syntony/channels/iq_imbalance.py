@@ -27,6 +27,7 @@ class IQImbalance(NoiselessChannel):
     """φ, deviation of the angle between the branches from 90°, in degrees."""
 
     has_unknown_gain = False
+    is_deterministic = True
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]

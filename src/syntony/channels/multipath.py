@@ -37,6 +37,10 @@ class Multipath(NoiselessChannel):
     def has_unknown_gain(self) -> bool:
         return self.fading
 
+    @property
+    def is_deterministic(self) -> bool:
+        return not self.fading
+
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
@@ -47,6 +51,17 @@ class Multipath(NoiselessChannel):
             real_taps = amplitude * jnp.array([1.0, 0.0])
             taps = jnp.broadcast_to(real_taps, (len(x), self.taps, 2))
         return convolve(taps, x)
+
+    def echoes(self, x: Float[Array, "M C 2"]) -> Float[Array, "M L C 2"]:
+        """Output of each path alone, with its mean power: √E|h_l|² x_{c−l}."""
+        uses = x.shape[1]
+        amplitude = jnp.sqrt(tap_powers(self.taps, self.decay_db))
+        # Later paths arrive behind the block.
+        delayed = [
+            jnp.concatenate([jnp.zeros_like(x[:, :d]), x[:, : uses - d]], axis=1)
+            for d in range(min(self.taps, uses))
+        ]
+        return jnp.stack(delayed, axis=1) * amplitude[: len(delayed), None, None]
 
 
 def tap_powers(taps: int, decay_db: Float[Array, ""] | float) -> Float[Array, " L"]:

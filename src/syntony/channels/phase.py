@@ -33,6 +33,10 @@ class PhaseNoise(NoiselessChannel):
     def has_unknown_gain(self) -> bool:
         return self.random_initial_phase
 
+    @property
+    def is_deterministic(self) -> bool:
+        return not self.random_initial_phase and float(self.std) == 0.0
+
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:

@@ -30,12 +30,17 @@ class Quantizer(NoiselessChannel):
 
     differentiable = False
     has_unknown_gain = False
+    is_deterministic = True
 
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
         del key  # A converter is deterministic.
-        step = 2.0 * self.full_scale / 2**self.bits
         half = 2 ** (self.bits - 1)
-        level = jnp.clip(jnp.floor(x / step), -half, half - 1)
-        return step * (level + 0.5)
+        level = jnp.clip(jnp.floor(x / self.step), -half, half - 1)
+        return self.step * (level + 0.5)
+
+    @property
+    def step(self) -> Float[Array, ""] | float:
+        """Δ, distance of two levels."""
+        return 2.0 * self.full_scale / 2**self.bits

@@ -1,5 +1,7 @@
 """Rayleigh block fading: many paths without a dominant one, constant over a block."""
 
+import math
+
 from jaxtyping import Array, Float, Key
 
 from syntony.channels.channel import SNR_LIMITS
@@ -40,7 +42,12 @@ class Rayleigh(NoisyChannel):
         return noncoherent_ml_metric(y, codebook, self.snr_db)
 
     def bler_bounds(self, messages: int, uses: int) -> dict[str, float]:
-        """Bounds for receivers that know the gain, as this one does not."""
+        """Bounds for receivers that know the gain, as this one does not.
+
+        None without noise.
+        """
+        if self.snr_db == math.inf:
+            return {}
         # Imported late: SciPy is slow to import, and training needs no bounds.
         from syntony.equations import limits
 

@@ -7,7 +7,13 @@ from jaxtyping import Array, Float, Key
 from syntony.channels.channel import SNR_LIMITS
 from syntony.channels.identified import NoisyChannel
 from syntony.config import between, field, pytree_dataclass
-from syntony.equations.signal import complex_multiply, complex_noise, noise_power
+from syntony.equations.detection import rician_ml_metric
+from syntony.equations.signal import (
+    complex_multiply,
+    complex_noise,
+    db_to_linear,
+    noise_power,
+)
 
 
 @pytree_dataclass
@@ -35,8 +41,20 @@ class Rician(NoisyChannel):
     def __call__(
         self, key: Key[Array, ""], x: Float[Array, "B C 2"]
     ) -> Float[Array, "B C 2"]:
-        k = 10.0 ** (jnp.asarray(self.k_db) / 10.0)
-        return block_fading(key, x, k, self.snr_db)
+        return block_fading(key, x, self.k_factor, self.snr_db)
+
+    @property
+    def k_factor(self) -> Float[Array, ""]:
+        """K, a linear ratio."""
+        return db_to_linear(jnp.asarray(self.k_db))
+
+    def ml_metric(
+        self, y: Float[Array, "B C 2"], codebook: Float[Array, "M C 2"]
+    ) -> Float[Array, "B M"]:
+        """Metric of the ML detector, which knows the mean of the gain only."""
+        return rician_ml_metric(
+            y, codebook, self.snr_db, k_factor=self.k_factor, phase=0.0
+        )
 
 
 def block_fading(

@@ -9,6 +9,7 @@ seeds for all.
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -85,6 +86,11 @@ class Evaluate:
     """Links: number of block errors at which the simulation of an SNR ends."""
     max_blocks: int = 2_000_000
     """Links: number of blocks at which the simulation of an SNR ends in any case."""
+    reference: str = "auto"
+    """Links: classical code that is compared over the same channel, with a receiver
+    that is trained for it once, in RUN/reference: a name as of train --transmitter,
+    e.g. qpsk; auto: the best that fits, where the optimal detector of the channel is
+    not known; or none."""
     trust: BoolFlag = False
     """Use the modules and programs that the run names, also if it is from elsewhere."""
     json: BoolFlag = False
@@ -190,6 +196,9 @@ def _evaluate_link(
         snrs_db,
         target_block_errors=args.target_block_errors,
         max_blocks=args.max_blocks,
+        reference=args.reference,
+        # The standard output is the JSON object's alone.
+        notify=lambda line: print(line, file=sys.stderr),
     )
 
 
@@ -234,44 +243,28 @@ def parse_snr_range(text: str) -> list[float]:
 
 
 def _print_link(results: "syntony.evaluation.link.LinkEvaluation") -> None:
+    from syntony.evaluation.bler_table import rate_cells, reference_sources, snr_cell
+
     points = results["points"]
-    references = _reference_error_rates(points[0])
-    table = make_table(["SNR dB", "learned", *references, "errors / blocks"], ())
+    table = make_table(["SNR dB", *rate_cells(points[0]), "errors / blocks"], ())
     for point in points:
         errors = sum(seed["errors"] for seed in point["seeds"])
         blocks = sum(seed["blocks"] for seed in point["seeds"])
-        snr = "" if point["snr_db"] is None else f"{point['snr_db']:g}"
-        rates = [point["bler"], *_reference_error_rates(point).values()]
-        table.add_row(snr, *map(_format_error_rate, rates), f"{errors:,} / {blocks:,}")
+        cells = rate_cells(point).values()
+        table.add_row(snr_cell(point), *cells, f"{errors:,} / {blocks:,}")
     console = make_console()
     size = f"{results['messages']} messages in {results['uses']} channel uses"
     title = f"{results['run']}: {results['channel']}, {size}; block error rates"
     console.print(visible(title), markup=False)
     console.print(table)
+    for line in reference_sources(points):
+        console.print(line, markup=False)
     for codebook in results["codebooks"]:
         console.print(
             f"seed {codebook['seed']}: minimum distance "
             f"{codebook['min_distance']:.3f}, energy {codebook['energy_low']:.2f} to "
             f"{codebook['energy_high']:.2f} a use"
         )
-
-
-def _reference_error_rates(
-    point: "syntony.evaluation.bler_curves.LinkPoint",
-) -> dict[str, float]:
-    """Error rates to compare a link with at one SNR, by column title."""
-    rates = {}
-    if "ml_bler" in point:
-        rates["by ML"] = point["ml_bler"]
-    rates |= {name: other["bler"] for name, other in point["baselines"].items()}
-    if point["bounds"]:
-        # The JSON has all of them; the first is the tightest.
-        rates["bound"] = next(iter(point["bounds"].values()))
-    return rates
-
-
-def _format_error_rate(value: float) -> str:
-    return f"{value:.2e}" if value < 0.01 else f"{value:.4f}"
 
 
 def _print_metrics(

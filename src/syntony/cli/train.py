@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 import tyro
 from tyro.constructors import PrimitiveTypeInfo
 
-from syntony.channels.channel import Channel
+from syntony.channels.channel import AnyChannel, Channel, ChannelProperties
 from syntony.channels.feedback import Feedback, feedback
-from syntony.channels.registry import channel
+from syntony.channels.registry import channel, no_snr_error
+from syntony.channels.snr import finite_snr_db
 from syntony.cli.arguments import (
     BoolFlag,
     LoggingOptions,
@@ -129,7 +130,8 @@ class SNROptions:
     """Strength of the signal."""
 
     snr_db: float
-    """E_s / N_0 per complex channel use during training, in dB."""
+    """E_s / N_0 per complex channel use during training, in dB. In a chain it is that
+    of all noises together, which are shifted by the same dB."""
 
 
 @dataclass(frozen=True)
@@ -230,8 +232,9 @@ def _default_configs(name: str, selection: Selection) -> dict[str, object]:
         "start": StartOptions(),
         "logging": LoggingOptions(),
     }
-    if isinstance(task_or_channel, Channel) and task_or_channel.snr_db is not None:
-        configs["signal"] = SNROptions(snr_db=task_or_channel.snr_db)
+    if isinstance(task_or_channel, ChannelProperties):
+        snr_db = finite_snr_db(task_or_channel)
+        configs |= {} if snr_db is None else {"signal": SNROptions(snr_db=snr_db)}
     return configs | {"system": system}
 
 
@@ -255,7 +258,7 @@ def _described_type(config: object) -> object:
     return Annotated[type(config), tyro.conf.arg(help=summary)]
 
 
-def _select_task_or_channel(selection: Selection) -> Task | Channel | None:
+def _select_task_or_channel(selection: Selection) -> Task | AnyChannel | None:
     if selection.task is not None:
         return task(selection.task)
     if selection.channel is None:
@@ -263,8 +266,8 @@ def _select_task_or_channel(selection: Selection) -> Task | Channel | None:
     selected = channel(selection.channel)
     if selection.snr_db is None:
         return selected
-    if selected.snr_db is None:
-        raise InvalidInputError(f"{selected.id} has no SNR to set; leave out --snr-db")
+    if finite_snr_db(selected) is None:
+        raise no_snr_error(selected)
     return selected.with_snr(selection.snr_db)
 
 
@@ -283,7 +286,7 @@ def _feedback_rule(info: PrimitiveTypeInfo) -> TyroSpec | None:
 def _id_rule(
     info: PrimitiveTypeInfo,
     target_type: type,
-    from_id: Callable[[str], Task | Channel | Feedback],
+    from_id: Callable[[str], Task | AnyChannel | Feedback],
 ) -> TyroSpec | None:
     """Rule for what an id names."""
     # tyro widens the type to a union for a user's class with other argument names.

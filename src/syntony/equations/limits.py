@@ -12,7 +12,7 @@ word of each docstring says whether it is a bound, an approximation or exact.
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import SupportsIndex, TypeVar, cast
 
 import numpy as np
@@ -163,6 +163,38 @@ def qpsk_bler(snr_db: Level, messages: Integer, uses: Integer) -> Level:
     gamma, messages, uses = _check_arguments(snr_db, messages, uses)
     _check_qpsk(messages, uses)
     return _match_shape(snr_db, _qpsk_bler(gamma, uses))
+
+
+def uncoded_bler(snr_db: Level, constellation_sizes: Sequence[int]) -> Level:
+    """Exact rate of uncoded symbols, one constellation per use, of mean energy 1.
+
+        P = 1 − Πᵢ (1 − Pᵢ),    BPSK: Q(√(2γ)),    QPSK, square QAM of K points:
+        1 − (1 − 2 (1 − 1/√K) Q(√(3γ/(K − 1))))²,    8PSK: Craig's integral
+        (1/π) ∫ exp(−γ sin²(π/8) / sin²θ) dθ from 0 to 7π/8
+
+    Args:
+        snr_db: Es/N0 per use.
+        constellation_sizes: K of each use: 2 (BPSK), 8 (8PSK), or 4, 16, 64 (QAM).
+
+    Source: Simon and Alouini, "Digital Communication over Fading Channels", chapter 8.
+    """
+    gamma = _snr_linear(snr_db)
+    rates = {size: _symbol_error_rate(gamma, size) for size in set(constellation_sizes)}
+    log_success = sum(np.log1p(-rates[size]) for size in constellation_sizes)
+    return _match_shape(snr_db, -np.expm1(log_success))
+
+
+def _symbol_error_rate(gamma: FloatVector, size: int) -> FloatVector:
+    if size == 2:
+        return special.ndtr(-np.sqrt(2.0 * gamma))
+    if size == 8:
+        high = np.array(7.0 * np.pi / 8.0)
+        angle, weight = gauss_legendre(np.zeros(()), high, _NUM_NODES)
+        exponent = gamma[:, None] * np.sin(np.pi / 8.0) ** 2 / np.sin(angle) ** 2
+        return np.sum(weight * np.exp(-exponent), axis=-1) / np.pi
+    tail = special.ndtr(-np.sqrt(3.0 * gamma / (size - 1.0)))
+    axis_rate = 2.0 * (1.0 - size**-0.5) * tail
+    return -np.expm1(2.0 * np.log1p(-axis_rate))
 
 
 def union_bound(codebook: Codebook, snr_db: Level) -> Level:

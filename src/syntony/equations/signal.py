@@ -94,6 +94,21 @@ def mean_power(x: Float[Array, "*batch C 2"]) -> Float[Array, "*batch"]:
     return block_energy(x) / x.shape[-2]
 
 
+def normalize_blocks(
+    y: Float[Array, "B C 2"],
+) -> tuple[Float[Array, "B C 2"], Float[Array, " B"]]:
+    """Blocks with mean energy 1 per use, and the root mean square r of each block.
+
+    A block of zeros stays as it is, with r = 0.
+    """
+    # Divided by the largest amplitude, whose square may not be a float32.
+    largest = jnp.max(jnp.abs(y), axis=(-2, -1), keepdims=True)
+    unit = y / jnp.where(largest > 0.0, largest, 1.0)
+    power = mean_power(unit)[:, None, None]
+    level = jnp.sqrt(jnp.where(power > 0.0, power, 1.0))
+    return unit / level, (largest * level * (power > 0.0))[:, 0, 0]
+
+
 def normalize_average_power(codebook: Float[Array, "M C 2"]) -> Float[Array, "M C 2"]:
     """Codewords x / √(E‖x‖² / C), with mean energy 1 per use over all M.
 
@@ -206,3 +221,24 @@ def gaussian_nll(
     """
     distance = jnp.sum((y - mean) ** 2, axis=(-2, -1))
     return y.shape[-2] * jnp.log(jnp.pi * variance) + distance / variance
+
+
+def gaussian_mixture_log_density(
+    y: Float[Array, "*#batch D 2"],
+    mean: Float[Array, "*#batch D 2"],
+    log_var: Float[Array, " K"],
+    component_logits: Float[Array, " K"],
+) -> Float[Array, "*batch"]:
+    """Log-density Σ_d ln Σ_k π_k CN(y_d; μ_d, v_k) of symbols with K noise powers.
+
+    Args:
+        y: received symbols.
+        mean: μ_d.
+        log_var: ln v_k, of complex symbols.
+        component_logits: ln π_k, before normalization.
+    """
+    distance = jnp.sum((y - mean) ** 2, axis=-1)[..., None]
+    log_prob = jax.nn.log_softmax(component_logits)
+    log_density = log_prob - log_var - distance * jnp.exp(-log_var)
+    symbols = jax.nn.logsumexp(log_density, axis=-1) - jnp.log(jnp.pi)
+    return jnp.sum(symbols, axis=-1)

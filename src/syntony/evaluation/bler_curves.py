@@ -20,6 +20,8 @@ class LinkRates(TypedDict):
     """With maximum-likelihood detection of the link's codebook, where it is known."""
     ml_bler_low: NotRequired[float | None]
     ml_bler_high: NotRequired[float | None]
+    ml_ratio: NotRequired[float | None]
+    """Error rate of the learned receiver, divided by that of ML detection."""
 
 
 class LinkPoint(LinkRates):
@@ -28,7 +30,7 @@ class LinkPoint(LinkRates):
     snr_db: float | None
     seeds: list[MetricsRow]
     baselines: dict[str, MetricsRow]
-    """Of classical codes, by name."""
+    """Of classical codes, by name; `source` is where their error rates are from."""
     bounds: dict[str, float]
     """Bounds and approximations, by name, the tightest first."""
 

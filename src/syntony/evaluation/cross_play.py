@@ -9,6 +9,7 @@ Of links, the receiver of one decodes what the transmitter of the other sends.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TypedDict
 
 import jax
@@ -16,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from syntony.channels.channel import Channel
-from syntony.equations.statistics import wilson_interval
+from syntony.channels.channel import AnyChannel, ChannelState
+from syntony.channels.snr import finite_snr_db
 from syntony.errors import InvalidInputError
 from syntony.evaluation import bler
-from syntony.evaluation.bler import MAX_BLOCKS, TARGET_BLOCK_ERRORS
+from syntony.evaluation.bler import MAX_BLOCKS, TARGET_BLOCK_ERRORS, error_rates
 from syntony.evaluation.link import channels_at_snrs
 from syntony.pytrees import PyTree
 from syntony.systems.marl.mixed_team import MixedTeam, MixedTeamState
@@ -167,8 +168,8 @@ def cross_link(
     for seed, state in run.states.items():
         for other_seed, other_state in other.states.items():
             pair = {"seed": seed, "other_seed": other_seed}
-            codebook = link.codewords(state)
-            rows = _error_rates(receivers, other_state, codebook, channels, seed, ends)
+            sent = link.codewords(state), link.channel_state(state)
+            rows = _error_rates(receivers, other_state, sent, channels, seed, ends)
             cells += [pair | row for row in rows]
     return _results(run, other, link.channel.id, cells)
 
@@ -176,32 +177,35 @@ def cross_link(
 def _error_rates(
     receivers: TransmitsMessages,
     state: PyTree[Array],
-    codebook: Float[Array, "M C 2"],
-    channels: Sequence[Channel],
+    sent: tuple[Float[Array, "M C 2"], ChannelState],
+    channels: Sequence[AnyChannel],
     seed: int,
     ends: tuple[int, int],
 ) -> list[MetricsRow]:
-    """Error rate of a receiver at each SNR, with Wilson's interval."""
+    """Error rate of a receiver at each SNR, with Wilson's interval.
 
-    def simulate(key: Array, channel: Channel) -> tuple[Array, Array]:
-        detector = bler.receiver_detector(receivers, state)
-        return bler.simulate_batch(codebook, [detector], key, channel)
-
+    Args:
+        receivers: link of the receiver.
+        state: its state.
+        sent: codebook, and state of the channel.
+        channels: one per point.
+        seed: of the transmitter.
+        ends: block errors and blocks at which a point ends.
+    """
+    codebook, channel_state = sent
+    detector = bler.receiver_detector(receivers, state)
     points = bler.simulate_bler(
-        simulate,
+        partial(bler.simulate_batch, codebook, [detector]),
         channels,
         seed_keys(seed).post_training_eval,
+        channel_state=channel_state,
         target_block_errors=ends[0],
         max_blocks=ends[1],
     )
-    rows: list[MetricsRow] = []
-    for channel, counts in zip(channels, points, strict=True):
-        errors = int(counts.block_errors[0])
-        low, high = wilson_interval(errors, counts.blocks)
-        row = {"snr_db": channel.snr_db, "errors": errors, "blocks": counts.blocks}
-        rate = {"bler": errors / counts.blocks, "bler_low": low, "bler_high": high}
-        rows.append(row | rate)
-    return rows
+    return [
+        {"snr_db": finite_snr_db(channel)} | error_rates(counts, 0, None)
+        for channel, counts in zip(channels, points, strict=True)
+    ]
 
 
 def _results(run: Run, other: Run, task: str, cells: list[MetricsRow]) -> CrossPlay:

@@ -1,29 +1,31 @@
 """Error rates of a learned link over SNR, beside classical codes and bounds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NotRequired, TypedDict
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from syntony.channels.channel import Channel, HasBLERBounds
-from syntony.equations import detection, limits
-from syntony.equations.signal import complex_to_pairs, pairs_to_complex
-from syntony.equations.statistics import wilson_interval
-from syntony.errors import InvalidInputError
+from syntony.channels.channel import AnyChannel, HasBLERBounds
+from syntony.channels.missing import require_channel
+from syntony.channels.ml import equivalent_channel
+from syntony.channels.registry import no_snr_error
+from syntony.channels.snr import finite_snr_db
+from syntony.equations import limits
+from syntony.equations.signal import pairs_to_complex
 from syntony.evaluation import bler
-from syntony.evaluation.bler import (
-    MAX_BLOCKS,
-    TARGET_BLOCK_ERRORS,
-    Detector,
-    ErrorCounts,
-)
+from syntony.evaluation.bler import MAX_BLOCKS, TARGET_BLOCK_ERRORS, error_rates
 from syntony.evaluation.bler_curves import LinkPoint, LinkRates
 from syntony.evaluation.evaluate import aggregate_over_seeds
+from syntony.evaluation.reference_link import (
+    AUTO,
+    NONE,
+    reference_name,
+    train_reference,
+)
+from syntony.evaluation.references import classical_rates
 from syntony.jax_settings import standard_jax_settings
-from syntony.systems.link.codes import Code, bits_per_message, classical_codes
+from syntony.systems.link.codes import bits_per_message
 from syntony.systems.registry import system_name
 from syntony.systems.system import StateT, TransmitsMessages
 from syntony.training.metrics_log import MetricsRow
@@ -58,6 +60,8 @@ def evaluate_link(
     *,
     target_block_errors: int = TARGET_BLOCK_ERRORS,
     max_blocks: int = MAX_BLOCKS,
+    reference: str = AUTO,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> LinkEvaluation:
     """Measures the error rates of all seeds of a link over SNR.
 
@@ -68,21 +72,31 @@ def evaluate_link(
         snrs_db: Es/N0 of each point, in dB; None: only that of the training.
         target_block_errors: block errors at which a point ends.
         max_blocks: blocks at which it ends in any case.
+        reference: classical code for which a receiver is trained over the same
+            channel, once, in the folder `reference` of the run: a fixed transmitter;
+            "auto": the best that fits, where the channel's maximum-likelihood (ML)
+            detector is not known; "none".
+        notify: called with a line before such a training.
 
     Returns:
         The results, as JSON can hold them.
 
     Raises:
-        InvalidInputError: the run is not of a link, or its channel has no SNR to sweep.
+        InvalidInputError: the run is not of a link, its channel has no SNR to sweep, or
+            there is no such reference.
     """
     link = require_link(run)
     channels = channels_at_snrs(link.channel, snrs_db)
     ends = target_block_errors, max_blocks
+    known = run.live is not None or bler.ml_detector(link.channel) is not None
+    chosen = NONE if reference == AUTO and known else reference
+    # Before anything is measured: it may be refused.
+    trained = _evaluate_reference(run, chosen, channels, ends, notify)
     seeds = [
         _evaluate_seed(link, state, channels, seed, *ends)
         for seed, state in run.states.items()
     ]
-    baselines = _evaluate_classical_codes(link, channels, *ends)
+    baselines = classical_rates(link, channels, *ends) | trained
     return {
         "run": run.path.name,
         "system": system_name(link),
@@ -99,9 +113,27 @@ def evaluate_link(
     }
 
 
+def _evaluate_reference(
+    run: Run,
+    name: str,
+    channels: list[AnyChannel],
+    ends: tuple[int, int],
+    notify: Callable[[str], None],
+) -> dict[str, list[MetricsRow]]:
+    """One row per channel of a classical code with a trained receiver, if any."""
+    reference = train_reference(run, name, notify)
+    if reference is None:
+        return {}
+    link = require_link(reference)
+    ((seed, state),) = reference.states.items()
+    rows = _evaluate_seed(link, state, channels, seed, *ends)
+    source = {"source": "trained receiver"}
+    return {reference_name(reference): [row | source for row in rows]}
+
+
 def _points(
     link: TransmitsMessages,
-    channels: Sequence[Channel],
+    channels: Sequence[AnyChannel],
     seeds: list[list[MetricsRow]],
     baselines: dict[str, list[MetricsRow]],
 ) -> list[LinkPoint]:
@@ -109,7 +141,7 @@ def _points(
     per_channel = map(list, zip(*seeds, strict=True))
     return [
         {
-            "snr_db": channel.snr_db,
+            "snr_db": finite_snr_db(channel),
             **_rates_over_seeds(rows),
             "seeds": rows,
             "baselines": {name: found[i] for name, found in baselines.items()},
@@ -131,139 +163,65 @@ def _rates_over_seeds(rows: list[MetricsRow]) -> LinkRates:
         rates["ml_bler"] = ml_over_seeds["ml_bler"]
         rates["ml_bler_low"] = ml_over_seeds["ml_bler_low"]
         rates["ml_bler_high"] = ml_over_seeds["ml_bler_high"]
+        ml_bler = ml_over_seeds["ml_bler"]
+        rates["ml_ratio"] = rates["bler"] / ml_bler if ml_bler else None
     return rates
 
 
-def bler_bounds(channel: Channel, messages: int, uses: int) -> dict[str, float]:
+def bler_bounds(channel: AnyChannel, messages: int, uses: int) -> dict[str, float]:
     """Bounds and approximations of the BLER of codes of this size, by name.
 
     Empty where the channel knows none.
     """
-    if not isinstance(channel, HasBLERBounds):
+    equivalent = equivalent_channel(channel)
+    if not isinstance(equivalent, HasBLERBounds):
         return {}
-    return channel.bler_bounds(messages, uses)
+    return equivalent.bler_bounds(messages, uses)
 
 
 def channels_at_snrs(
-    channel: Channel, snrs_db: Sequence[float] | None
-) -> list[Channel]:
+    channel: AnyChannel, snrs_db: Sequence[float] | None
+) -> list[AnyChannel]:
     """The channel at each SNR, in dB; None: only at its own.
 
     Raises:
-        InvalidInputError: the channel has no SNR.
+        InvalidInputError: the channel adds no noise, or is missing.
     """
+    require_channel(channel)
     if snrs_db is None:
         return [channel]
-    if channel.snr_db is None:
-        raise InvalidInputError(f"{channel.id} has no SNR to sweep; leave out --snr-db")
+    if finite_snr_db(channel) is None:
+        raise no_snr_error(channel)
     return [channel.with_snr(snr_db) for snr_db in snrs_db]
 
 
 def _evaluate_seed(
     link: TransmitsMessages[StateT],
     state: StateT,
-    channels: list[Channel],
+    channels: list[AnyChannel],
     seed: int,
     target_block_errors: int,
     max_blocks: int,
 ) -> list[MetricsRow]:
     """One row per channel: the learned receiver, and the ML detector if known."""
     codebook = link.codewords(state)
-    simulate = partial(bler.simulate_batch, codebook, bler.link_detectors(link, state))
+    detectors = bler.link_detectors(link, state)
     points = bler.simulate_bler(
-        simulate,
+        partial(bler.simulate_batch, codebook, detectors),
         channels,
         seed_keys(seed).post_training_eval,
+        channel_state=link.channel_state(state),
         target_block_errors=target_block_errors,
         max_blocks=max_blocks,
     )
-    prefixes = ["", "ml_"]
-    return [
-        {"seed": seed, "blocks": counts.blocks}
-        | _error_rates(
-            counts,
-            prefixes[: len(counts.block_errors)],
-            bits_per_message(link.messages),
-        )
-        for counts in points
-    ]
-
-
-def _evaluate_classical_codes(
-    link: TransmitsMessages,
-    channels: list[Channel],
-    target_block_errors: int,
-    max_blocks: int,
-) -> dict[str, list[MetricsRow]]:
-    """One row per channel, for each classical code and detector."""
-    if bler.ml_detector(link.channel) is None:
-        return {}
-    result: dict[str, list[MetricsRow]] = {}
-    codes = classical_codes(link.messages, link.uses, link.channel.has_unknown_gain)
-    # Random codes only for sizes without a designed code.
-    designed = [code for code in codes if code.name != "random sphere"]
-    for code in designed or codes:
-        detectors = _code_detectors(code, link.channel)
-        codebook = jnp.asarray(complex_to_pairs(code.codebook))
-        simulate = partial(bler.simulate_batch, codebook, [*detectors.values()])
-        points = bler.simulate_bler(
-            simulate,
-            channels,
-            seed_keys(0).post_training_eval,
-            target_block_errors=target_block_errors,
-            max_blocks=max_blocks,
-        )
-        for i, detector in enumerate(detectors):
-            result[f"{code.name}{detector}"] = [
-                {"blocks": counts.blocks}
-                | _error_rates(
-                    _select_detector(counts, i), [""], bits_per_message(link.messages)
-                )
-                for counts in points
-            ]
-    return result
-
-
-def _code_detectors(code: Code, channel: Channel) -> dict[str, Detector]:
-    """Detectors of a code, by suffix of the code's name."""
-    ml = bler.ml_detector(channel)
-    assert ml is not None
-    if not channel.has_unknown_gain:
-        return {"": ml}
-    if not code.num_pilots:
-        return {", noncoherent": ml}
-
-    def estimated(y: Array, codebook: Array, channel: Channel) -> Array:
-        assert channel.snr_db is not None, "a channel with an ML metric has an SNR"
-        return detection.pilot_aided_ml_metric(
-            y, codebook, channel.snr_db, num_pilots=code.num_pilots
-        )
-
-    return {", estimated": estimated, ", noncoherent": ml}
-
-
-def _select_detector(counts: ErrorCounts, index: int) -> ErrorCounts:
-    return ErrorCounts(
-        counts.blocks,
-        counts.block_errors[index : index + 1],
-        counts.bit_errors[index : index + 1],
-    )
-
-
-def _error_rates(
-    counts: ErrorCounts, prefixes: Sequence[str], num_bits: int | None
-) -> MetricsRow:
-    row: MetricsRow = {}
-    for prefix, errors, bit_errors in zip(
-        prefixes, counts.block_errors, counts.bit_errors, strict=True
-    ):
-        low, high = wilson_interval(int(errors), counts.blocks)
-        rate = int(errors) / counts.blocks
-        row |= {f"{prefix}errors": int(errors), f"{prefix}bler": rate}
-        row |= {f"{prefix}bler_low": low, f"{prefix}bler_high": high}
-        if num_bits is not None:
-            row[f"{prefix}ber"] = int(bit_errors) / (counts.blocks * num_bits)
-    return row
+    num_bits = bits_per_message(link.messages)
+    rows: list[MetricsRow] = []
+    for counts in points:
+        row = {"seed": seed} | error_rates(counts, 0, num_bits)
+        if len(detectors) > 1:
+            row |= error_rates(counts, 1, num_bits, "ml_")
+        rows.append(row)
+    return rows
 
 
 def _codebook_statistics(

@@ -5,7 +5,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from syntony.equations.signal import complex_divide, complex_noise
+from syntony.equations.detection import correlation
+from syntony.equations.signal import (
+    complex_divide,
+    complex_noise,
+    gaussian_mixture_log_density,
+    normalize_blocks,
+)
 from syntony.networks.layers import MLP, Linear
 from syntony.networks.user_network import NetworkSpec, UserNetwork, make_user_network
 
@@ -37,8 +43,23 @@ class Transmitter(eqx.Module):
 
         The embedding of all one-hot messages is the weight matrix itself.
         """
-        codewords = self.out(jax.nn.elu(self.embed.weight + self.embed.bias))
+        codewords = self.out(self._features())
         return codewords.reshape(len(codewords), -1, 2)
+
+    def with_codewords(self, codewords: Float[Array, "M C 2"]) -> "Transmitter":
+        """The transmitter with these codewords, by another output layer.
+
+        They are the nearest in the sense of least squares: exact where there are at
+        least as many hidden units as messages.
+        """
+        bias = jnp.mean(codewords, axis=0).reshape(-1)
+        target = codewords.reshape(len(codewords), -1) - bias
+        weight, *_ = jnp.linalg.lstsq(self._features(), target)
+        leaves = self.embed.weight, self.embed.bias, weight, bias
+        return jax.tree.unflatten(jax.tree.structure(self), leaves)
+
+    def _features(self) -> Float[Array, "M H"]:
+        return jax.nn.elu(self.embed.weight + self.embed.bias)
 
 
 class UserTransmitter(eqx.Module):
@@ -53,7 +74,17 @@ class UserTransmitter(eqx.Module):
         return codewords.reshape(self.messages, -1, 2)
 
 
-AnyTransmitter = Transmitter | UserTransmitter
+class ConstantTransmitter(eqx.Module):
+    """Transmitter with a given codebook, which training does not change."""
+
+    codebook: Float[Array, "M C 2"]
+
+    def __call__(self) -> Float[Array, "M C 2"]:
+        """Codewords of all messages."""
+        return self.codebook
+
+
+AnyTransmitter = Transmitter | UserTransmitter | ConstantTransmitter
 
 
 def transmitter_spec(name: str, messages: int, uses: int, hidden: int) -> NetworkSpec:
@@ -125,12 +156,98 @@ class GaussianReceiver(eqx.Module):
         return metric * jnp.exp(-self.log_var)
 
 
+class MixtureReceiver(eqx.Module):
+    """Received block to one logit per message: symbols with impulsive noise.
+
+        ln p(y | m) = Σ_d ln Σ_k π_k CN(y_d; c_md, v_k)
+
+    The noise of each symbol has one of K powers, with learned centroids c_md, powers
+    v_k and probabilities π_k. Over white noise, and over noise with impulses, it
+    converges to the optimal receiver.
+    """
+
+    centroids: Float[Array, "M D 2"]
+    """c_md."""
+    log_var: Float[Array, " K"]
+    """ln v_k."""
+    component_logits: Float[Array, " K"]
+    """ln π_k, before normalization."""
+
+    def __init__(self, uses: int, messages: int, *, key: Key[Array, ""]):
+        """Initializes random centroids, and two powers.
+
+        Args:
+            uses: D symbols per received block.
+            messages: M.
+            key: consumed.
+        """
+        self.centroids = complex_noise(key, (messages, uses), 1.0)
+        self.log_var = jnp.log(jnp.array([0.05, 1.0]))
+        self.component_logits = jnp.zeros_like(self.log_var)
+
+    def __call__(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
+        """Log-likelihoods of all messages, for each block."""
+        return self.log_likelihood(y[:, None], self.centroids)
+
+    def log_likelihood(
+        self, y: Float[Array, "*#batch D 2"], centroids: Float[Array, "*#batch D 2"]
+    ) -> Float[Array, "*batch"]:
+        """Log-likelihood ln p(y | m) of the messages with these centroids."""
+        return gaussian_mixture_log_density(
+            y, centroids, self.log_var, self.component_logits
+        )
+
+
+class QuadraticReceiver(eqx.Module):
+    """Received block to one logit per message: Σ_k |w_mkᴴ y|² + Re v_mᴴ y + b_m.
+
+    They are the logits of the optimal receiver where the received block of a message is
+    complex Gaussian, with a mean and a covariance of its own, K dimensions above white
+    noise: white noise alone (K = 0), Rayleigh and Rician fading (K = 1), K taps that
+    fade. An unknown phase has the same decisions.
+    """
+
+    forms: Float[Array, "M K D 2"]
+    """w_mk."""
+    linear: Linear
+    """v_m and b_m."""
+
+    def __init__(self, uses: int, messages: int, rank: int, *, key: Key[Array, ""]):
+        """Initializes random forms.
+
+        Args:
+            uses: D symbols per received block.
+            messages: M.
+            rank: K.
+            key: consumed.
+        """
+        forms_key, linear_key = jax.random.split(key)
+        self.forms = complex_noise(forms_key, (messages, rank, uses), 1.0 / uses)
+        self.linear = Linear(2 * uses, messages, key=linear_key)
+
+    def __call__(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
+        """Logits of all messages, for each block."""
+        messages, rank, uses, _ = self.forms.shape
+        match = correlation(y, self.forms.reshape(messages * rank, uses, 2))
+        energy = jnp.sum(match**2, axis=-1).reshape(-1, messages, rank)
+        return jnp.sum(energy, axis=-1) + self.linear(y.reshape(len(y), -1))
+
+
 class EqualizingReceiver(eqx.Module):
-    """Receiver with a channel estimator ĥ = W tanh(V y), and a `Receiver` of y / ĥ."""
+    """Receiver with a channel estimator ĥ = W tanh(V y), and a `Receiver` of y / ĥ.
+
+    With `scale_invariant`, y is the received block divided by its root mean square r:
+    the decision does not depend on the gain of a block, however deep it fades. The
+    confidence does: logits are multiplied by r² / (r² + s²), with a learned s.
+
+    Source: Aoudia & Hoydis (2018), the receiver for Rayleigh fading.
+    """
 
     estimator_hidden: Linear
     estimator_out: Linear
     receiver: Receiver
+    log_noise: Float[Array, ""] | None
+    """ln s; None without `scale_invariant`."""
 
     def __init__(
         self,
@@ -139,30 +256,42 @@ class EqualizingReceiver(eqx.Module):
         messages: int,
         *,
         estimator_dim: int,
+        scale_invariant: bool,
         key: Key[Array, ""],
     ):
         """Initializes the weights.
 
         Args:
-            uses: C symbols per received block.
+            uses: D symbols per received block.
             hidden: units of the receiver's hidden layer.
             messages: M.
             estimator_dim: hidden units of the channel estimator.
+            scale_invariant: whether blocks are divided by their root mean square.
             key: consumed.
         """
         hidden_key, out_key, receiver_key = jax.random.split(key, 3)
         self.estimator_hidden = Linear(2 * uses, estimator_dim, key=hidden_key)
         self.estimator_out = Linear(estimator_dim, 2, key=out_key)
         self.receiver = Receiver(uses, hidden, messages, key=receiver_key)
+        self.log_noise = jnp.log(jnp.full((), 0.1)) if scale_invariant else None
 
-    def __call__(self, y: Float[Array, "B C 2"]) -> Float[Array, "B M"]:
+    def __call__(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
         """Logits of all messages, for each block."""
-        return self.receiver(complex_divide(y, self.estimate_channel(y)[:, None]))
+        if self.log_noise is None:
+            return self._equalize(y)
+        unit, level = normalize_blocks(y)
+        # A level of zero has no logarithm.
+        log_level = jnp.log(jnp.maximum(level, 1e-30))[:, None]
+        confidence = jax.nn.sigmoid(2.0 * (log_level - self.log_noise))
+        return confidence * self._equalize(unit)
 
-    def estimate_channel(self, y: Float[Array, "B C 2"]) -> Float[Array, "B 2"]:
+    def estimate_channel(self, y: Float[Array, "B D 2"]) -> Float[Array, "B 2"]:
         """Channel estimate ĥ, one complex number per block."""
         features = jnp.tanh(self.estimator_hidden(y.reshape(len(y), -1)))
         return self.estimator_out(features)
+
+    def _equalize(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
+        return self.receiver(complex_divide(y, self.estimate_channel(y)[:, None]))
 
 
 class UserReceiver(eqx.Module):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from syntony.channels.awgn import AWGN
-from syntony.channels.channel import Channel
+from syntony.channels.channel import AnyChannel, ChannelProperties
 from syntony.errors import unknown_name_error
 from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import PREFIX
@@ -27,7 +27,7 @@ from syntony.systems.system import System
 from syntony.systems.user_system import make_user_system
 from syntony.tasks.task import Task
 
-TaskOrChannel = Task | Channel | None
+TaskOrChannel = Task | AnyChannel | None
 # Of a task for a team, of a channel or None for a link.
 SystemFactory = Callable[[Any], System]
 USER_PRESET = "default"
@@ -80,17 +80,22 @@ def default_run_options(
         system: name of the system.
         task_or_channel: task of a team; it may have longer episodes.
     """
-    if isinstance(task_or_channel, Channel) or system == "link":
+    if isinstance(task_or_channel, ChannelProperties) or system == "link":
         return {"steps": 10_000, "eval_every": 500, "eval_episodes": 20_000}
     return paper_run_options(system, cast(Task | None, task_or_channel))
 
 
-def tuned_link(channel: Channel | None) -> Link:
-    """Link with constants tuned for 256 messages in 4 uses over AWGN."""
-    return Link(channel=AWGN() if channel is None else channel)
+def tuned_link(channel: AnyChannel | None) -> Link:
+    """Link with orthogonal perturbations over AWGN; over other channels, with trials.
+
+    The trials choose the codebook from which the transmitter learns, and the receiver.
+    """
+    if channel is None or isinstance(channel, AWGN):
+        return orthogonal_link(channel)
+    return Link(channel=channel)
 
 
-def orthogonal_link(channel: Channel | None) -> Link:
+def orthogonal_link(channel: AnyChannel | None) -> Link:
     """Link with orthogonal perturbations and a Gaussian receiver, trained at high SNR.
 
     At 20 dB above the evaluation's SNR the perturbations, which the transmitter knows,
@@ -101,6 +106,7 @@ def orthogonal_link(channel: Channel | None) -> Link:
     return Link(
         channel=AWGN() if channel is None else channel,
         receiver="gaussian",
+        initial_codebook="network",
         perturb_receiver_batches=True,
         training_snr_offset_db=20.0,
         perturbation=PerturbationConfig(
@@ -111,15 +117,23 @@ def orthogonal_link(channel: Channel | None) -> Link:
             feedback_loss="odds",
         ),
         schedule=TrainingSchedule(
-            receiver_warmup_iterations=200, batch_size=4096, receiver_lr_multiplier=10.0
+            receiver_warmup_iterations=200,
+            batch_size=4096,
+            learning_rate=1e-3,
+            receiver_lr_multiplier=10.0,
+            decay="cosine",
         ),
     )
 
 
-def paper_link(channel: Channel | None) -> Link:
+def paper_link(channel: AnyChannel | None) -> Link:
     """Link with the estimator of Aoudia & Hoydis (2018), at constant learning rates."""
+    channel = AWGN() if channel is None else channel
     return Link(
-        channel=AWGN() if channel is None else channel,
+        channel=channel,
+        initial_codebook="network",
+        receiver="equalizing" if channel.has_unknown_gain else "mlp",
+        normalize_received=False,
         perturbation=PerturbationConfig(
             perturbation_variance=0.02,
             final_perturbation_variance=0.02,
@@ -128,7 +142,11 @@ def paper_link(channel: Channel | None) -> Link:
             temperature=1.0,
         ),
         schedule=TrainingSchedule(
-            learning_rate=1e-3, final_learning_rate=1e-3, receiver_warmup_iterations=0
+            learning_rate=1e-3,
+            final_learning_rate=1e-3,
+            receiver_lr_multiplier=1.0,
+            receiver_warmup_iterations=0,
+            decay="constant",
         ),
     )
 

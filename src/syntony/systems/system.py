@@ -118,6 +118,28 @@ class DependsOnSteps(System[StateT], Protocol[StateT]):
 
 
 @runtime_checkable
+class ChoosesSettings(System[StateT], Protocol[StateT]):
+    """Capability of a system that chooses settings by trials before the training."""
+
+    @property
+    def has_open_settings(self) -> bool:
+        """Whether there are settings to choose."""
+        ...
+
+    def choose_settings(self, key: Key[Array, ""]) -> tuple[System[StateT], str]:
+        """The system with those settings chosen, and a line that says them.
+
+        Args:
+            key: consumed.
+        """
+        ...
+
+    def with_open_settings(self, stored: Mapping[str, object]) -> System[StateT]:
+        """The system with those settings taken from the stored ones of a run."""
+        ...
+
+
+@runtime_checkable
 class StartsFromWeights(System[StateT], Protocol[StateT]):
     """Capability of a system whose training can start from the weights of a run."""
 
@@ -285,6 +307,29 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
 
     def channel_state(self, state: StateT) -> ChannelState:
         """What the channel remembers of the training; () without memory."""
+        ...
+
+
+@runtime_checkable
+class HasFixedTransmitters(TransmitsMessages[StateT], Protocol[StateT]):
+    """Capability of a link that can be trained with the transmitter of a given code."""
+
+    @property
+    def has_fixed_transmitter(self) -> bool:
+        """Whether this link has one."""
+        ...
+
+    def receiver_blocks(self, iterations: int) -> int:
+        """Blocks that the first iterations send to train the receiver."""
+        ...
+
+    def with_fixed_transmitter(self, name: str) -> "HasFixedTransmitters[StateT]":
+        """The same link with a fixed transmitter, and a receiver of the same kind.
+
+        Args:
+            name: of a classical code (`systems.link.codes`), or codebook:FILE; whether
+                it fits, `check` tells.
+        """
         ...
 
 

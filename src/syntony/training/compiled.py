@@ -152,10 +152,21 @@ def _should_continue(
 def _update(system: System, carry: Carry) -> Carry:
     train_state, _, num_updates = carry
     state, metrics = system.step(train_state.state)
+    totals = train_state.metric_sums, train_state.num_updates, num_updates
+    (sums, total_updates, num_updates), metrics = _add_metrics(totals, metrics)
+    return TrainState(state, sums, total_updates), metrics, num_updates
+
+
+# Compiled, as a black box is trained in a loop of the host.
+@jax.jit
+def _add_metrics(
+    totals: tuple[Metrics, Int[Array, ""], Int[Array, ""]], metrics: Metrics
+) -> tuple[tuple[Metrics, Int[Array, ""], Int[Array, ""]], Metrics]:
+    """Sums with the metrics of one more update, both counts of updates, and these."""
+    sums, total_updates, num_updates = totals
     metrics = {name: value.astype(jnp.float32) for name, value in metrics.items()}
-    sums = jax.tree.map(jnp.add, train_state.metric_sums, metrics)
-    updated = TrainState(state, sums, train_state.num_updates + 1)
-    return updated, metrics, num_updates + 1
+    sums = jax.tree.map(jnp.add, sums, metrics)
+    return (sums, total_updates + 1, num_updates + 1), metrics
 
 
 def _chunk_status(
@@ -225,6 +236,7 @@ def _abstract_key() -> jax.ShapeDtypeStruct:
     return jax.eval_shape(jax.random.key, 0)
 
 
+@jax.jit
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
     """Whether all numbers in a pytree are finite; true if it has no leaves."""
     leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import PyTree
 
+from syntony.channels.snr import finite_snr_db
 from syntony.systems.link.codes import binary_labels, bits_per_message
 from syntony.systems.system import System, TransmitsMessages
 from syntony.training.checkpoint import named_arrays
@@ -38,15 +39,15 @@ def export_model(
 def link_metadata(link: TransmitsMessages) -> dict[str, np.ndarray]:
     """Metadata of a link: power constraint, channel, SNR in dB, bit labels.
 
-    Without `snr_db` where the channel has no SNR, and without `labels` where the number
-    of messages is not a power of two.
+    Without `snr_db` where the channel adds no noise, and without `labels` where the
+    number of messages is not a power of two.
     """
     metadata = {
         "power_constraint": np.array(link.power_constraint),
         "channel": np.array(link.channel.id),
     }
-    if link.channel.snr_db is not None:
-        metadata["snr_db"] = np.array(float(link.channel.snr_db))
+    if (snr_db := finite_snr_db(link.channel)) is not None:
+        metadata["snr_db"] = np.array(snr_db)
     if bits := bits_per_message(link.messages):
         metadata["labels"] = binary_labels(bits)
     return metadata

@@ -38,6 +38,7 @@ FOLDERS: dict[str, Mapping[re.Pattern[str], int]] = {
     "figures": {PICTURES: MAX_LOG_BYTES},
     "tensorboard": {},
     "wandb": {},
+    "reference": {},
 }
 """Names of a run's folders, and those of the files in each."""
 

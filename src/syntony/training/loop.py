@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
@@ -10,15 +11,22 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from syntony.channels.missing import require_channel
 from syntony.errors import InvalidInputError
 from syntony.jax_settings import (
     enter_standard_jax_settings,
     standard_jax_settings,
 )
 from syntony.systems.registry import system_label
-from syntony.systems.system import System, closing_black_box
+from syntony.systems.system import (
+    ChoosesSettings,
+    System,
+    TransmitsMessages,
+    closing_black_box,
+)
 from syntony.training import checkpoint, loggers, metrics_log
 from syntony.training.callbacks import Callback, CallbackRunner, check_callbacks
+from syntony.training.channel_monitor import monitored
 from syntony.training.compiled import (
     CompiledPrograms,
     abstract_train_state,
@@ -52,6 +60,7 @@ from syntony.training.run_config import (
     resolve_steps,
     run_config_to_dict,
     task_or_channel_id,
+    with_stored_choices,
     with_stored_keeping,
 )
 from syntony.training.run_folder import RunFolder, next_free_path, open_run_folder
@@ -63,6 +72,7 @@ from syntony.training.seed_scheduler import (
     next_eval_after,
     next_keep_after,
     schedule_seeds,
+    seed_keys,
 )
 from syntony.training.sessions import begin_session
 from syntony.training.signals import (
@@ -259,6 +269,7 @@ def _resolve_by_folder(config: RunConfig, folder: RunFolder) -> RunConfig:
         try:
             steps = initial_steps(settings)
             config = with_stored_keeping(config, settings)
+            config = with_stored_choices(config, settings)
         except InvalidInputError as error:
             raise InvalidInputError(f"{folder.settings_path}: {error}") from None
     return dataclasses.replace(config, system=resolve_steps(config.system, steps))
@@ -271,6 +282,8 @@ def _execute_run(
     start: StartWeights | None = None,
 ) -> Run:
     config.check()
+    if isinstance(config.system, TransmitsMessages):
+        require_channel(config.system.channel)
     if config.keep_best:
         check_best_metric(config.system)
     check_callbacks(outputs.callbacks)
@@ -282,7 +295,8 @@ def _execute_run(
             check_memory(config)
             check_disk(config, folder.path, folder.checkpoint_bytes())
             with folder.acquire_lock() as lock:
-                _start_run(config, folder, outputs, start, lock)
+                config, choices = _choose_settings(config, folder, outputs)
+                _start_run(config, folder, outputs, start, choices, lock)
     except RunMovedError:
         raise
     except OSError as error:
@@ -290,11 +304,30 @@ def _execute_run(
     return Run(folder.path, config)
 
 
+def _choose_settings(
+    config: RunConfig, folder: RunFolder, outputs: RunOutputs
+) -> tuple[RunConfig, str]:
+    """The configuration with the settings that trials choose, and what they are.
+
+    They are chosen once for all seeds, with a key of the first one.
+    """
+    system = config.system
+    if folder.contains_run() or not isinstance(system, ChoosesSettings):
+        return config, ""
+    if not system.has_open_settings:
+        return config, ""
+    if not outputs.quiet:
+        print("trying receivers and initial codebooks", file=sys.stderr)
+    chosen, text = system.choose_settings(seed_keys(config.all_seeds[0]).trials)
+    return dataclasses.replace(config, system=chosen), text
+
+
 def _start_run(
     config: RunConfig,
     folder: RunFolder,
     outputs: RunOutputs,
     start: StartWeights | None,
+    choices: str,
     lock: HeldLock,
 ) -> None:
     is_new = not folder.contains_run()
@@ -316,8 +349,8 @@ def _start_run(
     )
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
-            if estimate := describe_kept(config):
-                display.print_line(estimate)
+            for line in filter(None, (choices, describe_kept(config))):
+                display.print_line(line)
             start_time = time.perf_counter() - wall_s
             recorder = RunRecorder(
                 folder, config, display, run_loggers, start_time, lock, identity
@@ -448,6 +481,7 @@ def _train_seeds(
     runner: CallbackRunner,
 ) -> None:
     """Trains all seeds to their end, or until a signal or an error; saves all."""
+    config = dataclasses.replace(config, system=monitored(config.system))
     devices = worker_devices(
         sum(x.next_eval_step is not None for x in seed_runs.values())
     )

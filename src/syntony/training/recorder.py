@@ -154,9 +154,12 @@ class RunRecorder:
 
     def failure_message(self, result: ChunkResult) -> str:
         """Message for a black box that failed: the error and how to resume."""
+        failure = f"seed {result.seed_run.seed}, {result.error}"
+        if result.seed_run.train_state is None:
+            return f"{failure}; nothing has been trained that could be resumed"
         return (
-            f"seed {result.seed_run.seed}, {result.error}; all up to there is saved; "
-            f"go on with: syntony resume {self._folder.path}"
+            f"{failure}; all up to there is saved; go on with: syntony resume "
+            f"{self._folder.path}"
         )
 
     def finalize(self, seed_runs: Collection[SeedRun], system: System) -> None:

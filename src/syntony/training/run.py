@@ -14,8 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Complex, Float, Int, PyTree, Shaped
 
+from syntony.channels.black_box import UserFunction
+from syntony.channels.channel import AnyChannel, output_uses
+from syntony.channels.registry import channel as make_channel
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, UntrustedCodeError
 from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import without_user_code
 from syntony.systems.system import (
@@ -41,7 +44,7 @@ from syntony.training.run_config import RunConfig, run_config_from_dict
 from syntony.training.run_folder import RunFolder, open_run_folder
 from syntony.training.safe_io import JsonObject
 from syntony.training.seed_scheduler import seed_keys
-from syntony.training.trust import check_trust
+from syntony.training.trust import check_trust, named_code
 
 EpisodeSamples = dict[str, Shaped[np.ndarray, " samples"]]
 """Samples of each metric, one per episode."""
@@ -182,26 +185,27 @@ class Run:
 
     @standard_jax_settings()
     def receive(
-        self, y: Complex[np.ndarray, "*batch C"], *, seed: int | None = None
+        self, y: Complex[np.ndarray, "*batch D"], *, seed: int | None = None
     ) -> Float[np.ndarray, "*batch M"]:
         """Posterior probability of each message, given received symbols, of a link.
 
         Args:
-            y: received complex symbols, C per block.
+            y: received complex symbols, D per block; D is C, the number of channel
+                uses, unless the channel declares another length.
             seed: seed of the receiver; by default the first.
 
         Raises:
             InvalidInputError: the system is not a link, or the last axis has another
-                length than C.
+                length than D.
         """
         link, state = require_link(self), self._state_of(seed)
-        received = np.asarray(y)
-        if received.shape[-1:] != (link.uses,):
+        received, uses = np.asarray(y), output_uses(link.channel, link.uses)
+        if received.shape[-1:] != (uses,):
             raise InvalidInputError(
-                f"y has the shape {received.shape}; expected {link.uses} channel uses "
-                "on the last axis"
+                f"y has the shape {received.shape}; expected {uses} channel uses on "
+                "the last axis"
             )
-        blocks = complex_to_pairs(received.reshape(-1, link.uses))
+        blocks = complex_to_pairs(received.reshape(-1, uses))
         probabilities = jax.nn.softmax(link.message_logits(state, jnp.asarray(blocks)))
         return np.asarray(probabilities).reshape(*received.shape[:-1], link.messages)
 
@@ -235,6 +239,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     system: System | None = None,
+    channel: AnyChannel | str | UserFunction | None = None,
     checkpoint: CheckpointChoice = "last",
     seeds: Sequence[int] = (),
     trust: bool = False,
@@ -245,9 +250,15 @@ def load(
     channels imports nothing; one that names other code is opened only if it was trained
     on this machine, or with `trust`.
 
+    A link is opened also where its own channel cannot be imported: `transmit` and
+    `receive` need none.
+
     Args:
         path: the run folder.
         system: the system, if `settings.json` is not enough to make it.
+        channel: of a link, another channel in place of that of the training: a channel,
+            its id, or a function of complex64[B, C]. The code of the other one is not
+            imported.
         checkpoint: which checkpoint of each seed is read: the newest ("last"), that of
             the best evaluation ("best", of a run with `keep_best`), or that of a step.
             A multiple of `save_every` stands for the checkpoints that were kept at it.
@@ -261,12 +272,21 @@ def load(
             has no such seed.
     """
     folder = open_run_folder(path)
-    config = load_run_config(folder, system, trust=trust)
+    config = load_run_config(
+        folder, system, trust=trust, imports_channel=channel is None
+    )
+    if channel is not None:
+        other = with_channel(config.system, make_channel(channel))
+        config = dataclasses.replace(config, system=other)
     return Run(folder.path, config, checkpoint, tuple(seeds))
 
 
 def load_run_config(
-    folder: RunFolder, system: System | None, *, trust: bool = False
+    folder: RunFolder,
+    system: System | None,
+    *,
+    trust: bool = False,
+    imports_channel: bool = True,
 ) -> RunConfig:
     """Reads the configuration of a run.
 
@@ -274,20 +294,38 @@ def load_run_config(
         folder: the run folder.
         system: the system, if `settings.json` is not enough to make it.
         trust: whether to import what the settings name.
+        imports_channel: whether a user's channel is imported; see
+            `run_config_from_dict`.
 
     Raises:
         UntrustedCodeError, InvalidInputError: as for `load`.
     """
     settings = folder.read_settings()
     # With a system nothing is imported: the settings are only compared with it.
-    names_code = system is not None or check_trust(folder.path, settings, trust=trust)
+    names_code = system is not None or _is_trusted(folder, settings, trust=trust)
     try:
         with nullcontext() if names_code else without_user_code():
-            return run_config_from_dict(settings, system)
+            return run_config_from_dict(
+                settings, system, imports_channel=imports_channel
+            )
     except InvalidInputError as error:
         # The message may quote an untrusted file, at any length.
         message = textwrap.shorten(str(error), MAX_MESSAGE_LENGTH)
         raise InvalidInputError(f"{folder.settings_path}: {message}") from None
+
+
+def _is_trusted(folder: RunFolder, settings: JsonObject, *, trust: bool) -> bool:
+    """Whether a run's code may be imported; False also where it names none.
+
+    A link is opened without its own channel, which is then missing.
+    """
+    try:
+        return check_trust(folder.path, settings, trust=trust)
+    except UntrustedCodeError:
+        others = {name: x for name, x in settings.items() if name != "channel"}
+        if named_code(others):
+            raise
+        return False
 
 
 def require_link(run: Run) -> TransmitsMessages:
@@ -323,6 +361,26 @@ def with_task(system: System, task: Task) -> System:
             f"the run is not of a multi-agent system; leave out the task {task.id}"
         )
     return system.with_task(task)
+
+
+def with_channel(system: System, channel: AnyChannel) -> System:
+    """Replaces the channel of a link.
+
+    Raises:
+        InvalidInputError: the system has no channel, or the receiver was trained with
+            received blocks of another length.
+    """
+    if not isinstance(system, TransmitsMessages):
+        raise InvalidInputError(
+            f"the run is not of a link; leave out the channel {channel.id}"
+        )
+    trained = output_uses(system.channel, system.uses)
+    if (length := output_uses(channel, system.uses)) != trained:
+        raise InvalidInputError(
+            f"{channel.id} has received blocks of {length} symbols; expected {trained},"
+            " as in the training"
+        )
+    return system.with_channel(channel)
 
 
 @standard_jax_settings()

@@ -6,11 +6,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from syntony.channels.channel import output_uses
+from syntony.channels.missing import MissingChannel, is_missing
+from syntony.channels.registry import parse_channel
 from syntony.errors import InvalidInputError
+from syntony.plugins import PREFIX
 from syntony.systems.registry import system_class, system_name
-from syntony.systems.system import DependsOnSteps, System
+from syntony.systems.system import (
+    ChoosesSettings,
+    DependsOnSteps,
+    System,
+    TransmitsMessages,
+)
 from syntony.training.safe_io import JsonObject
-from syntony.training.serialization import deserialize, serialize
+from syntony.training.serialization import check_stored, deserialize, serialize
 
 MAX_UPDATE_STEPS = 2**27
 """More steps than one update can take: their observations fit in no memory."""
@@ -24,6 +33,9 @@ LABEL_FIELDS = ("preset", "save_every", "keep_best")
 """Entries of `settings.json` that do not influence the results."""
 TASK_OR_CHANNEL_FIELDS = ("task", "channel")
 """Fields of a system that are stored beside `settings`, not in it."""
+CHANNEL_PROPERTIES = "channel_properties"
+"""Entry of `settings.json`: what a link needs to know of a user's channel to be loaded
+where that cannot be imported."""
 COUNT_FIELDS = ("steps", "eval_every", "eval_episodes")
 """Integer fields of `RunConfig` beside the seeds."""
 INITIAL_STEPS = "initial_steps"
@@ -130,6 +142,7 @@ def run_config_to_dict(config: RunConfig) -> JsonObject:
         "system": system_name(config.system),
         "step_unit": config.system.step_unit,
         **task_or_channel,
+        **_channel_properties(config.system),
         "preset": config.preset,
         "steps": config.steps,
         "seeds": config.seeds if isinstance(config.seeds, int) else [*config.seeds],
@@ -142,15 +155,36 @@ def run_config_to_dict(config: RunConfig) -> JsonObject:
     }
 
 
+def _channel_properties(system: System) -> JsonObject:
+    """Entry `channel_properties`, of a link over a user's channel."""
+    if not isinstance(system, TransmitsMessages) or PREFIX not in system.channel.id:
+        return {}
+    channel = system.channel
+    snr_db = channel.snr_db
+    properties = {
+        "received_uses": output_uses(channel, system.uses),
+        "snr_db": None if snr_db is None else float(snr_db),
+        "differentiable": channel.differentiable,
+        "has_unknown_gain": channel.has_unknown_gain,
+    }
+    return {CHANNEL_PROPERTIES: properties}
+
+
 def run_config_from_dict(
-    settings: Mapping[str, object], system: System | None = None
+    settings: Mapping[str, object],
+    system: System | None = None,
+    *,
+    imports_channel: bool = True,
 ) -> RunConfig:
     """Converts the JSON values of `settings.json` to a configuration.
+
+    A user's channel that cannot be imported is replaced by a `MissingChannel`.
 
     Args:
         settings: JSON values, as `run_config_to_dict` returns them.
         system: the system, if `settings.json` is not enough to make it; what depends
             on the training length is that of the settings.
+        imports_channel: whether a user's channel is imported at all.
 
     Raises:
         InvalidInputError: an entry is missing or invalid, or `system` differs from the
@@ -160,15 +194,7 @@ def run_config_from_dict(
         if name not in settings:
             raise InvalidInputError(f"{name} is missing")
     if system is None:
-        fields = settings["settings"]
-        if isinstance(fields, dict):
-            task_or_channel = {
-                name: settings[name]
-                for name in TASK_OR_CHANNEL_FIELDS
-                if name in settings
-            }
-            fields = task_or_channel | fields
-        system = deserialize(system_class(str(settings["system"])), fields)
+        system = _stored_system(settings, imports_channel=imports_channel)
     counts = {name: _require_int(name, settings.get(name)) for name in COUNT_FIELDS}
     seeds = stored_seeds(settings)
     counted = isinstance(seeds, range)
@@ -184,9 +210,52 @@ def run_config_from_dict(
         **counts,
     )
     config.check()
-    if differences := diff_settings(settings, run_config_to_dict(config)):
+    made = run_config_to_dict(config)
+    if isinstance(system, TransmitsMessages) and is_missing(system.channel):
+        del made["channel"]
+    if differences := diff_settings(settings, made):
         raise InvalidInputError(f"the system is not that of the run: {differences}")
     return config
+
+
+def _stored_system(settings: Mapping[str, object], *, imports_channel: bool) -> System:
+    fields = settings["settings"]
+    if isinstance(fields, dict):
+        names = [name for name in TASK_OR_CHANNEL_FIELDS if name in settings]
+        fields = {name: settings[name] for name in names} | fields
+        if "channel" in names:
+            fields["channel"] = _stored_channel(settings, imports=imports_channel)
+    return deserialize(system_class(str(settings["system"])), fields)
+
+
+def _stored_channel(settings: Mapping[str, object], *, imports: bool) -> object:
+    """Stored values of a channel; of a user's, the channel or its substitute."""
+    value = settings["channel"]
+    id = value.get("id") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(id, str) or PREFIX not in id:
+        return value
+    if not imports:
+        return _missing_channel(id, "its code is not used here", settings)
+    try:
+        channel = parse_channel(id)
+    except InvalidInputError as error:
+        return _missing_channel(id, str(error), settings)
+    check_stored(channel, value, "settings.channel")
+    return channel
+
+
+def _missing_channel(
+    id: str, reason: str, settings: Mapping[str, object]
+) -> MissingChannel:
+    """Substitute of a channel that cannot be imported, with its stored properties.
+
+    Raises:
+        InvalidInputError: the properties are invalid.
+    """
+    properties = settings.get(CHANNEL_PROPERTIES, {})
+    if isinstance(properties, dict):
+        properties = properties | {"id": id, "reason": reason}
+    return deserialize(MissingChannel, properties, f"settings.{CHANNEL_PROPERTIES}")
 
 
 def with_stored_keeping(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
@@ -204,6 +273,19 @@ def with_stored_keeping(config: RunConfig, settings: Mapping[str, object]) -> Ru
         save_every=config.save_every or _read_save_every(settings),
         keep_best=config.keep_best or settings.get("keep_best") is True,
     )
+
+
+def with_stored_choices(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
+    """The configuration, with the settings that trials chose for the stored run.
+
+    Args:
+        config: a configuration; settings that it leaves open are taken.
+        settings: content of the run's `settings.json`.
+    """
+    system, stored = config.system, settings.get("settings")
+    if not isinstance(system, ChoosesSettings) or not isinstance(stored, dict):
+        return config
+    return dataclasses.replace(config, system=system.with_open_settings(stored))
 
 
 def resolve_steps(system: System, steps: int) -> System:

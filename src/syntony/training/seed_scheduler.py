@@ -79,6 +79,8 @@ class SeedKeys(NamedTuple):
     """For evaluations during training; the step is folded in."""
     post_training_eval: Key[Array, ""]
     """For evaluations of a finished run; the number of the batch is folded in."""
+    trials: Key[Array, ""]
+    """For trials before the training, which choose settings."""
 
 
 def seed_keys(seed: int) -> SeedKeys:

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Literal, TypeVar, Union
 
-from syntony.channels.channel import AnyChannel, Channel, ChannelWithMemory
+from syntony.channels.channel import AnyChannel, Channel, ChannelProperties
 from syntony.channels.registry import parse_channel
 from syntony.config import config_fields
 from syntony.errors import InvalidInputError, unknown_name_error
@@ -22,7 +22,7 @@ ID_PARSERS: dict[object, Callable[[str], Task | AnyChannel]] = {
     Channel: parse_channel,
     AnyChannel: parse_channel,
 }
-"""Classes that are stored with an id, and the function that parses the id."""
+"""Types that are stored with an id, and the function that parses the id."""
 
 
 def serialize(config: object) -> JsonObject:
@@ -67,7 +67,7 @@ def deserialize(
 
 def _serialize_value(value: object, hint: object) -> object:
     if hint in ID_PARSERS:
-        assert isinstance(value, Task | Channel | ChannelWithMemory)
+        assert isinstance(value, Task | Channel)
         return {"id": value.id} | serialize(value)
     if dataclasses.is_dataclass(value):
         return serialize(value)
@@ -80,13 +80,17 @@ def _serialize_value(value: object, hint: object) -> object:
     if hint is float:
         # JAX turns floats into arrays.
         assert isinstance(value, typing.SupportsFloat)
-        return float(value)
+        number = float(value)
+        # JSON has no infinity, which is the SNR of a channel without noise.
+        return number if math.isfinite(number) else str(number)
     return value
 
 
 def _deserialize_value(hint: object, value: object, location: str) -> object:
     if hint in ID_PARSERS:
-        return _deserialize_by_id(hint, value, location)
+        # One that is given in place of the stored one is used as it is.
+        is_stored = not isinstance(value, Task | ChannelProperties)
+        return _deserialize_by_id(hint, value, location) if is_stored else value
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return deserialize(hint, value, location)
     origin, options = typing.get_origin(hint), typing.get_args(hint)
@@ -108,13 +112,24 @@ def _deserialize_by_id(hint: object, value: object, location: str) -> Task | Any
             f"{location} is {value!r}; expected a {kind} with its id"
         )
     parsed = ID_PARSERS[hint](value["id"])
+    check_stored(parsed, value, location)
+    return parsed
+
+
+def check_stored(parsed: Task | Channel, value: JsonObject, location: str) -> None:
+    """Raises InvalidInputError if a stored value is not what its id stands for.
+
+    Args:
+        parsed: what its id stands for.
+        value: JSON values with an entry `id`.
+        location: path of `value` in the file, for error messages.
+    """
     # Fields that an older version did not write had their defaults.
     expected = {"id": parsed.id} | serialize(parsed)
     if expected | value != expected:
         raise InvalidInputError(
             f"{location} is not what its id {parsed.id!r} stands for"
         )
-    return parsed
 
 
 def _deserialize_union(

@@ -16,6 +16,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from syntony.errors import InvalidInputError
+from syntony.evaluation.bler_curves import bler_curves
+from syntony.evaluation.bler_table import rate_cells
 from syntony.evaluation.episodes import collect_median_episode
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.link import LinkEvaluation
@@ -41,6 +43,8 @@ from syntony.visualization.scenes import episode_scene
 MAX_EVALUATION_BYTES = 2**24
 EVALUATION_FILE = "evaluation.json"
 """File in a run folder with the last result of `evaluate_link` at several SNRs."""
+DAMAGED = KeyError, TypeError, IndexError, AttributeError
+"""Errors of a stored evaluation whose JSON is not that of one."""
 NUM_EPISODES = 31
 """Collected episodes, of which the one of median length is drawn."""
 MIN_STEPS_IN_MILLIONS = 100_000
@@ -97,9 +101,11 @@ def save_evaluation(run: Run, evaluation: LinkEvaluation) -> None:
 
     Args:
         run: run of a link.
-        evaluation: result of `evaluate_link`; one at a single SNR is not stored.
+        evaluation: result of `evaluate_link`; one at a single SNR is not stored, so
+            that it does not replace one at several.
     """
-    if len(evaluation["points"]) > 1:
+    points = evaluation["points"]
+    if len(points) > 1 or points[0]["snr_db"] is None:
         content = {"steps": [*run.steps.values()], **evaluation}
         file = run.path / EVALUATION_FILE
         output_files.write_file(file, json.dumps(content).encode())
@@ -222,23 +228,55 @@ def _bler_figure(
     stored_run: StoredRun, heading: str, notes: list[str]
 ) -> Iterator[NamedFigure]:
     """Yields the stored evaluation, if it is of the current state of the link."""
-    file = stored_run.path / EVALUATION_FILE
     command = f"run syntony evaluate {stored_run.path} --snr-db LOW:HIGH:STEP"
-    if not os.path.lexists(file):
+    evaluation = read_evaluation(stored_run)
+    if evaluation is None:
         notes.append(f"error rates over SNR have not been measured yet; {command}")
         return
+    if len(evaluation["points"]) < 2:
+        return
     try:
-        # Untrusted: its types are checked by their use.
-        content = cast(dict[str, object], read_json(file, MAX_EVALUATION_BYTES))
-        evaluation = cast(LinkEvaluation, visible_json(content))
         figure = link_figures.plot_bler(evaluation, title=heading)
-        steps = content["steps"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
-        raise InvalidInputError(f"{file} is damaged; {command}") from None
-    if stored_run.run is not None and steps != [*stored_run.run.steps.values()]:
+    except (ValueError, *DAMAGED):
+        raise _damaged_evaluation(stored_run.path) from None
+    if stored_run.run is not None and not is_current(evaluation, stored_run.run):
         notes.append(f"the error rates are of an earlier training step; {command}")
         return
     yield "bler", figure
+
+
+def read_evaluation(stored_run: StoredRun) -> LinkEvaluation | None:
+    """Stored evaluation of a link, which may be anyone's; None if there is none.
+
+    Raises:
+        InvalidInputError: the file is damaged.
+    """
+    file = stored_run.path / EVALUATION_FILE
+    if not os.path.lexists(file):
+        return None
+    try:
+        # Untrusted: its types are checked by their use.
+        content = visible_json(read_json(file, MAX_EVALUATION_BYTES))
+        evaluation = cast(LinkEvaluation, content)
+        points, _ = evaluation["points"], cast(dict[str, object], content)["steps"]
+        bler_curves(points)
+        for point in points:
+            rate_cells(point)
+    except (OSError, ValueError, *DAMAGED):
+        raise _damaged_evaluation(stored_run.path) from None
+    return evaluation
+
+
+def is_current(evaluation: LinkEvaluation, run: Run) -> bool:
+    """Whether a stored evaluation is of the present states of a run."""
+    return evaluation.get("steps") == [*run.steps.values()]
+
+
+def _damaged_evaluation(path: Path) -> InvalidInputError:
+    return InvalidInputError(
+        f"{path / EVALUATION_FILE} is damaged; run syntony evaluate {path} "
+        "--snr-db LOW:HIGH:STEP"
+    )
 
 
 def _loss_metrics(stored_run: StoredRun) -> list[str]:

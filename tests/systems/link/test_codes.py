@@ -112,6 +112,76 @@ def test_classical_codes_by_size():
     assert names(100, 3, False) == ["random sphere"]
 
 
+FITTING = {
+    (256, 4): "qpsk pam4 ask4 e8 pilot comb random",
+    (16, 2): "qpsk qam16 pam4 ask4 pilot random",
+    (64, 2): "psk8 pilot random",
+    (2, 1): "uncoded random",
+    (100, 3): "random",
+}
+"""Names of fixed transmitters by M and C; pilot and comb are one code in 2 uses."""
+
+
+@pytest.mark.parametrize("size", FITTING)
+def test_fixed_transmitters_by_size(size):
+    starts = codes.classical_starts(*size)
+    assert [name for name, _ in starts] == FITTING[size].split()
+    for name, codebook in starts:
+        assert codebook.shape == size
+        assert limits.mean_energy(codebook) == pytest.approx(1.0, rel=1e-9)
+        assert limits.min_distance(codebook) > 1e-6
+        np.testing.assert_array_equal(
+            codes.classical_code(name, *size).codebook, codebook
+        )
+
+
+def test_every_size_has_a_fixed_transmitter_and_no_code_twice():
+    for messages in range(2, 40):
+        for uses in (1, 2, 3):
+            starts = codes.classical_starts(messages, uses)
+            assert starts[-1][0] == "random"
+            flat = [codebook.ravel() for _, codebook in starts]
+            assert len(flat) == 1 or pdist(reals(np.stack(flat))).min() > 1e-6
+
+
+def test_levels_of_one_real_dimension_by_hand():
+    d = 6 / 7
+    pam = np.sort(codes.classical_code("pam4", 4, 1).codebook.real.ravel())
+    np.testing.assert_allclose(pam, [-1, d - 1, 2 * d - 1, 3 * d - 1], rtol=1e-12)
+    ask = np.sort(codes.classical_code("ask4", 4, 1).codebook.real.ravel())
+    np.testing.assert_allclose(ask**2, [0, 2 / 3, 4 / 3, 2], atol=1e-12)
+
+
+# M, C, and d²min of the codebook. Of 16QAM a symbol twice as it is has 0.8; in another
+# order of the levels, 5 / 2 times as much. 8PSK in steps of 1 and then of 3: 4.
+REPEATED = {
+    "qam16": (16, 2, 2.0, "16QAM sent twice"),
+    "psk8": (8, 2, 4.0, "8PSK sent twice"),
+    "qpsk": (4, 3, 8.0, "QPSK sent 3 times"),
+    "pam4": (4, 2, 5 * (6 / 7) ** 2, "4-PAM sent twice"),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_repeated_symbols_are_sent_in_another_order(name):
+    messages, uses, want, label = REPEATED[name]
+    code = codes.classical_code(name, messages, uses)
+    assert code.name == label
+    assert limits.min_distance(code.codebook) ** 2 == pytest.approx(want)
+    once = np.sort_complex(codes.classical_code(name, messages, 1).codebook[:, 0])
+    for use in range(uses):
+        symbols = np.sort_complex(code.codebook[:, use].round(9))
+        np.testing.assert_allclose(symbols, np.sort_complex(once.round(9)), atol=1e-8)
+
+
+def test_products_of_symbols_have_gray_labels():
+    code = codes.classical_code("psk8", 64, 2)
+    distance = cdist(reals(code.codebook), reals(code.codebook))
+    bits = np.sum(code.labels[:, None] != code.labels[None], axis=-1)
+    near = (distance > 0) & (distance < limits.min_distance(code.codebook) + 1e-9)
+    np.testing.assert_array_equal(bits[near], 1)
+
+
 def test_qpsk_by_hand():
     code = codes.qpsk(2)
     # Message 6 is 01 10: (+1 − i)/√2, then (−1 + i)/√2.
@@ -315,6 +385,11 @@ def test_more_messages_have_a_smaller_distance():
         (lambda: codes.uncoded(16, 1, num_pilots=1), "0 uses"),
         (lambda: codes.e8(1), "messages is 1"),
         (lambda: codes.random_sphere(1, 4), "1 messages"),
+        (lambda: codes.classical_code("qpsk", 256, 3), "of 4 or 64, or uses of 4"),
+        (lambda: codes.classical_code("qam16", 64, 1), "expected messages of 16"),
+        (lambda: codes.classical_code("e8", 256, 5), "'e8': uses is 5"),
+        (lambda: codes.classical_code("pilot", 256, 1), "'pilot': 256 messages"),
+        (lambda: codes.classical_code("comb", 4, 1), "'comb': uses is 1"),
     ],
 )
 def test_invalid_input_is_rejected_in_one_line(call, message):
@@ -322,3 +397,8 @@ def test_invalid_input_is_rejected_in_one_line(call, message):
         call()
     assert "expected" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_unknown_transmitter_has_a_near_name():
+    with pytest.raises(InvalidInputError, match="did you mean 'qpsk'"):
+        codes.classical_code("qspk", 256, 4)

@@ -46,9 +46,9 @@ policy_gradient = jax.jit(gradient_estimators.policy_gradient)
 NONE_PENDING = PerturbedBatch.zeros(0, BATCH_SIZE, 2)
 
 
-def quadratic_loss(key, sent, message):
+def quadratic_loss(key, channel_state, sent, message):
     del key
-    return jnp.sum((sent - TARGET[message]) ** 2, axis=(-2, -1))
+    return channel_state, jnp.sum((sent - TARGET[message]) ** 2, axis=(-2, -1))
 
 
 def smoothed_gradient():
@@ -60,12 +60,13 @@ def smoothed_gradient():
 @jax.jit
 def sample_gradients(config, feedback, keys):
     def sample(key):
-        batch = collect_perturbed_losses(
+        _, batch = collect_perturbed_losses(
             config,
             quadratic_loss,
             feedback,
             CODEBOOK,
             VARIANCE,
+            (),
             key,
             batch_size=BATCH_SIZE,
         )
@@ -124,12 +125,13 @@ def test_with_orthogonal_directions_linear_terms_are_exact(antithetic, key):
     batch_size = MESSAGES * 4 * (2 if antithetic else 1)
 
     def draw(key):
-        batch = collect_perturbed_losses(
+        _, batch = collect_perturbed_losses(
             config,
             quadratic_loss,
             PERFECT,
             CODEBOOK,
             VARIANCE,
+            (),
             key,
             batch_size=batch_size,
         )
@@ -153,13 +155,13 @@ def test_orthogonal_directions_smooth_over_a_ball(key):
     config = PerturbationConfig(baseline="none", perturbation_directions="orthogonal")
     codebook = jnp.full((1, uses, 2), x / np.sqrt(1.0 - float(VARIANCE)))
 
-    def cubic(key, sent, message):
+    def cubic(key, channel_state, sent, message):
         del key, message
-        return jnp.sum(sent**3, axis=(-2, -1))
+        return channel_state, jnp.sum(sent**3, axis=(-2, -1))
 
     def draw(key):
-        batch = collect_perturbed_losses(
-            config, cubic, PERFECT, codebook, VARIANCE, key, batch_size=8
+        _, batch = collect_perturbed_losses(
+            config, cubic, PERFECT, codebook, VARIANCE, (), key, batch_size=8
         )
         return policy_gradient(config, batch, codebook, VARIANCE)
 
@@ -239,16 +241,17 @@ def test_delayed_losses_are_used_in_order():
             CODEBOOK,
             VARIANCE,
             pending,
+            (),
             jax.random.key(seed),
             batch_size=BATCH_SIZE,
         )
 
     for seed in (0, 1):
-        pending, loss, grad = estimate(pending, seed)
+        pending, _, loss, grad = estimate(pending, seed)
         assert float(loss) == 0.0
         np.testing.assert_array_equal(grad, 0.0)
-    _, loss, grad = estimate(pending, 2)
-    _, want_loss, want_grad = estimate(NONE_PENDING, 0)
+    _, _, loss, grad = estimate(pending, 2)
+    _, _, want_loss, want_grad = estimate(NONE_PENDING, 0)
     np.testing.assert_allclose(loss, want_loss, rtol=1e-6)
     np.testing.assert_allclose(grad, want_grad, rtol=1e-6)
 
@@ -283,13 +286,13 @@ def test_clipping_limits_outliers():
 def test_perturbed_codewords_are_transmitted(key):
     calls = []
 
-    def recording_loss(key, sent, message):
+    def recording_loss(key, channel_state, sent, message):
         calls.append((np.asarray(sent), np.asarray(message)))
-        return quadratic_loss(key, sent, message)
+        return quadratic_loss(key, channel_state, sent, message)
 
     config = PerturbationConfig(antithetic=True)
-    batch = collect_perturbed_losses(
-        config, recording_loss, PERFECT, CODEBOOK, VARIANCE, key, batch_size=12
+    _, batch = collect_perturbed_losses(
+        config, recording_loss, PERFECT, CODEBOOK, VARIANCE, (), key, batch_size=12
     )
     ((sent, message),) = calls
     noise = np.asarray(batch.noise)
@@ -315,6 +318,14 @@ def test_messages_are_as_balanced_as_possible(sizes, seed):
     assert most - (least if len(counts) == messages else 0) <= 1
 
 
+def test_the_order_of_messages_is_random(key):
+    """The next message is no function of the last one."""
+    message = np.asarray(sample_messages(key, 4000, 4))
+    pairs = np.zeros((4, 4))
+    np.add.at(pairs, (message[:-1], message[1:]), 1)
+    np.testing.assert_allclose(pairs, 250, atol=5 * 250**0.5)
+
+
 def test_all_messages_are_equally_likely(key):
     keys = jax.random.split(key, 3000)
     draws = np.asarray(jax.vmap(lambda k: sample_messages(k, 4, 3))(keys))
@@ -330,6 +341,7 @@ def estimate_without_delay(estimator, key, config=CONFIG):
         CODEBOOK,
         VARIANCE,
         NONE_PENDING,
+        (),
         key,
         batch_size=12,
     )
@@ -347,7 +359,7 @@ def test_the_mean_of_spsa_is_the_gradient(key):
 
 def test_backpropagation_gives_the_gradient(key):
     estimate = jax.jit(partial(estimate_without_delay, backprop_loss_and_grad))
-    _, loss, got = estimate(key)
+    _, _, loss, got = estimate(key)
     np.testing.assert_allclose(got, 2.0 * (CODEBOOK - TARGET) / MESSAGES, rtol=1e-5)
     want = np.sum((CODEBOOK - TARGET) ** 2) / MESSAGES
     assert float(loss) == pytest.approx(float(want), rel=1e-5)
@@ -407,7 +419,7 @@ def test_inverse_odds_at_temperature_2_have_the_gradient_of_the_bhattacharyya_bo
     )
     state = jax.jit(link.init)(jax.random.key(1))._replace(receiver=optimal)
     keys = jax.random.split(key, 20)
-    draw = jax.jit(lambda key: link.estimate_gradient(state, codebook, key)[2])
+    draw = jax.jit(lambda key: link.estimate_gradient(state, codebook, key).grad)
     draws = np.asarray([draw(key) for key in keys])
 
     def bound(codebook):

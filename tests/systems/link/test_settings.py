@@ -42,12 +42,12 @@ INVALID: list[tuple[dict[str, Any], str]] = [
         "feedback is delayed, and an iteration sends more than one batch",
     ),
     (
-        {
-            "perturbation": PerturbationConfig(perturbation_directions="orthogonal"),
-            "schedule": TrainingSchedule(batch_size=260),
-        },
-        "batch_size is 260; expected a multiple of 8, as orthogonal directions come 8 "
-        "at a time, e.g. 256",
+        {"initial_codebook": "qpks"},
+        "unknown initial_codebook 'qpks'; did you mean 'qpsk'?",
+    ),
+    (
+        {"initial_codebook": "qpsk", "hidden": 3},
+        "initial_codebook is 'qpsk', transmitter is 'mlp' and hidden is 3; expected",
     ),
     ({"gradient": "polcy"}, "unknown gradient 'polcy'; did you mean 'policy'?"),
     (

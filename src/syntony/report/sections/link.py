@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Key
 
-from syntony.channels.channel import Channel
+from syntony.channels.channel import AnyChannel, transmit
+from syntony.channels.snr import finite_snr_db
 from syntony.equations import limits
 from syntony.equations.signal import pairs_to_complex
 from syntony.equations.statistics import wilson_interval
 from syntony.errors import InvalidInputError
 from syntony.evaluation.bler import BATCH_SIZE
 from syntony.evaluation.bler_curves import BLERCurves, bler_curves
+from syntony.evaluation.bler_table import rate_cells, reference_sources, snr_cell
 from syntony.evaluation.gradients import sample_gradients
 from syntony.evaluation.link import LinkEvaluation, evaluate_link
 from syntony.report.components import (
@@ -41,10 +43,10 @@ from syntony.systems.system import (
     StateT,
     TransmitsMessages,
 )
-from syntony.training.run import Run
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import seed_keys
 from syntony.training.snapshots import read_history
+from syntony.visualization.run_figures import is_current, read_evaluation
 from syntony.visualization.style import (
     MIN_PLOTTED_RATE,
     SCREEN_GRAY,
@@ -81,12 +83,13 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     state = run.states[seed]
     notes: list[str] = []
     parts: list[SectionPart] = []
-    if channel.is_black_box:
-        notes.append("The channel is a black box: a report transmits nothing over it.")
-    elif channel.snr_db is not None:
-        evaluation = _evaluate_around_snr(run, float(channel.snr_db))
-        parts.append(_bler_plot(report_run, evaluation))
-        channel = channel.with_snr(_snr_db_at_per_message_bler(evaluation))
+    evaluation = _evaluation(report_run, channel, notes)
+    if evaluation is not None:
+        if len(evaluation["points"]) > 1:
+            parts.append(_bler_plot(report_run, evaluation))
+        parts.append(_rates_table(evaluation))
+        if finite_snr_db(channel) is not None and not channel.is_black_box:
+            channel = channel.with_snr(_snr_db_at_per_message_bler(evaluation))
     snapshots = _read_snapshots(report_run, link, seed, notes)
     parts += _codebook_plots(report_run, link, state, snapshots)
     if not channel.is_black_box:
@@ -102,11 +105,36 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     return Section(f"link-{index}", f"Link: {report_run.label}", parts, notes)
 
 
-def _evaluate_around_snr(run: Run, snr_db: float) -> LinkEvaluation:
-    snrs_db = [snr_db + offset for offset in SNR_OFFSETS_DB]
-    return evaluate_link(
-        run, snrs_db, target_block_errors=MIN_ERRORS, max_blocks=MAX_BLOCKS
+def _evaluation(
+    report_run: ReportRun, channel: AnyChannel, notes: list[str]
+) -> LinkEvaluation | None:
+    """Error rates around the SNR of the training; of a black box those that are stored.
+
+    A black box may be a slow radio.
+    """
+    run = report_run.stored.run
+    assert run is not None
+    if not channel.is_black_box:
+        snr_db = finite_snr_db(channel)
+        offsets = () if snr_db is None else SNR_OFFSETS_DB
+        return evaluate_link(
+            run,
+            None if snr_db is None else [snr_db + offset for offset in offsets],
+            target_block_errors=MIN_ERRORS,
+            max_blocks=MAX_BLOCKS,
+        )
+    notes.append(
+        "The channel is a black box: a report transmits nothing over it. Error rates "
+        "are those of the last syntony evaluate, if any."
     )
+    try:
+        evaluation = read_evaluation(report_run.stored)
+    except InvalidInputError as error:
+        notes.append(f"{error}.")
+        return None
+    if evaluation is not None and is_current(evaluation, run):
+        return evaluation
+    return None
 
 
 def _codebook_plots(
@@ -174,6 +202,22 @@ def _bler_plot(report_run: ReportRun, evaluation: LinkEvaluation) -> Plot:
     )
 
 
+def _rates_table(evaluation: LinkEvaluation) -> Table:
+    """Table of block error rates: of the link, of references, and of a bound."""
+    points = evaluation["points"]
+    rows = [[snr_cell(point), *rate_cells(point).values()] for point in points]
+    caption = "Means over all seeds."
+    if "ml_bler" in points[0]:
+        caption += (
+            " By ML: maximum-likelihood detection of the learned codebook; / ML: how "
+            "many times as often the learned receiver errs."
+        )
+    if sources := reference_sources(points):
+        caption += f" References: {'; '.join(sources)}."
+    header = ["Es/N0 (dB)", *rate_cells(points[0])]
+    return Table("Error rates", header, rows, caption)
+
+
 def _learned_bler_traces(curves: BLERCurves, style: LineStyle) -> list[Trace]:
     traces: list[Trace] = []
     for index, (rates, low, high) in enumerate(curves.seeds):
@@ -206,14 +250,15 @@ def _per_message_plot(
     report_run: ReportRun,
     link: TransmitsMessages[StateT],
     state: StateT,
-    channel: Channel,
+    channel: AnyChannel,
 ) -> Plot:
     """Plot of the error rate of each message, in ascending order."""
     run = report_run.stored.run
     assert run is not None
     blocks, errors = _count_message_errors(link, state, channel, run.seeds[0])
     rates, mean = errors / blocks, errors.sum() / blocks.sum()
-    snr = "" if channel.snr_db is None else f" at {float(channel.snr_db):g} dB"
+    snr_db = finite_snr_db(channel)
+    snr = "" if snr_db is None else f" at {snr_db:g} dB"
     ratio = f"{rates.max() / mean:.1f} times" if mean > 0 else "just"
     return Plot(
         name=f"{sanitize_filename(report_run.label)}-messages",
@@ -263,7 +308,7 @@ def _sorted_bler_traces(
 
 
 def _count_message_errors(
-    link: TransmitsMessages[StateT], state: StateT, channel: Channel, seed: int
+    link: TransmitsMessages[StateT], state: StateT, channel: AnyChannel, seed: int
 ) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
     """Blocks sent and block errors, by message."""
     num_batches = max(1, min(MAX_BLOCKS, 400 * link.messages) // BATCH_SIZE)
@@ -277,7 +322,7 @@ def _count_message_errors(
 def _scan_message_errors(
     link: TransmitsMessages[StateT],
     state: StateT,
-    channel: Channel,
+    channel: AnyChannel,
     batch_keys: Key[Array, " batches"],
 ) -> Int[Array, "2 M"]:
     codebook = link.codewords(state)
@@ -287,7 +332,9 @@ def _scan_message_errors(
     ) -> tuple[Int[Array, "2 M"], None]:
         message_key, channel_key = jax.random.split(key)
         message = sample_messages(message_key, BATCH_SIZE, link.messages)
-        logits = link.message_logits(state, channel(channel_key, codebook[message]))
+        sent = codebook[message]
+        _, y = transmit(channel, channel_key, link.channel_state(state), sent)
+        logits = link.message_logits(state, y)
         is_error = jnp.argmax(logits, axis=-1) != message
         added = jnp.stack([jnp.ones_like(message), is_error.astype(int)])
         return counts.at[:, message].add(added), None

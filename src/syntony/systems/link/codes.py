@@ -1,17 +1,20 @@
 """Classical codes, to compare learned codebooks with: QPSK, Hamming, E8, pilots.
 
 Each has mean energy 1 per complex channel use, as the codebook of a link has. Their
-detectors are in `equations/detection.py`.
+detectors are in `equations/detection.py`. A link can transmit with one of them, too:
+`classical_code` makes it from the name of a fixed transmitter.
 """
 
 import functools
+import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, unknown_name_error
 
 LatticePoints = Float[np.ndarray, "K 8"]
 
@@ -25,6 +28,8 @@ class Code(NamedTuple):
     """K bits of each message, most significant first."""
     num_pilots: int = 0
     """First channel uses that are the same in all codewords."""
+    constellation_sizes: tuple[int, ...] = ()
+    """Points of the constellation of each use, of uncoded PSK and square QAM."""
 
 
 def classical_codes(messages: int, uses: int, fading: bool) -> list[Code]:
@@ -50,6 +55,146 @@ def classical_codes(messages: int, uses: int, fading: bool) -> list[Code]:
     if 2 <= messages <= MAX_MESSAGES and uses >= 1:
         codes.append(random_sphere(messages, uses))
     return codes
+
+
+def classical_code(name: str, messages: int, uses: int) -> Code:
+    """Code of a fixed transmitter, by its name.
+
+    Args:
+        name: one of `CLASSICAL_TRANSMITTERS`.
+        messages: M.
+        uses: C.
+
+    Raises:
+        InvalidInputError: there is no such code of this size, or no such name.
+    """
+    if name not in CLASSICAL_TRANSMITTERS:
+        raise unknown_name_error("transmitter", name, CLASSICAL_TRANSMITTERS)
+    if name in _SYMBOLS:
+        return symbol_code(name, messages, uses)
+    try:
+        return CLASSICAL_TRANSMITTERS[name](messages, uses)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"transmitter is {name!r}: {error}") from None
+
+
+def classical_starts(
+    messages: int, uses: int
+) -> list[tuple[str, Complex[np.ndarray, "M C"]]]:
+    """Names and codebooks of all fixed transmitters of this size, each code once.
+
+    Args:
+        messages: M.
+        uses: C.
+    """
+    starts: list[tuple[str, Complex[np.ndarray, "M C"]]] = []
+    for name in CLASSICAL_TRANSMITTERS:
+        try:
+            codebook = classical_code(name, messages, uses).codebook
+        except InvalidInputError:
+            continue
+        if not any(np.allclose(codebook, other) for _, other in starts):
+            starts.append((name, codebook))
+    return starts
+
+
+def symbol_code(name: str, messages: int, uses: int) -> Code:
+    """One symbol per channel use, or one symbol that is sent in all of them.
+
+    Messages are labeled by the Gray labels of their symbols. Where a symbol is sent
+    more than once, each use may map messages to symbols in another order: two messages
+    that are neighbors in one use are then far apart in another.
+
+    Args:
+        name: name of the constellation: qpsk, psk8, qam16, pam4 or ask4.
+        messages: M = q^C for a constellation of q symbols, or M = q.
+        uses: C.
+
+    Raises:
+        InvalidInputError: M is neither.
+    """
+    label, axes = _SYMBOLS[name]
+    size = math.prod(map(len, axes))
+    labels = _natural_binary_labels(messages)
+    if messages == size and 2 <= uses <= MAX_MESSAGES:
+        times = {2: "twice"}.get(uses, f"{uses} times")
+        codebook = _product_of_axes([_repeat_symbols(axis, uses) for axis in axes])
+        return Code(f"{label} sent {times}", codebook, labels)
+    if uses < 1 or messages != size ** min(uses, MAX_MESSAGES.bit_length()):
+        raise InvalidInputError(_symbol_size_error(name, size, messages, uses))
+    points = _product_of_axes([axis[:, None] for axis in axes])[:, 0]
+    index = np.arange(messages)[:, None] // size ** np.arange(uses)[::-1] % size
+    return Code(label, points[index], labels)
+
+
+def _symbol_size_error(name: str, size: int, messages: int, uses: int) -> str:
+    fitting = f"{size}"
+    if uses >= 2 and size**uses <= MAX_MESSAGES:
+        fitting += f" or {size**uses:,}"
+    right_uses = next((c for c in range(1, 17) if size**c == messages), None)
+    other = "" if right_uses is None else f", or uses of {right_uses}"
+    return (
+        f"transmitter is {name!r}, messages is {messages} and uses is {uses}; expected "
+        f"messages of {fitting}{other}"
+    )
+
+
+def _repeat_symbols(
+    points: Complex[np.ndarray, " K"], uses: int
+) -> Complex[np.ndarray, "K C"]:
+    """Codewords that send a symbol C times, in a new order each time if that is better.
+
+    The order of a use follows from that of the use before by the same permutation, of
+    all permutations the one with the largest minimum distance; none if none is better.
+    """
+    distance = np.abs(points[:, None] - points) ** 2
+    pairs = np.triu_indices(len(points), 1)
+    permutations = np.array(list(itertools.permutations(range(len(points)))))
+    orders = [np.broadcast_to(np.arange(len(points)), permutations.shape)]
+    # Later uses repeat these orders: all symbols have met in all ways by then.
+    for _ in range(min(uses, len(points)) - 1):
+        orders.append(np.take_along_axis(permutations, orders[-1], axis=1))
+    pair_distance = np.stack(
+        [distance[order[:, pairs[0]], order[:, pairs[1]]] for order in orders]
+    )
+    # Rounded, so that of equal permutations the first, the identity, is taken.
+    best = np.argmax(pair_distance.sum(axis=0).min(axis=1).round(9))
+    mapped = points[np.stack([order[best] for order in orders], axis=1)]
+    return mapped[:, np.arange(uses) % len(orders)]
+
+
+def _product_of_axes(
+    axes: list[Complex[np.ndarray, "K C"]],
+) -> Complex[np.ndarray, "M C"]:
+    """All sums of one codeword of each list, those of the last list next to another."""
+    result = np.zeros((1, axes[0].shape[1]), complex)
+    for codewords in axes:
+        result = (result[:, None] + codewords).reshape(-1, codewords.shape[1])
+    return result
+
+
+def _e8_in_four_uses(messages: int, uses: int) -> Code:
+    if uses != 4:
+        raise InvalidInputError(f"uses is {uses}; expected 4")
+    return e8(messages)
+
+
+def comb_pilots(messages: int, uses: int) -> Code:
+    """Pilots in every second use from the first, and uncoded bits in the others.
+
+    Over OFDM with as many pilots as channel taps a receiver can estimate the gain of
+    every carrier.
+
+    Args:
+        messages: M, as in `uncoded`.
+        uses: C, at least 2.
+    """
+    if uses < 2:
+        raise InvalidInputError(f"uses is {uses}; expected at least 2 with pilots")
+    data = uncoded(messages, uses // 2)
+    codebook = np.ones((messages, uses), complex)
+    codebook[:, 1::2] = data.codebook
+    return Code(f"comb pilots + {data.name}", codebook, data.labels)
 
 
 def qpsk(uses: int) -> Code:
@@ -105,7 +250,11 @@ def uncoded(messages: int, uses: int, num_pilots: int = 0) -> Code:
     # Without extra bits all uses have the same constellation.
     name = ", ".join(names if extra_bits else names[:1])
     name = ("pilot + " if num_pilots else "") + name
-    return Code(name, np.stack(columns, axis=1).astype(complex), labels, num_pilots)
+    codebook = np.stack(columns, axis=1).astype(complex)
+    if num_pilots:
+        return Code(name, codebook, labels, num_pilots)
+    sizes = tuple(len(points) for points in constellations)
+    return Code(name, codebook, labels, constellation_sizes=sizes)
 
 
 def hamming() -> Code:
@@ -276,3 +425,31 @@ def _natural_binary_labels(messages: int) -> Int[np.ndarray, "M K"]:
 def _bits_to_index(labels: Int[np.ndarray, "M K"]) -> Int[np.ndarray, " M"]:
     bits: int = labels.shape[1]
     return labels @ (1 << np.arange(bits)[::-1])
+
+
+_LEVELS = _gray_rank(2)
+_SYMBOLS: dict[str, tuple[str, list[Complex[np.ndarray, " K"]]]] = {
+    "qpsk": ("QPSK", [_constellation(2)]),
+    "psk8": ("8PSK", [_constellation(3)]),
+    "qam16": (
+        "16QAM",
+        [(3 - 2 * _LEVELS) * unit / np.sqrt(10) for unit in (1 + 0j, 1j)],
+    ),
+    "pam4": ("4-PAM", [_LEVELS * 6 / 7 - 1.0 + 0j]),
+    "ask4": ("4-ASK", [np.sqrt(_LEVELS * 2 / 3) + 0j]),
+}
+"""Name and axes of the constellations of `symbol_code`; a symbol is a sum over axes.
+
+The levels of 4-PAM are 0, d, 2d, 3d above a bias of −1, for intensity modulation; those
+of 4-ASK are the square roots of 0, e, 2e, 3e, for a detector of |x|².
+"""
+
+CLASSICAL_TRANSMITTERS: dict[str, Callable[[int, int], Code]] = {
+    **{name: functools.partial(symbol_code, name) for name in _SYMBOLS},
+    "e8": _e8_in_four_uses,
+    "pilot": functools.partial(uncoded, num_pilots=1),
+    "comb": comb_pilots,
+    "uncoded": uncoded,
+    "random": random_sphere,
+}
+"""Codes of fixed transmitters of M messages in C uses, by name, the simplest first."""

@@ -6,6 +6,7 @@ needs a differentiable channel.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple, Protocol, cast
 
 import jax
@@ -38,18 +39,26 @@ GRADIENT_SAMPLES = 16
 """Batches of which gradients are compared with each other by default."""
 
 
+NETWORK_VARIANCES = 0.05, 0.02
+"""σ_π² at the start and the end of a training from a new network."""
+CODEBOOK_VARIANCES = 0.01, 0.005
+"""Likewise, from a classical codebook."""
+
+
 @pytree_dataclass
 class PerturbationConfig:
     """Perturbations of the transmitter, and what its gradient is estimated from."""
 
-    perturbation_variance: float = field(
-        0.05, limits=between(0, 1, open_low=True, open_high=True)
+    perturbation_variance: float | None = field(
+        None, limits=between(0, 1, open_low=True, open_high=True)
     )
-    """σ_π², variance of the perturbation per channel use at the start of training."""
-    final_perturbation_variance: float = field(
-        0.02, limits=between(0, 1, open_low=True, open_high=True)
+    """σ_π², variance of the perturbation per channel use at the start of training; by
+    default 0.05 from a new network, and 0.01 from a classical codebook."""
+    final_perturbation_variance: float | None = field(
+        None, limits=between(0, 1, open_low=True, open_high=True)
     )
-    """σ_π² at the end of the schedule; in between it decreases geometrically."""
+    """σ_π² at the end of the schedule; in between it decreases geometrically. By
+    default 0.02 from a new network, and 0.005 from a classical codebook."""
     baseline: Literal["none", "batch", "message"] = field("batch", static=True)
     """Baseline that is subtracted from the losses: none, the batch's mean, or the mean
     of the other samples of the same message."""
@@ -77,13 +86,22 @@ class PerturbationConfig:
         """Raises InvalidInputError if a value is invalid."""
         validate(self)
 
-    def variance_at(self, progress: Float[Array, ""]) -> Float[Array, ""]:
-        """Perturbation variance σ_π² at `progress`, 0 to 1, of the schedule."""
-        start, end = (
-            jnp.log(self.perturbation_variance),
-            jnp.log(self.final_perturbation_variance),
-        )
-        return jnp.exp(start + (end - start) * progress)
+    @partial(jax.jit, static_argnames="from_codebook")
+    def variance_at(
+        self, progress: Float[Array, ""], *, from_codebook: bool = False
+    ) -> Float[Array, ""]:
+        """Perturbation variance σ_π² at `progress`, 0 to 1, of the schedule.
+
+        Args:
+            progress: completed fraction of the schedule.
+            from_codebook: whether the transmitter started from a classical codebook;
+                by default its neighborhood is explored, not the whole space.
+        """
+        first, last = CODEBOOK_VARIANCES if from_codebook else NETWORK_VARIANCES
+        start, end = self.perturbation_variance, self.final_perturbation_variance
+        log_start = jnp.log(first if start is None else start)
+        log_end = jnp.log(last if end is None else end)
+        return jnp.exp(log_start + (log_end - log_start) * progress)
 
 
 class PerturbedBatch(NamedTuple):
@@ -173,10 +191,7 @@ def policy_loss_and_grad(
         key,
         batch_size=batch_size,
     )
-    batch, pending = pop_delayed(sent, pending)
-    grad = policy_gradient(config, batch, codebook, variance)
-    loss = mean_baseline(batch.loss, batch.received_mask)
-    return GradientEstimate(pending, channel_state, loss, grad)
+    return delayed_estimate(config, sent, pending, channel_state, codebook, variance)
 
 
 def collect_perturbed_losses(
@@ -194,14 +209,45 @@ def collect_perturbed_losses(
 
     The arguments are those of `GradientEstimator`.
     """
+    message, noise, sent, channel_key, feedback_key = perturbed_codewords(
+        config, codebook, variance, key, batch_size=batch_size
+    )
+    channel_state, loss = loss_fn(channel_key, channel_state, sent, message)
+    loss, received = feedback(feedback_key, loss)
+    return channel_state, PerturbedBatch(message, noise, loss, received)
+
+
+class PerturbedCodewords(NamedTuple):
+    """Perturbed codewords of a batch, and the keys of its transmission."""
+
+    message: Int[Array, " B"]
+    noise: Float[Array, "B C 2"]
+    """w, the perturbation of each block."""
+    sent: Float[Array, "B C 2"]
+    channel_key: Key[Array, ""]
+    feedback_key: Key[Array, ""]
+
+
+# Compiled, as what follows may leave JAX: a black box cannot be compiled with it.
+@partial(jax.jit, static_argnames="batch_size")
+def perturbed_codewords(
+    config: PerturbationConfig,
+    codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+    key: Key[Array, ""],
+    *,
+    batch_size: int,
+) -> PerturbedCodewords:
+    """Draws the messages of a batch, and perturbs their codewords.
+
+    The arguments are those of `GradientEstimator`.
+    """
     message_key, noise_key, channel_key, feedback_key = jax.random.split(key, 4)
     message, noise = sample_perturbations(
         config, codebook, variance, (message_key, noise_key), batch_size=batch_size
     )
     sent = perturb(codebook[message], noise, variance)
-    channel_state, loss = loss_fn(channel_key, channel_state, sent, message)
-    loss, received = feedback(feedback_key, loss)
-    return channel_state, PerturbedBatch(message, noise, loss, received)
+    return PerturbedCodewords(message, noise, sent, channel_key, feedback_key)
 
 
 def sample_perturbations(
@@ -225,10 +271,11 @@ def sample_perturbations(
     _, uses, _ = codebook.shape
     num_draws = batch_size // 2 if config.antithetic else batch_size
     if config.perturbation_directions == "orthogonal":
-        frames = num_draws // (2 * uses)
+        # Of the last frame, a batch may have only a part.
+        frames = -(-num_draws // (2 * uses))
         message = sample_messages(message_key, frames, len(codebook))
-        message = jnp.repeat(message, 2 * uses)
-        noise = orthogonal_noise(noise_key, frames, uses, variance)
+        message = jnp.repeat(message, 2 * uses)[:num_draws]
+        noise = orthogonal_noise(noise_key, frames, uses, variance)[:num_draws]
     else:
         message = sample_messages(message_key, num_draws, len(codebook))
         noise = complex_noise(noise_key, (num_draws, uses), variance)
@@ -237,6 +284,7 @@ def sample_perturbations(
     return message, noise
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def sample_messages(
     key: Key[Array, ""], batch_size: int, messages: int
 ) -> Int[Array, " B"]:
@@ -249,6 +297,16 @@ def sample_messages(
     start = jax.random.randint(start_key, (), 0, messages)
     balanced = (start + jnp.arange(batch_size)) % messages
     return jax.random.permutation(order_key, balanced)
+
+
+@jax.jit
+def shuffle_blocks(
+    key: Key[Array, ""], blocks: Float[Array, "B C 2"]
+) -> tuple[Key[Array, ""], Int[Array, " B"], Float[Array, "B C 2"]]:
+    """A new key, the indices of a random order, and the blocks in that order."""
+    new_key, order_key = jax.random.split(key)
+    order = jax.random.permutation(order_key, len(blocks))
+    return new_key, order, blocks[order]
 
 
 def orthogonal_noise(
@@ -272,6 +330,31 @@ def orthogonal_noise(
     """
     directions = random_orthogonal_matrices(key, num_matrices, 2 * uses)
     return jnp.sqrt(uses * variance) * directions.reshape(-1, uses, 2)
+
+
+@jax.jit
+def delayed_estimate(
+    config: PerturbationConfig,
+    sent: PerturbedBatch,
+    pending: PerturbedBatch,
+    channel_state: ChannelState,
+    codebook: Float[Array, "M C 2"],
+    variance: Float[Array, ""],
+) -> GradientEstimate:
+    """Policy gradient of the batch whose losses arrive now.
+
+    Args:
+        config: settings of the estimator.
+        sent: the newest batch.
+        pending: batches whose losses are delayed, oldest first.
+        channel_state: state of the channel after the newest batch.
+        codebook: codewords x of all M messages.
+        variance: σ_π² per channel use.
+    """
+    batch, pending = pop_delayed(sent, pending)
+    grad = policy_gradient(config, batch, codebook, variance)
+    loss = mean_baseline(batch.loss, batch.received_mask)
+    return GradientEstimate(pending, channel_state, loss, grad)
 
 
 def pop_delayed(

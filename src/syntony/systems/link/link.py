@@ -15,7 +15,6 @@ Source: Aoudia & Hoydis, "End-to-End Learning of Communications Systems Without 
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar, cast
@@ -36,19 +35,24 @@ from syntony.channels.channel import (
     transmit,
 )
 from syntony.channels.feedback import Feedback
-from syntony.channels.rayleigh import Rayleigh
+from syntony.channels.stand_in import stand_in
 from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import signal
-from syntony.errors import InvalidInputError
 from syntony.networks.modems import (
     TRANSMITTERS,
     AnyTransmitter,
-    make_transmitter,
-    receiver_spec,
+    Transmitter,
     transmitter_spec,
 )
-from syntony.networks.user_network import NetworkSpec, check_network
+from syntony.networks.user_network import NetworkSpec
 from syntony.pytrees import PyTree
+from syntony.systems.link import design
+from syntony.systems.link.checks import check_link
+from syntony.systems.link.codes import classical_code
+from syntony.systems.link.fixed_transmitters import (
+    is_fixed_transmitter,
+    make_any_transmitter,
+)
 from syntony.systems.link.gradient_estimators import (
     GRADIENT_ESTIMATORS,
     GRADIENT_SAMPLES,
@@ -58,14 +62,16 @@ from syntony.systems.link.gradient_estimators import (
     gradient_cosine_similarity,
     sample_messages,
     sample_perturbations,
+    shuffle_blocks,
 )
+from syntony.systems.link.jitted import add, divide, fold_in, zeros_like
 from syntony.systems.link.received_stats import (
     ReceivedStats,
     normalize_received,
     update_received_stats,
+    with_neighbors,
 )
 from syntony.systems.link.receiver import (
-    RECEIVERS,
     AnyReceiver,
     block_errors,
     block_nll,
@@ -139,15 +145,27 @@ class Link:
     hidden: int = field(256, static=True, limits=between(1, MAX_SIZE))
     """Hidden units of transmitter and receiver (the paper's: M)."""
     transmitter: str = field("mlp", static=True)
-    """Transmitter: one hidden layer (mlp), or python:MODULE:FUNCTION."""
+    """Transmitter: one hidden layer (mlp), or python:MODULE:FUNCTION. Fixed ones, with
+    which only the receiver is trained: QPSK, 8PSK, 16QAM (qpsk, psk8, qam16), four
+    levels from 0 of intensity or of amplitude (pam4, ask4), the lattice E8 (e8), a
+    known first symbol or every second one and uncoded bits (pilot, comb), bits alone
+    (uncoded), random codewords (random), or codebook:FILE, a CSV file like a run's
+    codebook.csv or .npy of complex[M, C], which is scaled to mean energy 1."""
+    initial_codebook: str = field("auto", static=True)
+    """Codebook from which the transmitter learns: that of a new network (network), or a
+    classical code by its name as a transmitter. auto: chosen by trials."""
     receiver: str = field("auto", static=True)
-    """Receiver: one hidden layer (mlp); one behind a network that estimates the fading
-    gain and divides by it (equalizing); a learned mean for each message, with white
-    noise (gaussian); python:MODULE:FUNCTION. auto: equalizing over a channel with an
-    unknown gain, else mlp."""
+    """Receiver: one hidden layer (mlp); a learned mean for each message, with white
+    noise (gaussian), or with noise of two powers (mixture); quadratic forms, for blocks
+    that fade (quadratic); one hidden layer behind a network that estimates the fading
+    gain and divides by it (equalizing); python:MODULE:FUNCTION. auto: mlp, mixture or
+    quadratic, chosen by trials."""
     normalize_received: bool = field(True, static=True)
     """Normalize the receiver's input by running statistics, so that a gain, a phase or
     an offset of the channel does not matter."""
+    receiver_neighbors: int = field(0, static=True, limits=between(0, 64))
+    """k, blocks before and after a block that the receiver sees with it, for channels
+    with memory."""
     channel_estimator_hidden: int = field(20, static=True, limits=at_least(1))
     """Hidden units of the equalizing receiver's channel estimator."""
     power_constraint: Literal["average", "codeword", "symbol", "clipped"] = field(
@@ -178,15 +196,20 @@ class Link:
     def init(self, key: Key[Array, ""]) -> LinkState:
         """State before the first iteration; the key is consumed."""
         transmitter_key, receiver_key, channel_key, key = jax.random.split(key, 4)
-        transmitter = make_transmitter(
+        transmitter = make_any_transmitter(
             self.transmitter_spec, self.messages, self.uses, transmitter_key
         )
+        if self.initial_codebook not in (design.AUTO, design.NETWORK):
+            code = classical_code(self.initial_codebook, self.messages, self.uses)
+            codewords = jnp.asarray(signal.complex_to_pairs(code.codebook), float)
+            transmitter = cast(Transmitter, transmitter).with_codewords(codewords)
         receiver = make_receiver(
             self.receiver_name,
-            self.received_uses,
+            (2 * self.receiver_neighbors + 1) * self.received_uses,
             self.hidden,
             self.messages,
             estimator_dim=self.channel_estimator_hidden,
+            scale_invariant=self.normalize_received,
             key=receiver_key,
         )
         optimizer = self.schedule.optimizer_at(jnp.zeros((), jnp.int32))
@@ -210,14 +233,13 @@ class Link:
         )
 
     def step(self, state: LinkState) -> tuple[LinkState, Metrics]:
-        """One iteration: trains the receiver, then the transmitter."""
+        """One iteration: trains the receiver, then the transmitter, if it learns."""
         key, receiver_key, transmitter_key = jax.random.split(state.key, 3)
         state, receiver_loss = self.train_receiver(state, receiver_key)
-        state, transmitter_loss = self.train_transmitter(state, transmitter_key)
-        metrics = {
-            "train/receiver_loss": receiver_loss,
-            "train/transmitter_loss": transmitter_loss,
-        }
+        metrics = {"train/receiver_loss": receiver_loss}
+        if not self.has_fixed_transmitter:
+            state, loss = self.train_transmitter(state, transmitter_key)
+            metrics["train/transmitter_loss"] = loss
         early_stopping = state.early_stopping.update(self.schedule, receiver_loss)
         iterations = state.iterations + 1
         return state._replace(
@@ -240,8 +262,8 @@ class Link:
                 num_batches,
                 state,
                 codebook,
-                jax.tree.map(jnp.zeros_like, state.receiver),
-                jax.random.fold_in(key, i),
+                zeros_like(state.receiver),
+                fold_in(key, i),
             )
             return self.update_receiver(state, grad), loss
 
@@ -253,51 +275,59 @@ class Link:
     ) -> tuple[LinkState, Float[Array, ""], AnyReceiver]:
         """State after a batch, its mean loss, and the gradient in the weights."""
         state, message, y = self.transmit_batch(state, codebook, key)
-        y = normalize_received(state.received_stats, y)
-        # Supervised: the receiver knows the messages, and needs no feedback.
-        return state, *receiver_loss_and_grad(state.receiver, y, message)
+        stats, loss, grad = self.received_gradient(state, y, message)
+        return state._replace(received_stats=stats), loss, grad
 
     def transmit_batch(
         self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
     ) -> tuple[LinkState, Int[Array, " B"], Float[Array, "B D 2"]]:
         """Messages of a training batch of the receiver, and the received blocks."""
-        message_key, noise_key, channel_key = jax.random.split(key, 3)
-        batch_size = self.schedule.batch_size
-        if self.perturb_receiver_batches:
-            keys, variance = (message_key, noise_key), self.perturbation_variance(state)
-            message, noise = sample_perturbations(
-                self.perturbation, codebook, variance, keys, batch_size=batch_size
-            )
-            sent = signal.perturb(codebook[message], noise, variance)
-        else:
-            message = sample_messages(message_key, batch_size, self.messages)
-            sent = codebook[message]
-        channel_state, y = self.transmit_shuffled(
-            channel_key, state.channel_state, sent
+        message, sent, channel_key = self.draw_batch(state, codebook, key)
+        channel_state, y = transmit(
+            self.training_channel, channel_key, state.channel_state, sent
         )
+        return state._replace(channel_state=channel_state), message, y
+
+    # What is between two calls of a black box is compiled as one program.
+    @jax.jit
+    def draw_batch(
+        self, state: LinkState, codebook: Codebook, key: Key[Array, ""]
+    ) -> tuple[Int[Array, " B"], Float[Array, "B C 2"], Key[Array, ""]]:
+        """Messages of a training batch of the receiver, its blocks, and a key."""
+        message_key, noise_key, order_key, channel_key = jax.random.split(key, 4)
+        batch_size = self.schedule.batch_size
+        if not self.perturb_receiver_batches:
+            message = sample_messages(message_key, batch_size, self.messages)
+            return message, codebook[message], channel_key
+        keys, variance = (message_key, noise_key), self.perturbation_variance(state)
+        drawn = sample_perturbations(
+            self.perturbation, codebook, variance, keys, batch_size=batch_size
+        )
+        order = jax.random.permutation(order_key, batch_size)
+        message, noise = (x[order] for x in drawn)
+        return message, signal.perturb(codebook[message], noise, variance), channel_key
+
+    @jax.jit
+    def received_gradient(
+        self, state: LinkState, y: Float[Array, "B D 2"], message: Int[Array, " B"]
+    ) -> tuple[ReceivedStats | None, Float[Array, ""], AnyReceiver]:
+        """New statistics of received blocks, mean loss, and gradient in the weights."""
+        # Supervised: the receiver knows the messages, and needs no feedback.
         stats = state.received_stats
         if stats is not None:
             stats = update_received_stats(stats, y)
-        state = state._replace(channel_state=channel_state, received_stats=stats)
-        return state, message, y
+        y = self.receiver_input(state._replace(received_stats=stats), y)
+        return stats, *receiver_loss_and_grad(state.receiver, y, message)
 
-    def transmit_shuffled(
-        self,
-        key: Key[Array, ""],
-        channel_state: ChannelState,
-        sent: Float[Array, "B C 2"],
-    ) -> tuple[ChannelState, Float[Array, "B D 2"]]:
-        """Transmits blocks in random order; returns them in that of `sent`.
+    def receiver_input(
+        self, state: LinkState, y: Float[Array, "B D 2"]
+    ) -> Float[Array, "B W 2"]:
+        """Received blocks as the receiver sees them, W = (2 k + 1) D.
 
-        The blocks of a batch depend on each other: perturbations of one message are
-        drawn together. Over a channel with memory, a block is to follow any other.
+        They are normalized, and between k neighbors on each side.
         """
-        channel_key, order_key = jax.random.split(key)
-        order = jax.random.permutation(order_key, len(sent))
-        channel_state, y = transmit(
-            self.training_channel, channel_key, channel_state, sent[order]
-        )
-        return channel_state, jnp.zeros_like(y).at[order].set(y)
+        y = normalize_received(state.received_stats, y)
+        return with_neighbors(y, self.receiver_neighbors)
 
     @jax.jit
     def update_receiver(self, state: LinkState, grad: AnyReceiver) -> LinkState:
@@ -331,12 +361,11 @@ class Link:
                 state,
                 codebook,
                 jnp.zeros_like(codebook),
-                jax.random.fold_in(key, i),
+                fold_in(key, i),
             )
             return self.update_transmitter(state, grad), loss
 
-        warm = state.iterations >= self.schedule.receiver_warmup_iterations
-        steps = self.schedule.transmitter_steps * warm.astype(jnp.int32)
+        steps = self.schedule.transmitter_steps_at(state.iterations)
         return self.fori_loop(steps, update, (state, jnp.zeros(())))
 
     def transmitter_gradient(
@@ -383,12 +412,29 @@ class Link:
             sent: transmitted blocks.
             message: of each block.
         """
-        channel_state, y = self.transmit_shuffled(key, channel_state, sent)
-        y = normalize_received(state.received_stats, y)
-        loss = block_nll(state.receiver, y, message, self.perturbation.temperature)
+        # The blocks of a batch depend on each other: perturbations of one message are
+        # drawn together. Over a channel with memory, a block is to follow any other.
+        channel_key, order, shuffled = shuffle_blocks(key, sent)
+        channel_state, y = transmit(
+            self.training_channel, channel_key, channel_state, shuffled
+        )
+        return channel_state, self.received_losses(state, y, message, order)
+
+    @jax.jit
+    def received_losses(
+        self,
+        state: LinkState,
+        y: Float[Array, "B D 2"],
+        message: Int[Array, " B"],
+        order: Int[Array, " B"],
+    ) -> Float[Array, " B"]:
+        """Loss of each block, in nats; y is in the order in which blocks were sent."""
+        y, temperature = self.receiver_input(state, y), self.perturbation.temperature
+        loss = block_nll(state.receiver, y, message[order], temperature)
+        loss = jnp.zeros_like(loss).at[order].set(loss)
         if self.perturbation.feedback_loss == "odds":
             loss = signal.inverse_odds(loss)
-        return channel_state, loss
+        return loss
 
     @jax.jit
     def update_transmitter(self, state: LinkState, grad: Codebook) -> LinkState:
@@ -429,7 +475,8 @@ class Link:
     def perturbation_variance(self, state: LinkState) -> Float[Array, ""]:
         """Perturbation variance σ_π² of the present iteration."""
         return self.perturbation.variance_at(
-            self.schedule.progress_fraction(state.iterations)
+            self.schedule.progress_fraction(state.iterations),
+            from_codebook=self.initial_codebook not in (design.AUTO, design.NETWORK),
         )
 
     def mean_over_batches(
@@ -447,12 +494,12 @@ class Link:
             i: LoopIndex, carry: tuple[LinkState, tuple[Float[Array, ""], Grad]]
         ) -> tuple[LinkState, tuple[Float[Array, ""], Grad]]:
             state, sums = carry
-            state, loss, grad = gradient_fn(state, codebook, jax.random.fold_in(key, i))
-            return state, optax.tree.add(sums, (loss, grad))
+            state, loss, grad = gradient_fn(state, codebook, fold_in(key, i))
+            return state, add(sums, (loss, grad))
 
         start = state, (jnp.zeros(()), zero_grad)
         state, sums = self.fori_loop(num_batches, add_batch, start)
-        loss, grad = jax.tree.map(lambda total: total / num_batches, sums)
+        loss, grad = divide(sums, num_batches)
         return state, loss, grad
 
     def fori_loop(
@@ -484,10 +531,10 @@ class Link:
         message = sample_messages(message_key, episodes, self.messages)
         sent = self.codebook(state.transmitter)[message]
         _, y = transmit(self.channel, channel_key, state.channel_state, sent)
-        y = normalize_received(state.received_stats, y)
+        y = self.receiver_input(state, y)
         samples: EvalSamples = {"eval/bler": block_errors(state.receiver, y, message)}
         # A black box may be a slow radio: its channel uses are spent on training.
-        if not self.channel.is_black_box:
+        if not (self.channel.is_black_box or self.has_fixed_transmitter):
             cosines = self.gradient_cosine_similarity(state, gradient_key)
             samples["eval/gradient_cosine_similarity"] = cosines
         return samples
@@ -540,16 +587,23 @@ class Link:
 
     def params(self, state: LinkState) -> PyTree[Float[Array, "..."]]:
         """Weights of both sides, statistics of received blocks, and the codebook."""
+        params: dict[str, PyTree[Float[Array, "..."]]] = {
+            "transmitter": state.transmitter,
+            "receiver": state.receiver,
+            "codebook": self.codebook(state.transmitter),
+        }
+        if (stats := state.received_stats) is not None:
+            level = jnp.exp(stats.log_level)
+            params["received_stats"] = {"mean": stats.mean, "level": level}
+        return params
+
+    def weights(self, state: LinkState) -> dict[str, PyTree[Array]]:
+        """Weights of both sides, and the statistics of received blocks."""
         return {
             "transmitter": state.transmitter,
             "receiver": state.receiver,
             "received_stats": state.received_stats,
-            "codebook": self.codebook(state.transmitter),
         }
-
-    def weights(self, state: LinkState) -> dict[str, PyTree[Array]]:
-        """Weights of both sides."""
-        return {"transmitter": state.transmitter, "receiver": state.receiver}
 
     def with_weights(
         self, state: LinkState, weights: Mapping[str, PyTree[Array]]
@@ -563,6 +617,7 @@ class Link:
             transmitter_opt_state=init_opt_state(optimizer, transmitter),
             receiver=receiver,
             receiver_opt_state=init_opt_state(optimizer, receiver),
+            received_stats=cast(ReceivedStats | None, weights["received_stats"]),
         )
 
     def codewords(self, state: LinkState) -> Codebook:
@@ -573,7 +628,7 @@ class Link:
         self, state: LinkState, y: Float[Array, "B D 2"]
     ) -> Float[Array, "B M"]:
         """Logits of all messages, given received blocks."""
-        return state.receiver(normalize_received(state.received_stats, y))
+        return state.receiver(self.receiver_input(state, y))
 
     def channel_state(self, state: LinkState) -> ChannelState:
         """What the channel remembers of the blocks of the training."""
@@ -593,9 +648,40 @@ class Link:
         schedule = dataclasses.replace(self.schedule, decay_iterations=steps)
         return dataclasses.replace(self, schedule=schedule)
 
+    @property
+    def has_open_settings(self) -> bool:
+        """Whether settings are chosen by trials before the training."""
+        return design.has_open_settings(self)
+
+    def choose_settings(self, key: Key[Array, ""]) -> tuple["Link", str]:
+        """The link with its open settings chosen by trials, and a line that says them.
+
+        See `design`. The trials transmit over the channel.
+        """
+        return design.choose_design(self, key)
+
+    def with_open_settings(self, stored: Mapping[str, object]) -> "Link":
+        """The link with its open settings taken from those of a run."""
+        return design.with_design(self, stored)
+
     def with_channel(self, channel: AnyChannel) -> "Link":
-        """The same link over another channel."""
-        return dataclasses.replace(self, channel=channel)
+        """The same link, with the same networks, over another channel."""
+        return dataclasses.replace(self, channel=channel, receiver=self.receiver_name)
+
+    @property
+    def has_fixed_transmitter(self) -> bool:
+        """Whether the transmitter is a given code, and only the receiver is trained."""
+        return is_fixed_transmitter(self.transmitter)
+
+    def receiver_blocks(self, iterations: int) -> int:
+        """Blocks that the first iterations send to train the receiver."""
+        return self.schedule.receiver_blocks(iterations)
+
+    def with_fixed_transmitter(self, name: str) -> "Link":
+        """The same link with a fixed transmitter, and a receiver of the same kind."""
+        schedule = dataclasses.replace(self.schedule, decay_iterations=None)
+        fixed = {"transmitter": name, "initial_codebook": design.NETWORK}
+        return dataclasses.replace(self, schedule=schedule, **fixed)
 
     @property
     def transmitter_spec(self) -> NetworkSpec:
@@ -609,10 +695,18 @@ class Link:
 
     @property
     def receiver_name(self) -> str:
-        """Name of the receiver; `auto` is resolved by the channel."""
-        if self.receiver == "auto":
-            return "equalizing" if self.channel.has_unknown_gain else "mlp"
+        """Name of the receiver; without trials, `auto` is resolved by the channel."""
+        if self.receiver == design.AUTO:
+            return "quadratic" if self.channel.has_unknown_gain else "mlp"
         return self.receiver
+
+    @property
+    def can_start_from_codebook(self) -> bool:
+        """Whether the transmitter can learn from any codebook: all of its codewords.
+
+        It has an output layer that reaches them, with as many hidden units as messages.
+        """
+        return self.transmitter in TRANSMITTERS and self.messages <= self.hidden
 
     @property
     def jittable(self) -> bool:
@@ -626,77 +720,11 @@ class Link:
         """Link of the same shapes whose channel is no black box."""
         if not self.channel.is_black_box:
             return self
-        channel = Rayleigh() if self.channel.has_unknown_gain else AWGN()
-        return dataclasses.replace(self, channel=channel)
+        return dataclasses.replace(self, channel=stand_in(self.channel, self.uses))
 
     def check(self) -> None:
         """Raises InvalidInputError if a setting is invalid, or excludes another one."""
         validate(self)
-        self.channel.check()
-        self.feedback.check()
-        self.perturbation.check()
-        self.schedule.check()
-        self._check_networks()
-        self._check_gradient()
-        self._check_training_snr()
-        self._check_batch_size()
-
-    def _check_networks(self) -> None:
-        check_network("transmitter", self.transmitter_spec, TRANSMITTERS)
-        sizes = self.messages, self.uses, self.hidden
-        check_network(
-            "receiver", receiver_spec(self.receiver, *sizes), ("auto", *RECEIVERS)
-        )
-
-    def _check_gradient(self) -> None:
-        if self.gradient == "backprop" and not self.channel.differentiable:
-            raise InvalidInputError(
-                f"gradient is 'backprop', but {self.channel.id} has no gradient; "
-                "expected 'policy' or 'spsa'"
-            )
-        if not self.feedback.delay_iterations:
-            return
-        if self.gradient != "policy":
-            raise InvalidInputError(
-                f"feedback is delayed, and gradient is {self.gradient!r}; "
-                "expected 'policy', which keeps pending batches"
-            )
-        schedule = self.schedule
-        if max(schedule.transmitter_steps, schedule.final_batch_multiplier) > 1:
-            raise InvalidInputError(
-                "feedback is delayed, and an iteration sends more than one batch; "
-                "expected transmitter_steps and final_batch_multiplier of 1"
-            )
-
-    def _check_training_snr(self) -> None:
-        offset, noiseless = self.training_snr_offset_db, self.channel.snr_db is None
-        if not math.isfinite(offset) or (noiseless and offset):
-            expected = "0, as its SNR cannot be set" if noiseless else "a number of dB"
-            raise InvalidInputError(
-                f"training_snr_offset_db is {offset} over {self.channel.id}; "
-                f"expected {expected}"
-            )
-        try:
-            self.training_channel.check()
-        except InvalidInputError as error:
-            raise InvalidInputError(
-                f"training_snr_offset_db is {offset}, so that {error}"
-            ) from error
-
-    def _check_batch_size(self) -> None:
-        batch_size, perturbation = self.schedule.batch_size, self.perturbation
-        perturbs = self.gradient == "policy" or self.perturb_receiver_batches
-        in_pairs = perturbs and perturbation.antithetic
-        if (self.gradient == "spsa" or in_pairs) and batch_size % 2:
-            raise InvalidInputError(
-                f"batch_size is {batch_size}; expected an even number, as blocks are "
-                "sent in pairs"
-            )
-        frame = 2 * self.uses * (2 if perturbation.antithetic else 1)
-        orthogonal = perturbation.perturbation_directions == "orthogonal"
-        if perturbs and orthogonal and batch_size % frame:
-            nearest = max(frame, round(batch_size / frame) * frame)
-            raise InvalidInputError(
-                f"batch_size is {batch_size}; expected a multiple of {frame}, as "
-                f"orthogonal directions come {frame} at a time, e.g. {nearest}"
-            )
+        for part in (self.channel, self.feedback, self.perturbation, self.schedule):
+            part.check()
+        check_link(self)

@@ -75,3 +75,16 @@ def normalize_received(
         return y
     unit = (y - stats.mean) * jnp.exp(-stats.log_level)
     return jnp.clip(unit, -MAX_AMPLITUDE, MAX_AMPLITUDE)
+
+
+def with_neighbors(y: Float[Array, "B D 2"], count: int) -> Float[Array, "B W 2"]:
+    """Each block between its `count` predecessors and successors, W = (2 count + 1) D.
+
+    Blocks before the first one and after the last one are zeros.
+    """
+    if count == 0:
+        return y
+    edge = jnp.zeros_like(y, shape=(count, *y.shape[1:]))
+    padded = jnp.concatenate([edge, y, edge])
+    windows = [padded[i : i + len(y)] for i in range(2 * count + 1)]
+    return jnp.concatenate(windows, axis=1)

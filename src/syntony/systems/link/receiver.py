@@ -16,6 +16,8 @@ from syntony.equations import signal
 from syntony.networks.modems import (
     EqualizingReceiver,
     GaussianReceiver,
+    MixtureReceiver,
+    QuadraticReceiver,
     Receiver,
     UserReceiver,
     receiver_spec,
@@ -23,12 +25,27 @@ from syntony.networks.modems import (
 from syntony.networks.user_network import make_user_network
 from syntony.plugins import PREFIX
 
-AnyReceiver = Receiver | GaussianReceiver | EqualizingReceiver | UserReceiver
-RECEIVERS = ("mlp", "gaussian", "equalizing")
+AnyReceiver = (
+    Receiver
+    | GaussianReceiver
+    | MixtureReceiver
+    | QuadraticReceiver
+    | EqualizingReceiver
+    | UserReceiver
+)
+RECEIVERS = (
+    "mlp",
+    "gaussian",
+    "mixture",
+    "quadratic",
+    "equalizing",
+)
 """Names of the built-in receivers."""
 RowsT = TypeVar("RowsT", bound=tuple[Array, ...])
 LossAndGrad = tuple[Float[Array, ""], AnyReceiver]
 
+MAX_RANK = 3
+"""Dimensions K of a quadratic receiver's quadratic forms, at most."""
 MAX_CHUNK_ROWS = 1000
 """Rows of a chunk, at most: 500 to 2,000 are equally fast, 10,000 are 20 % slower."""
 
@@ -40,16 +57,18 @@ def make_receiver(
     messages: int,
     *,
     estimator_dim: int,
+    scale_invariant: bool,
     key: Key[Array, ""],
 ) -> AnyReceiver:
     """Receiver with new weights.
 
     Args:
         name: one of `RECEIVERS`, or `python:MODULE:FUNCTION`.
-        uses: C symbols per received block.
+        uses: D symbols per received block.
         hidden: units of the hidden layer, for all but the Gaussian receiver.
         messages: M.
         estimator_dim: hidden units of the equalizing receiver's channel estimator.
+        scale_invariant: whether that receiver divides blocks by their root mean square.
         key: consumed.
     """
     if name.startswith(PREFIX):
@@ -57,8 +76,17 @@ def make_receiver(
         return UserReceiver(make_user_network("receiver", spec, key))
     if name == "equalizing":
         return EqualizingReceiver(
-            uses, hidden, messages, estimator_dim=estimator_dim, key=key
+            uses,
+            hidden,
+            messages,
+            estimator_dim=estimator_dim,
+            scale_invariant=scale_invariant,
+            key=key,
         )
+    if name == "mixture":
+        return MixtureReceiver(uses, messages, key=key)
+    if name == "quadratic":
+        return QuadraticReceiver(uses, messages, min(uses, MAX_RANK), key=key)
     if name == "gaussian":
         return GaussianReceiver(uses, messages, key=key)
     return Receiver(uses, hidden, messages, key=key)
@@ -104,9 +132,20 @@ def gaussian_nll_loss(
     return training_loss, jnp.mean(signal.cross_entropy(receiver(y), message))
 
 
+def mixture_nll_loss(
+    receiver: MixtureReceiver, y: Float[Array, "B D 2"], message: Int[Array, " B"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Training loss of a mixture receiver, −ln p(y | m), and its cross-entropy."""
+    training_loss = -jnp.mean(receiver.log_likelihood(y, receiver.centroids[message]))
+    return training_loss, jnp.mean(signal.cross_entropy(receiver(y), message))
+
+
 TrainingLoss = Callable[..., tuple[Float[Array, ""], Float[Array, ""]]]
 
-TRAINING_LOSSES: dict[type, TrainingLoss] = {GaussianReceiver: gaussian_nll_loss}
+TRAINING_LOSSES: dict[type, TrainingLoss] = {
+    GaussianReceiver: gaussian_nll_loss,
+    MixtureReceiver: mixture_nll_loss,
+}
 """Training losses by type of receiver, where they are not the cross-entropy."""
 
 

@@ -1,7 +1,8 @@
 """Training schedule: step counts, learning rates, batches, and early stopping."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
@@ -24,7 +25,7 @@ class TrainingSchedule:
     """n_R, optimizer steps of the receiver per iteration."""
     transmitter_steps: int = field(1, static=True, limits=at_least(0))
     """n_T, optimizer steps of the transmitter per iteration."""
-    receiver_warmup_iterations: int = field(50, static=True, limits=at_least(0))
+    receiver_warmup_iterations: int = field(300, static=True, limits=at_least(0))
     """First iterations, in which only the receiver is trained."""
     batch_size: int = field(1000, static=True, limits=at_least(2))
     """Blocks of a batch."""
@@ -37,8 +38,12 @@ class TrainingSchedule:
     learning_rate: float = field(1e-3, limits=above(0))
     """Learning rate of the transmitter at the start of training."""
     final_learning_rate: float = field(1e-5, limits=above(0))
-    """Learning rate of the transmitter at the end; the decay is a cosine."""
-    receiver_lr_multiplier: float = field(1.0, limits=above(0))
+    """Learning rate of the transmitter at the end, if it decays."""
+    decay: Literal["auto", "cosine", "constant"] = field("auto", static=True)
+    """Decay of the learning rates: by a cosine, or none (constant), for a channel that
+    changes with time. auto: constant if trials at the start find that the channel
+    changes, else cosine."""
+    receiver_lr_multiplier: float = field(10.0, limits=above(0))
     """Learning rate of the receiver, divided by the transmitter's."""
     max_grad_norm: float = field(10.0, limits=above(0))
     """Global norm at which the gradient of either side is clipped."""
@@ -54,7 +59,8 @@ class TrainingSchedule:
         validate(self)
         validate_optimizer(self.optimizer)
 
-    def progress_fraction(self, iterations: Int[Array, ""]) -> Float[Array, ""]:
+    @jax.jit
+    def progress_fraction(self, iterations: Int[Array, "*n"]) -> Float[Array, "*n"]:
         """Fraction of the schedule that is completed, 0 to 1."""
         return jnp.clip(
             iterations / (self.decay_iterations or DEFAULT_DECAY_ITERATIONS), 0.0, 1.0
@@ -64,6 +70,8 @@ class TrainingSchedule:
         self, iterations: Int[Array, ""], lr_multiplier: LearningRate = 1.0
     ) -> Float[Array, ""]:
         """Learning rate of an iteration, with cosine decay, times `lr_multiplier`."""
+        if self.decay == "constant":
+            return jnp.asarray(lr_multiplier * self.learning_rate)
         fraction = self.progress_fraction(iterations)
         decay = 0.5 * (1.0 + jnp.cos(jnp.pi * fraction))
         end = self.final_learning_rate
@@ -78,7 +86,14 @@ class TrainingSchedule:
             self.optimizer, learning_rate, max_grad_norm=self.max_grad_norm
         )
 
-    def batch_multiplier_at(self, iterations: Int[Array, ""]) -> Int[Array, ""]:
+    @jax.jit
+    def transmitter_steps_at(self, iterations: Int[Array, ""]) -> Int[Array, ""]:
+        """Optimizer steps of the transmitter: none in the receiver's warm-up."""
+        is_warm = iterations >= self.receiver_warmup_iterations
+        return self.transmitter_steps * is_warm.astype(jnp.int32)
+
+    @jax.jit
+    def batch_multiplier_at(self, iterations: Int[Array, "*n"]) -> Int[Array, "*n"]:
         """Batches that an optimizer step averages over: final_batch_multiplier^p.
 
         p is the completed fraction of the schedule.
@@ -87,6 +102,11 @@ class TrainingSchedule:
             iterations
         )
         return jnp.round(batches).astype(jnp.int32)
+
+    def receiver_blocks(self, iterations: int) -> int:
+        """Blocks that the first iterations send to train the receiver."""
+        batches = self.batch_multiplier_at(jnp.arange(iterations)).sum()
+        return int(batches) * self.receiver_steps * self.batch_size
 
 
 class EarlyStoppingState(NamedTuple):
@@ -109,6 +129,7 @@ class EarlyStoppingState(NamedTuple):
         best_loss = jnp.full((), jnp.inf, float)
         return cls(best_loss, jnp.zeros(()), zero, jnp.copy(zero))
 
+    @jax.jit
     def update(
         self, schedule: TrainingSchedule, loss: Float[Array, ""]
     ) -> "EarlyStoppingState":
@@ -127,6 +148,7 @@ class EarlyStoppingState(NamedTuple):
             ),
         )
 
+    @jax.jit
     def should_stop(self, schedule: TrainingSchedule) -> Bool[Array, ""]:
         """Whether `schedule.patience` windows have passed without improvement."""
         return (self.windows_without_improvement >= schedule.patience) & (

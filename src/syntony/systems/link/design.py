@@ -1,0 +1,241 @@
+"""Design of a link by trials: the codebook that it starts from, and the receiver.
+
+Gradients improve a code step by step: over a one-bit converter, an intensity detector
+or unknown carriers they cannot lead from any code to a good one. Each classical code of
+the link's size is tried with each receiver, over the link's own channel, and the pair
+with the least loss is taken.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from syntony.channels.channel import ChannelWithMemory, HasBLERBounds, transmit
+from syntony.equations import signal
+from syntony.networks.modems import ConstantTransmitter
+from syntony.systems.link.codes import classical_starts
+from syntony.systems.link.gradient_estimators import sample_messages
+from syntony.systems.link.schedule import TrainingSchedule
+
+if TYPE_CHECKING:
+    from syntony.systems.link.link import Link, LinkState
+
+AUTO: Final = "auto"
+"""Value of a setting that trials choose."""
+NETWORK = "network"
+"""Initial codebook of a new network, with random weights."""
+TRIED_RECEIVERS = ("mlp", "mixture", "quadratic")
+"""Receivers that are tried."""
+TRIAL_SCHEDULE = TrainingSchedule(
+    batch_size=512, learning_rate=1e-2, final_learning_rate=1e-2, decay="constant"
+)
+ROUNDS = ((30, 6), (60, 2), (100, 1))
+"""Iterations of each round, and the pairs of the least loss that are left after it."""
+IDLE_BATCHES = 200
+"""Batches in which a trained receiver is left alone, to see if the channel moves."""
+MEASURED_BATCHES = 20
+"""Of these, the first and the last ones, over which its loss is averaged."""
+MAX_IDLE_LOSS_RATIO = 1.5
+"""Loss of the last ones over that of the first, above which the channel moves."""
+
+
+class DesignTrial(NamedTuple):
+    """Loss of one pair after the last round in which it was tried."""
+
+    initial_codebook: str
+    receiver: str
+    loss: float
+    """Mean cross-entropy of the receiver, in nats per block."""
+
+
+class Design(NamedTuple):
+    """What trials have chosen."""
+
+    trials: list[DesignTrial]
+    """All pairs, the chosen one first, then those that were tried for longest."""
+    channel_moves: bool
+    """Whether a receiver's loss grows when it is not trained."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A pair of a codebook and a receiver, and its training so far."""
+
+    link: "Link"
+    initial_codebook: str
+    state: "LinkState"
+    loss: float = float("inf")
+
+    @property
+    def trial(self) -> DesignTrial:
+        """Its loss so far."""
+        return DesignTrial(self.initial_codebook, self.link.receiver, self.loss)
+
+    def train(self, key: Key[Array, ""], iterations: int) -> "Candidate":
+        """The pair after more iterations of its receiver; the key is consumed."""
+        is_black_box = self.link.channel.is_black_box
+        train = _train_receiver if is_black_box else _jitted_train_receiver
+        state, loss = train(self.link, self.state, key, jnp.int32(iterations))
+        return dataclasses.replace(self, state=state, loss=float(loss))
+
+
+def has_open_settings(link: "Link") -> bool:
+    """Whether there is anything to choose by trials."""
+    return AUTO in (link.initial_codebook, link.receiver, link.schedule.decay)
+
+
+def choose_design(link: "Link", key: Key[Array, ""]) -> tuple["Link", str]:
+    """The link with its open settings chosen by trials, and a line that says them.
+
+    Args:
+        link: its settings that are `AUTO` are open.
+        key: consumed.
+    """
+    design = run_trials(link, key)
+    best = design.trials[0]
+    decay = "constant" if design.channel_moves else "cosine"
+    chosen = with_design(
+        link,
+        {
+            "initial_codebook": best.initial_codebook,
+            "receiver": best.receiver,
+            "schedule": {"decay": decay},
+        },
+    )
+    return chosen, describe_design(design)
+
+
+def describe_design(design: Design) -> str:
+    """One line that says what was chosen, and what came second."""
+    best, *others = design.trials
+    text = (
+        f"chosen by trials of {len(design.trials)} pairs: receiver {best.receiver}, "
+        f"initial codebook {best.initial_codebook} (loss {best.loss:.3g} nats"
+    )
+    if others:
+        second = others[0]
+        text += (
+            f"; next {second.receiver}, {second.initial_codebook}: {second.loss:.3g}"
+        )
+    if design.channel_moves:
+        text += "); the channel moves: constant learning rates"
+        return text
+    return text + ")"
+
+
+def with_design(link: "Link", settings: Mapping[str, object]) -> "Link":
+    """The link with its open settings taken from others, e.g. of a stored run.
+
+    Args:
+        link: its settings that are `AUTO` are open.
+        settings: fields of a link by name; of the others nothing is taken.
+    """
+    if not has_open_settings(link):
+        return link
+    schedule, stored = link.schedule, settings.get("schedule")
+    if schedule.decay == AUTO and isinstance(stored, Mapping):
+        fields = cast(Mapping[str, Literal["auto", "cosine", "constant"]], stored)
+        schedule = dataclasses.replace(schedule, decay=fields.get("decay", AUTO))
+    names = [
+        name
+        for name in ("initial_codebook", "receiver")
+        if getattr(link, name) == AUTO and name in settings
+    ]
+    values = {name: str(settings[name]) for name in names}
+    return dataclasses.replace(link, schedule=schedule, **values)
+
+
+def run_trials(link: "Link", key: Key[Array, ""]) -> Design:
+    """Tries the pairs of codebooks and receivers that a link leaves open.
+
+    Args:
+        link: its settings that are `AUTO` are tried.
+        key: consumed.
+    """
+    init_key, idle_key, *round_keys = jax.random.split(key, 2 + len(ROUNDS))
+    candidates = list(_iter_candidates(link, init_key))
+    left_out: list[DesignTrial] = []
+    for round_key, (iterations, survivors) in zip(round_keys, ROUNDS, strict=True):
+        # All pairs have the same messages and noise.
+        candidates = [
+            each.train(jax.random.clone(round_key), iterations) for each in candidates
+        ]
+        candidates.sort(key=lambda candidate: candidate.loss)
+        left_out = [each.trial for each in candidates[survivors:]] + left_out
+        candidates = candidates[:survivors]
+    trials = [candidates[0].trial, *left_out]
+    return Design(trials, _channel_moves(candidates[0], idle_key))
+
+
+def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
+    """Yields the pairs of all receivers and codebooks."""
+    initial = link.initial_codebook
+    codebooks = {initial: None}
+    # Over a channel of which bounds are known, learned codes are better than classical
+    # symbols, and are found from a new network.
+    is_well_known = isinstance(link.channel, HasBLERBounds) and bool(
+        link.channel.bler_bounds(link.messages, link.uses)
+    )
+    if initial == AUTO and (is_well_known or not link.can_start_from_codebook):
+        codebooks = {NETWORK: None}
+    elif initial == AUTO:
+        codebooks = dict(classical_starts(link.messages, link.uses))
+    receivers = TRIED_RECEIVERS if link.receiver == AUTO else (link.receiver,)
+    for receiver in receivers:
+        tried = dataclasses.replace(link, receiver=receiver, schedule=TRIAL_SCHEDULE)
+        state = tried.init(jax.random.clone(key))
+        for name, codebook in codebooks.items():
+            if codebook is not None:
+                pairs = jnp.asarray(signal.complex_to_pairs(codebook), jnp.float32)
+                state = state._replace(transmitter=ConstantTransmitter(pairs))
+            yield Candidate(tried, name, state)
+
+
+def _train_receiver(
+    link: "Link", state: "LinkState", key: Key[Array, ""], iterations: Array
+) -> tuple["LinkState", Float[Array, ""]]:
+    """State after training the receiver, and the mean loss of the second half."""
+
+    def update(
+        i: Array | int, carry: tuple["LinkState", Array]
+    ) -> tuple["LinkState", Array]:
+        state, total = carry
+        state, loss = link.train_receiver(state, jax.random.fold_in(key, i))
+        return state, total + jnp.where(i >= iterations // 2, loss, 0.0)
+
+    state, total = link.fori_loop(iterations, update, (state, jnp.zeros(())))
+    return state, total / (iterations - iterations // 2)
+
+
+_jitted_train_receiver = jax.jit(_train_receiver)
+
+
+def _channel_moves(candidate: Candidate, key: Key[Array, ""]) -> bool:
+    """Whether the loss of a trained receiver grows over batches without training."""
+    link, state = candidate.link, candidate.state
+    if not (link.channel.is_black_box or isinstance(link.channel, ChannelWithMemory)):
+        return False
+    losses: list[float] = []
+    for i in range(IDLE_BATCHES):
+        state, loss = _receiver_loss(link, state, jax.random.fold_in(key, i))
+        losses.append(loss)
+    first, last = losses[:MEASURED_BATCHES], losses[-MEASURED_BATCHES:]
+    # One block in all of the first batches, of a loss of 1, may be missing by chance.
+    floor = 1.0 / link.schedule.batch_size
+    return sum(last) > MAX_IDLE_LOSS_RATIO * (sum(first) + floor)
+
+
+def _receiver_loss(
+    link: "Link", state: "LinkState", key: Key[Array, ""]
+) -> tuple["LinkState", float]:
+    """State with that of the channel after a batch, and the receiver's mean loss."""
+    message_key, channel_key = jax.random.split(key)
+    message = sample_messages(message_key, link.schedule.batch_size, link.messages)
+    sent = link.codewords(state)[message]
+    channel_state, y = transmit(link.channel, channel_key, state.channel_state, sent)
+    loss = signal.cross_entropy(link.message_logits(state, y), message)
+    return state._replace(channel_state=channel_state), float(jnp.mean(loss))
