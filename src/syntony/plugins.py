@@ -10,7 +10,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import metadata
@@ -89,7 +89,7 @@ def import_user_module(name: str) -> ModuleType:
 
 
 @contextmanager
-def without_user_code() -> Iterator[None]:
+def without_user_code() -> Generator[None, None, None]:
     """Context in which no module of a user is imported, and no program started."""
     token = _user_code_is_allowed.set(False)
     try:
@@ -105,6 +105,11 @@ def require_user_code(name: str) -> None:
         package in KNOWN_LIBRARIES and _is_installed(package)
     ):
         return
+    if os.sep not in name and not PathFinder.find_spec(
+        package, [*sys.path, os.getcwd()]
+    ):
+        # Trust would not help.
+        raise _missing_module_error(name, package)
     raise InvalidInputError(
         f"{name!r} is code that this run names; expected --trust to use it"
     )

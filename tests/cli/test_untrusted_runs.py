@@ -13,6 +13,7 @@ import pytest
 from toy_system import Toy
 
 from syntony.cli.main import main
+from syntony.systems import registry as systems
 from syntony.training.loop import train
 
 COMMANDS = {
@@ -75,9 +76,9 @@ def listening() -> Iterator[list[tuple[str, str]]]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "run"
-    train(Toy(), steps=40, eval_every=20, eval_episodes=2, out=path, quiet=True)
-    text = (path / "settings.json").read_text()
-    (path / "settings.json").write_text(text.replace("python:toy_system:Toy", "toy"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(systems.SYSTEMS, "toy", Toy)
+        train(Toy(), steps=40, eval_every=20, eval_episodes=2, out=path, quiet=True)
     return path
 
 

@@ -21,7 +21,8 @@ from syntony.errors import (
     summarize_exception,
 )
 from syntony.training.checkpoint import Checkpoint
-from syntony.training.metrics_log import METRIC_NAME, NAME_RULE, MetricsRow
+from syntony.training.integrity import METRIC_NAME
+from syntony.training.metrics_log import NAME_RULE, MetricsRow
 from syntony.training.run import Run
 from syntony.training.run_config import RunConfig
 from syntony.training.seed_scheduler import SeedRun

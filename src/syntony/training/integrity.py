@@ -55,6 +55,8 @@ UNCHAINED = (CHAIN_KEY, "wall_s")
 """Entries that the chain does not cover; a repeated run has the same chain."""
 CHAIN_BITS = 52
 """Bits of the chain's numbers: every reader of JSON holds them exactly."""
+METRIC_NAME = re.compile(r"[\w/ .,:;+*%@#=()\[\]²-]{1,200}")
+"""Names of metrics: they reach terminals and pages, and may be anyone's."""
 MAX_ARRAY_IN_MEMORY = 2**28
 CHUNK_BYTES = 2**20
 

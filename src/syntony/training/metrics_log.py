@@ -4,7 +4,6 @@ import itertools
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,15 +15,13 @@ from syntony.equations.statistics import bootstrap_interval, wilson_interval
 from syntony.errors import InvalidInputError
 from syntony.training.atomic_io import append_bytes, atomic_write_bytes
 from syntony.training.folder_walk import MAX_LOG_BYTES
-from syntony.training.integrity import CHAIN_KEY, LogHashes
+from syntony.training.integrity import CHAIN_KEY, METRIC_NAME, LogHashes
 from syntony.training.safe_io import open_untrusted
 
 # A metric may be None, but code that knows it to be finite computes with it.
 MetricsRow = dict[str, Any]
 """Numbers by name; `step` and `seed` are integers, others may be None: not finite."""
 MAX_LINE_BYTES = 2**20
-METRIC_NAME = re.compile(r"[\w/ .,:;+*%@#=()\[\]²-]{1,200}")
-"""Names of metrics: they reach terminals and pages, and may be anyone's."""
 NAME_RULE = "expected letters, digits, spaces and /_.,:;+*%@#=()[]-, at most 200"
 
 

@@ -22,6 +22,7 @@ from syntony.training.folder_walk import (
 from syntony.training.integrity import (
     CHAIN_KEY,
     HASH_KEY,
+    METRIC_NAME,
     CheckpointRecord,
     LogHashes,
     LogRecord,
@@ -88,7 +89,10 @@ def verify_run(path: Path) -> Verification:
     result.problems += settings_problems(folder)
     result.checked.append("settings.json")
     records = _check_checkpoints(folder, settings, result)
-    result.problems += find_log_damage(path, settings, records)
+    try:
+        result.problems += find_log_damage(path, settings, records)
+    except InvalidInputError as error:
+        result.problems.append(str(error))
     result.checked.append(f"{_count_lines(path):,} lines of metrics.jsonl")
     result.problems += _history_problems(folder, settings, result)
     _check_seal(folder, settings, result)
@@ -108,13 +112,13 @@ def find_log_damage(
         path: the run folder.
         settings: content of its `settings.json`.
         records: the facts that its checkpoints hold; None: they are read.
+
+    Raises:
+        InvalidInputError: the file cannot be read, or a line is no row.
     """
     if records is None:
         records = _read_records(path)
-    try:
-        lines, is_whole = _read_lines(path / "metrics.jsonl")
-    except InvalidInputError as error:
-        return [str(error)]
+    lines, is_whole = _read_lines(path / "metrics.jsonl")
     problems = [] if is_whole else [INCOMPLETE_LINE]
     problems += _chain_problems(lines)
     starts = count_starts(settings)
@@ -166,6 +170,8 @@ def _read_lines(path: Path) -> tuple[list[Line], bool]:
     for number, text in enumerate(texts, 1):
         try:
             row = json.loads(text)
+            if not all(map(METRIC_NAME.fullmatch, row)):
+                raise ValueError(text)
             lines.append(Line(text + b"\n", int(row["seed"]), int(row["step"]), row))
         except (ValueError, TypeError, KeyError, RecursionError):
             message = f"{path.name}: line {number} is damaged"
