@@ -331,7 +331,7 @@ def _start_run(
     lock: HeldLock,
 ) -> None:
     is_new = not folder.contains_run()
-    settings, logger_names = _resolve_settings(config, folder), outputs.logger_names
+    settings = _resolve_settings(config, folder)
     if is_new:
         # Left by a process that was killed before it had written the settings.
         checkpoint.delete_all(folder.checkpoints_dir)
@@ -342,11 +342,10 @@ def _start_run(
     identity, settings = _begin_session(folder, settings, seed_runs, damage)
     folder.write_settings(settings)
     remember_trained(settings)
-    run_loggers = loggers.LoggerCollection(
-        logger_names,
-        loggers.make_logged_run(folder, settings, config.all_seeds, wall_s),
-        metrics_log.read_rows(folder.metrics_path) if logger_names else [],
-    )
+    logged = loggers.make_logged_run(folder, settings, config.all_seeds, wall_s)
+    names = outputs.logger_names
+    rows = metrics_log.read_rows(folder.metrics_path) if names else []
+    run_loggers = loggers.LoggerCollection(names, logged, rows)
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
             for line in filter(None, (choices, describe_kept(config))):
