@@ -160,10 +160,10 @@ def torch_link(batch: int) -> Any:
     import torch  # pyright: ignore[reportMissingImports]
     from link_in_pytorch import TorchLink
 
-    from syntony.systems.link.gradient_estimators import PerturbationConfig
+    from syntony.systems.link.gradient_estimators import NETWORK_VARIANCES
 
     torch.manual_seed(0)
-    variance = PerturbationConfig().perturbation_variance
+    variance, _ = NETWORK_VARIANCES
     return TorchLink(
         MESSAGES, USES, HIDDEN, batch=batch, snr_db=SNR_DB, variance=variance
     )

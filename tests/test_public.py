@@ -19,7 +19,7 @@ MODULES = {
     if isinstance(node, ast.ImportFrom)
     for alias in node.names
 }
-ALIASES = {"EvalSamples", "Metrics", "Policy"}
+ALIASES = {"AnyChannel", "EvalSamples", "Metrics", "Policy"}
 """Public types without a name and a docstring of their own."""
 API = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
 DOCUMENTED = set(re.findall(r"^::: (\S+)$", API, re.MULTILINE))

@@ -1,6 +1,6 @@
 """Style that the linter cannot check: short and flat functions, docstrings.
 
-A limit of 700 lines asks whether a file is one idea; it is no reason to split one.
+A limit of 750 lines asks whether a file is one idea; it is no reason to split one.
 """
 
 import ast
@@ -18,7 +18,7 @@ FILES = sorted(
     for path in (REPOSITORY / folder).rglob("*.py")
 )
 
-FILE_LINES = 700
+FILE_LINES = 750
 ANY_LINES = 13
 FUNCTION_LINES = 40
 POOR_STARTS = ("Returns the ", "Returns a ", "Returns what ", "What ", "Who ")

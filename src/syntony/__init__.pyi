@@ -1,5 +1,6 @@
 """Public names, listed once: `__init__.py` and type checkers read this file."""
 
+from .channels.channel import AnyChannel as AnyChannel
 from .channels.channel import Channel as Channel
 from .channels.channel import ChannelWithMemory as ChannelWithMemory
 from .channels.channel import init_channel as init_channel

@@ -120,7 +120,7 @@ def test_a_receiver_is_trained_for_a_fixed_transmitter(
 def test_a_fixed_transmitter_that_does_not_fit_is_refused(
     flags: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ):
-    assert main([*TRAIN, *flags]) == 2
+    assert main(["train", "link", *flags]) == 2
     error = capsys.readouterr().err
     assert expected in error
     assert error.count("\n") == 1

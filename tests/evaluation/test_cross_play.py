@@ -141,7 +141,7 @@ def link_run(path: str, seeds: int, **sizes: int) -> Run:
     return make_run(path, system, states)
 
 
-ENDS = {"target_block_errors": 200, "max_blocks": 8192}
+ENDS: Any = {"target_block_errors": 200, "max_blocks": 8192}
 
 
 def test_the_diagonal_of_a_link_with_itself_is_its_error_rate():

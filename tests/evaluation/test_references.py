@@ -100,8 +100,24 @@ def test_other_rates_are_simulated_with_4_000_errors():
         )
 
 
+@pytest.mark.parametrize("parts", ["+quantizer?bits=1", "+awgn+quantizer?bits=2"])
+def test_rates_over_parts_in_series_are_not_those_of_the_first(parts: str):
+    """Neither its closed form nor its table: they are simulated over the chain."""
+    link = Link(messages=16, uses=2, channel=channel(f"awgn?snr_db=6.0{parts}"))
+    (row,) = classical_rates(link, [link.channel], 100, 10**4)["QPSK"]
+    assert row["source"] == "simulation"
+
+
+def test_two_noises_have_the_rates_of_their_sum():
+    link = Link(messages=16, uses=2, channel=channel("awgn?snr_db=13+awgn?snr_db=13"))
+    (row,) = classical_rates(link, [link.channel], 100, 10**4)["QPSK"]
+    assert row["source"] == "closed form"
+    snr_db = 13 - 10 * np.log10(2)
+    assert row["bler"] == pytest.approx(limits.qpsk_bler(snr_db, 16, 2))
+
+
 def test_channels_without_ml_detection_have_no_such_rates():
-    assert rates_at([6.0], "awgn+quantizer") == {}
+    assert rates_at([6.0], "awgn+phase") == {}
 
 
 @jax.tree_util.register_static

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from syntony.channels.channel import Channel
+from syntony.channels.channel import Channel, ChannelState
 from syntony.config import field, pytree_dataclass
 from syntony.equations.detection import coherent_ml_metric
 from syntony.equations.signal import normalize_average_power
@@ -139,6 +139,10 @@ class ToyLink(Walk):
     ) -> Float[Array, "B M"]:
         return coherent_ml_metric(y, self.codewords(state))
 
+    def channel_state(self, state: WalkState) -> ChannelState:
+        del state
+        return ()
+
     def snapshot(self, state: WalkState) -> dict[str, Array]:
         codebook = self.codewords(state)
         return {"message": jnp.arange(self.messages), "codebook": codebook}
@@ -227,6 +231,9 @@ class TeamAndLink:
         self, state: TeamAndLinkState, y: Float[Array, "B C 2"]
     ) -> Float[Array, "B M"]:
         return self.link.message_logits(state.link, y)
+
+    def channel_state(self, state: TeamAndLinkState) -> ChannelState:
+        return self.link.channel_state(state.link)
 
     def snapshot(self, state: TeamAndLinkState) -> dict[str, Array]:
         return self.link.snapshot(state.link)

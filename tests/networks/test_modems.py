@@ -1,5 +1,7 @@
 """Transmitter and receivers against NumPy."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -176,10 +178,13 @@ def test_quadratic_receiver_is_optimal_for_gaussian_blocks(key):
     want = np.zeros((6, 5))
     forms, linear, bias = [], [], []
     for m in range(5):
-        cov = np.outer(tap[m], tap[m].conj()) + noise_power * np.eye(3)
+        cov: Any = np.outer(tap[m], tap[m].conj()) + noise_power * np.eye(3)
         inverse = np.linalg.inv(cov)
-        real_cov = np.block([[cov.real, -cov.imag], [cov.imag, cov.real]]) / 2
-        real = [np.concatenate([z.real, z.imag], -1) for z in (y, mean[m])]
+        real_cov = np.block(
+            [[np.real(cov), -np.imag(cov)], [np.imag(cov), np.real(cov)]]
+        )
+        real_cov = real_cov / 2
+        real = [np.concatenate([np.real(z), np.imag(z)], -1) for z in (y, mean[m])]
         want[:, m] = scipy.stats.multivariate_normal.logpdf(real[0], real[1], real_cov)
         energy = np.sum(np.abs(tap[m]) ** 2)
         scale = np.sqrt(1 / (noise_power * (noise_power + energy)))

@@ -13,6 +13,7 @@ from toy_system import Toy
 import syntony
 from syntony.channels.awgn import AWGN
 from syntony.channels.channel import HasBLERBounds, HasMLMetric
+from syntony.channels.phase import PhaseNoise
 from syntony.channels.rayleigh import Rayleigh
 from syntony.channels.rician import Rician
 from syntony.cli import main
@@ -83,9 +84,10 @@ def test_capabilities_are_those_whose_methods_a_system_has(
 
 
 def test_what_is_known_of_channels():
-    assert all(isinstance(c, HasMLMetric) for c in (AWGN(), Rayleigh()))
+    assert all(isinstance(c, HasMLMetric) for c in (AWGN(), Rayleigh(), Rician()))
     assert all(isinstance(c, HasBLERBounds) for c in (AWGN(), Rayleigh()))
-    assert not isinstance(Rician(), HasMLMetric | HasBLERBounds)
+    assert not isinstance(Rician(), HasBLERBounds)
+    assert not isinstance(PhaseNoise(), HasMLMetric | HasBLERBounds)
 
 
 def test_a_report_has_the_sections_of_both(both: Path):

@@ -238,8 +238,8 @@ def test_a_link_is_moved_to_another_channel(tmp_path: Path):
     start = StartWeights(dataclasses.replace(run, live={0: saved}))
     moved = dataclasses.replace(link, channel=Rayleigh())
     for part, sides in (
-        (None, {"transmitter", "receiver"}),
-        ("receiver", {"receiver"}),
+        (None, {"transmitter", "receiver", "received_stats"}),
+        ("receiver", {"receiver", "received_stats"}),
     ):
         states, entry = initial_states(
             RunConfig(system=moved, steps=1), start._replace(part=part)

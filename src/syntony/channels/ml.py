@@ -71,6 +71,11 @@ def equivalent_channel(channel: AnyChannel) -> AnyChannel:
     return chain(kept) if len(kept) > 1 else kept[0]
 
 
+def is_white_noise(channel: AnyChannel) -> bool:
+    """Whether a channel only adds white Gaussian noise."""
+    return isinstance(equivalent_channel(channel), AWGN)
+
+
 def _parts(channel: AnyChannel) -> Parts:
     return channel.parts if isinstance(channel, InSeries) else (channel,)
 

@@ -150,7 +150,9 @@ def _channel_with_noise(parsed: AnyChannel) -> AnyChannel:
 def no_snr_error(channel: AnyChannel) -> InvalidInputError:
     """Error for an SNR that is to be set of a channel that has none."""
     if not channel.is_black_box:
-        return InvalidInputError(f"{channel.id} has no SNR; leave out --snr-db")
+        return InvalidInputError(
+            f"{channel.id} has no noise whose SNR can be set; leave out --snr-db"
+        )
     return InvalidInputError(
         f"{channel.id} takes no argument snr_db; expected def f(x, snr_db=10.0), or "
         "leave out --snr-db"

@@ -79,7 +79,10 @@ def _announcement(link: HasFixedTransmitters, name: str) -> str:
     names = _fitting_names(link) if name == AUTO else []
     first = _short_training(link, names[0] if names else name)
     selection = first.receiver_blocks(SELECTION_ITERATIONS) + SELECTION_BLOCKS
-    training = first.receiver_blocks(REFERENCE_ITERATIONS) + 2 * EVALUATION_BLOCKS
+    # A black box gets the first evaluation twice, to see whether its answers differ.
+    evaluations = 3 if link.channel.is_black_box else 2
+    training = first.receiver_blocks(REFERENCE_ITERATIONS)
+    training += evaluations * EVALUATION_BLOCKS
     blocks = len(names) * selection + training
     return (
         f"reference: trains a receiver for a classical code over {link.channel.id}, "

@@ -17,7 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from syntony.channels.channel import AnyChannel, ChannelState, transmit
+from syntony.channels.channel import (
+    AnyChannel,
+    ChannelState,
+    InSeries,
+    transmit,
+)
+from syntony.channels.ml import equivalent_channel
 from syntony.equations import detection, limits
 from syntony.equations.signal import complex_to_pairs
 from syntony.evaluation import bler
@@ -213,7 +219,10 @@ def _exact_row(rate: float, source: str) -> MetricsRow:
 
 
 def _channel_name(channel: AnyChannel) -> str:
-    return channel.id.partition("?")[0]
+    """Name of a channel, or of one with the same law; empty for parts in series."""
+    equivalent = equivalent_channel(channel)
+    is_series = isinstance(equivalent, InSeries)
+    return "" if is_series else equivalent.id.partition("?")[0]
 
 
 @functools.cache

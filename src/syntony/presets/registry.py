@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from syntony.channels.awgn import AWGN
 from syntony.channels.channel import AnyChannel, ChannelProperties
+from syntony.channels.ml import is_white_noise
 from syntony.errors import unknown_name_error
 from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import PREFIX
@@ -90,7 +91,7 @@ def tuned_link(channel: AnyChannel | None) -> Link:
 
     The trials choose the codebook from which the transmitter learns, and the receiver.
     """
-    if channel is None or isinstance(channel, AWGN):
+    if channel is None or is_white_noise(channel):
         return orthogonal_link(channel)
     return Link(channel=channel)
 

@@ -306,7 +306,7 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
         ...
 
     def channel_state(self, state: StateT) -> ChannelState:
-        """What the channel remembers of the training; () without memory."""
+        """State of the channel after the training; () without memory."""
         ...
 
 

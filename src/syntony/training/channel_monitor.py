@@ -134,7 +134,7 @@ class _Monitored:
         return self.channel.id
 
     @property
-    def snr_db(self) -> float | None:
+    def snr_db(self) -> Float[Array, ""] | float | None:
         return self.channel.snr_db
 
     @property
@@ -166,7 +166,8 @@ class _Monitored:
         """See `channels.channel.transmit`; the first batch is sent twice."""
         new_state, y = transmit(self.channel, key, state, x)
         received = np.asarray(y)
-        self.monitor.observe(received, self.snr_db)
+        snr_db = self.snr_db
+        self.monitor.observe(received, None if snr_db is None else float(snr_db))
         if self.monitor.is_first_batch():
             other_key = jax.random.fold_in(key, 1)
             _, again = transmit(self.channel, other_key, state, x)

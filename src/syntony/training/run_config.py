@@ -200,7 +200,7 @@ def run_config_from_dict(
     counted = isinstance(seeds, range)
     system = resolve_steps(system, initial_steps(settings))
     config = RunConfig(
-        system=system,
+        system=_with_stored_choices(system, settings),
         preset=str(settings.get("preset", "")),
         seeds=len(seeds) if counted else tuple(seeds),
         seed=seeds[0] if counted else 0,
@@ -282,10 +282,15 @@ def with_stored_choices(config: RunConfig, settings: Mapping[str, object]) -> Ru
         config: a configuration; settings that it leaves open are taken.
         settings: content of the run's `settings.json`.
     """
-    system, stored = config.system, settings.get("settings")
+    system = _with_stored_choices(config.system, settings)
+    return dataclasses.replace(config, system=system)
+
+
+def _with_stored_choices(system: System, settings: Mapping[str, object]) -> System:
+    stored = settings["settings"]
     if not isinstance(system, ChoosesSettings) or not isinstance(stored, dict):
-        return config
-    return dataclasses.replace(config, system=system.with_open_settings(stored))
+        return system
+    return system.with_open_settings(stored)
 
 
 def resolve_steps(system: System, steps: int) -> System:

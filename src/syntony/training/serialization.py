@@ -116,7 +116,7 @@ def _deserialize_by_id(hint: object, value: object, location: str) -> Task | Any
     return parsed
 
 
-def check_stored(parsed: Task | Channel, value: JsonObject, location: str) -> None:
+def check_stored(parsed: Task | AnyChannel, value: JsonObject, location: str) -> None:
     """Raises InvalidInputError if a stored value is not what its id stands for.
 
     Args:

@@ -361,7 +361,11 @@ def metrics_rows(path: Path):
 def test_a_resumed_run_equals_the_whole_run_and_stops_early(tmp_path):
     # The first window is an improvement; no other has a loss a hundred times lower.
     link = with_schedule(
-        TINY, patience=3, early_stopping_window=2, min_relative_improvement=0.99
+        dataclasses.replace(TINY, receiver="mlp", initial_codebook="network"),
+        patience=3,
+        early_stopping_window=2,
+        min_relative_improvement=0.99,
+        decay="cosine",
     )
     link = with_feedback(link, delay_iterations=2, noise_std=0.1, erasure_prob=0.1)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -398,6 +402,9 @@ def test_training_reaches_the_error_rate_of_qpsk(gradient, factor):
 @pytest.mark.slow
 def test_training_reaches_the_error_rate_of_qpsk_within_500_iterations():
     """256 messages in 4 uses at 10 dB, as in the paper: the BLER of QPSK is 0.62 %."""
-    link = Link(schedule=TrainingSchedule(batch_size=1000))
+    schedule = TrainingSchedule(
+        learning_rate=1e-3, receiver_lr_multiplier=1.0, receiver_warmup_iterations=50
+    )
+    link = Link(schedule=schedule)
     state = run_steps(link, initial_state(link), 500)
     assert bler(link, state, 100_000) < 1.2 * qpsk_bler(10.0, 256, 4)

@@ -137,7 +137,7 @@ def train_a_team() -> dict[int, float]:
 
 
 def train_a_link() -> float:
-    channel: syntony.Channel = syntony.channel(radio)
+    channel: syntony.AnyChannel = syntony.channel(radio)
     link = syntony.Link(
         channel=channel,
         messages=16,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Complex, Float, Key
 
 from syntony.channels.channel import ChannelWithMemory, HasBLERBounds, transmit
 from syntony.equations import signal
@@ -28,12 +29,15 @@ AUTO: Final = "auto"
 """Value of a setting that trials choose."""
 NETWORK = "network"
 """Initial codebook of a new network, with random weights."""
-TRIED_RECEIVERS = ("mlp", "mixture", "quadratic")
-"""Receivers that are tried."""
+TRIED_RECEIVERS = {"mlp": 1.0, "mixture": 6.0, "quadratic": 6.0}
+"""Receivers that are tried, and a factor of their losses in the comparison.
+
+The last two model the channel. They learn faster, but a code that is learned with a
+wrong model is worse, and so is one against a right model over nearly white noise."""
 TRIAL_SCHEDULE = TrainingSchedule(
     batch_size=512, learning_rate=1e-2, final_learning_rate=1e-2, decay="constant"
 )
-ROUNDS = ((30, 6), (60, 2), (100, 1))
+ROUNDS = ((40, 6), (80, 4), (150, 1))
 """Iterations of each round, and the pairs of the least loss that are left after it."""
 IDLE_BATCHES = 200
 """Batches in which a trained receiver is left alone, to see if the channel moves."""
@@ -53,7 +57,7 @@ class DesignTrial(NamedTuple):
 
 
 class Design(NamedTuple):
-    """What trials have chosen."""
+    """Settings chosen by trials, and the losses of all pairs."""
 
     trials: list[DesignTrial]
     """All pairs, the chosen one first, then those that were tried for longest."""
@@ -74,6 +78,11 @@ class Candidate:
     def trial(self) -> DesignTrial:
         """Its loss so far."""
         return DesignTrial(self.initial_codebook, self.link.receiver, self.loss)
+
+    @property
+    def compared_loss(self) -> float:
+        """Its loss, as it is compared with those of other receivers."""
+        return self.loss * TRIED_RECEIVERS.get(self.link.receiver, 1.0)
 
     def train(self, key: Key[Array, ""], iterations: int) -> "Candidate":
         """The pair after more iterations of its receiver; the key is consumed."""
@@ -117,14 +126,10 @@ def describe_design(design: Design) -> str:
         f"initial codebook {best.initial_codebook} (loss {best.loss:.3g} nats"
     )
     if others:
-        second = others[0]
-        text += (
-            f"; next {second.receiver}, {second.initial_codebook}: {second.loss:.3g}"
-        )
-    if design.channel_moves:
-        text += "); the channel moves: constant learning rates"
-        return text
-    return text + ")"
+        receiver, codebook = others[0].receiver, others[0].initial_codebook
+        text += f"; next {receiver}, {codebook}: {others[0].loss:.3g}"
+    moves = "; the channel moves: constant learning rates"
+    return f"{text})" + (moves if design.channel_moves else "")
 
 
 def with_design(link: "Link", settings: Mapping[str, object]) -> "Link":
@@ -162,9 +167,10 @@ def run_trials(link: "Link", key: Key[Array, ""]) -> Design:
     for round_key, (iterations, survivors) in zip(round_keys, ROUNDS, strict=True):
         # All pairs have the same messages and noise.
         candidates = [
-            each.train(jax.random.clone(round_key), iterations) for each in candidates
+            each.train(jax.random.fold_in(round_key, 0), iterations)
+            for each in candidates
         ]
-        candidates.sort(key=lambda candidate: candidate.loss)
+        candidates.sort(key=lambda candidate: candidate.compared_loss)
         left_out = [each.trial for each in candidates[survivors:]] + left_out
         candidates = candidates[:survivors]
     trials = [candidates[0].trial, *left_out]
@@ -173,26 +179,34 @@ def run_trials(link: "Link", key: Key[Array, ""]) -> Design:
 
 def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
     """Yields the pairs of all receivers and codebooks."""
-    initial = link.initial_codebook
-    codebooks = {initial: None}
-    # Over a channel of which bounds are known, learned codes are better than classical
-    # symbols, and are found from a new network.
-    is_well_known = isinstance(link.channel, HasBLERBounds) and bool(
-        link.channel.bler_bounds(link.messages, link.uses)
-    )
-    if initial == AUTO and (is_well_known or not link.can_start_from_codebook):
-        codebooks = {NETWORK: None}
-    elif initial == AUTO:
-        codebooks = dict(classical_starts(link.messages, link.uses))
-    receivers = TRIED_RECEIVERS if link.receiver == AUTO else (link.receiver,)
+    codebooks = _tried_codebooks(link)
+    receivers = list(TRIED_RECEIVERS) if link.receiver == AUTO else [link.receiver]
     for receiver in receivers:
         tried = dataclasses.replace(link, receiver=receiver, schedule=TRIAL_SCHEDULE)
-        state = tried.init(jax.random.clone(key))
+        state = tried.init(jax.random.fold_in(key, 0))
         for name, codebook in codebooks.items():
             if codebook is not None:
                 pairs = jnp.asarray(signal.complex_to_pairs(codebook), jnp.float32)
                 state = state._replace(transmitter=ConstantTransmitter(pairs))
             yield Candidate(tried, name, state)
+
+
+def _tried_codebooks(
+    link: "Link",
+) -> Mapping[str, Complex[np.ndarray, "M C"] | None]:
+    """Codebooks by name; None is that of a link's own transmitter."""
+    if link.initial_codebook != AUTO:
+        return {link.initial_codebook: None}
+    if not link.can_start_from_codebook:
+        return {NETWORK: None}
+    # Over a channel of which bounds are known, learned codes are better than classical
+    # symbols, and are found from a new network.
+    channel = link.channel
+    if isinstance(channel, HasBLERBounds) and channel.bler_bounds(
+        link.messages, link.uses
+    ):
+        return {NETWORK: None}
+    return dict(classical_starts(link.messages, link.uses))
 
 
 def _train_receiver(

@@ -68,6 +68,7 @@ from syntony.systems.link.jitted import add, divide, fold_in, zeros_like
 from syntony.systems.link.received_stats import (
     ReceivedStats,
     normalize_received,
+    restart_stats,
     update_received_stats,
     with_neighbors,
 )
@@ -602,7 +603,8 @@ class Link:
         return {
             "transmitter": state.transmitter,
             "receiver": state.receiver,
-            "received_stats": state.received_stats,
+            # The next batch replaces them: it may be of another channel.
+            "received_stats": restart_stats(state.received_stats),
         }
 
     def with_weights(
@@ -631,7 +633,7 @@ class Link:
         return state.receiver(self.receiver_input(state, y))
 
     def channel_state(self, state: LinkState) -> ChannelState:
-        """What the channel remembers of the blocks of the training."""
+        """State of the channel after the blocks of the training."""
         return state.channel_state
 
     def snapshot(self, state: LinkState) -> dict[str, Array]:

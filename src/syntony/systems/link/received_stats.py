@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from syntony.equations.signal import normalize_blocks
+
 MIN_RATE = 0.01
 """Weight of the newest batch in the statistics, at least: they follow a channel that
 changes."""
@@ -47,23 +49,27 @@ def update_received_stats(
     mean: a batch of any power, a fault of a radio, moves it by little. A batch without
     power does not count.
     """
-    # Divided by the largest amplitude, whose square may not be a float32.
-    largest = jnp.max(jnp.abs(y))
-    unit = y / jnp.where(largest > 0.0, largest, 1.0)
-    unit_mean = jnp.mean(unit, axis=0)
-    power = jnp.mean(jnp.sum((unit - unit_mean) ** 2, axis=-1))
-    has_power = (largest > 0.0) & (power > 0.0)
-    level = jnp.log(jnp.where(has_power, largest * jnp.sqrt(power), 1.0))
-    mean = largest * unit_mean
+    mean = jnp.mean(y, axis=0)
+    # All symbols as one block.
+    _, (level,) = normalize_blocks((y - mean).reshape(1, -1, 2))
+    has_power = level > 0.0
+    log_level = jnp.log(jnp.where(has_power, level, 1.0))
     first = stats.batches == 0
     rate = jnp.maximum(1.0 / (stats.batches + 1.0), MIN_RATE)
-    change = level - stats.log_level
+    change = log_level - stats.log_level
     is_outlier = ~first & (jnp.abs(change) > MAX_LEVEL_CHANGE)
     return ReceivedStats(
         stats.mean + jnp.where(is_outlier, 0.0, rate) * (mean - stats.mean),
         stats.log_level + jnp.where(has_power, rate, 0.0) * change,
         stats.batches + 1,
     )
+
+
+def restart_stats(stats: ReceivedStats | None) -> ReceivedStats | None:
+    """Statistics that the next batch replaces."""
+    if stats is None:
+        return None
+    return stats._replace(batches=jnp.zeros_like(stats.batches))
 
 
 @jax.jit

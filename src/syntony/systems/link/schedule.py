@@ -35,7 +35,7 @@ class TrainingSchedule:
     optimizer: str = field("adam", static=True)
     """Optimizer of both sides: adam, sgd, rmsprop, or python:MODULE:FUNCTION, a
     function of the learning rate that returns an optax.GradientTransformation."""
-    learning_rate: float = field(1e-3, limits=above(0))
+    learning_rate: float = field(5e-4, limits=above(0))
     """Learning rate of the transmitter at the start of training."""
     final_learning_rate: float = field(1e-5, limits=above(0))
     """Learning rate of the transmitter at the end, if it decays."""
@@ -43,7 +43,7 @@ class TrainingSchedule:
     """Decay of the learning rates: by a cosine, or none (constant), for a channel that
     changes with time. auto: constant if trials at the start find that the channel
     changes, else cosine."""
-    receiver_lr_multiplier: float = field(10.0, limits=above(0))
+    receiver_lr_multiplier: float = field(20.0, limits=above(0))
     """Learning rate of the receiver, divided by the transmitter's."""
     max_grad_norm: float = field(10.0, limits=above(0))
     """Global norm at which the gradient of either side is clipped."""

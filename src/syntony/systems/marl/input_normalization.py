@@ -38,15 +38,16 @@ class InputStats(NamedTuple):
 
 def is_published(task: Task) -> bool:
     """Whether the task is one of a benchmark with published constants."""
-    return (
-        isinstance(task, HasBenchmark) and task.benchmark.name in PUBLISHED_BENCHMARKS
-    )
+    return _is_of(task, PUBLISHED_BENCHMARKS)
 
 
 def normalizes_inputs(setting: NormalizeObs, task: Task) -> bool:
     """Whether the inputs of a team on this task are normalized."""
-    raw = isinstance(task, HasBenchmark) and task.benchmark.name in RAW_BENCHMARKS
-    return setting == "on" or (setting == "auto" and not raw)
+    return setting == "on" or (setting == "auto" and not _is_of(task, RAW_BENCHMARKS))
+
+
+def _is_of(task: Task, benchmarks: tuple[str, ...]) -> bool:
+    return isinstance(task, HasBenchmark) and task.benchmark.name in benchmarks
 
 
 def init_input_stats(task: Task) -> InputStats:
