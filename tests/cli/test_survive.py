@@ -28,8 +28,8 @@ def test_full_disk_is_reported_in_one_line(
     assert main(["resume", str(run), "--steps", "400", "--quiet"]) == 1
     error = capsys.readouterr().err
     assert error == (
-        "syntony: cannot write to run: No space left on device; what was saved before "
-        "is whole; when there is room, go on with: syntony resume run\n"
+        "syntony: cannot write to run/metrics.jsonl: No space left on device; what was "
+        "saved before is whole; when there is room, go on with: syntony resume run\n"
     )
 
 
