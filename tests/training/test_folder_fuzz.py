@@ -129,7 +129,8 @@ def mutate(folder: Path, number: int) -> str:
         misplace(path, draw)
         return f"{path.name} misplaced"
     if draw.random() < 0.1:
-        shutil.copy(path, draw.choice(files).with_name(draw.choice(files).name))
+        content = path.read_bytes()
+        draw.choice(files).with_name(draw.choice(files).name).write_bytes(content)
         return f"{path.name} copied"
     content, edits = path.read_bytes(), draw.choices(EDITS, k=draw.choice([1, 1, 2, 3]))
     for edit in edits:
