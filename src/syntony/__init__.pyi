@@ -21,6 +21,9 @@ from .errors import (
 from .errors import (
     InvalidInputError as InvalidInputError,
 )
+from .errors import (
+    UntrustedCodeError as UntrustedCodeError,
+)
 from .evaluation.cross_play import cross_link as cross_link
 from .evaluation.cross_play import cross_play as cross_play
 from .evaluation.learning_curves import read_learning_curve as read_learning_curve

@@ -4,6 +4,7 @@ import difflib
 import sysconfig
 import textwrap
 import traceback
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,8 +22,16 @@ MAX_LISTED = 180
 """Most characters of a list of valid names in a message."""
 
 
+HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of control, format, surrogate and separator characters."""
+
+
 class InvalidInputError(ValueError):
     """Input that cannot be used: what was wrong, what was expected, what to type."""
+
+
+class UntrustedCodeError(InvalidInputError):
+    """A run names code of a user, and was not trained on this machine."""
 
 
 class EnvironmentStepError(RuntimeError):
@@ -50,6 +59,21 @@ def summarize_exception(error: BaseException) -> str:
     summary = type(error).__name__ + (f": {message}" if message else "")
     line = user_code_line(error)
     return f"{summary} ({line})" if line else summary
+
+
+def visible(text: str) -> str:
+    """Text whose control and format characters are visible, e.g. as ⟨U+202E⟩.
+
+    Raw, they change a terminal, or the order in which a text is read.
+    """
+    return "".join(
+        f"\\x{ord(char):02x}"
+        if ord(char) < 0x100 and unicodedata.category(char) == "Cc"
+        else f"⟨U+{ord(char):04X}⟩"
+        if unicodedata.category(char) in HIDDEN_CATEGORIES
+        else char
+        for char in text
+    )
 
 
 def is_memory_error(error: BaseException) -> bool:

@@ -3,14 +3,19 @@
 import importlib
 import importlib.util
 import io
+import itertools
 import os
 import pkgutil
 import re
 import sys
+import types
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -43,6 +48,12 @@ ENV_PACKAGES = ("pettingzoo", "mpe2")
 PETTINGZOO_EXTRAS = ("atari", "butterfly", "classic", "sisl")
 """Modules of PettingZoo with an extra of the same name for what they need."""
 
+RUN_FILES = ("settings.json", "metrics.jsonl", "checkpoints")
+"""Names of which a folder has one or more if it is a run's."""
+KNOWN_LIBRARIES = ("jaxmarl", "jumanji")
+"""Libraries that an untrusted run may name: of theirs only environments are made."""
+_user_code_is_allowed: ContextVar[bool] = ContextVar("allowed", default=True)
+
 ImportFn = Callable[[str], ModuleType]
 """Imports a module by its dotted name; it may be one of another process."""
 
@@ -54,17 +65,66 @@ def import_user_module(name: str) -> ModuleType:
         name: dotted name, e.g. "package.module".
 
     Raises:
-        InvalidInputError: it is not installed, or importing it fails.
+        InvalidInputError: it is not installed, or importing it fails, or it is part of
+            Python or of a run folder, or user code is not allowed here.
     """
-    _check_version(name.partition(".")[0])
+    package = name.partition(".")[0]
+    if is_standard_library(package):
+        raise InvalidInputError(
+            f"module {name!r} is part of Python; expected one of your own, or of an "
+            "installed package"
+        )
+    require_user_code(name)
+    _check_version(package)
     try:
         return import_module(name)
+    except InvalidInputError:
+        raise
     except ModuleNotFoundError as error:
         raise _missing_module_error(name, str(error.name)) from error
     except USER_CODE_EXCEPTIONS as error:
         raise InvalidInputError(
             f"module {name!r} cannot be imported: {summarize_exception(error)}"
         ) from error
+
+
+@contextmanager
+def without_user_code() -> Generator[None, None, None]:
+    """Context in which no module of a user is imported, and no program started."""
+    token = _user_code_is_allowed.set(False)
+    try:
+        yield
+    finally:
+        _user_code_is_allowed.reset(token)
+
+
+def require_user_code(name: str) -> None:
+    """Raises InvalidInputError if this module or program must not be used here."""
+    package = name.partition(".")[0]
+    if _user_code_is_allowed.get() or (
+        package in KNOWN_LIBRARIES and _is_installed(package)
+    ):
+        return
+    if os.sep not in name and not PathFinder.find_spec(
+        package, [*sys.path, os.getcwd()]
+    ):
+        # Trust would not help.
+        raise _missing_module_error(name, package)
+    raise InvalidInputError(
+        f"{name!r} is code that this run names; expected --trust to use it"
+    )
+
+
+def is_standard_library(package: str) -> bool:
+    """Whether a module of this name is part of Python."""
+    return package in sys.stdlib_module_names or package in sys.builtin_module_names
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a package is among the installed ones, not in the current folder."""
+    spec = PathFinder.find_spec(package)
+    folder = Path(spec.origin).parents[1] if spec and spec.origin else None
+    return folder is not None and not Path.cwd().is_relative_to(folder)
 
 
 def _check_version(package: str) -> None:
@@ -155,7 +215,43 @@ def import_module(name: str) -> ModuleType:
         # Last, so that a file in the current folder never shadows a library.
         sys.path.append(os.getcwd())
     importlib.invalidate_caches()
-    return importlib.import_module(name)
+    parts = name.split(".")
+    if not all(parts):
+        raise ModuleNotFoundError(name=name)
+    # Package by package: importing one runs its code, and finding one within another
+    # imports that.
+    for package in itertools.accumulate(parts, "{}.{}".format):
+        _reject_run_folder(package)
+        importlib.import_module(package)
+    return sys.modules[name]
+
+
+def _reject_run_folder(name: str) -> None:
+    """Raises InvalidInputError if a module lies in a run folder.
+
+    Whoever made the run wrote the file. Any folder below the current one is a package
+    to Python.
+    """
+    if name in sys.modules:
+        return
+    spec = importlib.util.find_spec(name)
+    places = [] if spec is None else [*(spec.submodule_search_locations or [])]
+    if spec is not None and spec.origin and spec.has_location:
+        places.append(spec.origin)
+    for place in map(Path, places):
+        for folder in (place, *place.parents, *place.resolve().parents):
+            if is_run_folder(folder):
+                raise InvalidInputError(
+                    f"module {name!r} is in the run folder {folder}; expected code "
+                    "outside of run folders"
+                )
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether a folder has the files of a run."""
+    first, *others = RUN_FILES
+    is_file = (folder / first).is_file()
+    return is_file and any(os.path.lexists(folder / name) for name in others)
 
 
 def import_user_object(
@@ -189,11 +285,25 @@ def import_user_object(
         raise unknown_name_error(
             f"{kind} of {module_name}", name, valid or ["(it has none)"]
         )
+    if _is_part_of_python(value):
+        raise InvalidInputError(
+            f"{spec} is part of Python; expected a {kind} of your own"
+        )
     if accepts is not None and not accepts(value):
         raise InvalidInputError(
             f"{spec} is of type {type(value).__name__}; expected a {kind}"
         )
     return value
+
+
+def _is_part_of_python(value: object) -> bool:
+    """Whether a function or class is one of Python, e.g. `os.system` of a module."""
+    kinds = type | types.FunctionType | types.BuiltinFunctionType | ModuleType
+    if not isinstance(value, kinds):
+        return False
+    module = value if isinstance(value, ModuleType) else value.__module__
+    name = module.__name__ if isinstance(module, ModuleType) else str(module)
+    return is_standard_library(name.partition(".")[0])
 
 
 def resolve_name(root: object, name: str) -> object:

@@ -44,7 +44,7 @@ def error_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("train toy --size 2.5", "--size: '2.5' is not a whole number"),
         ("train toy --steps 0", "steps is 0; expected 1"),
         ("train toy --steps -1", "steps is -1; expected 1"),
-        ("train toy --steps 1e99", "expected 1 to 2,147,483,647"),
+        ("train toy --steps 1e99", "expected 1 to 2,013,265,919"),
         ("train toy --seeds 0", "seeds is 0; expected 1"),
         ("train toy --seed -1", "seed is -1; expected 0"),
         ("train toy --seeds 1,1", "seed 1 is given twice; expected once"),

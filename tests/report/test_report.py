@@ -237,7 +237,7 @@ def test_a_run_of_another_version_has_only_curves(
 
 def remove_a_metric_sum(checkpoint: Path) -> None:
     """Rewrites a checkpoint as one of a version that logged fewer metrics."""
-    from syntony.training.checkpoint import HASH_KEY, array_digest
+    from syntony.training.integrity import HASH_KEY, array_digest
 
     removed = (HASH_KEY, "metric_sums/train/exploration_bonus")
     with np.load(checkpoint) as archive:

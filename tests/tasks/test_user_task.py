@@ -115,7 +115,7 @@ def test_the_environment_of_the_guide_works(
             "num_agents is -2; expected a whole number, at le",
         ),
         (f"{CORRIDOR}?obs_dim=0", "obs_dim is 0; expected a whole number, at least 1"),
-        ("python:json:Corridor", "valid: (it has none)"),
+        ("python:json:Corridor", "module 'json' is part of Python; expected one of"),
     ],
 )
 def test_an_invalid_id_is_reported_in_one_line(id: str, message: str):

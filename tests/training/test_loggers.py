@@ -26,7 +26,7 @@ def logged_by_run(path: Path) -> Metrics:
         (row["seed"], row["step"], name): value
         for row in metrics_log.read_rows(path / "metrics.jsonl")
         for name, value in row.items()
-        if name not in ("seed", "step")
+        if name not in ("seed", "step", "chain")
     }
 
 

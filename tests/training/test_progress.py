@@ -103,7 +103,8 @@ def test_a_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch):
     output = io.StringIO()
 
     def terminal(**options: Any) -> Console:
-        return Console(file=output, force_terminal=True, width=100, **options)
+        options["file"] = output
+        return Console(force_terminal=True, width=100, **options)
 
     monkeypatch.setattr(progress, "Console", terminal)
     clock = iter(range(1000))

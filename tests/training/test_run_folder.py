@@ -26,10 +26,13 @@ def test_partial_files_are_removed(tmp_path: Path):
     folder = RunFolder(tmp_path / "run")
     with folder.acquire_lock():
         pass
-    (folder.checkpoints_dir / "seed-0-000000000001.npz.part").touch()
-    (folder.path / "settings.json.part").touch()
+    part = f".syntony-{'0' * 16}.part"
+    (folder.checkpoints_dir / part).touch()
+    (folder.path / part).touch()
+    (folder.checkpoints_dir / "mine.part").touch()
     with folder.acquire_lock():
-        assert not list(folder.path.rglob("*.part"))
+        left = [path.name for path in folder.path.rglob("*.part")]
+    assert left == ["mine.part"], "only files of this library are deleted"
 
 
 def test_a_path_of_a_file_is_refused(tmp_path: Path):

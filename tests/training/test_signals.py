@@ -21,6 +21,34 @@ def test_the_first_signal_requests_and_the_second_interrupts():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_closed_terminal_is_a_request_unless_it_is_ignored():
+    with handle_signals() as request:
+        signal.raise_signal(signal.SIGHUP)
+        assert request.signum == signal.SIGHUP
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with handle_signals() as request:
+            signal.raise_signal(signal.SIGHUP)
+            assert not request, "as nohup has it"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_wait_after_a_signal_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("syntony.training.signals.TELL_AFTER_SECONDS", 0.0)
+    with handle_signals() as request:
+        request.check_workers()
+        assert capfd.readouterr().err == ""
+        signal.raise_signal(signal.SIGTERM)
+        request.check_workers()
+        request.check_workers()
+    err = capfd.readouterr().err
+    assert err.startswith("syntony: stopping: waiting for the computation or the call")
+    assert err.count("\n") == 1
+
+
 def test_other_threads_install_no_handler():
     before = signal.getsignal(signal.SIGINT)
     observed = []

@@ -22,11 +22,11 @@ from syntony.systems.system import System
 from syntony.training import recorder
 from syntony.training.checkpoint import (
     Checkpoint,
-    array_digest,
     checkpoint_path,
     load_checkpoint,
 )
 from syntony.training.compiled import TrainState, abstract_train_state
+from syntony.training.integrity import array_digest
 from syntony.training.loop import resume, train
 from syntony.training.run import Run, load
 from syntony.training.run_config import RunConfig

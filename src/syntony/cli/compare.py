@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from syntony.cli.arguments import BoolFlag, RunsArgument
-from syntony.cli.console import make_console, make_table
+from syntony.cli.console import make_console, make_table, print_visible
+from syntony.errors import visible
 
 if TYPE_CHECKING:
     import rich.text
@@ -89,7 +90,7 @@ class Compare:
             return
         _print_tables(comparison.results)
         for path in written:
-            print(path)
+            print_visible(path)
 
 
 def _print_tables(results: "syntony.comparison.results.ComparisonResults") -> None:
@@ -100,15 +101,15 @@ def _print_tables(results: "syntony.comparison.results.ComparisonResults") -> No
         table = make_table(comparison_table.header, TEXT_COLUMNS)
         for row in comparison_table.rows:
             table.add_row(*map(_to_text, row))
-        console.print(comparison_table.title, markup=False)
+        console.print(visible(comparison_table.title), markup=False)
         console.print(table)
         console.print()
     for note in results["notes"]:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {visible(note)}", markup=False)
 
 
 def _to_text(cell: str) -> "rich.text.Text":
     """Cell whose brackets are those of an interval, not Rich's markup."""
     from rich.text import Text
 
-    return Text(cell)
+    return Text(visible(cell))

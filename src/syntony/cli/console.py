@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import TYPE_CHECKING, TextIO
 
+from syntony.errors import visible
+
 if TYPE_CHECKING:
     import rich.console
     import rich.table
@@ -19,6 +21,11 @@ def stdout_to_stderr() -> AbstractContextManager[TextIO]:
     Environments of other libraries may print; stdout is for results alone.
     """
     return redirect_stdout(sys.stderr)
+
+
+def print_visible(text: object) -> None:
+    """Prints a line, e.g. a path, whose control characters are visible."""
+    print(visible(str(text)))
 
 
 def make_console() -> "rich.console.Console":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syntony.cli.console import make_console, make_table
+from syntony.errors import visible
 
 if TYPE_CHECKING:
     import syntony.evaluation.cross_play
@@ -21,6 +22,7 @@ def evaluate_cross_play(
     snrs_db: Sequence[float] | None,
     target_block_errors: int,
     max_blocks: int,
+    trust: bool,
 ) -> "syntony.evaluation.cross_play.CrossPlay":
     """Evaluates two teams, or two links, of which one is in another run folder.
 
@@ -32,6 +34,7 @@ def evaluate_cross_play(
         snrs_db: of links.
         target_block_errors: of links.
         max_blocks: of links.
+        trust: whether to import what the other run names.
     """
     from syntony.evaluation.cross_play import cross_link, cross_play
     from syntony.systems.system import ActsInEpisodes
@@ -39,7 +42,7 @@ def evaluate_cross_play(
     from syntony.training.run import load
 
     is_same = Path(path).resolve() == run.path.resolve()
-    other = run if is_same else load(path, checkpoint=run.checkpoint)
+    other = run if is_same else load(path, checkpoint=run.checkpoint, trust=trust)
     if isinstance(run.system, ActsInEpisodes):
         other_task = None if task_id is None else task(task_id)
         return cross_play(run, other, episodes=episodes, task=other_task)
@@ -64,7 +67,7 @@ def print_cross_play(results: "syntony.evaluation.cross_play.CrossPlay") -> None
         "other agents, columns: that agent"
     )
     title = f"{results['run']} with {results['other']}: {results['task']}, {what}"
-    console.print(title, markup=False)
+    console.print(visible(title), markup=False)
     for snr_db in dict.fromkeys(cell.get("snr_db") for cell in cells):
         if snr_db is not None:
             console.print(f"SNR {snr_db:g} dB", markup=False)

@@ -17,14 +17,20 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from syntony.cli.arguments import BoolFlag, RunArgument
-from syntony.cli.console import make_console, make_table, stdout_to_stderr
+from syntony.cli.console import (
+    make_console,
+    make_table,
+    print_visible,
+    stdout_to_stderr,
+)
 from syntony.cli.run_options import (
     CheckpointFlag,
     SeedsFlag,
     parse_checkpoint,
     parse_seeds,
 )
-from syntony.errors import InvalidInputError
+from syntony.cli.trust import ask_trust
+from syntony.errors import InvalidInputError, visible
 from syntony.number_parsing import parse_number, quote
 
 if TYPE_CHECKING:
@@ -85,6 +91,8 @@ class Evaluate:
     that is trained for it once, in RUN/reference: a name as of train --transmitter,
     e.g. qpsk; auto: the best that fits, where the optimal detector of the channel is
     not known; or none."""
+    trust: BoolFlag = False
+    """Use the modules and programs that the run names, also if it is from elsewhere."""
     json: BoolFlag = False
     """Print one JSON object, and nothing else."""
 
@@ -118,8 +126,13 @@ class Evaluate:
     def _load(self) -> "syntony.training.run.Run":
         from syntony.training.run import load
 
-        checkpoint = parse_checkpoint(self.checkpoint)
-        return load(self.run, checkpoint=checkpoint, seeds=parse_seeds(self.seeds))
+        runs = [self.run] if self.with_ is None else [self.run, self.with_]
+        return load(
+            self.run,
+            checkpoint=parse_checkpoint(self.checkpoint),
+            seeds=parse_seeds(self.seeds),
+            trust=ask_trust(runs, trust=self.trust),
+        )
 
     def _cross_play(self) -> None:
         """Evaluates the run beside another one, and prints tables or JSON."""
@@ -140,6 +153,7 @@ class Evaluate:
                 snrs_db=None if self.snr_db is None else parse_snr_range(self.snr_db),
                 target_block_errors=self.target_block_errors,
                 max_blocks=self.max_blocks,
+                trust=self.trust,
             )
         if self.json:
             print(json.dumps(results, allow_nan=False))
@@ -196,7 +210,7 @@ def _print_and_draw_link(
     _print_link(results)
     save_evaluation(run, results)
     for path in save_run_figures(run):
-        print(path)
+        print_visible(path)
 
 
 def parse_snr_range(text: str) -> list[float]:
@@ -241,7 +255,7 @@ def _print_link(results: "syntony.evaluation.link.LinkEvaluation") -> None:
     console = make_console()
     size = f"{results['messages']} messages in {results['uses']} channel uses"
     title = f"{results['run']}: {results['channel']}, {size}; block error rates"
-    console.print(title, markup=False)
+    console.print(visible(title), markup=False)
     console.print(table)
     for line in reference_sources(points):
         console.print(line, markup=False)
@@ -268,7 +282,7 @@ def _print_metrics(
     episodes = f"{results['episodes']:,} episodes each, mean [95 % interval]"
     system = system_label(results["system"])
     title = f"{results['run']}: {system} {task}, {episodes}"
-    console.print(title, markup=False)
+    console.print(visible(title), markup=False)
     console.print(table)
 
 

@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from syntony.cli.arguments import RunArgument
+from syntony.cli.arguments import BoolFlag, RunArgument
+from syntony.cli.console import print_visible
 from syntony.cli.run_options import CheckpointFlag, parse_checkpoint
+from syntony.cli.trust import ask_trust
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Figures:
     checkpoint: CheckpointFlag = "last"
     """Checkpoint of each seed: the newest, that of the best evaluation, or the one of a
     step. Curves are of the whole training."""
+    trust: BoolFlag = False
+    """Use the modules and programs that the run names, also if it is from elsewhere."""
 
     def execute(self) -> None:
         """Draws the figures and prints their paths."""
@@ -38,11 +42,15 @@ class Figures:
         enable_compilation_cache()
         notes: list[str] = []
         run: Path | Run = Path(self.run)
+        trust = ask_trust([self.run], trust=self.trust)
         if self.checkpoint != "last":
-            run = load(run, checkpoint=parse_checkpoint(self.checkpoint))
+            checkpoint = parse_checkpoint(self.checkpoint)
+            run = load(run, checkpoint=checkpoint, trust=trust)
             # One that does not exist is an error, not a note.
             _ = run.states
-        for path in save_run_figures(run, [self.format], print_fn=notes.append):
-            print(path)
+        for path in save_run_figures(
+            run, [self.format], print_fn=notes.append, trust=trust
+        ):
+            print_visible(path)
         for note in notes:
-            print(f"note: {note}")
+            print_visible(f"note: {note}")

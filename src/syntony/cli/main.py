@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, NoReturn, Protocol, TextIO, runtime_checkable
 
 from syntony.cli.help_text import TRACEBACK_VARIABLE, main_help, train_help
@@ -23,6 +24,7 @@ from syntony.errors import (
     summarize_exception,
     unknown_name_error,
     user_code_line,
+    visible,
 )
 from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
 
@@ -46,6 +48,7 @@ class Command(NamedTuple):
     of its module is the help text, and the first line of that its summary."""
     usage: str = ""
     """Positional arguments, as the help text shows them."""
+    needs_jax: bool = True
 
 
 COMMANDS = {
@@ -58,6 +61,7 @@ COMMANDS = {
     "report": Command("syntony.cli.report:Report", "RUN..."),
     "figures": Command("syntony.cli.figures:Figures", "RUN"),
     "render": Command("syntony.cli.render:Render", "RUN"),
+    "verify": Command("syntony.cli.verify:Verify", "RUN", needs_jax=False),
     "check": Command("syntony.cli.check:Check", "ID"),
     "list": Command("syntony.cli.list:List", "WHAT"),
 }
@@ -143,6 +147,9 @@ def _run_command(argv: list[str]) -> None:
             print(train_help(), end="")
         case [name, *args] if name in COMMANDS:
             command = _parse_command(name, args)
+            if not COMMANDS[name].needs_jax:
+                command.execute()
+                return
             # Imported late: help texts need no JAX, and end in the line above.
             from syntony.jax_settings import standard_jax_settings
 
@@ -171,7 +178,7 @@ def _parse_command(name: str, argv: list[str]) -> Executable:
 
 def _print_error(error: BaseException, *, code: int) -> int:
     _print_traceback(error)
-    print("syntony:", *str(error).split(), file=sys.stderr)
+    _tell(" ".join(str(error).split()))
     return code
 
 
@@ -210,9 +217,8 @@ def _print_user_code_error(error: BaseException) -> int:
     """Prints an exception from a user's own file, which is invalid input."""
     _print_traceback(error)
     hint = f"; {TRACEBACK_VARIABLE}=1 shows the traceback"
-    print(
-        f"syntony: your code raised {summarize_exception(error)}{hint}", file=sys.stderr
-    )
+    text = f"your code raised {summarize_exception(error)}{hint}"
+    _tell(text)
     return 2
 
 
@@ -230,4 +236,10 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     del category, filename, lineno, file, line
-    print(f"syntony: {message}", file=sys.stderr)
+    _tell(str(message))
+
+
+def _tell(text: str) -> None:
+    """Prints a line on stderr; one that cannot be written ends nothing."""
+    with suppress(OSError):
+        print(f"syntony: {visible(text)}", file=sys.stderr)

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, visible
 from syntony.evaluation.learning_curves import points_by_seed
 from syntony.evaluation.stored_run import read_run_settings, read_step_unit
 from syntony.systems.registry import system_label
@@ -173,9 +173,7 @@ def render_status(status: RunStatus, columns: int) -> RenderableType:
         status: the status.
         columns: width of the terminal, in characters.
     """
-    path, description = map(
-        _replace_unprintable, (str(status.path), status.description)
-    )
+    path, description = map(visible, (str(status.path), status.description))
     title = Text(f"{path}  {description}  ")
     title.append(status.state, style=STATE_COLORS.get(status.state, "yellow"))
     progress = Table.grid(padding=(0, 2))
@@ -213,7 +211,7 @@ def _progress_text(status: RunStatus) -> Text:
         age = format_duration(status.seconds_since_update)
         parts.append(f"last update {age} ago")
     if status.state in ("stopped", "killed"):
-        path = _replace_unprintable(str(status.path))
+        path = visible(str(status.path))
         parts.append(f"go on with: syntony resume {path}")
     return Text(", ".join(parts))
 
@@ -237,7 +235,7 @@ def _metric_rows(status: RunStatus, width: int) -> Iterator[list[str]]:
             row = newest[seed]
             value = format_interval(row, metric) if f"{metric}_low" in row else ""
             yield [
-                _replace_unprintable(metric_label(metric)),
+                metric_label(metric),
                 f"seed {seed}",
                 f"{curve:{width}}",
                 value,
@@ -306,11 +304,6 @@ def _read_steps(settings: Mapping[str, object]) -> int:
         expected = f"a whole number, 1 to {MAX_STEPS:,}"
         raise InvalidInputError(f"steps is {steps!r}; expected {expected}")
     return steps
-
-
-def _replace_unprintable(text: str) -> str:
-    """Text without control characters, which could change the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def poll_status(path: Path, poll_interval: float) -> Iterable[RunStatus]:

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.arguments import RunArgument
+from syntony.cli.arguments import BoolFlag, RunArgument
+from syntony.cli.console import print_visible
 from syntony.cli.run_options import CheckpointFlag, parse_checkpoint
+from syntony.cli.trust import ask_trust
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Render:
     """Largest number of environment steps shown of an episode."""
     fps: float = 5.0
     """Environment steps shown per second."""
+    trust: BoolFlag = False
+    """Use the modules and programs that the run names, also if it is from elsewhere."""
 
     def execute(self) -> None:
         """Renders the episodes and prints the path of the file."""
@@ -51,11 +55,15 @@ class Render:
 
         enable_compilation_cache()
         path = render_episodes(
-            load(self.run, checkpoint=parse_checkpoint(self.checkpoint)),
+            load(
+                self.run,
+                checkpoint=parse_checkpoint(self.checkpoint),
+                trust=ask_trust([self.run], trust=self.trust),
+            ),
             None if self.out is None else Path(self.out),
             episodes=self.episodes,
             seed=self.seed,
             max_steps=self.max_steps,
             fps=self.fps,
         )
-        print(path)
+        print_visible(path)

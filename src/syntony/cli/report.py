@@ -10,7 +10,9 @@ from typing import Annotated
 
 import tyro
 
-from syntony.cli.arguments import RunsArgument
+from syntony.cli.arguments import BoolFlag, RunsArgument
+from syntony.cli.console import print_visible
+from syntony.cli.trust import ask_trust
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Report:
         ),
     ] = None
     """HTML file."""
+    trust: BoolFlag = False
+    """Use the modules and programs that the runs name, also if they are from elsewhere;
+    without, such runs are shown by their logged metrics."""
 
     def execute(self) -> None:
         """Writes the report and prints its path."""
@@ -36,4 +41,5 @@ class Report:
 
         enable_compilation_cache()
         out = None if self.out is None else Path(self.out)
-        print(write_report(self.runs, out, print_fn=print))
+        trust = ask_trust(self.runs, trust=self.trust)
+        print_visible(write_report(self.runs, out, print_fn=print_visible, trust=trust))

@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from syntony.cli.arguments import BoolFlag, LoggingOptions, RunArgument
+from syntony.cli.trust import ask_trust
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Resume:
     """Steps between two checkpoints that are kept, from here on."""
     keep_best: BoolFlag = False
     """From here on, also keep the checkpoint with the best evaluation so far."""
+    trust: BoolFlag = False
+    """Use the modules and programs that the run names, also if it is from elsewhere."""
     logging: LoggingOptions = field(default_factory=LoggingOptions)
 
     def execute(self) -> None:
@@ -41,5 +44,6 @@ class Resume:
             steps=self.steps,
             save_every=self.save_every,
             keep_best=self.keep_best,
+            trust=ask_trust([self.run], trust=self.trust),
             **vars(self.logging),
         )

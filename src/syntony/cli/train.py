@@ -33,6 +33,7 @@ from syntony.cli.arguments import (
 from syntony.cli.flags import flag_names
 from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.cli.run_options import CheckpointFlag, parse_checkpoint
+from syntony.cli.trust import ask_trust
 from syntony.config import FieldValues
 from syntony.errors import InvalidInputError
 from syntony.jax_settings import standard_jax_settings
@@ -101,6 +102,8 @@ class StartOptions:
         str | None, tyro.conf.arg(metavar="PART", help_behavior_hint="(default: all)")
     ] = None
     """Take one part of the weights, e.g. actor, receiver or transmitter."""
+    trust: BoolFlag = False
+    """Use the modules and programs that RUN names, also if it is from elsewhere."""
 
     def load(self) -> "syntony.training.run.Run | None":
         """The other run; None where the training starts from new weights."""
@@ -116,8 +119,10 @@ class StartOptions:
             return None
         path, _, seed = self.from_.rpartition(":")
         if not path or not seed.isdecimal() or Path(self.from_).exists():
-            return load(self.from_, checkpoint=checkpoint)
-        return load(path, checkpoint=checkpoint, seeds=(int(seed),))
+            trust = ask_trust([self.from_], trust=self.trust)
+            return load(self.from_, checkpoint=checkpoint, trust=trust)
+        trust = ask_trust([path], trust=self.trust)
+        return load(path, checkpoint=checkpoint, seeds=(int(seed),), trust=trust)
 
 
 @dataclass(frozen=True)

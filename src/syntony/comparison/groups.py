@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from syntony.errors import InvalidInputError, unknown_name_error
+from syntony.errors import InvalidInputError, unknown_name_error, visible
 from syntony.evaluation.learning_curves import points_by_seed
 from syntony.evaluation.stored_run import (
     FlatSettings,
@@ -18,6 +19,7 @@ from syntony.evaluation.stored_run import (
     reject_duplicate_runs,
     system_settings,
 )
+from syntony.plugins import without_user_code
 from syntony.presets import registry
 from syntony.systems.registry import system_label
 from syntony.tasks.external.external_env import ExternalEnv
@@ -33,6 +35,8 @@ from syntony.training.run_config import (
 )
 from syntony.training.run_folder import RunFolder
 from syntony.training.serialization import deserialize
+from syntony.training.trust import was_trained_here
+from syntony.training.verification import warn_of_log_damage
 
 CODE_SIZE_KEYS = ("messages", "uses")
 """Settings of a link that define its task, beside the channel."""
@@ -177,6 +181,7 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
     if base != default_settings:
         overrides[PRESET_KEY] = preset
     rows = metrics_log.read_rows(folder.metrics_path)
+    warn_of_log_damage(path, config)
     return RunInfo(
         *(group_name, path, system, task, settings, overrides),
         step_unit=read_step_unit(config),
@@ -213,7 +218,7 @@ def group_labels(run_infos: Sequence[RunInfo]) -> list[str]:
         words = [system_label(info.system), *_format_overrides(distinct)]
         label = info.group_name or " ".join(words)
         if key not in label_by_key and label in label_by_key.values():
-            label = f"{label} ({info.path.name})"
+            label = f"{label} ({visible(info.path.name)})"
         label_by_key.setdefault(key, label)
         labels.append(label_by_key[key])
     return labels
@@ -269,12 +274,15 @@ def _format_value(value: object) -> str:
 def _preset_settings(run_settings: Mapping[str, object], preset: str) -> FlatSettings:
     """Settings of a preset for a run's task; empty if the preset is unknown."""
     name = str(run_settings["system"])
+    known = was_trained_here(run_settings)
     try:
-        task = _parse_task(run_settings)
-        # What follows from the training length is that of the default length.
-        steps = registry.default_run_options(name, task)["steps"]
-        system = resolve_steps(registry.preset(name, preset, task), steps)
-        config = run_config_to_dict(RunConfig(system=system, steps=1))
+        # A comparison needs no code of a user, and imports none from elsewhere.
+        with nullcontext() if known else without_user_code():
+            task = _parse_task(run_settings)
+            # What follows from the training length is that of the default length.
+            steps = registry.default_run_options(name, task)["steps"]
+            system = resolve_steps(registry.preset(name, preset, task), steps)
+            config = run_config_to_dict(RunConfig(system=system, steps=1))
     except (InvalidInputError, KeyError):
         return {}
     return {

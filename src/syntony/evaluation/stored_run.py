@@ -16,6 +16,7 @@ from syntony.training.run import Run, load
 from syntony.training.run_config import task_or_channel_id
 from syntony.training.run_folder import RunFolder
 from syntony.training.safe_io import JsonObject
+from syntony.training.verification import warn_of_log_damage
 
 MAX_CURVE_POINTS = 300
 """Points of a learning curve that a figure draws at most."""
@@ -73,11 +74,12 @@ class StoredRun(NamedTuple):
         return max((t for t in times if isinstance(t, int | float)), default=None)
 
 
-def read_stored_run(run: Path | Run) -> StoredRun:
+def read_stored_run(run: Path | Run, *, trust: bool = False) -> StoredRun:
     """Reads a run folder.
 
     Args:
         run: the folder; or the run, as `load` gives it, where the system is a user's.
+        trust: whether to import what the run names; see `load`.
 
     Raises:
         InvalidInputError: the folder holds no run, or its settings or metrics are
@@ -87,7 +89,8 @@ def read_stored_run(run: Path | Run) -> StoredRun:
     folder = RunFolder(path)
     settings, _ = read_run_settings(folder)
     rows = metrics_log.read_rows(folder.metrics_path)
-    loaded, load_error = _load_or_error(run)
+    warn_of_log_damage(path, settings)
+    loaded, load_error = _load_or_error(run, trust=trust)
     return StoredRun(path, settings, rows, loaded, load_error)
 
 
@@ -96,9 +99,9 @@ def run_path(run: str | Path | Run) -> Path:
     return run.path if isinstance(run, Run) else Path(run)
 
 
-def _load_or_error(run: Path | Run) -> tuple[Run | None, str]:
+def _load_or_error(run: Path | Run, *, trust: bool) -> tuple[Run | None, str]:
     try:
-        run = run if isinstance(run, Run) else load(run)
+        run = run if isinstance(run, Run) else load(run, trust=trust)
         # Reads the checkpoints, so that an unreadable one is reported once, early.
         _ = run.states
     except InvalidInputError as error:

@@ -200,19 +200,28 @@ def plotly_figure(
 
     Args:
         traces: its traces.
-        xlabel: label of the x axis.
-        ylabel: label of the y axis.
+        xlabel: label of the x axis; HTML in it is shown as text.
+        ylabel: label of the y axis; likewise.
         xaxis: further entries of the x axis.
         yaxis: further entries of the y axis.
         layout: further entries of Plotly's layout.
     """
     # Few ticks: labels of close values would overlap on a phone.
     axes = {
-        "xaxis": {"title": {"text": xlabel}, "automargin": True, "nticks": 6}
+        "xaxis": {
+            "title": {"text": escape_html(xlabel)},
+            "automargin": True,
+            "nticks": 6,
+        }
         | (xaxis or {}),
-        "yaxis": {"title": {"text": ylabel}, "automargin": True} | (yaxis or {}),
+        "yaxis": {"title": {"text": escape_html(ylabel)}, "automargin": True}
+        | (yaxis or {}),
     }
     return {"data": list(traces), "layout": {**axes, **layout}}
+
+
+def _axis(label: str) -> PlotlyObject:
+    return {"title": {"text": escape_html(label)}, "automargin": True}
 
 
 def axis_range(values: Sequence[ArrayLike]) -> list[float]:

@@ -40,6 +40,7 @@ def write_report(
     out: Path | None = None,
     *,
     print_fn: PrintFn = lambda _: None,
+    trust: bool = False,
 ) -> Path:
     """Writes a report on runs; returns its file.
 
@@ -47,12 +48,13 @@ def write_report(
         runs: run folders; or runs, as `load` gives them.
         out: the file; by default `report.html`, in the run folder of a single run and
             in the working directory otherwise.
-        print_fn: called with a line of progress for every run.
+        print_fn: called with a line of progress for every run, or of what is missing.
+        trust: whether to import what the runs name; see `load`.
 
     Raises:
         InvalidInputError: a folder holds no run, or the file cannot be written.
     """
-    report_runs = load_report_runs(runs)
+    report_runs = load_report_runs(runs, trust=trust)
     folder = report_runs[0].stored.path if len(report_runs) == 1 else Path()
     path = folder / "report.html" if out is None else out
     output_files.validate_output_path(path, "report", "report.html")
@@ -74,6 +76,8 @@ def build_sections(
     for index, report_run in enumerate(report_runs):
         run = report_run.stored.run
         if run is None:
+            error = report_run.stored.load_error
+            print_fn(f"{report_run.label}: only logged metrics are shown; {error}")
             continue
         print_fn(f"evaluating {report_run.label}")
         sections += [

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, visible
 from syntony.evaluation.stored_run import (
     StoredRun,
     read_stored_run,
@@ -28,11 +28,14 @@ class ReportRun(NamedTuple):
     stored: StoredRun
 
 
-def load_report_runs(runs: Sequence[str | Run]) -> list[ReportRun]:
+def load_report_runs(
+    runs: Sequence[str | Run], *, trust: bool = False
+) -> list[ReportRun]:
     """Reads the runs of a report.
 
     Args:
         runs: run folders; or runs, as `load` gives them.
+        trust: whether to import what they name; see `load`.
 
     Raises:
         InvalidInputError: there are no runs or too many, or a folder holds no run.
@@ -49,7 +52,7 @@ def load_report_runs(runs: Sequence[str | Run]) -> list[ReportRun]:
     reject_duplicate_runs(paths)
     labels = _unique_labels([path.resolve() for path in paths])
     stored_runs = [
-        read_stored_run(path if isinstance(run, str) else run)
+        read_stored_run(path if isinstance(run, str) else run, trust=trust)
         for run, path in zip(runs, paths, strict=True)
     ]
     return [
@@ -62,7 +65,8 @@ def _unique_labels(paths: Sequence[Path]) -> Iterator[str]:
     names = [path.name for path in paths]
     for path in paths:
         is_unique = names.count(path.name) == 1
-        yield path.name if is_unique else f"{path.parent.name}/{path.name}"
+        label = path.name if is_unique else f"{path.parent.name}/{path.name}"
+        yield visible(label)
 
 
 def rerun_command(settings: Mapping[str, object]) -> str:

@@ -21,7 +21,8 @@ from syntony.errors import (
     summarize_exception,
 )
 from syntony.training.checkpoint import Checkpoint
-from syntony.training.metrics_log import MetricsRow
+from syntony.training.integrity import METRIC_NAME
+from syntony.training.metrics_log import NAME_RULE, MetricsRow
 from syntony.training.run import Run
 from syntony.training.run_config import RunConfig
 from syntony.training.seed_scheduler import SeedRun
@@ -133,6 +134,8 @@ def _checked_metrics(returned: object, row: MetricsRow) -> MetricsRow:
                 f"returned a number named {name!r}; expected a name with a slash, "
                 "e.g. 'own/distance'"
             )
+        if not METRIC_NAME.fullmatch(name):
+            raise InvalidInputError(f"returned a number named {name!r}; {NAME_RULE}")
         if name in row:
             raise InvalidInputError(
                 f"returned {name!r}, which the run logs already; expected another name"

@@ -4,11 +4,9 @@ Each file contains a hash of its arrays. A file whose hash does not match is not
 the previous checkpoint is loaded instead.
 """
 
-import hashlib
 import math
-import re
 import warnings
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,19 +17,23 @@ from jaxtyping import PyTree
 
 from syntony.errors import InvalidInputError
 from syntony.training.atomic_io import atomic_savez
-from syntony.training.safe_io import read_npz
+from syntony.training.integrity import (
+    FILE_NAME,
+    HASH_KEY,
+    STEP_DIGITS,
+    CheckpointRecord,
+    array_digest,
+    check_name,
+    parse_record,
+    record_comment,
+)
+from syntony.training.safe_io import read_npz_and_comment
 
 MAX_CHECKPOINTS = 2
 """Newest checkpoints of each seed that stay: the last and the previous one."""
-HASH_KEY = "sha256"
 WALL_TIME_KEY = "wall_s"
 METRIC_SUMS_PREFIX, NUM_UPDATES_KEY = "metric_sums/", "num_updates"
 """Leaves of `TrainState` that are reset where the metrics have other names."""
-STEP_DIGITS = 12
-"""Digits of the step in a checkpoint's file name; zero-padded, so that names sort."""
-FILE_NAME = re.compile(rf"seed-\d+-(\d{{{STEP_DIGITS}}})(?:-at-(\d+))?")
-"""Name of a checkpoint's file, without its ending: its step, and where it is kept the
-multiple of `save_every` that it was saved at."""
 MAX_READ_ATTEMPTS = 5
 """Attempts to list and read checkpoints while a running process replaces them."""
 SIZE_SLACK = 2**20
@@ -53,6 +55,8 @@ class Checkpoint(NamedTuple):
     step: int
     wall_s: float
     """Wall-clock seconds of the run up to this checkpoint."""
+    record: CheckpointRecord | None = None
+    """Of which run it is; None in those of older versions."""
 
 
 def save_checkpoint(
@@ -64,6 +68,7 @@ def save_checkpoint(
     wall_s: float,
     kept_at: int | None = None,
     best_step: int | None = None,
+    record: CheckpointRecord | None = None,
 ) -> Path:
     """Writes the arrays of `tree` and deletes the seed's older checkpoints.
 
@@ -76,20 +81,25 @@ def save_checkpoint(
         kept_at: the multiple of `save_every` at which the checkpoint was due; it is
             then never deleted. None for one that later ones replace.
         best_step: step of a checkpoint that stays, whatever its age.
+        record: of which run it is.
 
     Returns:
         The path of the new checkpoint.
     """
     path = checkpoint_path(folder, seed, step, kept_at)
     arrays = named_arrays(tree) | {WALL_TIME_KEY: np.array(wall_s)}
-    atomic_savez(path, arrays | {HASH_KEY: array_digest(arrays)})
+    comment = record_comment(seed, step, record)
+    digest = array_digest(arrays, comment)
+    atomic_savez(path, arrays | {HASH_KEY: digest}, comment)
     for old in checkpoint_paths(folder, seed)[MAX_CHECKPOINTS:]:
         if kept_step(old) is None and checkpoint_step(old) != best_step:
             old.unlink()
     return path
 
 
-def load_latest(folder: Path, seed: int, like: PyTree) -> Checkpoint | None:
+def load_latest(
+    folder: Path, seed: int, like: PyTree, *, settings_sha256: bytes | None = None
+) -> Checkpoint | None:
     """Loads a seed's newest undamaged checkpoint; None if it has no checkpoint.
 
     Warns about each damaged checkpoint that is skipped.
@@ -98,6 +108,7 @@ def load_latest(folder: Path, seed: int, like: PyTree) -> Checkpoint | None:
         folder: the folder of the checkpoints.
         like: pytree with the shapes and types of the saved one, e.g. by
             `jax.eval_shape`.
+        settings_sha256: digest of the run's settings; None: any.
 
     Raises:
         InvalidInputError: there are checkpoints, but none of them can be used.
@@ -107,7 +118,7 @@ def load_latest(folder: Path, seed: int, like: PyTree) -> Checkpoint | None:
         errors = []
         for path in checkpoint_paths(folder, seed):
             try:
-                saved = load_checkpoint(path, like)
+                saved = load_checkpoint(path, like, settings_sha256=settings_sha256)
             except InvalidInputError as error:
                 errors.append(error)
             else:
@@ -115,8 +126,14 @@ def load_latest(folder: Path, seed: int, like: PyTree) -> Checkpoint | None:
                 return saved
         if not any(isinstance(error, CheckpointNotFoundError) for error in errors):
             break
-    if errors:
+    if len(errors) == 1:
         raise errors[0]
+    if errors:
+        raise InvalidInputError(
+            f"no checkpoint of seed {seed} can be used: "
+            f"{'; '.join(map(str, errors[:MAX_CHECKPOINTS]))}; restore one from a "
+            "copy, or train the seed again with another --out"
+        )
     return None
 
 
@@ -166,26 +183,40 @@ def checkpoint_step(path: Path) -> int:
     """Step of a checkpoint, read from its file name."""
     match = FILE_NAME.fullmatch(path.stem)
     assert match is not None
-    return int(match[1])
+    return int(match[2])
 
 
 def kept_step(path: Path) -> int | None:
     """Multiple of `save_every` at which a checkpoint is kept; None for any other."""
     match = FILE_NAME.fullmatch(path.stem)
     assert match is not None
-    return int(match[2]) if match[2] else None
+    return int(match[3]) if match[3] else None
 
 
-def load_checkpoint(path: Path, like: PyTree) -> Checkpoint:
+def load_checkpoint(
+    path: Path, like: PyTree, *, settings_sha256: bytes | None = None
+) -> Checkpoint:
     """Loads a checkpoint into a pytree of the structure of `like`.
+
+    Args:
+        path: the file.
+        like: as for `load_latest`.
+        settings_sha256: likewise.
 
     Raises:
         InvalidInputError: the file is damaged, or its arrays have other names, shapes
-            or types.
+            or types, or it is of another seed, step or run.
         CheckpointNotFoundError: the file does not exist.
     """
-    arrays = _read_verified(path, _max_bytes(like))
+    arrays, comment = _read_verified(path, _max_bytes(like))
     wall_s = float(arrays.pop(WALL_TIME_KEY))
+    check_name(path, comment)
+    record = parse_record(comment)
+    if record and settings_sha256 not in (None, record.settings_sha256):
+        raise InvalidInputError(
+            f"{path.name} was trained with other settings than those of settings.json: "
+            "one of the two was changed, or is of another run"
+        )
     expected = named_leaves(like)
     arrays = _reset_stale_sums(arrays, expected)
     for name in sorted(expected.keys() ^ arrays.keys()):
@@ -196,7 +227,7 @@ def load_checkpoint(path: Path, like: PyTree) -> Checkpoint:
         )
     restored = [_restore_leaf(path, n, arrays[n], leaf) for n, leaf in expected.items()]
     tree = jax.tree.unflatten(jax.tree.structure(like), restored)
-    return Checkpoint(tree, checkpoint_step(path), wall_s)
+    return Checkpoint(tree, checkpoint_step(path), wall_s, record)
 
 
 def _reset_stale_sums(
@@ -236,9 +267,9 @@ def named_leaves(tree: PyTree) -> dict[str, Leaf]:
     return named
 
 
-def _read_verified(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
+def _read_verified(path: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], bytes]:
     try:
-        arrays = read_npz(path, max_bytes)
+        arrays, comment = read_npz_and_comment(path, max_bytes)
     except FileNotFoundError:
         raise CheckpointNotFoundError(f"there is no checkpoint {path.name}") from None
     saved_hash, wall_s = arrays.pop(HASH_KEY, None), arrays.get(WALL_TIME_KEY)
@@ -248,9 +279,9 @@ def _read_verified(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
         or (wall_s.shape, wall_s.dtype) != ((), float)
     ):
         raise InvalidInputError(f"{path.name} is not a checkpoint of Syntony")
-    if not np.array_equal(saved_hash, array_digest(arrays)):
+    if not np.array_equal(saved_hash, array_digest(arrays, comment)):
         raise InvalidInputError(f"{path.name} is damaged (its hash does not match)")
-    return arrays
+    return arrays, comment
 
 
 def array_shapes(like: PyTree) -> dict[str, Leaf]:
@@ -279,15 +310,6 @@ def _restore_leaf(path: Path, name: str, array: np.ndarray, like: Leaf) -> jax.A
     # A copy: JAX may otherwise alias the buffer of the NumPy array.
     value = jnp.array(array, copy=True)
     return jax.random.wrap_key_data(value, impl=_key_impl(like)) if is_key else value
-
-
-def array_digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """SHA-256 of named arrays, as 32 bytes; it does not depend on their order."""
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def _leaf_name(key_path: tuple) -> str:

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import platform
+import stat
+import warnings
 from pathlib import Path
 
 import jax
@@ -56,10 +58,27 @@ def enable_compilation_cache() -> None:
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = root / "syntony" / f"programs-{_cpu_fingerprint()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
+        for private in (folder.parent, folder):
+            private.mkdir(mode=0o700, exist_ok=True)
+            if not _is_private(private):
+                # Compiled programs are loaded unchecked: whoever writes one, runs it.
+                warnings.warn(
+                    f"{private} can be written by others; programs are not cached "
+                    f"(to cache them: chmod 700 {private})",
+                    stacklevel=2,
+                )
+                return
     except OSError:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether a folder is this user's, and nobody else can write to it."""
+    status = folder.lstat()
+    shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not shared
 
 
 def _cpu_fingerprint() -> str:

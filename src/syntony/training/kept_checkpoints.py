@@ -72,6 +72,7 @@ def load_chosen(
     seed: int,
     choice: CheckpointChoice,
     like: PyTree,
+    settings_sha256: bytes,
 ) -> Checkpoint:
     """Loads a seed's checkpoint that is not chosen as the newest.
 
@@ -81,6 +82,7 @@ def load_chosen(
         seed: the seed.
         choice: that of the best evaluation, or of a step.
         like: as for `load_latest`.
+        settings_sha256: digest of the run's settings.
 
     Raises:
         InvalidInputError: there is none, or it is damaged.
@@ -92,7 +94,9 @@ def load_chosen(
             else find_best(folder, config, seed)
         )
         try:
-            return checkpoint.load_checkpoint(path, like)
+            return checkpoint.load_checkpoint(
+                path, like, settings_sha256=settings_sha256
+            )
         except checkpoint.CheckpointNotFoundError:
             # A running process has a better one, or has deleted an old one.
             continue

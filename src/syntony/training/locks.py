@@ -37,8 +37,37 @@ class LockOwner(NamedTuple):
         return Path(f"/proc/{self.pid}").exists() or _process_exists(self.pid)
 
 
+class RunMovedError(OSError):
+    """The run folder was moved or replaced while it was in use."""
+
+
+class HeldLock(NamedTuple):
+    """A lock that this process holds."""
+
+    path: Path
+    """The lock file."""
+    device: int
+    inode: int
+
+    def check(self) -> None:
+        """Raises RunMovedError if another file has the name of the lock file.
+
+        Then the folder was moved, and another may be in its place.
+        """
+        try:
+            status = self.path.lstat()
+        except OSError:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self[1:]:
+            raise RunMovedError(
+                f"{self.path.parent} was moved, replaced or deleted while it was in "
+                "use; nothing more was written; go on with: syntony resume and its "
+                "new path"
+            )
+
+
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[HeldLock]:
     """Holds a lock and writes its owner to the lock file.
 
     The operating system releases the lock of a process that is killed.
@@ -57,12 +86,12 @@ def exclusive_lock(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InvalidInputError(_in_use_message(path)) from None
-        inode = os.fstat(descriptor).st_ino
-        owner = LockOwner(os.getpid(), socket.gethostname(), inode)
+        status = os.fstat(descriptor)
+        owner = LockOwner(os.getpid(), socket.gethostname(), status.st_ino)
         _write_text(descriptor, json.dumps(owner._asdict()) + "\n")
         exit_status: str = STOPPED
         try:
-            yield
+            yield HeldLock(path, status.st_dev, status.st_ino)
             exit_status = FINISHED
         finally:
             _write_text(descriptor, exit_status + "\n")

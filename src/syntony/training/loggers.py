@@ -25,7 +25,7 @@ LOGGER_FACTORIES = {
     "wandb": ("wandb", "init"),
 }
 """Package and function of each logger; Syntony's extra has the name of the logger."""
-INDEX_FIELDS = ("step", "seed")
+INDEX_FIELDS = ("step", "seed", "chain")
 """Entries of a row that are no metrics."""
 FLUSH_SECONDS = 10
 UNBOUNDED_QUEUE = 0

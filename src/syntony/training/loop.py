@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,9 @@ from syntony.training.compiled import (
     compile_programs,
 )
 from syntony.training.devices import DeviceSharding, worker_devices
+from syntony.training.integrity import count_starts, settings_digest
 from syntony.training.kept_checkpoints import check_best_metric
+from syntony.training.locks import HeldLock, RunMovedError
 from syntony.training.memory import (
     InsufficientMemoryError,
     check_disk,
@@ -45,6 +47,7 @@ from syntony.training.progress import ProgressDisplay
 from syntony.training.provenance import collect_provenance
 from syntony.training.recorder import (
     STOPPED_SEEDS_FIELD,
+    RunIdentity,
     RunRecorder,
     stopped_seeds,
 )
@@ -71,8 +74,10 @@ from syntony.training.seed_scheduler import (
     schedule_seeds,
     seed_keys,
 )
+from syntony.training.sessions import begin_session
 from syntony.training.signals import (
     SaveError,
+    StopRequest,
     TrainingDivergedError,
     handle_signals,
 )
@@ -83,6 +88,8 @@ from syntony.training.start_weights import (
     initial_states,
     make_start,
 )
+from syntony.training.trust import remember_trained
+from syntony.training.verification import SEAL_KEY, warn_of_log_damage
 
 
 @standard_jax_settings()
@@ -153,8 +160,8 @@ def train(
             not finite; the run is saved.
         SaveError: a file cannot be written, e.g. because the disk is full; files
             that were saved before are complete.
-        TrainingInterrupted: the process received SIGINT (Ctrl-C) or SIGTERM; the run
-            is saved.
+        TrainingInterrupted: the process received SIGINT (Ctrl-C), SIGTERM or SIGHUP;
+            the run is saved.
         TrainingDivergedError: a loss or a parameter is not finite; the last
             checkpoint before that is kept.
     """
@@ -191,6 +198,7 @@ def resume(
     tensorboard: bool = False,
     wandb: bool = False,
     callbacks: Sequence[Callback] = (),
+    trust: bool = False,
 ) -> Run:
     """Resumes a run from its newest checkpoints.
 
@@ -207,6 +215,7 @@ def resume(
         tensorboard: as for `train`, whether or not the run logged there before.
         wandb: likewise.
         callbacks: as for `train`; they are not stored.
+        trust: as for `load`.
 
     Returns:
         The finished run.
@@ -218,7 +227,7 @@ def resume(
             for `train`.
     """
     folder = open_run_folder(path)
-    config = load_run_config(folder, system)
+    config = load_run_config(folder, system, trust=trust)
     config = dataclasses.replace(
         config,
         steps=config.steps if steps is None else steps,
@@ -285,9 +294,11 @@ def _execute_run(
             # Before anything is allocated or written.
             check_memory(config)
             check_disk(config, folder.path, folder.checkpoint_bytes())
-            with folder.acquire_lock():
+            with folder.acquire_lock() as lock:
                 config, choices = _choose_settings(config, folder, outputs)
-                _start_run(config, folder, outputs, start, choices)
+                _start_run(config, folder, outputs, start, choices, lock)
+    except RunMovedError:
+        raise
     except OSError as error:
         raise SaveError(folder.path, error, run_exists=folder.contains_run()) from error
     return Run(folder.path, config)
@@ -317,31 +328,34 @@ def _start_run(
     outputs: RunOutputs,
     start: StartWeights | None,
     choices: str,
+    lock: HeldLock,
 ) -> None:
     is_new = not folder.contains_run()
-    settings, logger_names = _resolve_settings(config, folder), outputs.logger_names
+    settings = _resolve_settings(config, folder)
     if is_new:
         # Left by a process that was killed before it had written the settings.
         checkpoint.delete_all(folder.checkpoints_dir)
         if start is not None:
             settings |= _save_initial_states(config, folder, start)
+    damage = [] if is_new else warn_of_log_damage(folder.path, settings)
     seed_runs, wall_s = _restore_seeds(config, folder, settings)
+    identity, settings = _begin_session(folder, settings, seed_runs, damage)
     folder.write_settings(settings)
-    rows = metrics_log.read_rows(folder.metrics_path) if logger_names else []
-    run_loggers = loggers.LoggerCollection(
-        logger_names,
-        loggers.make_logged_run(folder, settings, config.all_seeds, wall_s),
-        rows,
-    )
+    remember_trained(settings)
+    logged = loggers.make_logged_run(folder, settings, config.all_seeds, wall_s)
+    names = outputs.logger_names
+    rows = metrics_log.read_rows(folder.metrics_path) if names else []
+    run_loggers = loggers.LoggerCollection(names, logged, rows)
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
             for line in filter(None, (choices, describe_kept(config))):
                 display.print_line(line)
             start_time = time.perf_counter() - wall_s
-            recorder = RunRecorder(folder, config, display, run_loggers, start_time)
-            runner = CallbackRunner(
-                folder.path, config, outputs.callbacks, seed_runs.values()
+            recorder = RunRecorder(
+                folder, config, display, run_loggers, start_time, lock, identity
             )
+            callbacks = outputs.callbacks
+            runner = CallbackRunner(folder.path, config, callbacks, seed_runs.values())
             _train_seeds(config, seed_runs, recorder, display, runner)
     except InsufficientMemoryError:
         if is_new:
@@ -350,6 +364,25 @@ def _start_run(
         raise
     finally:
         run_loggers.close()
+
+
+def _begin_session(
+    folder: RunFolder,
+    settings: JsonObject,
+    seed_runs: Mapping[int, SeedRun],
+    damage: Sequence[str],
+) -> tuple[RunIdentity, JsonObject]:
+    """Facts that files written from here on hold; the settings with this start."""
+    digest = settings_digest(settings)
+    hashes = metrics_log.read_hashes(folder.metrics_path)
+    settings = begin_session(
+        settings,
+        collect_provenance(),
+        steps=[x.step for x in seed_runs.values()],
+        log=hashes.record(0),
+        damage=damage,
+    )
+    return RunIdentity(digest, count_starts(settings), hashes), settings
 
 
 def _resolve_settings(config: RunConfig, folder: RunFolder) -> JsonObject:
@@ -377,7 +410,7 @@ def _resolve_settings(config: RunConfig, folder: RunFolder) -> JsonObject:
         "save_every": config.save_every,
         "keep_best": config.keep_best,
     }
-    return old | changeable
+    return {k: v for k, v in old.items() if k != SEAL_KEY} | changeable
 
 
 def _save_initial_states(
@@ -407,10 +440,13 @@ def _restore_seeds(
     Later rows of the metrics log are dropped: training will write them again.
     """
     like, wall_s = abstract_train_state(config.system), 0.0
+    digest = settings_digest(settings)
     stopped, rows = stopped_seeds(settings), metrics_log.read_rows(folder.metrics_path)
     seed_runs: dict[int, SeedRun] = {}
     for seed in config.all_seeds:
-        saved = checkpoint.load_latest(folder.checkpoints_dir, seed, like)
+        saved = checkpoint.load_latest(
+            folder.checkpoints_dir, seed, like, settings_sha256=digest
+        )
         if saved is None:
             trained = any(row["seed"] == seed and row["step"] > 0 for row in rows)
             if trained or STARTED_FROM in settings:
@@ -457,7 +493,7 @@ def _train_seeds(
                 display.refresh()
                 return not request and not errors
 
-            programs = _compile_for_devices(config, set(devices), pool, display)
+            programs = _compile_for_devices(config, devices, pool, display, request)
             for result in schedule_seeds(
                 config,
                 seed_runs,
@@ -525,17 +561,19 @@ def _chunk_error(result: ChunkResult, recorder: RunRecorder) -> Exception | None
 
 def _compile_for_devices(
     config: RunConfig,
-    devices: set[DeviceSharding],
+    devices: Sequence[DeviceSharding],
     pool: Executor,
     display: ProgressDisplay,
+    request: StopRequest,
 ) -> dict[DeviceSharding, CompiledPrograms]:
     if not devices:
         return {}
     display.set_status("compiling")
     compile_for = partial(compile_programs, config.system, config.eval_episodes)
-    futures = {device: pool.submit(compile_for, device) for device in devices}
+    futures = {device: pool.submit(compile_for, device) for device in set(devices)}
     while wait(futures.values(), POLL_INTERVAL_SECONDS).not_done:
         display.refresh()
+        request.tell_waiting()
     programs = {device: future.result() for device, future in futures.items()}
     check_programs(config, programs.values())
     display.set_status("training")

@@ -13,23 +13,55 @@ from jaxtyping import Shaped
 
 from syntony.equations.statistics import bootstrap_interval, wilson_interval
 from syntony.errors import InvalidInputError
-from syntony.training.atomic_io import atomic_write_bytes
+from syntony.training.atomic_io import append_bytes, atomic_write_bytes
+from syntony.training.folder_walk import MAX_LOG_BYTES
+from syntony.training.integrity import CHAIN_KEY, METRIC_NAME, LogHashes
 from syntony.training.safe_io import open_untrusted
 
 # A metric may be None, but code that knows it to be finite computes with it.
 MetricsRow = dict[str, Any]
 """Numbers by name; `step` and `seed` are integers, others may be None: not finite."""
-MAX_LOG_BYTES = 2**30
-"""Enough for a million evaluations."""
 MAX_LINE_BYTES = 2**20
+NAME_RULE = "expected letters, digits, spaces and /_.,:;+*%@#=()[]-, at most 200"
 
 
-def append_row(path: Path, row: MetricsRow) -> None:
-    """Appends a row; it is synced to the disk when this returns."""
-    with path.open("ab") as file:
-        file.write(_encode_row(row))
-        file.flush()
-        os.fsync(file.fileno())
+def append_row(path: Path, row: MetricsRow, hashes: LogHashes | None = None) -> None:
+    """Appends a row; it is synced to the disk when this returns.
+
+    Args:
+        path: the file.
+        row: the row.
+        hashes: the hashes of the file, to which the row is added; the row gets an
+            entry that depends on all rows of its seed.
+
+    Raises:
+        InvalidInputError: the name of a metric could not be read again.
+    """
+    for name in row:
+        if not METRIC_NAME.fullmatch(name):
+            raise InvalidInputError(f"a metric has the name {name!r}; {NAME_RULE}")
+    finite = {name: _finite_or_none(value) for name, value in row.items()}
+    if hashes is None:
+        append_bytes(path, _encode_row(finite))
+        return
+    finite[CHAIN_KEY] = hashes.chain(finite, row["seed"])
+    append_bytes(path, _encode_row(finite))
+    hashes.add(_encode_row(finite), row["seed"], finite[CHAIN_KEY])
+
+
+def read_hashes(path: Path) -> LogHashes:
+    """Hashes of a metrics log whose lines are all complete.
+
+    Args:
+        path: the file; it may be missing.
+
+    Raises:
+        InvalidInputError: as for `read_rows`.
+    """
+    hashes = LogHashes()
+    for row in read_rows(path):
+        hashes.add(_encode_row(row), row["seed"], row.get(CHAIN_KEY))
+    return hashes
 
 
 def read_rows(path: Path) -> list[MetricsRow]:
@@ -40,7 +72,7 @@ def read_rows(path: Path) -> list[MetricsRow]:
     Raises:
         InvalidInputError: the file cannot be read, or a line is invalid.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     try:
         with open_untrusted(path, MAX_LOG_BYTES) as file:
@@ -75,7 +107,7 @@ def truncate_after(path: Path, last_steps: Mapping[int, int]) -> None:
     Args:
         last_steps: step of each seed's checkpoint; of other seeds all rows are dropped.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         # A new run. The log is created only after `settings.json`: without settings,
         # a folder with other files is not accepted for a new run.
         return
@@ -107,12 +139,11 @@ def means_with_intervals(
 
 
 def _encode_row(row: MetricsRow) -> bytes:
-    # JSON has no NaN: numbers that are not finite become `null`.
-    finite = {name: _finite_or_none(value) for name, value in row.items()}
-    return json.dumps(finite, allow_nan=False).encode() + b"\n"
+    return json.dumps(row, allow_nan=False).encode() + b"\n"
 
 
 def _finite_or_none(value: int | float | None) -> int | float | None:
+    # JSON has no NaN: numbers that are not finite become `null`.
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -128,7 +159,11 @@ def _parse_row(path: Path, line_number: int, text: bytes) -> MetricsRow:
 
 def _is_valid_row(row: dict[str, object]) -> bool:
     has_index = all(_is_count(row.get(name)) for name in ("step", "seed"))
-    return has_index and all(map(_is_valid_number, row.values()))
+    return (
+        has_index
+        and all(map(METRIC_NAME.fullmatch, row))
+        and all(map(_is_valid_number, row.values()))
+    )
 
 
 def _is_count(value: object) -> bool:

@@ -1,14 +1,18 @@
 """Progress display of a run: a progress bar, and one line per evaluation."""
 
 import math
+import sys
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from syntony.training.log_stream import LogStream
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.primary_metrics import ERROR_RATE_METRICS
 from syntony.training.run_config import RunConfig
@@ -24,7 +28,10 @@ class ProgressDisplay:
 
     def __init__(self, config: RunConfig, path: Path, *, quiet: bool = False):
         self._config, self._path = config, path
-        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self._log = LogStream(sys.stdout)
+        self._console = Console(
+            file=cast(TextIO, self._log), quiet=quiet, highlight=False, soft_wrap=True
+        )
         self._main_metric, self._latest_values = "", dict[int, float]()
         self._start: tuple[float, int] | None = None
         # Refreshed by the main thread, not by a thread of its own.
@@ -116,6 +123,13 @@ class ProgressDisplay:
             f"done: {self._path} holds metrics.jsonl, model.npz, checkpoints/"
         )
         self.print_line(f"next: syntony evaluate {self._path}")
+        if self._log.error is not None:
+            reason = self._log.error.strerror
+            warnings.warn(
+                f"the log of {self._path} could not be written ({reason}), and was "
+                "left out from there on; the run itself is complete",
+                stacklevel=2,
+            )
 
 
 RETURN_METRICS = ("eval/return_mean", "eval/return_mean_greedy")

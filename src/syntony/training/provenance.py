@@ -50,7 +50,11 @@ def _cpu_model() -> str:
 def _git_commit() -> str | None:
     """Commit of this source, with `-dirty` if changed; None outside its git clone."""
     source = Path(__file__).parents[1]
-    git = ["git", "-C", str(source)]
+    if not (source.parents[1] / ".git").exists():
+        # Installed elsewhere: a repository around it is another project's.
+        return None
+    # Without locks: reading must not disturb the user's own git commands.
+    git = ["git", "--no-optional-locks", "-C", str(source)]
     describe = [*git, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         # The clone must track this package, not only contain an installation of it.

@@ -1,14 +1,21 @@
 """Recording of a run: metrics, checkpoints and exports, in a safe order."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from syntony.errors import InvalidInputError
 from syntony.systems.system import System
 from syntony.training import checkpoint, metrics_log, snapshots
 from syntony.training.export import export_model
+from syntony.training.integrity import (
+    CheckpointRecord,
+    LogHashes,
+    stored_sessions,
+)
 from syntony.training.kept_checkpoints import best_rows
+from syntony.training.locks import HeldLock
 from syntony.training.loggers import LoggerCollection
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.primary_metrics import best_row
@@ -16,6 +23,8 @@ from syntony.training.progress import ProgressDisplay, constant_return
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import ChunkResult, SeedRun
+from syntony.training.sessions import SESSIONS_KEY, end_session
+from syntony.training.verification import SEAL_KEY, seal
 
 CHECKPOINT_INTERVAL_SECONDS = 300.0
 """Most seconds between two checkpoints of a seed."""
@@ -40,6 +49,17 @@ def stopped_seeds(settings: Mapping[str, object]) -> list[int]:
     return seeds
 
 
+class RunIdentity(NamedTuple):
+    """Facts that the files of a run hold of it, to tell them from those of others."""
+
+    settings_sha256: bytes
+    """Digest of the settings that determine learning."""
+    start: int
+    """Which start of the run this is, counted from 1."""
+    log_hashes: LogHashes
+    """Hashes of the metrics log, updated with each row."""
+
+
 class RunRecorder:
     """Writer of a run's metrics, checkpoints and exports; used by the main thread only.
 
@@ -50,6 +70,8 @@ class RunRecorder:
         loggers: receive each row of the metrics log.
         start_time: value of `time.perf_counter()` at the start of the run, as if it
             had not been interrupted.
+        lock: the lock of the folder, checked before each write.
+        identity: what checkpoints and rows tell of the run.
     """
 
     def __init__(
@@ -59,10 +81,12 @@ class RunRecorder:
         display: ProgressDisplay,
         loggers: LoggerCollection,
         start_time: float,
+        lock: HeldLock,
+        identity: RunIdentity,
     ):
         self._folder, self._config = folder, config
         self._display, self._loggers = display, loggers
-        self._start_time = start_time
+        self._start_time, self._lock, self._identity = start_time, lock, identity
         self._last_saved_wall_s: dict[int, float] = {}
         self._best = best_rows(folder, config.all_seeds) if config.keep_best else {}
 
@@ -85,13 +109,20 @@ class RunRecorder:
         return index | result.metrics
 
     def record(self, result: ChunkResult, row: MetricsRow | None) -> None:
-        """Writes a row of the metrics log, and a checkpoint if one is due."""
+        """Writes a row of the metrics log, and a checkpoint if one is due.
+
+        Raises:
+            RunMovedError: the folder was moved or replaced; nothing is written.
+        """
+        self._lock.check()
         if row is not None:
             # Before the row: a snapshot that is taken again replaces itself.
             snapshots.record_snapshot(self._folder, self._config, result.seed_run)
             # The row before the checkpoint: a resumed run writes rows after its
             # checkpoint again, but never those before it.
-            metrics_log.append_row(self._folder.metrics_path, row)
+            metrics_log.append_row(
+                self._folder.metrics_path, row, self._identity.log_hashes
+            )
             self._display.print_evaluation(row)
             self._loggers.log_metrics(row)
             self._update_best(row)
@@ -105,6 +136,7 @@ class RunRecorder:
 
     def record_stop(self, seed: int) -> None:
         """Stores that a callback has ended the training of a seed."""
+        self._lock.check()
         settings = self._folder.read_settings()
         seeds = sorted({*stopped_seeds(settings), seed})
         self._folder.write_settings(settings | {STOPPED_SEEDS_FIELD: seeds})
@@ -130,8 +162,9 @@ class RunRecorder:
             f"{self._folder.path}"
         )
 
-    def finalize(self, seed_runs: Iterable[SeedRun], system: System) -> None:
+    def finalize(self, seed_runs: Collection[SeedRun], system: System) -> None:
         """Saves the states that are not saved yet, and exports the parameters."""
+        self._lock.check()
         states = {}
         for seed_run in seed_runs:
             if seed_run.train_state is None:
@@ -142,6 +175,10 @@ class RunRecorder:
                 self._save_checkpoint(seed_run)
             states[seed] = seed_run.train_state.state
         export_model(self._folder, system, states)
+        settings = self._folder.read_settings()
+        last_step = max((x.step for x in seed_runs), default=0)
+        settings[SESSIONS_KEY] = end_session(stored_sessions(settings), last_step)
+        self._folder.write_settings(settings | {SEAL_KEY: seal(self._folder)})
 
     def print_summary(self) -> None:
         """Prints where the run is, and a note if its return has never varied."""
@@ -159,7 +196,7 @@ class RunRecorder:
             self._best[row["seed"]] = best
 
     def _save_checkpoint(self, seed_run: SeedRun, kept_at: int | None = None) -> None:
-        best = self._best.get(seed_run.seed)
+        best, identity = self._best.get(seed_run.seed), self._identity
         checkpoint.save_checkpoint(
             self._folder.checkpoints_dir,
             seed_run.seed,
@@ -168,5 +205,12 @@ class RunRecorder:
             wall_s=self.wall_s,
             kept_at=kept_at,
             best_step=None if best is None else best["step"],
+            record=CheckpointRecord(
+                seed_run.seed,
+                seed_run.step,
+                identity.settings_sha256,
+                identity.start,
+                identity.log_hashes.record(seed_run.seed),
+            ),
         )
         self._last_saved_wall_s[seed_run.seed] = self.wall_s

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,8 +18,9 @@ from syntony.channels.black_box import UserFunction
 from syntony.channels.channel import AnyChannel, output_uses
 from syntony.channels.registry import channel as make_channel
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, UntrustedCodeError
 from syntony.jax_settings import standard_jax_settings
+from syntony.plugins import without_user_code
 from syntony.systems.system import (
     ActsInEpisodes,
     StateT,
@@ -31,6 +33,7 @@ from syntony.training import checkpoint, metrics_log
 from syntony.training.checkpoint import Checkpoint
 from syntony.training.compiled import abstract_train_state, evaluate_state
 from syntony.training.devices import compiler_options
+from syntony.training.integrity import settings_digest
 from syntony.training.kept_checkpoints import (
     CheckpointChoice,
     check_choice,
@@ -41,6 +44,7 @@ from syntony.training.run_config import RunConfig, run_config_from_dict
 from syntony.training.run_folder import RunFolder, open_run_folder
 from syntony.training.safe_io import JsonObject
 from syntony.training.seed_scheduler import seed_keys
+from syntony.training.trust import check_trust, named_code
 
 EpisodeSamples = dict[str, Shaped[np.ndarray, " samples"]]
 """Samples of each metric, one per episode."""
@@ -219,9 +223,12 @@ class Run:
     @standard_jax_settings()
     def _read_checkpoint(self, seed: int, like: PyTree) -> Checkpoint:
         folder = RunFolder(self.path)
+        digest = settings_digest(folder.read_settings())
         if self.checkpoint != "last":
-            return load_chosen(folder, self.config, seed, self.checkpoint, like)
-        saved = checkpoint.load_latest(folder.checkpoints_dir, seed, like)
+            return load_chosen(folder, self.config, seed, self.checkpoint, like, digest)
+        saved = checkpoint.load_latest(
+            folder.checkpoints_dir, seed, like, settings_sha256=digest
+        )
         if saved is None:
             raise InvalidInputError(f"{self.path} has no checkpoint of seed {seed} yet")
         return saved
@@ -235,8 +242,13 @@ def load(
     channel: AnyChannel | str | UserFunction | None = None,
     checkpoint: CheckpointChoice = "last",
     seeds: Sequence[int] = (),
+    trust: bool = False,
 ) -> Run:
     """Opens the run in a folder.
+
+    Nothing in the folder is executed. A run of the package's own systems, tasks and
+    channels imports nothing; one that names other code is opened only if it was trained
+    on this machine, or with `trust`.
 
     A link is opened also where its own channel cannot be imported: `transmit` and
     `receive` need none.
@@ -251,13 +263,18 @@ def load(
             the best evaluation ("best", of a run with `keep_best`), or that of a step.
             A multiple of `save_every` stands for the checkpoints that were kept at it.
         seeds: the seeds that are read, e.g. `[0, 2]`; by default all.
+        trust: whether to import the modules, and start the programs, that the run's
+            settings name, e.g. `python:my_channel:fade`. Not needed with `system`.
 
     Raises:
+        UntrustedCodeError: the run names code, and was not trained on this machine.
         InvalidInputError: the folder contains no run, or invalid settings, or the run
             has no such seed.
     """
     folder = open_run_folder(path)
-    config = load_run_config(folder, system, imports_channel=channel is None)
+    config = load_run_config(
+        folder, system, trust=trust, imports_channel=channel is None
+    )
     if channel is not None:
         other = with_channel(config.system, make_channel(channel))
         config = dataclasses.replace(config, system=other)
@@ -265,26 +282,50 @@ def load(
 
 
 def load_run_config(
-    folder: RunFolder, system: System | None, *, imports_channel: bool = True
+    folder: RunFolder,
+    system: System | None,
+    *,
+    trust: bool = False,
+    imports_channel: bool = True,
 ) -> RunConfig:
     """Reads the configuration of a run.
 
     Args:
         folder: the run folder.
         system: the system, if `settings.json` is not enough to make it.
+        trust: whether to import what the settings name.
         imports_channel: whether a user's channel is imported; see
             `run_config_from_dict`.
 
     Raises:
-        InvalidInputError: as for `load`.
+        UntrustedCodeError, InvalidInputError: as for `load`.
     """
     settings = folder.read_settings()
+    # With a system nothing is imported: the settings are only compared with it.
+    names_code = system is not None or _is_trusted(folder, settings, trust=trust)
     try:
-        return run_config_from_dict(settings, system, imports_channel=imports_channel)
+        with nullcontext() if names_code else without_user_code():
+            return run_config_from_dict(
+                settings, system, imports_channel=imports_channel
+            )
     except InvalidInputError as error:
         # The message may quote an untrusted file, at any length.
         message = textwrap.shorten(str(error), MAX_MESSAGE_LENGTH)
         raise InvalidInputError(f"{folder.settings_path}: {message}") from None
+
+
+def _is_trusted(folder: RunFolder, settings: JsonObject, *, trust: bool) -> bool:
+    """Whether a run's code may be imported; False also where it names none.
+
+    A link is opened without its own channel, which is then missing.
+    """
+    try:
+        return check_trust(folder.path, settings, trust=trust)
+    except UntrustedCodeError:
+        others = {name: x for name, x in settings.items() if name != "channel"}
+        if named_code(others):
+            raise
+        return False
 
 
 def require_link(run: Run) -> TransmitsMessages:

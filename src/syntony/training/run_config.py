@@ -21,8 +21,12 @@ from syntony.systems.system import (
 from syntony.training.safe_io import JsonObject
 from syntony.training.serialization import check_stored, deserialize, serialize
 
-MAX_STEPS = 2**31 - 1
-"""Steps are 32-bit integers."""
+MAX_UPDATE_STEPS = 2**27
+"""More steps than one update can take: their observations fit in no memory."""
+MAX_STEPS = 2**31 - 1 - MAX_UPDATE_STEPS
+"""Steps are 32-bit integers, and the last update may go beyond the training length."""
+MAX_SEED = 2**31 - 1
+"""Seeds are 32-bit integers."""
 MAX_SEEDS = 10_000
 """The state of each seed is kept in memory."""
 LABEL_FIELDS = ("preset", "save_every", "keep_best")
@@ -99,16 +103,16 @@ def seed_sequence(seeds: object, seed: object = 0) -> Sequence[int]:
         count, first = _require_int("seeds", seeds), _require_int("seed", seed)
         if not 1 <= count <= MAX_SEEDS:
             raise InvalidInputError(f"seeds is {count}; expected 1 to {MAX_SEEDS:,}")
-        if not 0 <= first <= MAX_STEPS - count:
-            raise InvalidInputError(f"seed is {first}; expected 0 to {MAX_STEPS:,}")
+        if not 0 <= first <= MAX_SEED - count:
+            raise InvalidInputError(f"seed is {first}; expected 0 to {MAX_SEED:,}")
         return range(first, first + count)
     if not 1 <= len(seeds) <= MAX_SEEDS:
         raise InvalidInputError(
             f"seeds is a list of {len(seeds)}; expected 1 to {MAX_SEEDS:,} seeds"
         )
     for one in seeds:
-        if not 0 <= _require_int("a seed", one) < MAX_STEPS:
-            raise InvalidInputError(f"a seed is {one}; expected 0 to {MAX_STEPS:,}")
+        if not 0 <= _require_int("a seed", one) < MAX_SEED:
+            raise InvalidInputError(f"a seed is {one}; expected 0 to {MAX_SEED:,}")
     if repeated := [one for one, count in Counter(seeds).items() if count > 1]:
         raise InvalidInputError(f"seed {repeated[0]} is given twice; expected once")
     if seed != 0:

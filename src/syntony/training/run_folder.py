@@ -11,15 +11,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from syntony.errors import InvalidInputError
-from syntony.training.atomic_io import TEMP_SUFFIX, atomic_savez, atomic_write_bytes
-from syntony.training.locks import exclusive_lock
-from syntony.training.safe_io import JsonObject, read_json
+from syntony.errors import InvalidInputError, visible
+from syntony.training.atomic_io import (
+    TEMP_NAME,
+    atomic_savez,
+    atomic_write_bytes,
+    make_folder,
+)
+from syntony.training.folder_walk import MAX_SETTINGS_BYTES, check_run_folder
+from syntony.training.integrity import HASH_KEY, entries_digest
+from syntony.training.locks import HeldLock, exclusive_lock
+from syntony.training.safe_io import JsonObject, read_json, visible_json
 
-INCOMPLETE_RUN_FILES = {".lock", "checkpoints", f"settings.json{TEMP_SUFFIX}"}
+INCOMPLETE_RUN_FILES = {".lock", "checkpoints"}
 """Files of a run that was killed before its settings were written."""
-MAX_SETTINGS_BYTES = 2**20
-"""Most bytes of `settings.json`; a thousand times the usual size."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,16 @@ class RunFolder:
 
     def checkpoint_bytes(self) -> int:
         """Size of all checkpoints, in bytes; zero where there are none."""
-        return sum(x.stat().st_size for x in self.checkpoints_dir.glob("*.npz"))
+        return sum(x.lstat().st_size for x in self.checkpoints_dir.glob("*.npz"))
 
     def read_settings(self) -> JsonObject:
-        """Reads `settings.json`.
+        """Reads `settings.json`; before, checks what the whole folder contains.
+
+        Control characters in it are made visible: they may reach a terminal.
 
         Raises:
-            InvalidInputError: the file does not exist, or is not a JSON object.
+            InvalidInputError: the file does not exist, or is not a JSON object, or
+                the folder contains what no run does, e.g. a link.
         """
         if not self.path.exists():
             raise InvalidInputError(
@@ -89,16 +97,17 @@ class RunFolder:
             raise InvalidInputError(
                 f"{self.path} is not the folder of a run: no settings.json"
             )
-        self._reject_symlinks()
+        self.check_content()
         settings = read_json(self.settings_path, MAX_SETTINGS_BYTES)
         if not isinstance(settings, dict):
             raise InvalidInputError(f"{self.settings_path} holds no JSON object")
-        return settings
+        shown = {visible(key): visible_json(x) for key, x in settings.items()}
+        return {key: value for key, value in shown.items() if key != HASH_KEY}
 
     def write_settings(self, settings: Mapping[str, object]) -> None:
-        """Replaces `settings.json`."""
-        text = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False)
-        atomic_write_bytes(self.settings_path, text.encode() + b"\n")
+        """Replaces `settings.json`; its last entry is a digest of the others."""
+        content = {**settings, HASH_KEY: entries_digest(settings)}
+        atomic_write_bytes(self.settings_path, encode_settings(content))
 
     def write_model(self, weights: Mapping[str, np.ndarray]) -> None:
         """Replaces `model.npz`."""
@@ -111,7 +120,7 @@ class RunFolder:
         atomic_write_bytes(self.path / name, text.getvalue().encode())
 
     @contextmanager
-    def acquire_lock(self) -> Iterator[None]:
+    def acquire_lock(self) -> Iterator[HeldLock]:
         """Creates the folder and locks it against all other processes.
 
         Raises:
@@ -120,34 +129,36 @@ class RunFolder:
         """
         try:
             self._reject_foreign_files()
-            self._reject_symlinks()
-            self.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+            self.check_content()
+            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.checkpoints_dir)
             lock = ExitStack()
-            lock.enter_context(exclusive_lock(self.lock_path))
+            held = lock.enter_context(exclusive_lock(self.lock_path))
         except OSError as error:
             reason = error.strerror
             raise InvalidInputError(f"cannot write to {self.path}: {reason}") from None
         with lock:
             self._remove_partial_files()
-            yield
+            yield held
 
-    def _reject_symlinks(self) -> None:
-        """Rejects links: an untrusted run must not cause writes outside its folder."""
-        for path in (
-            self.checkpoints_dir,
-            self.history_dir,
-            self.tensorboard_dir,
-            self.lock_path,
-        ):
-            if path.is_symlink():
-                raise InvalidInputError(
-                    f"{path} is a symbolic link; expected a file or folder"
-                )
+    def check_content(self) -> None:
+        """Checks what the folder contains, before anything in it is opened or written.
+
+        Raises:
+            InvalidInputError: see `check_run_folder`.
+        """
+        try:
+            check_run_folder(self.path)
+        except OSError as error:
+            raise InvalidInputError(
+                f"{self.path} cannot be read: {error.strerror}"
+            ) from None
 
     def _reject_foreign_files(self) -> None:
         if self.contains_run() or not self.path.is_dir():
             return
         names = {path.name for path in self.path.iterdir()}
+        names = {name for name in names if not TEMP_NAME.fullmatch(name)}
         if foreign := names - INCOMPLETE_RUN_FILES:
             raise InvalidInputError(
                 f"{self.path} holds {min(foreign)!r} and no run; expected a run's "
@@ -157,8 +168,15 @@ class RunFolder:
     def _remove_partial_files(self) -> None:
         """Deletes incomplete files of a killed process."""
         for folder in (self.path, self.checkpoints_dir, self.history_dir):
-            for part in folder.glob(f"*{TEMP_SUFFIX}"):
-                part.unlink()
+            for part in folder.glob(".syntony-*.part"):
+                if TEMP_NAME.fullmatch(part.name):
+                    part.unlink()
+
+
+def encode_settings(settings: Mapping[str, object]) -> bytes:
+    """Text of `settings.json`."""
+    text = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
 
 
 def open_run_folder(path: str | os.PathLike[str]) -> RunFolder:

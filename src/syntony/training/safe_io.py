@@ -10,14 +10,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, visible
 
 ALLOWED_DTYPE_KINDS = "biufcU"
 """NumPy dtype kinds that are read: numbers, booleans, text."""
+MAX_DEPTH = 20
+"""Most lists and objects within one another in JSON."""
 MAX_DIGITS = 20
 """Most digits of an integer in JSON."""
 JsonObject = dict[str, object]
@@ -25,6 +27,15 @@ JsonObject = dict[str, object]
 
 They may be anyone's: their types are checked where they are used.
 """
+
+
+@runtime_checkable
+class BinaryReader(Protocol):
+    """An open file, or a member of an archive."""
+
+    def read(self, n: int = -1, /) -> bytes:
+        """The next bytes, at most n of them; all without n."""
+        ...
 
 
 @contextmanager
@@ -64,11 +75,40 @@ def read_json(path: Path, max_bytes: int) -> object:
     """
     try:
         with open_untrusted(path, max_bytes) as file:
-            return json.loads(file.read(max_bytes), parse_int=_parse_int)
+            value = json.loads(file.read(_size(file)), parse_int=_parse_int)
+        _check_depth(value)
+        return value
     except InvalidInputError:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
+
+
+def _size(file: BinaryIO) -> int:
+    """Bytes of a file; to read more would allocate them."""
+    return os.fstat(file.fileno()).st_size
+
+
+def _check_depth(value: object) -> None:
+    """Raises ValueError for a value that recursion over it could not handle."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        parts = [x for x in level if isinstance(x, dict | list)]
+        level = [y for x in parts for y in (x.values() if isinstance(x, dict) else x)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {MAX_DEPTH} times")
+
+
+def visible_json(value: object) -> object:
+    """JSON value whose texts have no control or format characters; see `visible`."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, list):
+        return [visible_json(item) for item in value]
+    if isinstance(value, dict):
+        return {visible(key): visible_json(item) for key, item in value.items()}
+    return value
 
 
 def _parse_int(text: str) -> int:
@@ -79,7 +119,14 @@ def _parse_int(text: str) -> int:
 
 
 def read_npz(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
-    """Reads the arrays of an `.npz` file by name, as `numpy.savez` writes them.
+    """Arrays of an `.npz` file; see `read_npz_and_comment`."""
+    return read_npz_and_comment(path, max_bytes)[0]
+
+
+def read_npz_and_comment(
+    path: Path, max_bytes: int
+) -> tuple[dict[str, np.ndarray], bytes]:
+    """Reads the arrays of an `.npz` file by name, and the comment of the archive.
 
     Memory is allocated only for bytes that the file contains: arrays must not be
     compressed, and not be larger in total than the file.
@@ -93,11 +140,12 @@ def read_npz(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     """
     try:
         with open_untrusted(path, max_bytes) as file, zipfile.ZipFile(file) as zipped:
-            _validate_zip(zipped.infolist(), os.fstat(file.fileno()).st_size)
-            return {
+            validate_zip(zipped.infolist(), os.fstat(file.fileno()).st_size)
+            arrays = {
                 member.filename.removesuffix(".npy"): _parse_npy(zipped.read(member))
                 for member in zipped.infolist()
             }
+            return arrays, zipped.comment
     except (InvalidInputError, FileNotFoundError):
         raise
     except Exception as error:
@@ -110,7 +158,13 @@ def read_npz(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
         raise InvalidInputError(f"{path} is damaged ({type(error).__name__})") from None
 
 
-def _validate_zip(members: list[zipfile.ZipInfo], size: int) -> None:
+def validate_zip(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Raises ValueError if members are compressed, or larger than the file.
+
+    Args:
+        members: the directory of the zip file.
+        size: bytes of the file.
+    """
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("compressed")
     if any(member.file_size != member.compress_size for member in members):
@@ -124,6 +178,22 @@ def _validate_zip(members: list[zipfile.ZipInfo], size: int) -> None:
 
 def _parse_npy(content: bytes) -> np.ndarray:
     stream = io.BytesIO(content)
+    shape, fortran, dtype = parse_npy_header(stream)
+    count, start = math.prod(shape), stream.tell()
+    if min(shape, default=0) < 0 or count * dtype.itemsize != len(content) - start:
+        raise ValueError("wrong size")
+    flat = np.frombuffer(content, dtype, count, start)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def parse_npy_header(
+    stream: BinaryReader,
+) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and type of an array; the stream is then at its numbers.
+
+    Raises:
+        ValueError: the format or the type is not one that is read.
+    """
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("wrong format")
     with warnings.catch_warnings():
@@ -136,8 +206,4 @@ def _parse_npy(content: bytes) -> np.ndarray:
         or dtype.itemsize == 0
     ):
         raise ValueError("wrong type")
-    count, start = math.prod(shape), stream.tell()
-    if min(shape, default=0) < 0 or count * dtype.itemsize != len(content) - start:
-        raise ValueError("wrong size")
-    flat = np.frombuffer(content, dtype, count, start)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return shape, fortran, dtype

@@ -1,10 +1,11 @@
 """Early ends of a run: its exceptions, and the handling of signals."""
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -12,7 +13,14 @@ HANG_SECONDS = 10.0
 """Time after a signal in which a worker has to do something."""
 HANG_CPU_FRACTION = 0.1
 """Part of a CPU core that the process takes at least while a worker does something."""
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TELL_AFTER_SECONDS = 5.0
+"""Time after a signal from which is told what is waited for."""
+WAITING = (
+    b"syntony: stopping: waiting for the computation or the call that is running; "
+    b"another signal stops at once, with the last checkpoint\n"
+)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that stop a run; the last one is sent when a terminal is closed."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -51,6 +59,7 @@ class StopRequest:
         self.signum: int | None = None
         self.workers_hang = False
         self._window_start = self._cpu_at_start = 0.0
+        self._signal_time, self._has_told = 0.0, False
 
     def __bool__(self) -> bool:
         return self.signum is not None
@@ -61,7 +70,16 @@ class StopRequest:
         if self:
             raise KeyboardInterrupt
         self._start_window()
+        self._signal_time = self._window_start
         self.signum = signum
+
+    def tell_waiting(self) -> None:
+        """Tells on stderr, once and a while after a signal, what is waited for."""
+        seconds = time.monotonic() - self._signal_time
+        if self and not self._has_told and seconds >= TELL_AFTER_SECONDS:
+            self._has_told = True
+            with suppress(OSError):
+                os.write(2, WAITING)
 
     def check_workers(self) -> bool:
         """Whether workers hang: after the signal this process has nearly stood still.
@@ -69,6 +87,7 @@ class StopRequest:
         To be called while they are waited for. JAX waits for ever in a thread whose
         array could not be allocated.
         """
+        self.tell_waiting()
         seconds = time.monotonic() - self._window_start
         if self.signum is not None and seconds >= HANG_SECONDS:
             cpu_seconds = time.process_time() - self._cpu_at_start
@@ -87,7 +106,9 @@ class StopRequest:
 
 @contextmanager
 def handle_signals() -> Iterator[StopRequest]:
-    """Yields a stop request that SIGINT (Ctrl-C) and SIGTERM set.
+    """Yields a stop request that SIGINT (Ctrl-C), SIGTERM and SIGHUP set.
+
+    A signal that this process ignores stays ignored, as SIGHUP by `nohup`.
 
     In another thread than the main thread no handler is installed: Python delivers
     signals to the main thread only.
@@ -97,7 +118,9 @@ def handle_signals() -> Iterator[StopRequest]:
         yield request
         return
     previous = {
-        signum: signal.signal(signum, request.on_signal) for signum in STOP_SIGNALS
+        signum: signal.signal(signum, request.on_signal)
+        for signum in STOP_SIGNALS
+        if signal.getsignal(signum) is not signal.SIG_IGN
     }
     try:
         yield request

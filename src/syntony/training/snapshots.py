@@ -16,10 +16,16 @@ from jaxtyping import Int, Shaped
 
 from syntony.errors import InvalidInputError
 from syntony.systems.system import HasSnapshots
-from syntony.training.atomic_io import atomic_savez
+from syntony.training.atomic_io import atomic_savez, make_folder
+from syntony.training.integrity import (
+    HASH_KEY,
+    array_digest,
+    check_history,
+    encode_comment,
+)
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
-from syntony.training.safe_io import read_npz
+from syntony.training.safe_io import read_npz_and_comment
 from syntony.training.seed_scheduler import SeedRun
 
 MAX_SNAPSHOTS = 100
@@ -77,8 +83,10 @@ def add_snapshot(
         name: np.concatenate([history.arrays[name][earlier], array[None]])[kept]
         for name, array in snapshot.items()
     }
-    folder.history_dir.mkdir(exist_ok=True)
-    atomic_savez(folder.history_path(seed), {STEP: steps[kept], **stacked})
+    make_folder(folder.history_dir)
+    arrays = {STEP: steps[kept], **stacked}
+    digest = {"seed": seed, HASH_KEY: array_digest(arrays).tobytes()}
+    atomic_savez(folder.history_path(seed), arrays, encode_comment(digest))
 
 
 def keep_mask(config: RunConfig, steps: Int[np.ndarray, " K"]) -> np.ndarray:
@@ -101,7 +109,8 @@ def read_history(folder: RunFolder, seed: int) -> SnapshotHistory | None:
     """
     path = folder.history_path(seed)
     try:
-        arrays = read_npz(path, MAX_FILE_BYTES)
+        arrays, comment = read_npz_and_comment(path, MAX_FILE_BYTES)
+        check_history(path, array_digest(arrays).tobytes().hex(), comment)
         history = SnapshotHistory(arrays.pop(STEP), arrays)
         _validate(history)
     except FileNotFoundError:

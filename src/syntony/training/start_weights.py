@@ -18,6 +18,7 @@ from syntony.systems.system import StartsFromWeights, System
 from syntony.training import checkpoint
 from syntony.training.compiled import TrainState, abstract_train_state, jitted_init
 from syntony.training.devices import fast_compile_options
+from syntony.training.integrity import array_digest
 from syntony.training.run import Run, load
 from syntony.training.run_config import RunConfig
 from syntony.training.safe_io import JsonObject
@@ -193,7 +194,7 @@ def _networks(weights: Weights) -> list[str]:
 
 def weights_digest(weights: Weights) -> str:
     """SHA-256 of all weights, in hexadecimal digits."""
-    digest = checkpoint.array_digest(checkpoint.named_arrays(dict(weights)))
+    digest = array_digest(checkpoint.named_arrays(dict(weights)))
     return np.asarray(digest).tobytes().hex()
 
 

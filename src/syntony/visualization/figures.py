@@ -1,5 +1,6 @@
 """Figures for print; the same arrays give the same files, byte for byte."""
 
+import io
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.statistics import mean_over_seeds
 from syntony.tasks.scene import Feature
+from syntony.training.atomic_io import atomic_write_bytes
 from syntony.visualization import scene_drawing
 from syntony.visualization.scenes import EpisodeScene
 from syntony.visualization.style import (
@@ -64,7 +66,9 @@ def save_figure(
     files = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
     with style.context(STYLE_SHEET):
         for file in files:
-            figure.savefig(file, metadata=REPRODUCIBLE_METADATA[file.suffix])
+            content, metadata = io.BytesIO(), REPRODUCIBLE_METADATA[file.suffix]
+            figure.savefig(content, format=file.suffix[1:], metadata=metadata)
+            atomic_write_bytes(file, content.getvalue())
     return files
 
 

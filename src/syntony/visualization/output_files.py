@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from syntony.errors import InvalidInputError
-from syntony.training.atomic_io import atomic_write
+from syntony.training.atomic_io import atomic_write, make_folder
 
 PrintFn = Callable[[str], None]
 """Prints one line about progress or about something that was left out."""
@@ -47,7 +47,7 @@ def create_folder(folder: Path) -> None:
         InvalidInputError: the folder cannot be created.
     """
     try:
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise write_error(folder, error) from None
 

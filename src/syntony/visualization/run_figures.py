@@ -5,8 +5,10 @@ the system.
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +33,14 @@ from syntony.systems.system import ActsInEpisodes, HasBeliefs, TransmitsMessages
 from syntony.tasks.task import Drawable
 from syntony.training.progress import metric_label
 from syntony.training.run import Run
+from syntony.training.safe_io import read_json, visible_json
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import figures, link_figures, output_files
 from syntony.visualization.obs_features import obs_features
 from syntony.visualization.output_files import PrintFn
 from syntony.visualization.scenes import episode_scene
 
+MAX_EVALUATION_BYTES = 2**24
 EVALUATION_FILE = "evaluation.json"
 """File in a run folder with the last result of `evaluate_link` at several SNRs."""
 DAMAGED = KeyError, TypeError, IndexError, AttributeError
@@ -57,6 +61,7 @@ def save_run_figures(
     formats: Sequence[str] = ("svg", "png"),
     *,
     print_fn: PrintFn = lambda _: None,
+    trust: bool = False,
 ) -> list[Path]:
     """Draws all figures of a run into its folder `figures`; returns the files.
 
@@ -64,13 +69,14 @@ def save_run_figures(
         run: the run folder; or the run, as `load` gives it.
         formats: svg, pdf or png, one or several.
         print_fn: called with a line for everything that cannot be drawn.
+        trust: whether to import what the run names; see `load`.
 
     Raises:
         InvalidInputError: there is no such run, nothing was measured in it, or the
             files cannot be written.
     """
     path = run_path(run)
-    stored_run = read_stored_run(run)
+    stored_run = read_stored_run(run, trust=trust)
     folder = path / "figures"
     # Before anything slow.
     output_files.create_folder(folder)
@@ -246,11 +252,13 @@ def read_evaluation(stored_run: StoredRun) -> LinkEvaluation | None:
         InvalidInputError: the file is damaged.
     """
     file = stored_run.path / EVALUATION_FILE
-    if not file.is_file():
+    if not os.path.lexists(file):
         return None
     try:
-        evaluation = json.loads(file.read_bytes())
-        points, _ = evaluation["points"], evaluation["steps"]
+        # Untrusted: its types are checked by their use.
+        content = visible_json(read_json(file, MAX_EVALUATION_BYTES))
+        evaluation = cast(LinkEvaluation, content)
+        points, _ = evaluation["points"], cast(dict[str, object], content)["steps"]
         bler_curves(points)
         for point in points:
             rate_cells(point)

@@ -1,10 +1,11 @@
 """Provenance section: command, settings, versions and hardware of every run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from syntony.report.components import Section, SectionPart, Table
 from syntony.report.runs import ReportRun, rerun_command
+from syntony.training.integrity import stored_sessions
 from syntony.training.progress import format_duration
 
 RUN_SETTINGS = (
@@ -37,7 +38,19 @@ def _provenance_table(report_run: ReportRun) -> Table:
         ["hardware", _format_mapping(hardware)],
         ["versions", _format_mapping(versions)],
     ]
+    rows += [*_session_rows(settings)]
     return Table(report_run.label, ["", ""], rows)
+
+
+def _session_rows(settings: Mapping[str, object]) -> Iterator[list[str]]:
+    """Yields a row for each later session: other versions, or another machine."""
+    for session in stored_sessions(settings)[1:]:
+        parts = [
+            f"commit {session.get('commit') or 'not known'}",
+            _format_mapping(session.get("hardware")),
+            _format_mapping(session.get("versions")),
+        ]
+        yield [f"from step {session.get('from_step')}", "; ".join(parts)]
 
 
 def _settings_table(report_run: ReportRun) -> Table:

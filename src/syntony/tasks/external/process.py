@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Int
 
 from syntony.errors import EnvironmentStepError, InvalidInputError
-from syntony.plugins import import_user_module
+from syntony.plugins import import_user_module, require_user_code
 from syntony.tasks.external.adapter import MultiAgentEnv, Observation, StepResult
 from syntony.tasks.external.other_python.env_server import (
     SPACE_FIELDS,
@@ -69,6 +69,7 @@ def starting_process(
             environment cannot be opened.
     """
     python = _find_python(parameters.pop(PYTHON_PARAMETER))
+    require_user_code(python)
     timeout_s = _validate_timeout(parameters.pop(TIMEOUT_PARAMETER, DEFAULT_TIMEOUT_S))
     process = EnvProcess(python, max(timeout_s, OPENING_TIMEOUT_S))
     try:
