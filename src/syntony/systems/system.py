@@ -309,6 +309,10 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
         """State of the channel after the training; () without memory."""
         ...
 
+    def with_channel_state(self, state: StateT, channel_state: ChannelState) -> StateT:
+        """The state with another one of the channel, e.g. of another channel."""
+        ...
+
 
 @runtime_checkable
 class HasFixedTransmitters(TransmitsMessages[StateT], Protocol[StateT]):

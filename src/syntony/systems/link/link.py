@@ -636,6 +636,12 @@ class Link:
         """State of the channel after the blocks of the training."""
         return state.channel_state
 
+    def with_channel_state(
+        self, state: LinkState, channel_state: ChannelState
+    ) -> LinkState:
+        """The state with another one of the channel."""
+        return state._replace(channel_state=channel_state)
+
     def snapshot(self, state: LinkState) -> dict[str, Array]:
         """Codewords at this step: all, or evenly spaced ones of a large codebook."""
         count = max(1, min(self.messages, MAX_SNAPSHOT_SYMBOLS // self.uses))
