@@ -206,6 +206,38 @@ class ActsInEpisodes(System[StateT], Protocol[StateT]):
 
 
 @runtime_checkable
+class DrawsRandomNumbers(ActsInEpisodes[StateT], Protocol[StateT]):
+    """Capability of a team whose policy is random before actions are drawn.
+
+    An example is a channel between the agents. The keys are in the hidden state.
+    """
+
+    def draw_hidden(self, key: Key[Array, ""], episodes: int) -> PyTree[Array]:
+        """Hidden state of the policy at the start of so many episodes.
+
+        Args:
+            key: consumed.
+            episodes: their number.
+        """
+        ...
+
+
+def start_hidden(
+    team: ActsInEpisodes[StateT], key: Key[Array, ""], episodes: int
+) -> PyTree[Array]:
+    """Hidden state of a team's policy at the start of episodes.
+
+    Args:
+        team: the team.
+        key: of the random numbers of its policy, if it draws any; consumed.
+        episodes: number of episodes.
+    """
+    if isinstance(team, DrawsRandomNumbers):
+        return team.draw_hidden(key, episodes)
+    return team.initial_hidden(episodes)
+
+
+@runtime_checkable
 class HasParallelEnvs(System[StateT], Protocol[StateT]):
     """Capability of a team that collects an episode in each of several environments."""
 
