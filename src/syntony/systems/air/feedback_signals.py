@@ -55,7 +55,7 @@ def belief_errors(
     obs: Float[Array, "B N O"],
     received: Float[Array, "B N R"],
 ) -> Float[Array, "B N N1"]:
-    """Filtered error of each agent's belief about each teammate (eq. 3, block by block).
+    """Filtered error of each belief about each teammate (eq. 3, block by block).
 
     Args:
         config: constants of the beliefs.
