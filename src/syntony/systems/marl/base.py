@@ -5,6 +5,7 @@ stepped on the host, between two compiled functions: the policy and the update.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Generic, Protocol, cast, runtime_checkable
 
@@ -17,9 +18,10 @@ from typing_extensions import TypeVar
 from syntony.config import replace_fields
 from syntony.errors import InvalidInputError
 from syntony.pytrees import HiddenT, PyTree
-from syntony.systems.system import EvalSamples, Metrics
+from syntony.systems.system import EvalSamples, Metrics, start_hidden
 from syntony.tasks.last_action import LastAction, LastActionState
 from syntony.tasks.rollout import (
+    ActFn,
     Policy,
     SteppedOnHost,
     Trajectory,
@@ -29,6 +31,8 @@ from syntony.tasks.rollout import (
 from syntony.tasks.task import Task
 
 StateT = TypeVar("StateT")
+HIDDEN_STREAM = 2**31
+"""Number by which the key of a hidden state is derived from that of its rollout."""
 
 
 @runtime_checkable
@@ -64,6 +68,9 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
     """Environments side by side; each update uses one episode of each."""
     last_action: bool = False
     """Append each agent's last action to its observation."""
+    has_black_box_policy: bool = False
+    """Whether the policy contains a black box, so that policy and update are called in
+    Python: a user's channel."""
     individual_reward: bool = False
     """Whether each agent learns from its own reward: evaluations report them all."""
 
@@ -130,11 +137,12 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
             episodes: E, number of episodes.
             greedy: take the most likely actions instead of sampled ones.
         """
+        hidden_key = jax.random.fold_in(key, HIDDEN_STREAM)
         if isinstance(self.task, SteppedOnHost):
             num_envs = min(episodes, self.num_envs)
             return self.task.rollout(
-                partial(jitted_act, self, state),
-                self.initial_hidden(num_envs),
+                self.act_fn(state),
+                start_hidden(self, hidden_key, num_envs),
                 key,
                 episodes=episodes,
                 num_envs=num_envs,
@@ -144,10 +152,11 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
         trajectory = rollout(
             self.observed_task,
             self.policy(state),
-            self.initial_hidden(episodes),
+            start_hidden(self, hidden_key, episodes),
             key,
             episodes=episodes,
             greedy=greedy,
+            on_host=not self.jittable,
         )
         # Readers of a trajectory know the states of the task alone.
         if self.last_action:
@@ -155,11 +164,25 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
             trajectory = trajectory._replace(state=wrapped.task_state)
         return trajectory
 
+    def act_fn(self, state: TeamStateT) -> ActFn[PyTree[Array]]:
+        """Acting beside an environment on the host, compiled if that is possible."""
+        if not self.has_black_box_policy:
+            return partial(jitted_act, self, state)
+        policy = self.policy(state)
+
+        def act(
+            obs: Array, action_mask: Array, noise: Array, hidden: PyTree[Array]
+        ) -> tuple[Array, Array, PyTree[Array]]:
+            logits, hidden = policy(jnp.asarray(obs), hidden)
+            return *jitted_sample(logits, action_mask, noise), hidden
+
+        return act
+
     def apply_update(
         self, state: TeamStateT, trajectory: Trajectory, key: Key[Array, ""]
     ) -> tuple[TeamStateT, Metrics]:
-        """`update`, compiled by itself where `step` as a whole cannot be."""
-        if not self.jittable:
+        """`update`, compiled by itself where only the task is a black box."""
+        if not (self.jittable or self.has_black_box_policy):
             return jitted_update(self, state, trajectory, key)
         return self.update(state, trajectory, key)
 
@@ -219,8 +242,8 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
 
     @property
     def jittable(self) -> bool:
-        """Whether the task is one in JAX, so that `step` can be compiled."""
-        return not isinstance(self.task, SteppedOnHost)
+        """Whether `step` can be compiled: task and policy contain no black box."""
+        return not (isinstance(self.task, SteppedOnHost) or self.has_black_box_policy)
 
     def close(self) -> None:
         """Closes the open environments of an external task."""
@@ -245,9 +268,16 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
 
     def as_jittable(self: SystemT) -> SystemT:
         """System of the same shapes whose `step` can be compiled."""
-        if not isinstance(self.task, SteppedOnHost):
+        if self.jittable:
             return self
-        return replace_fields(self, task=self.task.shape_only_task())
+        task = self.task
+        if isinstance(task, SteppedOnHost):
+            task = task.shape_only_task()
+        return replace_fields(self, task=task, **self.jittable_fields())
+
+    def jittable_fields(self) -> Mapping[str, object]:
+        """Fields of the policy without its black boxes, for `as_jittable`."""
+        return {}
 
 
 def split_step_key(
@@ -294,6 +324,9 @@ def jitted_act(
     """Actions of all agents, ln π of them, and the next hidden state."""
     logits, hidden = system.policy(state)(obs, hidden)
     return *sample_actions(logits, action_mask, noise), hidden
+
+
+jitted_sample = jax.jit(sample_actions)
 
 
 @jax.jit
