@@ -97,6 +97,23 @@ def test_the_observation_of_the_first_agent_depends_on_the_landmark_alone(
     assert (task.observe(elsewhere)[SEE] == obs[SEE]).all()
 
 
+def test_bounds_are_reached_in_the_mean_by_agents_where_they_should_be():
+    """Without information both are at the best guess; informed, at the landmark."""
+    rng = np.random.default_rng(0)
+    landmark, start = rng.uniform(-1, 1, (2, 200_000, 2))
+    moved = start + landmark  # Agent 0 goes by the landmark's offset from the center.
+    squared = {
+        "without information": [(moved - landmark) ** 2, landmark**2],
+        "inferred from motion": [(moved - landmark) ** 2, 0 * landmark],
+        "communicated": [0 * landmark, 0 * landmark],
+    }
+    bounds = HearSee(time_limit=10).return_bounds(5.0, 1)
+    assert bounds.keys() == squared.keys()
+    for name, parts in squared.items():
+        mean = -10 * np.mean([part.sum(-1).mean() for part in parts])
+        np.testing.assert_allclose(bounds[name], mean, rtol=5e-3)
+
+
 def test_scene_and_windows():
     scene = HearSee().render(STATE)
     square, first, second = scene.shapes

@@ -78,6 +78,16 @@ def test_without_the_word_the_listener_observes_no_message():
     assert len(strip.shapes) == 1
 
 
+def test_the_return_without_communication_is_that_of_the_centroid():
+    landmarks = np.random.default_rng(0).uniform(-1, 1, (100_000, 3, 2))
+    offset = landmarks - landmarks.mean(1, keepdims=True)
+    squared = (offset**2).sum(-1).mean()
+    bound = SpeakerListener(word=False).return_bounds(0.0, 1)["without communication"]
+    np.testing.assert_allclose(bound, -25 * 4 * squared, rtol=5e-3)
+    mpe2 = SpeakerListener(shared_reward=False).return_bounds(0.0, 1)
+    np.testing.assert_allclose(mpe2["without communication"], bound / 2)
+
+
 def test_mpe2_moves_by_the_old_velocity():
     board, _ = step(state((0.0, 0.0)), 2, UP, explicit_euler=True)
     np.testing.assert_allclose(board.listener.position, [[0.0, 0.0]])

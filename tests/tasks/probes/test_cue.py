@@ -97,6 +97,36 @@ def test_returns_of_fixed_teams(hinted: tuple[CueState, np.ndarray]):
         assert abs(returns(HINTED, action, state).mean() - expected) < error
 
 
+def test_bounds_at_published_points():
+    """Values of a separate program, to four digits."""
+    for snr_db, bound, qpsk in ((-5, 0.7290, 0.7236), (5, 0.9542, 0.9497)):
+        bounds = HINTED.return_bounds(snr_db, 1)
+        assert bounds["without communication"] == pytest.approx(0.7)
+        assert bounds["upper bound"] == pytest.approx(bound, abs=1e-4)
+        assert bounds["QPSK, MAP"] == pytest.approx(qpsk, abs=1e-4)
+    bounds = CueGame(cues=16).return_bounds(0.0, 2)
+    assert bounds["without communication"] == pytest.approx(1 / 16)
+    assert bounds["QPSK, MAP"] == pytest.approx(0.501, abs=5e-4)
+    assert list(CueGame(cues=3).return_bounds(0.0, 2)) == list(bounds)[:2]
+
+
+def test_a_simulated_team_earns_the_returns_of_qpsk(
+    hinted: tuple[CueState, np.ndarray],
+):
+    """Each agent sends its cue as two bits, and decides by hint and noisy block."""
+    state, _ = hinted
+    bits = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    noise = np.random.default_rng(0).normal(size=(EPISODES, 2, 2))
+    received = bits[np.asarray(state.cue)[:, ::-1]] + noise
+    # Unit amplitude and noise in each dimension: 0 dB.
+    metric = received @ bits.T
+    prior = np.where(np.eye(4)[np.asarray(state.hint)] == 1, 0.7, 0.1)
+    action = (metric + np.log(prior)).argmax(-1)
+    expected = HINTED.return_bounds(0.0, 1)["QPSK, MAP"]
+    earned = returns(HINTED, action, state)
+    assert abs(earned.mean() - expected) < 4 * earned.std() / np.sqrt(EPISODES)
+
+
 def test_without_a_hint_its_features_are_zero():
     state, obs = start(CueGame(cues=3))
     assert obs.shape == (EPISODES, 2, 6)

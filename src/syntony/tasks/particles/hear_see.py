@@ -46,6 +46,16 @@ from syntony.tasks.task import TimeStep
 HEAR, SEE = range(2)
 NUM_AGENTS = 2
 POSITION_DIM = 2
+POINT_VARIANCE = 2.0 / 3.0
+"""Mean squared distance of a uniform point of [−1, 1)² from its best guess, 0."""
+REWARD_BOUNDS = {
+    "without information": -POINT_VARIANCE,
+    "inferred from motion": -POINT_VARIANCE / 2.0,
+    "communicated": 0.0,
+}
+"""Upper bounds of the team's mean reward in a step, reached in long episodes: neither
+agent knows of the other; agent 1 infers the landmark from agent 0's motion, while agent
+0 does not know where it is; both are told what they do not observe."""
 OBS_DIM = 2 * POSITION_DIM * NUM_AGENTS
 """Length of the longer observation, that of agent 1."""
 
@@ -102,6 +112,11 @@ class HearSee:
     @property
     def shared_reward(self) -> bool:
         return False
+
+    def return_bounds(self, snr_db: float | int, uses: int) -> dict[str, float]:
+        """Upper bounds by what is known, at any SNR: `REWARD_BOUNDS` in every step."""
+        del snr_db, uses
+        return {name: self.time_limit * r for name, r in REWARD_BOUNDS.items()}
 
     @property
     def benchmark(self) -> Benchmark:

@@ -121,6 +121,17 @@ class SpeakerListener:
     def obs_dim(self) -> int:
         return 2 + 2 * NUM_LANDMARKS + VOCAB_SIZE
 
+    def return_bounds(self, snr_db: float | int, uses: int) -> dict[str, float]:
+        """Upper bounds by what is known of the goal, at any SNR.
+
+        The best place without that knowledge is the centroid of the landmarks: the mean
+        squared distance of L uniform points from it is ⅔ (1 − 1/L).
+        """
+        del snr_db, uses
+        mean_square = 2.0 / 3.0 * (1.0 - 1.0 / NUM_LANDMARKS)
+        factor = -self.time_limit * (4.0 if self.shared_reward else 2.0)
+        return {"without communication": factor * mean_square, "upper bound": 0.0}
+
     @property
     def benchmark(self) -> Benchmark:
         return Benchmark("particles", scenario="simple_speaker_listener")

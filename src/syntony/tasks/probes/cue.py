@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from syntony.config import between, field, pytree_dataclass, validate
+from syntony.equations import limits
 from syntony.errors import unknown_name_error
 from syntony.identifiers import format_id
 from syntony.tasks.family import parse_task_id
@@ -109,6 +110,24 @@ class CueGame:
     def score_range(self) -> tuple[float, float]:
         """No correct name, to two."""
         return 0.0, 1.0
+
+    def return_bounds(self, snr_db: float | int, uses: int) -> dict[str, float]:
+        """Best return without communication, with an ideal code, and with QPSK.
+
+        QPSK is one where there are as many cues as its blocks. Nothing but the cue has
+        to be transmitted: both directions are a link of K messages each.
+        """
+        # A hint that is right by chance tells nothing.
+        hint = float(self.hint) or 1.0 / self.cues
+        bound = limits.hinted_shannon59(snr_db, self.cues, uses, hint)
+        bounds = {
+            "without communication": 1.0 - limits.hint_bler(self.cues, hint),
+            "upper bound": 1.0 - bound,
+        }
+        if self.cues == 4**uses:
+            qpsk = limits.hinted_qpsk_bler(snr_db, self.cues, uses, hint)
+            bounds["QPSK, MAP"] = 1.0 - qpsk
+        return bounds
 
     @property
     def benchmark(self) -> Benchmark:
