@@ -116,6 +116,8 @@ MAX_USES = 2**12
 """Complex channel uses of an agent in a step, at most."""
 SNAPSHOT_STEPS = 64
 """Observations of a snapshot."""
+MIN_VARIANCE = 1e-6
+"""Variance of a feature below which it does not vary."""
 CarryT = TypeVar("CarryT")
 
 
@@ -567,6 +569,27 @@ class OverTheAir(TransmittingTeam):
         left = jnp.clip(1.0 - env_steps / jnp.maximum(steps, 1.0), 0.0, 1.0)
         has_fall = self.has_snr and config.snr_fall_fraction > 0.0
         return link._replace(snr_offset_db=config.snr_start_offset_db * left * has_fall)
+
+    @jax.jit
+    def episode_metrics(
+        self, state: OverTheAirState, trajectory: Trajectory
+    ) -> dict[str, Float[Array, " E"]]:
+        """Squared error of the beliefs in variances of the features, of each episode.
+
+        It is 1 where the belief is the mean of what a teammate observes. Features that
+        do not vary do not count.
+        """
+        beliefs = state.team.beliefs
+        assert trajectory.received is not None
+        belief = self.decode_received(state, trajectory.obs[:-1], trajectory.received)
+        variance = other_agents_obs(beliefs.per_agent_stats.var)
+        varies = variance > MIN_VARIANCE
+        error = (belief.prediction - belief.others) ** 2
+        error = jnp.where(varies, error / jnp.where(varies, variance, 1.0), 0.0)
+        mean = jnp.sum(error, axis=-1) / jnp.maximum(jnp.sum(varies, axis=-1), 1)
+        alive = trajectory.alive
+        total = jnp.sum(jnp.where(alive, mean, 0.0), axis=(0, 2))
+        return {"eval/belief_error": total / jnp.maximum(jnp.sum(alive, (0, 2)), 1)}
 
     def evaluation_state(self, state: OverTheAirState) -> OverTheAirState:
         """State at the channel's own SNR, without perturbations."""
