@@ -53,7 +53,7 @@ def belief_errors(
     config: BeliefConfig,
     state: BeliefState,
     obs: Float[Array, "B N O"],
-    received: Float[Array, "B N R"],
+    received: Float[Array, "B N R"] | None,
 ) -> Float[Array, "B N N1"]:
     """Filtered error of each belief about each teammate (eq. 3, block by block).
 
