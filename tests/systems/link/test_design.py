@@ -41,7 +41,7 @@ def one_bit(x):
 
 
 def test_trials_find_the_code_of_a_one_bit_converter(monkeypatch):
-    monkeypatch.setattr(design, "ROUNDS", ((4, 6), (4, 2), (20, 1)))
+    monkeypatch.setattr(design, "ROUNDS", ((30, 6), (30, 2), (20, 1)))
     monkeypatch.setattr(design, "IDLE_BATCHES", 40)
     link = Link(channel=BlackBoxChannel(function=one_bit), **SIZES)
     chosen, text = link.choose_settings(jax.random.key(0))
