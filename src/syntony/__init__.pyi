@@ -8,6 +8,7 @@ from .channels.channel import transmit as transmit
 from .channels.feedback import Feedback as Feedback
 from .channels.feedback import feedback as feedback
 from .channels.registry import channel as channel
+from .cli.train import read_config as read_config
 from .comparison.compare import compare as compare
 from .config import above as above
 from .config import at_least as at_least

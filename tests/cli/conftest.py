@@ -16,8 +16,8 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     original = presets.preset
 
-    def preset(system: str, name: str, task: Any) -> Any:
-        return Toy() if system == "toy" else original(system, name, task)
+    def preset(system: str, name: str, task: Any, channel: Any = None) -> Any:
+        return Toy() if system == "toy" else original(system, name, task, channel)
 
     monkeypatch.setitem(systems.SYSTEMS, "toy", Toy)
     monkeypatch.setitem(presets.PRESETS, "toy", {"paper": "none"})

@@ -74,6 +74,25 @@ def flag_names(args_class: type, rules: Sequence[Rule] = ()) -> Iterator[str]:
         args_class: the dataclass.
         rules: a dataclass that one of these parses is a single flag.
     """
+    for name, kind, has_negation in _iter_flags(args_class, rules):
+        yield f"--{name}"
+        if kind is bool and has_negation:
+            yield f"--no-{name}"
+
+
+def switch_names(args_class: type, rules: Sequence[Rule] = ()) -> Iterator[str]:
+    """Yields those flags that have no value, and their negations."""
+    for name, kind, has_negation in _iter_flags(args_class, rules):
+        if kind is bool:
+            yield f"--{name}"
+            if has_negation:
+                yield f"--no-{name}"
+
+
+def _iter_flags(
+    args_class: type, rules: Sequence[Rule]
+) -> Iterator[tuple[str, object, bool]]:
+    """Yields name and type of each flag, and whether it may have a negation."""
     assert dataclasses.is_dataclass(args_class)
     types = typing.get_type_hints(args_class)
     hints = typing.get_type_hints(args_class, include_extras=True)
@@ -84,15 +103,13 @@ def flag_names(args_class: type, rules: Sequence[Rule] = ()) -> Iterator[str]:
         )
         is_flag = any(rule(PrimitiveTypeInfo.make(kind, set())) for rule in rules)
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not is_flag:
-            yield from flag_names(kind, rules)
+            yield from _iter_flags(kind, rules)
             continue
         if tyro.conf.Positional in metadata:
             continue
         names = [getattr(x, "name", None) for x in metadata]
         name = next(filter(None, names), field.name).replace("_", "-")
-        yield f"--{name}"
-        if kind is bool and tyro.conf.FlagCreatePairsOff not in metadata:
-            yield f"--no-{name}"
+        yield name, kind, tyro.conf.FlagCreatePairsOff not in metadata
 
 
 def reject_repeated_flags(argv: Sequence[str], valid: Sequence[str] = ()) -> None:

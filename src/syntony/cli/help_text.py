@@ -71,6 +71,7 @@ def train_help() -> str:
     """Help text of `syntony train`: the systems, and the options of all of them."""
     options = _columns(_options("train", "TrainOptions"), 20)
     options += _columns(_options("train", "StartOptions"), 20)
+    options += _columns(_options("train", "ConfigOptions"), 20)
     options += _columns(_options("arguments", "LoggingOptions"), 20)
     return (
         "usage: syntony train SYSTEM [--task ID | --channel ID] [OPTIONS]\n\n"

@@ -8,8 +8,10 @@ and default; they are listed by: syntony train SYSTEM --help
 
 import dataclasses
 import inspect
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
@@ -30,7 +32,9 @@ from syntony.cli.arguments import (
     parse_args,
     parse_known_args,
 )
-from syntony.cli.flags import flag_names
+from syntony.cli.config_file import ConfigFile, split_config
+from syntony.cli.config_template import config_text, schema_text
+from syntony.cli.flags import flag_names, switch_names
 from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.cli.run_options import CheckpointFlag, parse_checkpoint
 from syntony.cli.trust import ask_trust
@@ -103,7 +107,8 @@ class StartOptions:
     ] = None
     """Take one part of the weights, e.g. actor, receiver or transmitter."""
     trust: BoolFlag = False
-    """Use the modules and programs that RUN names, also if it is from elsewhere."""
+    """Use the modules and programs that RUN, or the settings.json of --config, names,
+    also if it is from elsewhere."""
 
     def load(self) -> "syntony.training.run.Run | None":
         """The other run; None where the training starts from new weights."""
@@ -126,6 +131,21 @@ class StartOptions:
 
 
 @dataclass(frozen=True)
+class ConfigOptions:
+    """Configuration files, whose entries are flags."""
+
+    config: Annotated[
+        str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: none)")
+    ] = None
+    """Take flags from a TOML file, or from the settings.json of a run; those of the
+    command line win."""
+    print_config: BoolFlag = False
+    """Print a configuration file with every constant, and train nothing."""
+    print_schema: BoolFlag = False
+    """Print a JSON Schema of such files, for editors, and train nothing."""
+
+
+@dataclass(frozen=True)
 class SNROptions:
     """Strength of the signal."""
 
@@ -141,15 +161,26 @@ class Train:
     system: System
     arguments: FieldValues
     start: StartOptions
+    printed: str = ""
+    """Text that is printed in place of training; empty: it is trained."""
+    config: ConfigFile | None = None
 
     def execute(self) -> None:
         """Trains the system."""
+        if self.printed:
+            print(self.printed, end="")
+            return
+        with self.config.naming_line() if self.config else nullcontext():
+            self.train()
+
+    def train(self) -> "syntony.training.run.Run":
+        """Trains the system; the run."""
         # Imported late: --help need not wait for the training loop.
         from syntony.training.devices import enable_compilation_cache
         from syntony.training.loop import train
 
         enable_compilation_cache()
-        train(
+        return train(
             self.system,
             **self.arguments,
             start_from=self.start.load(),
@@ -167,18 +198,69 @@ def parse_train(argv: list[str]) -> Train:
     Raises:
         InvalidInputError: an argument is unknown, invalid or missing.
     """
+    argv, config = split_config(argv)
+    if config is None:
+        return _parse_arguments(argv, None)
+    with config.naming_line():
+        return _parse_arguments(_with_system(argv, config), config)
+
+
+def read_config(path: str | os.PathLike[str]) -> tuple[System, FieldValues]:
+    """System and training options of a configuration file.
+
+    Args:
+        path: a TOML file as `syntony train SYSTEM --print-config` prints it, or the
+            `settings.json` of a run.
+
+    Returns:
+        The system, and the keyword arguments of `train`.
+
+    Raises:
+        InvalidInputError: an entry is unknown or invalid.
+        UntrustedCodeError: it is of a run that names code, from elsewhere.
+
+    Examples:
+        >>> import syntony
+        >>> system, options = syntony.read_config("smpe.toml")  # doctest: +SKIP
+        >>> run = syntony.train(system, **options)  # doctest: +SKIP
+    """
+    parsed = parse_train(["--config", os.fspath(path)])
+    return parsed.system, parsed.arguments
+
+
+def _with_system(argv: Sequence[str], config: ConfigFile) -> list[str]:
+    """Arguments that begin with the system of the command line, or of the file."""
+    if not argv or argv[0].startswith("-"):
+        return [config.system, *argv] if config.system else [*argv]
+    if config.system not in (None, argv[0]):
+        raise InvalidInputError(
+            f"{config.path} is of {config.system}, not of {argv[0]}; expected "
+            f"syntony train {config.system}"
+        )
+    return [*argv]
+
+
+def _parse_arguments(argv: Sequence[str], config: ConfigFile | None) -> Train:
     if not argv or argv[0].startswith("-"):
         names = ", ".join(SYSTEMS)
         raise InvalidInputError(f"train what? expected {names} or {USER_PATTERN}")
-    name, flags = argv[0], argv[1:]
+    name, flags = argv[0], list(argv[1:])
     prog = f"syntony train {name}"
-    selected, flags = parse_known_args(_selection_class(name), flags, prog=prog)
+    # Whether a flag has a value is known once the system's flags are.
+    selectable = [] if config is None else config.arguments(flags, ())
+    selected, _ = parse_known_args(
+        _selection_class(name), [*selectable, *flags], prog=prog
+    )
     selection = Selection(**vars(selected))
     configs = _default_configs(name, selection)
     _reject_duplicate_flags(name, configs)
     args_class = dataclasses.make_dataclass(
         "TrainArgs", [(field, _described_type(x)) for field, x in configs.items()]
     )
+    if config is not None:
+        switches = [*switch_names(args_class, RULES)]
+        flags = [*config.arguments(flags, switches), *flags]
+    _, flags = parse_known_args(_selection_class(name), flags, prog=prog)
     with warnings.catch_warnings():
         # A user's task may name the arguments of its methods otherwise than `Task`.
         warnings.filterwarnings("ignore", r"The field `\w+\.task` is annotated")
@@ -188,10 +270,17 @@ def parse_train(argv: list[str]) -> Train:
             prog=prog,
             description=SYSTEM_SUMMARIES.get(name, ""),
             default=args_class(**configs),
-            rules=[_task_rule, _channel_rule, _feedback_rule],
+            rules=RULES,
         )
     arguments = vars(args.training) | vars(args.logging)
-    return Train(args.system, arguments, args.start)
+    printed = ""
+    if args.files.print_config:
+        printed = config_text(
+            name, args, is_of_run=config is not None and config.is_of_run
+        )
+    elif args.files.print_schema:
+        printed = schema_text(name, args)
+    return Train(args.system, arguments, args.start, printed, config)
 
 
 class Selection(NamedTuple):
@@ -238,6 +327,7 @@ def _default_configs(name: str, selection: Selection) -> dict[str, object]:
     configs: dict[str, object] = {
         "training": TrainOptions(preset=selection.preset, **run_options),
         "start": StartOptions(),
+        "files": ConfigOptions(),
         "logging": LoggingOptions(),
     }
     if selected_channel is not None:
@@ -248,8 +338,7 @@ def _default_configs(name: str, selection: Selection) -> dict[str, object]:
 
 def _reject_duplicate_flags(name: str, configs: Mapping[str, object]) -> None:
     """Raises InvalidInputError if a user's system has a field named as another flag."""
-    rules = [_task_rule, _channel_rule, _feedback_rule]
-    flags = [flag for x in configs.values() for flag in flag_names(type(x), rules)]
+    flags = [flag for x in configs.values() for flag in flag_names(type(x), RULES)]
     if duplicates := [flag for flag in dict.fromkeys(flags) if flags.count(flag) > 1]:
         raise InvalidInputError(
             f"{name} has a field whose flag would be {duplicates[0]}, which exists "
@@ -301,3 +390,7 @@ def _id_rule(
     return make_tyro_spec(
         "ID", lambda args: from_id(args[0]), object, lambda value: value.id
     )
+
+
+RULES = [_task_rule, _channel_rule, _feedback_rule]
+"""How the values of flags are parsed that name a task, channel or feedback link."""
