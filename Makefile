@@ -22,9 +22,10 @@ test: $(READY)  ## Run the tests that take seconds (about 11 minutes on two core
 	@echo "Equations, tasks, channels, systems, training, commands: about 11 minutes"
 	@$(PYTEST) --numprocesses 2 --dist loadfile -m "not slow"
 
-test-slow: $(READY)  ## Run the tests that take minutes (about 15 minutes on two cores)
-	@echo "Systems that learn, runs that are killed, many oracle steps: about 15 minutes"
-	@$(PYTEST) --numprocesses 2 -m slow --ignore tests/browser
+test-slow: $(READY)  ## Run the tests that take minutes (an hour; MINUTES=30 skips the rest)
+	@echo "Systems that learn, runs that are killed, many oracle steps: about an hour"
+	@$(PYTEST) -rs --numprocesses 2 -m slow --ignore tests/browser \
+	  $(if $(MINUTES),--minutes $(MINUTES) --order "$$(git rev-parse HEAD)")
 
 test-browser: $(READY)  ## Test a report in Chromium (a minute; needs playwright)
 	@echo "A report in Chromium, by mouse and by keyboard: about a minute"

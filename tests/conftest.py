@@ -2,7 +2,9 @@
 
 import ctypes
 import gc
+import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +37,32 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["XDG_STATE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache")
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+START = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--minutes", type=float, help="skip what begins after so long")
+    parser.addoption("--order", default="", help="text that the files' order follows")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Orders the files by a hash, so that other ones are skipped at another commit."""
+    if order := config.getoption("--order"):
+        items.sort(key=lambda item: _hash(f"{order} {item.path}"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    minutes = item.config.getoption("--minutes")
+    if minutes is not None and time.monotonic() - START > 60.0 * minutes:
+        pytest.skip(f"--minutes {minutes:g} are over")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def pytest_configure(config: pytest.Config) -> None:
