@@ -300,7 +300,26 @@ class HasBeliefs(ActsInEpisodes[StateT], Protocol[StateT]):
 
 
 @runtime_checkable
-class TransmitsMessages(System[StateT], Protocol[StateT]):
+class HasChannel(System[StateT], Protocol[StateT]):
+    """Capability of a system that transmits symbols over a channel."""
+
+    @property
+    def uses(self) -> int:
+        """Complex channel uses C of a block."""
+        ...
+
+    @property
+    def channel(self) -> AnyChannel:
+        """The channel of the training."""
+        ...
+
+    def with_channel(self, channel: AnyChannel) -> "HasChannel[StateT]":
+        """The same system over another channel."""
+        ...
+
+
+@runtime_checkable
+class TransmitsMessages(HasChannel[StateT], Protocol[StateT]):
     """Capability of a system that transmits one of M messages over a channel."""
 
     @property
@@ -405,7 +424,9 @@ class LearnsFromFeedback(TransmitsMessages[StateT], Protocol[StateT]):
 
 
 @runtime_checkable
-class TransmitsObservations(ActsInEpisodes[StateT], Protocol[StateT]):
+class TransmitsObservations(
+    ActsInEpisodes[StateT], HasChannel[StateT], Protocol[StateT]
+):
     """Capability of a team whose agents transmit what they observe to each other.
 
     Agent j sends C symbols x_j = f_T(o_j) in every environment step. Agent i receives a

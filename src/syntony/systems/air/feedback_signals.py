@@ -53,9 +53,9 @@ def belief_errors(
     config: BeliefConfig,
     state: BeliefState,
     obs: Float[Array, "B N O"],
-    received: Float[Array, "B N R"],
+    received: Float[Array, "B N R"] | None,
 ) -> Float[Array, "B N N1"]:
-    """Filtered error of each agent's belief about each teammate (eq. 3, block by block).
+    """Filtered error of each belief about each teammate (eq. 3, block by block).
 
     Args:
         config: constants of the beliefs.

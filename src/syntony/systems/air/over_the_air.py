@@ -28,31 +28,27 @@ Sources: SMPE² (`marl/smpe.py`); Aoudia & Hoydis (2018), the transmitter's esti
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from syntony.channels import registry as channels
 from syntony.channels.awgn import AWGN
-from syntony.channels.channel import AnyChannel, ChannelState, output_uses
+from syntony.channels.channel import AnyChannel
 from syntony.channels.feedback import Feedback
-from syntony.channels.stand_in import stand_in
-from syntony.config import above, at_least, between, field, pytree_dataclass, validate
-from syntony.equations import signal
+from syntony.config import between, field, pytree_dataclass, validate
 from syntony.errors import InvalidInputError
 from syntony.networks.agents import (
     ReceivingEncoder,
     encoder_spec,
     init_per_agent,
     make_encoder,
-    other_agents_obs,
 )
 from syntony.networks.layers import MLP
 from syntony.pytrees import PyTree
+from syntony.systems.air.config import TransmissionConfig
 from syntony.systems.air.feedback_signals import (
     Samples,
     TakenActions,
@@ -67,21 +63,20 @@ from syntony.systems.air.gradients import (
     spsa_gradient,
     symbol_policy_gradient,
 )
+from syntony.systems.air.states import (
+    OverTheAirState,
+    PendingFeedback,
+    TransmissionState,
+)
 from syntony.systems.air.transmission import (
-    init_channels,
     init_transmitters,
-    noise_power_of,
-    normalize_power,
     parse_graph,
     raw_symbols,
-    scale_received,
-    teammate_links,
-    transmit_to_teammates,
     unit_level,
     update_mean_energy,
 )
+from syntony.systems.air.transmitting_team import TransmittingTeam
 from syntony.systems.link.gradient_estimators import (
-    PerturbationConfig,
     PerturbedBatch,
     pop_delayed,
 )
@@ -92,13 +87,11 @@ from syntony.systems.link.received_stats import (
     update_received_stats,
 )
 from syntony.systems.marl.actor_critic import ActorCriticConfig, masked_mean
-from syntony.systems.marl.base import MultiAgentSystem
 from syntony.systems.marl.ppo import hidden_at_starts
 from syntony.systems.marl.replay_buffer import sample_steps
 from syntony.systems.marl.smpe import (
     SMPE,
     ExplorationConfig,
-    SMPEState,
     belief_metrics,
     update_inputs,
 )
@@ -106,8 +99,6 @@ from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     Minibatches,
     beliefs_from_weights,
-    decode,
-    encode,
     fit_beliefs,
     normalize_obs,
     sample_minibatches,
@@ -116,150 +107,22 @@ from syntony.systems.marl.team_actors import act
 from syntony.systems.optimizers import (
     apply_gradients,
     init_opt_state,
-    make_optimizer,
-    validate_optimizer,
 )
-from syntony.systems.system import DecodedBelief, Metrics
-from syntony.tasks.rollout import Policy, Trajectory
+from syntony.systems.system import Metrics
+from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import Task
 
 MAX_USES = 2**12
 """Complex channel uses of an agent in a step, at most."""
 SNAPSHOT_STEPS = 64
 """Observations of a snapshot."""
+MIN_VARIANCE = 1e-6
+"""Variance of a feature below which it does not vary."""
 CarryT = TypeVar("CarryT")
 
 
 @pytree_dataclass
-class TransmissionConfig:
-    """Constants of the transmission between agents, and of its training."""
-
-    communication: Literal["learned", "none", "perfect"] = field("learned", static=True)
-    """What agents receive: transmitted symbols, nothing (SMPE²), or the observations of
-    their teammates (a reference)."""
-    graph: str = field("all", static=True)
-    """Communication graph: all, or for each receiving agent a row of zeros and ones,
-    e.g. 00/10, where only the second agent receives the first."""
-    feedback_signal: Literal["action", "belief", "return"] = field(
-        "action", static=True
-    )
-    """Number that receivers feed back: how much better their actions would have become
-    (action), the error of their beliefs (belief), or the team's advantage of what was
-    sent in the episodes (return)."""
-    snr_start_offset_db: float = field(15.0, limits=between(0, 100))
-    """Training SNR minus the channel's at the start, in dB; it falls to zero."""
-    snr_fall_fraction: float = field(0.5, limits=between(0, 1))
-    """Fraction of the training over which the training SNR falls."""
-    schedule_steps: int | None = field(None, static=True, limits=at_least(1))
-    """Environment steps of the schedule; by default, those of the training."""
-    link_gradient: Literal["policy", "spsa", "backprop"] = field("policy", static=True)
-    """Gradient of the transmitters: policy gradient, two-sided perturbation (spsa), or
-    through a differentiable channel (backprop, the reference)."""
-    link_power_constraint: Literal["codeword", "average", "symbol"] = field(
-        "codeword", static=True
-    )
-    """What has energy 1 per channel use: the symbols of every step, those of an agent
-    on average over its observations, or each symbol."""
-    link_hidden: int = field(64, static=True, limits=at_least(1))
-    """Hidden units of the transmitters."""
-    link_receiver_hidden: int = field(64, static=True, limits=at_least(1))
-    """Units of the two layers that received symbols pass through."""
-    link_optimizer: str = field("adam", static=True)
-    """Optimizer of the transmitters: adam, rmsprop, sgd or python:MODULE:FUNCTION."""
-    link_learning_rate: float = field(1e-3, limits=at_least(0))
-    """Learning rate of the transmitters."""
-    link_max_grad_norm: float = field(10.0, limits=above(0))
-    """Global norm to which the gradient of the transmitters is clipped."""
-    link_perturbation_variance: float = field(
-        0.05, limits=between(0, 1, open_low=True, open_high=True)
-    )
-    """σ_π², variance of the perturbation per channel use."""
-    link_perturbation_pairs: int = field(2, static=True, limits=at_least(1))
-    """Antithetic pairs w, −w of perturbations of each observation."""
-    link_baseline: Literal["none", "batch", "message"] = field("batch", static=True)
-    """Baseline that is subtracted from the numbers that are fed back: none, the batch's
-    mean, or the mean of the other perturbations of the same observation (message)."""
-    link_spsa_perturbation_size: float = field(0.1, limits=above(0))
-    """c, by which SPSA perturbs every real part of the symbols."""
-    link_transmitter_steps: int = field(50, static=True, limits=at_least(0))
-    """Belief signal: gradient steps of the transmitters in each training phase of the
-    beliefs."""
-    link_batch_size: int = field(250, static=True, limits=at_least(1))
-    """Belief signal: observations that are sent for a gradient step."""
-
-    def check(self) -> None:
-        """Raises InvalidInputError where a constant is invalid."""
-        validate(self)
-        validate_optimizer(self.link_optimizer)
-
-    @property
-    def optimizer(self) -> optax.GradientTransformation:
-        """Optimizer of the transmitters."""
-        return make_optimizer(
-            self.link_optimizer,
-            self.link_learning_rate,
-            max_grad_norm=self.link_max_grad_norm,
-        )
-
-    @property
-    def perturbation(self) -> PerturbationConfig:
-        """The constants as those of the link's estimators."""
-        return PerturbationConfig(
-            perturbation_variance=self.link_perturbation_variance,
-            final_perturbation_variance=self.link_perturbation_variance,
-            baseline=self.link_baseline,
-            spsa_perturbation_size=self.link_spsa_perturbation_size,
-        )
-
-
-class AirHidden(NamedTuple):
-    """Hidden state of the policy of a team that transmits."""
-
-    actor: PyTree[Array]
-    key: Key[Array, ""]
-    channel_state: ChannelState
-    """Of each environment's channel, [E, ...] each leaf; () without memory."""
-    sent: Float[Array, "E N C 2"]
-    """Symbols of the latest step."""
-    received: Float[Array, "E N R"]
-    """What was received in the latest step."""
-
-
-class PendingFeedback(NamedTuple):
-    """Sent batches whose losses are delayed, oldest first."""
-
-    obs: Float[Array, "delay S N O"]
-    batch: PerturbedBatch
-
-
-class TransmissionState(NamedTuple):
-    """State of the transmitters and of what they send."""
-
-    transmitters: MLP
-    """One of each agent, stacked."""
-    opt_state: PyTree
-    mean_energy: Float[Array, " N"]
-    """Running mean of each agent's energy per use, before normalization."""
-    received_stats: ReceivedStats
-    pending: PendingFeedback
-    snr_offset_db: Float[Array, ""]
-    """Present SNR minus that of the channel."""
-    explores: Bool[Array, ""]
-    """Whether symbols are perturbed in episodes, for the return signal."""
-
-
-class OverTheAirState(NamedTuple):
-    """State of a run."""
-
-    team: SMPEState
-    """Of SMPE²; its key and its counter of environment steps are not used."""
-    link: TransmissionState
-    key: Key[Array, ""]
-    env_steps: Int[Array, ""]
-
-
-@pytree_dataclass
-class OverTheAir(MultiAgentSystem[OverTheAirState]):
+class OverTheAir(TransmittingTeam):
     """SMPE² whose agents transmit what they observe to each other.
 
     `channel` is a channel, its id, or a function of complex64[B, C].
@@ -365,182 +228,6 @@ class OverTheAir(MultiAgentSystem[OverTheAirState]):
         copies = 2 * config.link_perturbation_pairs
         return samples, samples * (1 if config.feedback_signal == "return" else copies)
 
-    # Acting -------------------------------------------------------------------------
-
-    def policy(self, state: OverTheAirState) -> Policy:
-        """Policy of all agents: they transmit, receive, and act."""
-        channel = self.channel_at(state.link)
-
-        def policy(
-            obs: Float[Array, "E N O"], hidden: AirHidden
-        ) -> tuple[Float[Array, "E N A"], AirHidden]:
-            key, channel_key, sent = self.send(state, obs, hidden)
-            channel_state, received = self.exchange(
-                state, channel, channel_key, hidden.channel_state, obs, sent
-            )
-            logits, actor_hidden = self.act(state, obs, received, hidden.actor)
-            hidden = AirHidden(actor_hidden, key, channel_state, sent, received)
-            return logits, hidden
-
-        return policy
-
-    # What is between two calls of a black box is compiled as one program.
-    @jax.jit
-    def send(
-        self, state: OverTheAirState, obs: Float[Array, "E N O"], hidden: AirHidden
-    ) -> tuple[Key[Array, ""], Key[Array, ""], Float[Array, "E N C 2"]]:
-        """Next key, key of the channel, and symbols, perturbed if the agents explore."""
-        key, noise_key, channel_key = jax.random.split(hidden.key, 3)
-        x = self.symbols(state, obs)
-        if self.transmission.feedback_signal != "return":
-            return key, channel_key, x
-        variance = jnp.asarray(self.transmission.link_perturbation_variance)
-        noise = signal.complex_noise(noise_key, x.shape[:-1], variance)
-        perturbed = signal.perturb(x, noise, variance)
-        return key, channel_key, jnp.where(state.link.explores, perturbed, x)
-
-    def exchange(
-        self,
-        state: OverTheAirState,
-        channel: AnyChannel,
-        key: Key[Array, ""],
-        channel_state: ChannelState,
-        obs: Float[Array, "B N O"],
-        sent: Float[Array, "B N C 2"],
-    ) -> tuple[ChannelState, Float[Array, "B N R"]]:
-        """States of the channels after a step, and what the encoders see of it.
-
-        Args:
-            state: statistics.
-            channel: at the present SNR.
-            key: consumed.
-            channel_state: before the step.
-            obs: observations, which agents see where communication is perfect.
-            sent: symbols.
-        """
-        if self.transmission.communication == "learned":
-            channel_state, y = transmit_to_teammates(channel, key, channel_state, sent)
-            return channel_state, self.encoder_input(state, y)
-        if self.transmission.communication == "none":
-            return channel_state, jnp.zeros((*obs.shape[:-1], self.received_dim))
-        return channel_state, self.teammates_obs(state, obs)
-
-    @jax.jit
-    def encoder_input(
-        self, state: OverTheAirState, y: Float[Array, "B N N1 D 2"]
-    ) -> Float[Array, "B N R"]:
-        """Received blocks as the encoders see them; zeros without a link."""
-        scaled = scale_received(state.link.received_stats, self.noise_at(state.link), y)
-        linked = jnp.asarray(teammate_links(self.link_mask))[..., None, None]
-        return jnp.where(linked, scaled, 0.0).reshape(*y.shape[:2], -1)
-
-    @jax.jit
-    def teammates_obs(
-        self, state: OverTheAirState, obs: Float[Array, "B N O"]
-    ) -> Float[Array, "B N F"]:
-        """Normalized observations of the teammates; zeros without a link."""
-        own = normalize_obs(self.beliefs, state.team.beliefs.shared_stats, obs)
-        blocks = other_agents_obs(own).reshape(*obs.shape[:2], -1, obs.shape[-1])
-        linked = jnp.asarray(teammate_links(self.link_mask))[..., None]
-        return jnp.where(linked, blocks, 0.0).reshape(*obs.shape[:2], -1)
-
-    @jax.jit
-    def act(
-        self,
-        state: OverTheAirState,
-        obs: Float[Array, "E N O"],
-        received: Float[Array, "E N R"],
-        actor_hidden: PyTree[Array],
-    ) -> tuple[Float[Array, "E N A"], PyTree[Array]]:
-        """Logits of all agents, and the next hidden state of the actors."""
-        return act(
-            state.team.actor,
-            self.smpe.actor_inputs(state.team, obs, received),
-            actor_hidden,
-            shared=self.actor_critic.shared_actor,
-        )
-
-    def initial_hidden(self, episodes: int) -> AirHidden:
-        return self.draw_hidden(jax.random.key(0), episodes)
-
-    def draw_hidden(self, key: Key[Array, ""], episodes: int) -> AirHidden:
-        """Hidden state of so many episodes, with the channels of each."""
-        channel_key, key = jax.random.split(key)
-        agents = episodes, self.task.num_agents
-        return AirHidden(
-            actor=self.smpe.initial_hidden(episodes),
-            key=key,
-            channel_state=init_channels(self.channel, channel_key, episodes),
-            sent=jnp.zeros((*agents, self.uses, 2)),
-            received=jnp.zeros((*agents, self.received_dim)),
-        )
-
-    @jax.jit
-    def symbols(
-        self, state: OverTheAirState, obs: Float[Array, "*batch N O"]
-    ) -> Float[Array, "*batch N C 2"]:
-        """Symbols x_j that the agents send for these observations."""
-        return self.normalized_symbols(state, state.link.transmitters, obs)
-
-    def normalized_symbols(
-        self,
-        state: OverTheAirState,
-        transmitters: MLP,
-        obs: Float[Array, "*batch N O"],
-    ) -> Float[Array, "*batch N C 2"]:
-        """f_T(o) of given transmitters, with energy 1 per use."""
-        own = normalize_obs(self.beliefs, state.team.beliefs.shared_stats, obs)
-        raw = raw_symbols(transmitters, own)
-        constraint = self.transmission.link_power_constraint
-        return normalize_power(constraint, raw, state.link.mean_energy)
-
-    def receive(
-        self, state: OverTheAirState, key: Key[Array, ""], obs: Float[Array, "B N O"]
-    ) -> Float[Array, "B N R"]:
-        """What the agents receive when these observations are sent once."""
-        sent = self.symbols(state, obs)
-        return self.transmit_again(state, key, obs, sent)[0]
-
-    def transmit_again(
-        self,
-        state: OverTheAirState,
-        key: Key[Array, ""],
-        obs: Float[Array, "B N O"],
-        sent: Float[Array, "B N C 2"],
-    ) -> tuple[Float[Array, "B N R"], Float[Array, "B N N1 D 2"] | None]:
-        """Received blocks of a transmission outside of episodes, scaled and as they are.
-
-        The second is None where no symbols are transmitted.
-        """
-        init_key, channel_key = jax.random.split(key)
-        channel = self.channel_at(state.link)
-        if self.transmission.communication != "learned":
-            received = self.exchange(state, channel, channel_key, (), obs, sent)[1]
-            return received, None
-        channel_state = init_channels(channel, init_key, len(obs))
-        _, y = transmit_to_teammates(channel, channel_key, channel_state, sent)
-        return self.encoder_input(state, y), y
-
-    def encode_received(
-        self,
-        state: OverTheAirState,
-        obs: Float[Array, "*batch N O"],
-        received: Float[Array, "*batch N R"],
-    ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
-        """Mean μ and log-variance ln σ² of beliefs, given what was received."""
-        return encode(self.beliefs, state.team.beliefs, obs, received)
-
-    def decode_received(
-        self,
-        state: OverTheAirState,
-        obs: Float[Array, "*batch N O"],
-        received: Float[Array, "*batch N R"],
-    ) -> DecodedBelief:
-        """Decoded beliefs of all agents, in units of the observations."""
-        return decode(self.beliefs, state.team.beliefs, obs, received)
-
-    # Training -----------------------------------------------------------------------
-
     def update(
         self, state: OverTheAirState, trajectory: Trajectory, key: Key[Array, ""]
     ) -> tuple[OverTheAirState, Metrics]:
@@ -625,7 +312,7 @@ class OverTheAir(MultiAgentSystem[OverTheAirState]):
     def training_phase(
         self, state: OverTheAirState, phase: Int[Array, ""] | int, key: Key[Array, ""]
     ) -> OverTheAirState:
-        """One training phase of the beliefs, and of the transmitters that they teach."""
+        """One training phase of the beliefs, and of transmitters by their errors."""
         keys = jax.random.split(key, 4)
         minibatches, sent = self.draw_minibatches(state, keys[0])
         obs = minibatches.obs.reshape(-1, *minibatches.obs.shape[2:])
@@ -883,6 +570,27 @@ class OverTheAir(MultiAgentSystem[OverTheAirState]):
         has_fall = self.has_snr and config.snr_fall_fraction > 0.0
         return link._replace(snr_offset_db=config.snr_start_offset_db * left * has_fall)
 
+    @jax.jit
+    def episode_metrics(
+        self, state: OverTheAirState, trajectory: Trajectory
+    ) -> dict[str, Float[Array, " E"]]:
+        """Squared error of the beliefs in variances of the features, of each episode.
+
+        It is 1 where the belief is the mean of what a teammate observes. Features that
+        do not vary do not count.
+        """
+        beliefs = state.team.beliefs
+        assert trajectory.received is not None
+        belief = self.decode_received(state, trajectory.obs[:-1], trajectory.received)
+        variance = other_agents_obs(beliefs.per_agent_stats.var)
+        varies = variance > MIN_VARIANCE
+        error = (belief.prediction - belief.others) ** 2
+        error = jnp.where(varies, error / jnp.where(varies, variance, 1.0), 0.0)
+        mean = jnp.sum(error, axis=-1) / jnp.maximum(jnp.sum(varies, axis=-1), 1)
+        alive = trajectory.alive
+        total = jnp.sum(jnp.where(alive, mean, 0.0), axis=(0, 2))
+        return {"eval/belief_error": total / jnp.maximum(jnp.sum(alive, (0, 2)), 1)}
+
     def evaluation_state(self, state: OverTheAirState) -> OverTheAirState:
         """State at the channel's own SNR, without perturbations."""
         link = state.link
@@ -901,79 +609,6 @@ class OverTheAir(MultiAgentSystem[OverTheAirState]):
     ) -> CarryT:
         """`jax.lax.fori_loop` from 0; in Python where the channel is a black box."""
         return fori_loop(num_iterations, body, carry, on_host=self.has_black_box_policy)
-
-    # Properties ---------------------------------------------------------------------
-
-    @property
-    def num_envs(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.actor_critic.num_envs
-
-    @property
-    def has_black_box_policy(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.channel.is_black_box
-
-    def jittable_fields(self) -> Mapping[str, object]:
-        """The channel without its black box."""
-        if not self.channel.is_black_box:
-            return {}
-        return {"channel": stand_in(self.channel, self.uses)}
-
-    @property
-    def trains_transmitters(self) -> bool:
-        """Whether symbols are transmitted and learned."""
-        return self.transmission.communication == "learned"
-
-    @property
-    def power_constraint(self) -> str:
-        """The symbols or blocks that have energy 1 per channel use."""
-        return self.transmission.link_power_constraint
-
-    @property
-    def link_mask(self) -> Bool[np.ndarray, "N N"]:
-        """Whether agent i (row) receives agent j (column), on the host."""
-        return parse_graph(self.transmission.graph, self.task.num_agents)
-
-    @property
-    def links(self) -> Bool[Array, "N N"]:
-        """Communication graph: whether agent i (row) receives agent j (column)."""
-        return jnp.asarray(self.link_mask)
-
-    @property
-    def received_uses(self) -> int:
-        """D, complex symbols of a received block."""
-        return output_uses(self.channel, self.uses)
-
-    @property
-    def received_dim(self) -> int:
-        """R, numbers that an agent receives in a step."""
-        teammates = self.task.num_agents - 1
-        if self.transmission.communication == "perfect":
-            return teammates * self.task.obs_dim
-        return teammates * 2 * self.received_uses
-
-    @property
-    def has_snr(self) -> bool:
-        """Whether the channel has noise, whose SNR can be set."""
-        return self.channel.snr_db is not None
-
-    def channel_at(self, link: TransmissionState) -> AnyChannel:
-        """The channel at the present SNR."""
-        snr_db = self.channel.snr_db
-        if snr_db is None:
-            return self.channel
-        if not self.channel.is_black_box:
-            return self.channel.with_snr(snr_db + link.snr_offset_db)
-        # Whole decibels: a black box may make an object for each SNR.
-        return self.channel.with_snr(float(snr_db) + round(float(link.snr_offset_db)))
-
-    def noise_at(self, link: TransmissionState) -> Float[Array, ""]:
-        """N_0 at the present SNR, which the receivers know; 0 if there is none."""
-        snr_db = self.channel.snr_db
-        return noise_power_of(None if snr_db is None else snr_db + link.snr_offset_db)
-
-    def with_channel(self, channel: AnyChannel) -> "OverTheAir":
-        """The same team over another channel."""
-        return dataclasses.replace(self, channel=channel)
 
     def resolve_steps(self, steps: int) -> "OverTheAir":
         """The team whose SNR falls over this training, unless its length is set."""
@@ -1034,7 +669,7 @@ class OverTheAir(MultiAgentSystem[OverTheAirState]):
 
 
 def check_transmission(system: OverTheAir) -> None:
-    """Raises InvalidInputError where settings of the transmission exclude each other."""
+    """Raises InvalidInputError where settings exclude each other."""
     config = system.transmission
     parse_graph(config.graph, system.task.num_agents)
     if config.link_gradient == "backprop" and not system.channel.differentiable:

@@ -7,7 +7,7 @@ stepped on the host, between two compiled functions: the policy and the update.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Generic, Protocol, cast, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,17 @@ class MultiAgentState(Protocol):
 TeamStateT = TypeVar("TeamStateT", bound=MultiAgentState, default=Any)
 """State of a multi-agent system: a NamedTuple."""
 SystemT = TypeVar("SystemT", bound="MultiAgentSystem")
+
+
+class ScoredEpisodes(NamedTuple):
+    """Numbers of E evaluated episodes."""
+
+    returns: Float[Array, "*mode E"]
+    lengths: Float[Array, "*mode E"]
+    own: Float[Array, "*mode E N"]
+    """Return of each agent."""
+    more: dict[str, Float[Array, "*mode E"]]
+    """Further metrics by name."""
 
 
 class MultiAgentSystem(ABC, Generic[TeamStateT]):
@@ -195,19 +206,24 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
         """
         state = self.evaluation_state(state)
 
-        def score(mode: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, ...]:
+        def score(mode: tuple[Key[Array, ""], Bool[Array, ""]]) -> ScoredEpisodes:
             key, greedy = mode
             trajectory = self.collect_episodes(state, key, episodes, greedy)
-            lengths = jnp.sum(trajectory.valid, axis=0, dtype=jnp.float32)
-            return trajectory.returns, lengths, jnp.sum(trajectory.reward, axis=0)
+            return ScoredEpisodes(
+                returns=trajectory.returns,
+                lengths=jnp.sum(trajectory.valid, axis=0, dtype=jnp.float32),
+                own=jnp.sum(trajectory.reward, axis=0),
+                more=self.episode_metrics(state, trajectory),
+            )
 
         modes = jax.random.split(key), jnp.array([False, True])
         if not self.jittable:
-            both = map(score, zip(*modes, strict=True))
-            returns, lengths, own = map(jnp.stack, zip(*both, strict=True))
+            both = [score(mode) for mode in zip(*modes, strict=True)]
+            scored = jax.tree.map(lambda *x: jnp.stack(x), *both)
         else:
             # A loop of two, so that the rollout is compiled once.
-            returns, lengths, own = jax.lax.map(score, modes)
+            scored = jax.lax.map(score, modes)
+        returns, lengths, own, more = scored
         samples = {
             "eval/return_mean": returns[0],
             "eval/return_mean_greedy": returns[1],
@@ -218,7 +234,19 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
         if self.individual_reward:
             names = [f"eval/return_mean_agent_{i}" for i in range(own.shape[-1])]
             samples |= dict(zip(names, jnp.moveaxis(own[0], -1, 0), strict=True))
-        return samples
+        return samples | {name: x[0] for name, x in more.items()}
+
+    def episode_metrics(
+        self, state: TeamStateT, trajectory: Trajectory
+    ) -> dict[str, Float[Array, " E"]]:
+        """More metrics of an evaluation, one value for each episode; none by default.
+
+        Args:
+            state: the state that acted.
+            trajectory: episodes with sampled actions.
+        """
+        del state, trajectory
+        return {}
 
     def diagnose(self, state: TeamStateT) -> str:
         """Error of the task in the next `step`, in words; empty if there is none.
