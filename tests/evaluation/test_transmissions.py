@@ -3,15 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from toy_transmitters import QPSKTeam
 
 from syntony.evaluation.transmissions import (
     collect_transmissions,
     group_features,
-    known_returns,
     observation_levels,
-    returns_over_snr,
     variance_shares,
 )
 from syntony.systems.system import TransmitsObservations
@@ -114,15 +111,3 @@ def test_samples_of_a_team_are_what_it_sent_and_received():
     assert 0.06 < np.mean(np.sum(noise**2, -1)) < 0.15
     believed = samples.predicted_obs(1, 0)[:, :4].argmax(-1)
     assert np.mean(believed == samples.obs[:, 0, :4].argmax(-1)) > 0.95
-
-
-def test_returns_over_snr_are_those_of_qpsk():
-    team = QPSKTeam()
-    state = team.init(jax.random.key(0))
-    snrs_db = [-5.0, 0.0, 10.0]
-    returns = returns_over_snr(team, state, jax.random.key(2), snrs_db, 4000)
-    assert returns.shape == (3, 4000)
-    for snr_db, earned in zip(snrs_db, returns, strict=True):
-        (expected,) = known_returns(team, [snr_db])["QPSK, MAP"]
-        error = max(earned.std() / np.sqrt(4000), 1e-3)
-        assert earned.mean() == pytest.approx(expected, abs=4 * error)

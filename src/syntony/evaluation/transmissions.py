@@ -4,7 +4,6 @@ For systems that are `TransmitsObservations`. Nothing here is differentiated or 
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,12 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.channels.ml import is_white_noise
 from syntony.evaluation.episodes import collect_trajectories
-from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import StateT, TransmitsObservations
 from syntony.tasks.scene import Feature
-from syntony.tasks.task import HasReturnBounds
 
 MAX_LEVELS = 16
 """Different values of an entity up to which each is a level of its own."""
@@ -87,41 +83,6 @@ def collect_transmissions(
     return Transmissions(
         *(np.asarray(x, float) for x in (obs, symbols, received, belief.prediction))
     )
-
-
-@standard_jax_settings()
-def returns_over_snr(
-    system: TransmitsObservations[StateT],
-    state: StateT,
-    key: Key[Array, ""],
-    snrs_db: Sequence[float],
-    episodes: int,
-) -> Float[np.ndarray, "K E"]:
-    """Returns of episodes at several SNRs of the channel between the agents.
-
-    Args:
-        system: the team; its channel has an SNR, and is no black box.
-        state: its training state.
-        key: consumed.
-        snrs_db: the SNRs.
-        episodes: number E of episodes at each.
-    """
-    # The SNR is a traced field of the channel: one program serves all of them.
-    levels = [system.channel.with_snr(float(snr_db)) for snr_db in snrs_db]
-    teams = [system.with_channel(channel) for channel in levels]
-    keys = jax.random.split(key, len(teams))
-    pairs = zip(teams, keys, strict=True)
-    return np.stack([_returns(team, state, key, episodes) for team, key in pairs])
-
-
-@partial(jax.jit, static_argnames="episodes")
-def _returns(
-    team: TransmitsObservations[StateT],
-    state: StateT,
-    key: Key[Array, ""],
-    episodes: int,
-) -> Float[Array, " E"]:
-    return jnp.asarray(team.evaluate(state, key, episodes)["eval/return_mean"])
 
 
 def group_features(features: Sequence[Feature]) -> dict[str, list[int]]:
@@ -274,14 +235,3 @@ def agent_codes(
         levels = observation_levels(obs, symbols, names)
         codes.append(AgentCode(levels, variance_shares(obs, symbols, names)))
     return codes
-
-
-def known_returns(
-    system: TransmitsObservations, snrs_db: Sequence[float]
-) -> dict[str, list[float]]:
-    """Known returns of the task at several SNRs, by name; none but over white noise."""
-    task = system.task
-    if not (isinstance(task, HasReturnBounds) and is_white_noise(system.channel)):
-        return {}
-    points = [task.return_bounds(snr_db, system.uses) for snr_db in snrs_db]
-    return {name: [point[name] for point in points] for name in points[0]}

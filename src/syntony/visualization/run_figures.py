@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from syntony.channels.snr import finite_snr_db
 from syntony.errors import InvalidInputError
 from syntony.evaluation.bler_curves import bler_curves
 from syntony.evaluation.bler_table import rate_cells
@@ -21,6 +20,7 @@ from syntony.evaluation.episodes import collect_median_episode
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.link import LinkEvaluation
 from syntony.evaluation.metric_info import metric_display_name
+from syntony.evaluation.over_snr import evaluate_over_snr
 from syntony.evaluation.stored_run import (
     StoredRun,
     read_metric_curve,
@@ -30,8 +30,6 @@ from syntony.evaluation.stored_run import (
 from syntony.evaluation.transmissions import (
     agent_codes,
     collect_transmissions,
-    known_returns,
-    returns_over_snr,
 )
 from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import (
@@ -64,8 +62,6 @@ NUM_TRANSMISSION_EPISODES = 400
 """Episodes of which observations are taken, and of each point over the SNR."""
 MAX_TRANSMISSIONS = 1_000
 """Observations whose symbols are drawn at most."""
-SNR_OFFSETS_DB = (-20.0, -15.0, -10.0, -5.0, 0.0, 5.0, 10.0)
-"""SNRs of the returns, relative to that of the run's channel, in dB."""
 MIN_STEPS_IN_MILLIONS = 100_000
 """Training steps from which they are counted in millions."""
 BONUS_METRICS = ("train/exploration_bonus", "train/bonus_error_correlation")
@@ -250,11 +246,10 @@ def _transmission_figures(
 ) -> Iterator[NamedFigure]:
     """Yields what the agents of the first seed send, and returns over the SNR."""
     seed = run.seeds[0]
-    key, snr_key = jax.random.split(seed_keys(seed).post_training_eval)
     samples = collect_transmissions(
         system,
         run.states[seed],
-        key,
+        seed_keys(seed).post_training_eval,
         episodes=NUM_TRANSMISSION_EPISODES,
         max_samples=MAX_TRANSMISSIONS,
     )
@@ -263,18 +258,11 @@ def _transmission_figures(
     yield "symbols", plot(samples, codes, title=heading)
     plot = transmission_figures.plot_energy_per_feature
     yield "energy_per_feature", plot(codes, title=heading)
-    snr_db = finite_snr_db(system.channel)
-    if snr_db is None or system.channel.is_black_box:
-        return
-    snrs_db = [snr_db + offset for offset in SNR_OFFSETS_DB]
-    keys = jax.random.split(snr_key, len(run.seeds))
-    returns = [
-        returns_over_snr(system, run.states[s], k, snrs_db, NUM_TRANSMISSION_EPISODES)
-        for s, k in zip(run.seeds, keys, strict=True)
-    ]
-    known = known_returns(system, snrs_db)
-    plot = transmission_figures.plot_return_over_snr
-    yield "return_over_snr", plot(snrs_db, returns, known, title=heading)
+    snrs_db = transmission_figures.plotted_snrs_db(system)
+    if snrs_db:
+        over_snr = evaluate_over_snr(run, snrs_db, episodes=NUM_TRANSMISSION_EPISODES)
+        plot = transmission_figures.plot_return_over_snr
+        yield "return_over_snr", plot(over_snr, title=heading)
 
 
 def _bler_figure(

@@ -1,13 +1,17 @@
 """Figures of teams that transmit, for print: symbols, energy per feature, returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from syntony.channels.snr import finite_snr_db
+from syntony.evaluation.over_snr import TeamOverSNR
 from syntony.evaluation.transmissions import AgentCode, Transmissions
+from syntony.systems.system import TransmitsObservations
+from syntony.training.metrics_log import MetricsRow
 from syntony.visualization.link_figures import BOUND_LINESTYLES
 from syntony.visualization.style import (
     GRAY,
@@ -19,6 +23,9 @@ from syntony.visualization.style import (
 
 MAX_USES = 4
 """Channel uses that are drawn at most."""
+SNR_OFFSETS_DB = (-20.0, -15.0, -10.0, -5.0, 0.0, 5.0, 10.0)
+"""SNRs of the returns, relative to that of the run's channel, in dB."""
+FloatArray = Float[np.ndarray, " points"]
 
 
 @style.context(STYLE_SHEET)
@@ -73,37 +80,52 @@ def plot_energy_per_feature(codes: Sequence[AgentCode], *, title: str = "") -> F
 
 
 @style.context(STYLE_SHEET)
-def plot_return_over_snr(
-    snrs_db: Sequence[float],
-    returns: Sequence[Float[np.ndarray, "K E"]],
-    known: Mapping[str, Sequence[float]],
-    *,
-    title: str = "",
-) -> Figure:
+def plot_return_over_snr(evaluation: TeamOverSNR, *, title: str = "") -> Figure:
     """Plots the mean return over the SNR: of each seed, and what is known of the task.
 
     Args:
-        snrs_db: the SNRs.
-        returns: returns of the episodes of each seed.
-        known: known returns, by name.
+        evaluation: the result of `evaluate_over_snr` at two SNRs or more.
         title: title of the figure.
     """
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
-    axes = figure.add_subplot()
-    for index, episodes in enumerate(returns):
-        error = 1.96 * episodes.std(axis=1, ddof=1) / np.sqrt(episodes.shape[1])
+    axes, points = figure.add_subplot(), evaluation["points"]
+    snrs_db = np.array([point["snr_db"] for point in points], float)
+    for index in range(len(points[0]["seeds"])):
+        mean, low, high = seed_returns([point["seeds"][index] for point in points])
         axes.errorbar(
-            snrs_db,
-            episodes.mean(axis=1),
-            error,
+            *(snrs_db, mean, (mean - low, high - mean)),
             color=LINE_COLORS[0],
             marker=".",
             lw=1.0,
             label="trained" if index == 0 else None,
         )
-    for (name, values), dash in zip(known.items(), BOUND_LINESTYLES, strict=False):
-        axes.plot(snrs_db, values, ls=dash, color=GRAY, lw=0.8, label=name)
+    bounds = points[0]["bounds"]
+    for name, dash in zip(bounds, BOUND_LINESTYLES, strict=False):
+        known = [point["bounds"][name] for point in points]
+        axes.plot(snrs_db, known, ls=dash, color=GRAY, lw=0.8, label=name)
     axes.set(xlabel="Es/N0 (dB)", ylabel="return", title=title)
     axes.grid(which="major", lw=0.3, alpha=0.5)
     axes.legend()
     return figure
+
+
+def plotted_snrs_db(system: TransmitsObservations) -> list[float]:
+    """SNRs at which returns are drawn, around that of the run's channel.
+
+    Empty if it has none, or is a black box, which may be a slow radio.
+    """
+    snr_db = finite_snr_db(system.channel)
+    if snr_db is None or system.channel.is_black_box:
+        return []
+    return [snr_db + offset for offset in SNR_OFFSETS_DB]
+
+
+def seed_returns(
+    rows: Sequence[MetricsRow],
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean returns of a seed at several SNRs, and the ends of their intervals."""
+    mean, low, high = (
+        np.array([row[f"eval/return_mean{end}"] for row in rows], float)
+        for end in ("", "_low", "_high")
+    )
+    return mean, low, high

@@ -1,22 +1,20 @@
 """Section of a team that transmits: what is sent, what is believed, and its worth."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
 from syntony.channels.channel import output_uses
-from syntony.channels.snr import finite_snr_db
 from syntony.errors import InvalidInputError
+from syntony.evaluation.over_snr import TeamOverSNR, evaluate_over_snr
 from syntony.evaluation.transmissions import (
     AgentCode,
     ObservationLevels,
     Transmissions,
     agent_codes,
     collect_transmissions,
-    known_returns,
-    returns_over_snr,
 )
 from syntony.report.components import (
     LineStyle,
@@ -35,24 +33,24 @@ from syntony.report.sections.codebook import (
     symbol_grid_layout,
 )
 from syntony.systems.system import HasSnapshots, TransmitsObservations
-from syntony.training.run import Run
+from syntony.training.metrics_log import MetricsRow
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import seed_keys
 from syntony.training.snapshots import SnapshotHistory, read_history
 from syntony.visualization.obs_features import obs_features
-from syntony.visualization.run_figures import SNR_OFFSETS_DB
 from syntony.visualization.style import (
     SCREEN_GRAY,
     agent_color,
     level_color,
 )
+from syntony.visualization.transmission_figures import plotted_snrs_db, seed_returns
 
 NUM_EPISODES = 200
 """Episodes of which observations are taken."""
 MAX_SAMPLES = 1_500
 """Observations of each agent at most."""
-NUM_SNR_EPISODES = 2_000
-"""Episodes at each SNR; a fiftieth of that where they have many steps."""
+MAX_STEPS, MIN_EPISODES = 2_000, 100
+"""Environment steps of all episodes of a seed at each SNR, and episodes at least."""
 BOUND_DASHES = ("dot", "longdash", "dashdot", "dash")
 MAX_BELIEF_PLOTS = 6
 """Pairs of agents whose beliefs are shown at most."""
@@ -84,8 +82,11 @@ def transmission_section(index: int, report_run: ReportRun) -> Section:
     notes: list[str] = []
     history = _symbol_history(report_run, system, seed, notes)
     parts: list[SectionPart] = []
-    if finite_snr_db(system.channel) is not None and not system.channel.is_black_box:
-        parts.append(_return_plot(report_run, run, system))
+    snrs_db = plotted_snrs_db(system)
+    if snrs_db:
+        episodes = max(MIN_EPISODES, MAX_STEPS // system.task.time_limit)
+        over_snr = evaluate_over_snr(run, snrs_db, episodes=episodes)
+        parts.append(_return_plot(report_run, over_snr))
     parts += [
         _constellation_plot(name, agent, samples, code, history)
         for agent, code in enumerate(codes)
@@ -136,63 +137,47 @@ def _validated_history(
     return history
 
 
-def _return_plot(
-    report_run: ReportRun, run: Run, system: TransmitsObservations
-) -> Plot:
+def _return_plot(report_run: ReportRun, over_snr: TeamOverSNR) -> Plot:
     """Plot of returns over the SNR: of every seed, and what is known of the task."""
-    center = finite_snr_db(system.channel)
-    assert center is not None
-    snrs_db = [center + offset for offset in SNR_OFFSETS_DB]
-    episodes = max(
-        NUM_SNR_EPISODES // 50, NUM_SNR_EPISODES // max(system.task.time_limit, 1)
-    )
-    traces: list[Trace] = []
-    for index, seed in enumerate(run.seeds):
-        key = jax.random.fold_in(seed_keys(seed).post_training_eval, 6)
-        returns = returns_over_snr(system, run.states[seed], key, snrs_db, episodes)
-        error = 1.96 * returns.std(axis=1, ddof=1) / np.sqrt(episodes)
-        traces.append(
-            line_trace(
-                snrs_db,
-                returns.mean(axis=1),
-                "trained",
-                report_run.style,
-                mode="lines+markers",
-                legendgroup="trained",
-                showlegend=index == 0,
-                error_y={"array": error, "thickness": 1, "width": 2},
-            )
-        )
-    bounds = _known_traces(known_returns(system, snrs_db), snrs_db)
-    known = " Gray: known returns of the task." if bounds else ""
+    points = over_snr["points"]
+    snrs_db = np.array([point["snr_db"] for point in points], float)
+    traces = [
+        _seed_trace(snrs_db, [point["seeds"][index] for point in points], report_run)
+        | {"showlegend": index == 0}
+        for index in range(len(points[0]["seeds"]))
+    ]
+    for index, name in enumerate(points[0]["bounds"]):
+        style = LineStyle(SCREEN_GRAY, BOUND_DASHES[index % len(BOUND_DASHES)])
+        known = [point["bounds"][name] for point in points]
+        traces.append(line_trace(snrs_db, known, name, style))
+    note = " Gray: known returns of the task." if points[0]["bounds"] else ""
     return Plot(
         name=f"{sanitize_filename(report_run.label)}-return-over-snr",
         title="Return over SNR",
         alt=f"Line chart of the mean return over the SNR, {snrs_db[0]:g} to "
-        f"{snrs_db[-1]:g} dB; {len(bounds)} known returns of the task.",
-        caption=f"Mean return of {episodes:,} episodes with sampled actions at each "
-        f"SNR, with 95 % intervals, of every seed, which were trained at {center:g} "
-        f"dB.{known}",
-        figure=plotly_figure(
-            [*traces, *bounds], xlabel="Es/N0 (dB)", ylabel="return", height=420
-        ),
+        f"{snrs_db[-1]:g} dB; {len(points[0]['bounds'])} known returns of the task.",
+        caption=f"Mean return of {over_snr['episodes']:,} episodes with sampled "
+        "actions at each SNR, with 95 % intervals, of every seed; trained over "
+        f"{over_snr['channel']}.{note}",
+        figure=plotly_figure(traces, xlabel="Es/N0 (dB)", ylabel="return", height=420),
         width="wide",
     )
 
 
-def _known_traces(
-    known: Mapping[str, Sequence[float]], snrs_db: Sequence[float]
-) -> list[Trace]:
-    """Traces of the returns that are known of a task."""
-    return [
-        line_trace(
-            snrs_db,
-            values,
-            name,
-            LineStyle(SCREEN_GRAY, BOUND_DASHES[index % len(BOUND_DASHES)]),
-        )
-        for index, (name, values) in enumerate(known.items())
-    ]
+def _seed_trace(
+    snrs_db: Float[np.ndarray, " K"], rows: Sequence[MetricsRow], report_run: ReportRun
+) -> Trace:
+    """Trace of the mean return of one seed, with intervals."""
+    mean, low, high = seed_returns(rows)
+    return line_trace(
+        snrs_db,
+        mean,
+        "trained",
+        report_run.style,
+        mode="lines+markers",
+        legendgroup="trained",
+        error_y={"array": high - mean, "arrayminus": mean - low, "thickness": 1},
+    )
 
 
 def _constellation_plot(
