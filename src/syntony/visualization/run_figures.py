@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from syntony.channels.snr import finite_snr_db
 from syntony.errors import InvalidInputError
 from syntony.evaluation.bler_curves import bler_curves
 from syntony.evaluation.bler_table import rate_cells
@@ -26,16 +27,32 @@ from syntony.evaluation.stored_run import (
     read_stored_run,
     run_path,
 )
+from syntony.evaluation.transmissions import (
+    agent_codes,
+    collect_transmissions,
+    known_returns,
+    returns_over_snr,
+)
 from syntony.jax_settings import standard_jax_settings
-from syntony.systems.system import ActsInEpisodes, HasBeliefs, TransmitsMessages
+from syntony.systems.system import (
+    ActsInEpisodes,
+    HasBeliefs,
+    TransmitsMessages,
+    TransmitsObservations,
+)
 from syntony.tasks.task import Drawable
 from syntony.training.progress import metric_label
 from syntony.training.run import Run
 from syntony.training.seed_scheduler import seed_keys
-from syntony.visualization import figures, link_figures, output_files
+from syntony.visualization import (
+    figures,
+    link_figures,
+    output_files,
+    transmission_figures,
+)
 from syntony.visualization.obs_features import obs_features
 from syntony.visualization.output_files import PrintFn
-from syntony.visualization.scenes import episode_scene
+from syntony.visualization.scenes import add_symbols, episode_scene
 
 EVALUATION_FILE = "evaluation.json"
 """File in a run folder with the last result of `evaluate_link` at several SNRs."""
@@ -43,6 +60,12 @@ DAMAGED = KeyError, TypeError, IndexError, AttributeError
 """Errors of a stored evaluation whose JSON is not that of one."""
 NUM_EPISODES = 31
 """Collected episodes, of which the one of median length is drawn."""
+NUM_TRANSMISSION_EPISODES = 400
+"""Episodes of which observations are taken, and of each point over the SNR."""
+MAX_TRANSMISSIONS = 1_000
+"""Observations whose symbols are drawn at most."""
+SNR_OFFSETS_DB = (-20.0, -15.0, -10.0, -5.0, 0.0, 5.0, 10.0)
+"""SNRs of the returns, relative to that of the run's channel, in dB."""
 MIN_STEPS_IN_MILLIONS = 100_000
 """Training steps from which they are counted in millions."""
 BONUS_METRICS = ("train/exploration_bonus", "train/bonus_error_correlation")
@@ -111,6 +134,8 @@ def _run_figures(stored_run: StoredRun, notes: list[str]) -> Iterator[NamedFigur
     run = stored_run.run
     if run is not None and isinstance(run.system, ActsInEpisodes):
         yield from _episode_figures(run, notes)
+    if run is not None and isinstance(run.system, TransmitsObservations):
+        yield from _transmission_figures(run, run.system, _heading(stored_run))
     if run is not None and isinstance(run.system, TransmitsMessages):
         codebook = run.transmit(np.arange(run.system.messages))
         heading = _heading(stored_run)
@@ -191,7 +216,9 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
     episode = collect_median_episode(
         system, state, seed_keys(seed).post_training_eval, NUM_EPISODES
     )
-    scene = episode_scene(system.task, episode.states, episode.length + 1)
+    num_frames = episode.length + 1
+    scene = episode_scene(system.task, episode.states, num_frames)
+    scene = add_symbols(scene, episode.sent, num_frames)
     assert scene is not None
     heading = (
         f"Episode of median length of {NUM_EPISODES}, "
@@ -216,6 +243,38 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
                 title=f"Belief of agent 1 at step {middle}",
             ),
         )
+
+
+def _transmission_figures(
+    run: Run, system: TransmitsObservations, heading: str
+) -> Iterator[NamedFigure]:
+    """Yields what the agents of the first seed send, and returns over the SNR."""
+    seed = run.seeds[0]
+    key, snr_key = jax.random.split(seed_keys(seed).post_training_eval)
+    samples = collect_transmissions(
+        system,
+        run.states[seed],
+        key,
+        episodes=NUM_TRANSMISSION_EPISODES,
+        max_samples=MAX_TRANSMISSIONS,
+    )
+    codes = agent_codes(samples, obs_features(system.task))
+    plot = transmission_figures.plot_symbols
+    yield "symbols", plot(samples, codes, title=heading)
+    plot = transmission_figures.plot_energy_per_feature
+    yield "energy_per_feature", plot(codes, title=heading)
+    snr_db = finite_snr_db(system.channel)
+    if snr_db is None or system.channel.is_black_box:
+        return
+    snrs_db = [snr_db + offset for offset in SNR_OFFSETS_DB]
+    keys = jax.random.split(snr_key, len(run.seeds))
+    returns = [
+        returns_over_snr(system, run.states[s], k, snrs_db, NUM_TRANSMISSION_EPISODES)
+        for s, k in zip(run.seeds, keys, strict=True)
+    ]
+    known = known_returns(system, snrs_db)
+    plot = transmission_figures.plot_return_over_snr
+    yield "return_over_snr", plot(snrs_db, returns, known, title=heading)
 
 
 def _bler_figure(
