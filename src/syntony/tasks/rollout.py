@@ -83,7 +83,7 @@ class HoldsSignals(Protocol):
 
     @property
     def received(self) -> Float[Array, "E N R"]:
-        """What each agent has received in the latest step."""
+        """Signal that each agent has received in the latest step."""
         ...
 
 

@@ -196,7 +196,7 @@ class TransmittingTeam(MultiAgentSystem[OverTheAirState]):
     def receive(
         self, state: OverTheAirState, key: Key[Array, ""], obs: Float[Array, "B N O"]
     ) -> Float[Array, "B N R"]:
-        """What the agents receive when these observations are sent once."""
+        """Blocks that the agents receive when these observations are sent once."""
         sent = self.symbols(state, obs)
         return self.transmit_again(state, key, obs, sent)[0]
 
