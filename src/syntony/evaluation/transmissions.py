@@ -1,4 +1,4 @@
-"""What agents send to each other: samples, levels of observations, shares of variance.
+"""Transmissions of a team: samples, levels of observations, shares of variance.
 
 For systems that are `TransmitsObservations`. Nothing here is differentiated or trained.
 """
@@ -213,7 +213,7 @@ def _binned_levels(
 
 
 class AgentCode(NamedTuple):
-    """What an agent sends, in levels of what it saw."""
+    """Code of an agent: levels of what it saw, and what its codewords follow."""
 
     levels: ObservationLevels
     shares: dict[str, float]
@@ -223,7 +223,7 @@ class AgentCode(NamedTuple):
 def agent_codes(
     samples: Transmissions, features: Sequence[Sequence[Feature]]
 ) -> list[AgentCode]:
-    """What each agent sends.
+    """Code of each agent.
 
     Args:
         samples: observations and symbols.

@@ -189,23 +189,11 @@ def _constellation_plot(
 ) -> Plot:
     """Symbols of an agent, colored by what it saw, with a slider through training."""
     uses = min(samples.symbols.shape[2], MAX_SHOWN_USES)
-    frames = [(samples.obs[:, agent], samples.symbols[:, agent])]
-    slider = None
+    end = samples.obs[:, agent], samples.symbols[:, agent]
+    frames, slider = [end], None
     if history is not None:
-        frames = [
-            (obs[:, agent].astype(float), symbols[:, agent].astype(float))
-            for obs, symbols in zip(
-                history.arrays["obs"], history.arrays["symbols"], strict=True
-            )
-        ] + frames
-        labels = [f"{step:,}" for step in history.step.tolist()] + ["end"]
-        by_frame = [_symbols_by_level(code.levels, uses, *frame) for frame in frames]
-        slider = Slider(
-            label="step",
-            frame_labels=labels,
-            x=[[points[:, 0] for points in frame] for frame in by_frame],
-            y=[[points[:, 1] for points in frame] for frame in by_frame],
-        )
+        frames = [*_frames_of_training(history, agent), end]
+        slider = _training_slider(history, code.levels, uses, frames)
     limit = 1.08 * max(float(np.abs(symbols).max()) for _, symbols in frames)
     hint = "" if slider is None else " The slider shows them during training."
     return Plot(
@@ -224,6 +212,31 @@ def _constellation_plot(
         width="half" if uses <= 2 else "wide",
         slider=slider,
         min_width_px=150 * min(uses, GRID_COLUMNS),
+    )
+
+
+def _frames_of_training(
+    history: SnapshotHistory, agent: int
+) -> Iterator[tuple[Float[np.ndarray, "S O"], Float[np.ndarray, "S C 2"]]]:
+    """Yields the observations and symbols of an agent in each snapshot."""
+    stored = zip(history.arrays["obs"], history.arrays["symbols"], strict=True)
+    for obs, symbols in stored:
+        yield obs[:, agent].astype(float), symbols[:, agent].astype(float)
+
+
+def _training_slider(
+    history: SnapshotHistory,
+    levels: ObservationLevels,
+    uses: int,
+    frames: Sequence[tuple[Float[np.ndarray, "S O"], Float[np.ndarray, "S C 2"]]],
+) -> Slider:
+    """Slider through the symbols of the snapshots, and of the end."""
+    by_frame = [_symbols_by_level(levels, uses, *frame) for frame in frames]
+    return Slider(
+        label="step",
+        frame_labels=[*(f"{step:,}" for step in history.step.tolist()), "end"],
+        x=[[points[:, 0] for points in frame] for frame in by_frame],
+        y=[[points[:, 1] for points in frame] for frame in by_frame],
     )
 
 
@@ -309,21 +322,8 @@ def _belief_plot(
 ) -> Plot:
     """Plot of the mean belief of one agent about another, over what it received."""
     block = samples.received_block(receiver, sender, received_uses)[:, 0]
-    centers, means = mean_by_cell(block, samples.predicted_obs(receiver, sender))
-    believed = levels.assign(means)
-    traces: list[Trace] = []
-    for level, label in enumerate(levels.names):
-        cells = believed == level
-        color = level_color(level, len(levels.names))
-        text = [_belief_text(mean[levels.columns]) for mean in means[cells]]
-        traces.append(
-            _scatter_trace(centers[cells], label, color)
-            | {
-                "marker": {"color": color, "size": 9, "symbol": "square"},
-                "text": text,
-                "hovertemplate": "%{x:.2f} + %{y:.2f}i: %{text}",
-            }
-        )
+    cells = mean_by_cell(block, samples.predicted_obs(receiver, sender))
+    traces = list(_belief_traces(levels, *cells))
     first = " in the first channel use" if received_uses > 1 else ""
     return Plot(
         name=f"{name}-belief-{receiver + 1}-{sender + 1}",
@@ -342,6 +342,24 @@ def _belief_plot(
         ),
         width="half",
     )
+
+
+def _belief_traces(
+    levels: ObservationLevels,
+    centers: Float[np.ndarray, "K 2"],
+    means: Float[np.ndarray, "K F"],
+) -> Iterator[Trace]:
+    """Yields the cells of each level, by the level nearest to their mean belief."""
+    believed = levels.assign(means)
+    for level, label in enumerate(levels.names):
+        cells = believed == level
+        color = level_color(level, len(levels.names))
+        text = [_belief_text(mean[levels.columns]) for mean in means[cells]]
+        yield _scatter_trace(centers[cells], label, color) | {
+            "marker": {"color": color, "size": 9, "symbol": "square"},
+            "text": text,
+            "hovertemplate": "%{x:.2f} + %{y:.2f}i: %{text}",
+        }
 
 
 def _belief_text(values: Float[np.ndarray, " K"]) -> str:
