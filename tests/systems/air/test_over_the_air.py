@@ -70,8 +70,13 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 @compiled
 def two_steps(system: OverTheAir) -> tuple[OverTheAirState, dict[str, jax.Array]]:
     """State after two steps."""
-    state, _ = system.step(system.init(jax.random.key(0)))
-    return system.step(state)
+
+    def step(state: OverTheAirState, _: None):
+        return system.step(state)
+
+    state = system.init(jax.random.key(0))
+    state, metrics = jax.lax.scan(step, state, length=2)
+    return state, jax.tree.map(lambda x: x[-1], metrics)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +160,7 @@ def test_at_minus_100_db_nothing_arrives(trained: tuple[OverTheAir, OverTheAirSt
     assert np.ptp(np.asarray(seen[:, 1]), axis=0).max() == 1.0
 
 
+@pytest.mark.slow
 def test_at_minus_100_db_it_learns_as_without_communication():
     settings = {"snr_start_offset_db": 0.0}
     deaf, _ = two_steps(small(communication="none", **settings))
@@ -166,6 +172,7 @@ def test_at_minus_100_db_it_learns_as_without_communication():
         )
 
 
+@pytest.mark.slow
 def test_the_policy_gradient_is_that_of_backpropagation(
     trained: tuple[OverTheAir, OverTheAirState],
 ):
