@@ -52,6 +52,8 @@ MAX_SAMPLES = 1_500
 MAX_STEPS, MIN_EPISODES = 2_000, 100
 """Environment steps of all episodes of a seed at each SNR, and episodes at least."""
 BOUND_DASHES = ("dot", "longdash", "dashdot", "dash")
+ObsAndSymbols = tuple[Float[np.ndarray, "_ O"], Float[np.ndarray, "_ C 2"]]
+"""Observations of one agent, and the symbols that it sends for them."""
 MAX_BELIEF_PLOTS = 6
 """Pairs of agents whose beliefs are shown at most."""
 BELIEF_BINS = 25
@@ -217,7 +219,7 @@ def _constellation_plot(
 
 def _frames_of_training(
     history: SnapshotHistory, agent: int
-) -> Iterator[tuple[Float[np.ndarray, "S O"], Float[np.ndarray, "S C 2"]]]:
+) -> Iterator[ObsAndSymbols]:
     """Yields the observations and symbols of an agent in each snapshot."""
     stored = zip(history.arrays["obs"], history.arrays["symbols"], strict=True)
     for obs, symbols in stored:
@@ -228,7 +230,7 @@ def _training_slider(
     history: SnapshotHistory,
     levels: ObservationLevels,
     uses: int,
-    frames: Sequence[tuple[Float[np.ndarray, "S O"], Float[np.ndarray, "S C 2"]]],
+    frames: Sequence[ObsAndSymbols],
 ) -> Slider:
     """Slider through the symbols of the snapshots, and of the end."""
     by_frame = [_symbols_by_level(levels, uses, *frame) for frame in frames]
