@@ -19,7 +19,7 @@ from syntony.systems.registry import SYSTEMS
 from syntony.tasks.registry import task
 
 SMALL_TASK = "Foraging-2s-5x5-2p-1f-coop?time_limit=5"
-SLOW = ("smpe", "smpe_official", "qmix", "vdn", "mappo", "ippo", "ia2c")
+SLOW = ("smpe", "smpe_official", "air", "qmix", "vdn", "mappo", "ippo", "ia2c")
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,29 @@ def test_all_episodes_have_the_same_scale(key: Key[Array, ""]):
     assert sizes(gif.animate_episodes(task, episodes[:1], "", 9, 5.0))[0] > 4 * first
 
 
+def test_an_animation_shows_symbols_below_the_scene(key: Key[Array, ""]):
+    task = SpeakerListener()
+    state, _ = task.reset(key)
+    states: Any = jax.tree.map(lambda x: np.stack([x, x, x]), state)
+    obs, returns = np.zeros((3, 2, task.obs_dim)), np.zeros(3)
+    # The listener sends 1, then −1.
+    sent = np.zeros((2, 2, 1, 2))
+    sent[:, 1, 0, 0] = 1.0, -1.0
+    silent = Episode(states, obs, returns)
+    sending = silent._replace(sent=sent)
+    without = gif.animate_episodes(task, [silent], "", 9, 5.0).frames[0]
+    first, second, last = gif.animate_episodes(task, [sending], "", 9, 5.0).frames
+    assert first.height > without.height
+
+    def mean_x(image: Image.Image) -> float:
+        planes = np.asarray(image)[without.height * 9 // 10 :]
+        return float(np.nonzero((planes == (213, 94, 0)).all(axis=-1))[1].mean())
+
+    assert mean_x(first) > mean_x(second) + 10
+    # Nothing is sent after the last step: its symbols stay.
+    assert mean_x(last) == mean_x(second)
+
+
 def test_invalid_arguments_of_an_animation(runs: dict[str, Path], tmp_path: Path):
     team, link = syntony.load(runs["team"]), syntony.load(runs["link"])
     half = syntony.load(copy_run(runs["team"], tmp_path / "half", "*.npz"))

@@ -9,7 +9,7 @@ import pytest
 from syntony.errors import InvalidInputError
 from syntony.tasks.external.external_env import ShapeOnlyTask
 from syntony.tasks.scene import Circle, Line, Scene, Square, Strip
-from syntony.visualization.scenes import EpisodeScene, episode_scene
+from syntony.visualization.scenes import EpisodeScene, add_symbols, episode_scene
 
 SIZES: dict[str, Any] = {
     **{"id": "x", "num_agents": 1, "num_actions": 2, "obs_dim": 2, "time_limit": 3}
@@ -85,3 +85,37 @@ def test_a_failure_to_draw_is_told_in_one_line(task: Any, message: str):
 
 def test_a_task_without_render_has_no_scene():
     assert episode_scene(ShapeOnlyTask(**SIZES), np.zeros(3), 3) is None
+
+
+def test_symbols_are_drawn_in_a_plane_of_each_agent_below_the_scene():
+    scene = scene_of(Drawn(), 1.0, 1.0, 1.0)
+    sent = np.zeros((2, 2, 1, 2))
+    sent[0] = [[[1.0, 0.0]], [[0.0, 1.0]]]
+    added = add_symbols(scene, sent, 3)
+    assert added is not None
+    # Planes have a quarter of the width: the area grows by that much below.
+    left, top, width, height = scene.bounds
+    assert added.bounds == (left, top, width, height + width / 4)
+    first, second = added.frames[0][len(scene.frames[0]) :]
+    assert isinstance(first, Square)
+    assert isinstance(second, Square)
+    assert (first.role, second.role) == (0, 1)
+    # Agent 1 sends a real symbol, right of its center; agent 2 one that points up.
+    middle = top + height + width / 8
+    assert first.y == pytest.approx(middle)
+    assert left + 0.375 * width < first.x < left + width / 2
+    assert second.x == pytest.approx(left + 0.625 * width)
+    assert top + height < second.y < middle
+    # Nothing is sent after the last step.
+    assert added.frames[2] == scene.frames[2]
+
+
+def test_symbols_are_drawn_without_a_scene_and_not_without_symbols():
+    scene = scene_of(Drawn(), 1.0)
+    assert add_symbols(scene, None, 1) is scene
+    assert add_symbols(None, None, 1) is None
+    alone = add_symbols(None, np.ones((1, 3, 2, 2)), 2)
+    assert alone is not None
+    texts = [shape.text for shape in alone.frames[0] if isinstance(shape, Square)]
+    assert texts == [1, 2] * 3
+    assert alone.frames[1] == ()

@@ -26,7 +26,12 @@ from syntony.evaluation.link import channels_at_snrs
 from syntony.pytrees import PyTree
 from syntony.systems.marl.mixed_team import MixedTeam, MixedTeamState
 from syntony.systems.registry import system_name
-from syntony.systems.system import ActsInEpisodes, TransmitsMessages, closing_black_box
+from syntony.systems.system import (
+    ActsInEpisodes,
+    TransmitsMessages,
+    TransmitsObservations,
+    closing_black_box,
+)
 from syntony.tasks.task import Task
 from syntony.training.metrics_log import MetricsRow, means_with_intervals
 from syntony.training.run import (
@@ -100,6 +105,11 @@ def _team_of(run: Run, task: Task | None) -> ActsInEpisodes:
     if not isinstance(run.system, ActsInEpisodes):
         raise InvalidInputError(
             f"{run.path} is not a run of a team; expected two teams, or two links"
+        )
+    if isinstance(run.system, TransmitsObservations):
+        raise InvalidInputError(
+            f"the agents of {run.path} transmit to each other; expected teams that "
+            "do not: cross-play exchanges actions alone"
         )
     system = run.system if task is None else with_task(run.system, task)
     assert isinstance(system, ActsInEpisodes)

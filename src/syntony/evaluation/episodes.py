@@ -19,6 +19,8 @@ class Episode(NamedTuple):
     obs: Float[np.ndarray, "T+1 N O"]
     cumulative_rewards: Float[np.ndarray, " T+1"]
     """Sum of the team's rewards before each state."""
+    sent: Float[np.ndarray, "T N C 2"] | None = None
+    """Symbols that the agents sent in each step; None if nothing is transmitted."""
 
     @property
     def length(self) -> int:
@@ -63,9 +65,11 @@ def select_median_episode(trajectories: Trajectory) -> Episode:
     lengths = np.asarray(trajectories.valid).sum(axis=0)
     median = np.argsort(lengths, kind="stable")[len(lengths) // 2]
     end = lengths[median]
+    sent = trajectories.sent
     cumulative = np.cumsum(trajectories.reward[:end, median].sum(axis=-1))
     return Episode(
         states=jax.tree.map(lambda x: x[: end + 1, median], trajectories.state),
         obs=np.asarray(trajectories.obs)[: end + 1, median],
         cumulative_rewards=np.concatenate([np.zeros(1), cumulative]),
+        sent=None if sent is None else np.asarray(sent)[:end, median],
     )

@@ -15,7 +15,7 @@ from syntony.systems.system import (
 )
 from syntony.tasks.task import Drawable, DrawsObservations
 from syntony.visualization.obs_features import obs_features
-from syntony.visualization.scenes import episode_scene
+from syntony.visualization.scenes import add_symbols, episode_scene
 from syntony.visualization.style import agent_color
 
 MAX_PLAYER_VALUES = 400_000
@@ -45,6 +45,7 @@ def build_episode_player(
     beliefs = _beliefs_if_any(system, state, obs)
     agents = range(system.task.num_agents)
     scene = episode_scene(system.task, episode.states, num_frames)
+    scene = add_symbols(scene, episode.sent, num_frames)
     return EpisodePlayer(
         name,
         title,
@@ -99,6 +100,8 @@ def _caption(
     text = f"An episode of seed {seed} with sampled actions, the one of median length."
     if num_frames <= episode.length:
         text += f" Its first {num_frames - 1} of {episode.length} steps."
+    if episode.sent is not None:
+        text += " The planes below show the symbols that each agent sends."
     if not isinstance(system.task, Drawable):
         text += " There is no top view: the task has no method render."
     if not isinstance(system, HasBeliefs):

@@ -17,7 +17,12 @@ from syntony.report.sections.learning_curves import learning_sections, overview_
 from syntony.report.sections.link import link_section
 from syntony.report.sections.provenance import provenance_section
 from syntony.report.sections.team import team_section
-from syntony.systems.system import ActsInEpisodes, TransmitsMessages
+from syntony.report.sections.transmission import transmission_section
+from syntony.systems.system import (
+    ActsInEpisodes,
+    TransmitsMessages,
+    TransmitsObservations,
+)
 from syntony.training.run import Run
 from syntony.visualization import output_files
 from syntony.visualization.output_files import PrintFn
@@ -29,6 +34,7 @@ MAX_REPORT_BYTES = 5_000_000
 
 CAPABILITY_SECTIONS: tuple[tuple[type, Callable[[int, ReportRun], Section]], ...] = (
     (ActsInEpisodes, team_section),
+    (TransmitsObservations, transmission_section),
     (TransmitsMessages, link_section),
 )
 """Capability of a system, and its section of a run, in their order on the page."""

@@ -83,7 +83,7 @@ class HoldsSignals(Protocol):
 
     @property
     def received(self) -> Float[Array, "E N R"]:
-        """What each agent has received in the latest step."""
+        """Signal that each agent has received in the latest step."""
         ...
 
 
@@ -243,10 +243,12 @@ _jitted_step = jax.jit(_step)
 
 
 def _scan_on_host(
-    body: Callable[[CarryT, PyTree], tuple[CarryT, OutT]], carry: CarryT, xs: PyTree
+    body: Callable[[CarryT, tuple[Array, Array]], tuple[CarryT, OutT]],
+    carry: CarryT,
+    xs: tuple[Array, Array],
 ) -> tuple[CarryT, OutT]:
     """`jax.lax.scan` in Python."""
-    outputs = []
+    outputs: list[OutT] = []
     for i in range(len(jax.tree.leaves(xs)[0])):
         carry, output = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
         outputs.append(output)

@@ -24,6 +24,7 @@ from syntony.jax_settings import standard_jax_settings
 from syntony.systems.system import (
     ActsInEpisodes,
     HasBeliefs,
+    HasChannel,
     HasEvaluationState,
     StateT,
     System,
@@ -94,6 +95,11 @@ class Player:
             raise InvalidInputError(
                 f"{type(system).__name__} is no team of agents that act in a task; "
                 "expected a run of e.g. `train maa2c`"
+            )
+        if isinstance(system, HasChannel) and system.channel.is_black_box:
+            raise InvalidInputError(
+                f"{system.channel.id} cannot be compiled, and a player is; expected a "
+                "channel in JAX: run.system.with_channel(…)"
             )
         if isinstance(system, HasEvaluationState):
             state = system.evaluation_state(state)

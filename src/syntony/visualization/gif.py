@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Float
 from matplotlib import style
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import output_files
 from syntony.visualization.encoding import Animation, find_encoder
 from syntony.visualization.scene_drawing import draw_shapes, draw_static_layer
-from syntony.visualization.scenes import EpisodeScene, episode_scene
+from syntony.visualization.scenes import EpisodeScene, add_symbols, episode_scene
 from syntony.visualization.style import STYLE_SHEET, TextStyle
 
 WIDTH_INCHES, DPI = 3.2, 150
@@ -134,8 +135,26 @@ def animate_episodes(
     # One scene of all episodes, so that all of them have the same scale.
     all_states = jax.tree.map(lambda *parts: np.concatenate(parts), *states)
     scene = episode_scene(task, all_states, len(captions))
+    scene = add_symbols(scene, _sent_by_frame(episodes, max_steps), len(captions))
     assert scene is not None
     return Animation(draw_frames(scene, header, captions), durations)
+
+
+def _sent_by_frame(
+    episodes: Sequence[Episode], max_steps: int
+) -> Float[np.ndarray, "frames N C 2"] | None:
+    """Symbols of every frame, after the last step those of that step.
+
+    None if nothing is transmitted.
+    """
+    sent = []
+    for episode in episodes:
+        if episode.sent is None:
+            return None
+        shown = episode.sent[: _num_frames(episode, max_steps)]
+        missing = _num_frames(episode, max_steps) - len(shown)
+        sent.append(np.concatenate([shown, np.repeat(shown[-1:], missing, axis=0)]))
+    return np.concatenate(sent)
 
 
 def describe_frames(

@@ -22,23 +22,38 @@ from syntony.evaluation.episodes import collect_median_episode
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.link import LinkEvaluation
 from syntony.evaluation.metric_info import metric_display_name
+from syntony.evaluation.over_snr import evaluate_over_snr
 from syntony.evaluation.stored_run import (
     StoredRun,
     read_metric_curve,
     read_stored_run,
     run_path,
 )
+from syntony.evaluation.transmissions import (
+    agent_codes,
+    collect_transmissions,
+)
 from syntony.jax_settings import standard_jax_settings
-from syntony.systems.system import ActsInEpisodes, HasBeliefs, TransmitsMessages
+from syntony.systems.system import (
+    ActsInEpisodes,
+    HasBeliefs,
+    TransmitsMessages,
+    TransmitsObservations,
+)
 from syntony.tasks.task import Drawable
 from syntony.training.progress import metric_label
 from syntony.training.run import Run
 from syntony.training.safe_io import read_json, visible_json
 from syntony.training.seed_scheduler import seed_keys
-from syntony.visualization import figures, link_figures, output_files
+from syntony.visualization import (
+    figures,
+    link_figures,
+    output_files,
+    transmission_figures,
+)
 from syntony.visualization.obs_features import obs_features
 from syntony.visualization.output_files import PrintFn
-from syntony.visualization.scenes import episode_scene
+from syntony.visualization.scenes import add_symbols, episode_scene
 
 MAX_EVALUATION_BYTES = 2**24
 EVALUATION_FILE = "evaluation.json"
@@ -47,6 +62,10 @@ DAMAGED = KeyError, TypeError, IndexError, AttributeError
 """Errors of a stored evaluation whose JSON is not that of one."""
 NUM_EPISODES = 31
 """Collected episodes, of which the one of median length is drawn."""
+NUM_TRANSMISSION_EPISODES = 400
+"""Episodes of which observations are taken, and of each point over the SNR."""
+MAX_TRANSMISSIONS = 1_000
+"""Observations whose symbols are drawn at most."""
 MIN_STEPS_IN_MILLIONS = 100_000
 """Training steps from which they are counted in millions."""
 BONUS_METRICS = ("train/exploration_bonus", "train/bonus_error_correlation")
@@ -117,6 +136,8 @@ def _run_figures(stored_run: StoredRun, notes: list[str]) -> Iterator[NamedFigur
     run = stored_run.run
     if run is not None and isinstance(run.system, ActsInEpisodes):
         yield from _episode_figures(run, notes)
+    if run is not None and isinstance(run.system, TransmitsObservations):
+        yield from _transmission_figures(run, run.system, _heading(stored_run))
     if run is not None and isinstance(run.system, TransmitsMessages):
         codebook = run.transmit(np.arange(run.system.messages))
         heading = _heading(stored_run)
@@ -197,7 +218,9 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
     episode = collect_median_episode(
         system, state, seed_keys(seed).post_training_eval, NUM_EPISODES
     )
-    scene = episode_scene(system.task, episode.states, episode.length + 1)
+    num_frames = episode.length + 1
+    scene = episode_scene(system.task, episode.states, num_frames)
+    scene = add_symbols(scene, episode.sent, num_frames)
     assert scene is not None
     heading = (
         f"Episode of median length of {NUM_EPISODES}, "
@@ -222,6 +245,30 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
                 title=f"Belief of agent 1 at step {middle}",
             ),
         )
+
+
+def _transmission_figures(
+    run: Run, system: TransmitsObservations, heading: str
+) -> Iterator[NamedFigure]:
+    """Yields what the agents of the first seed send, and returns over the SNR."""
+    seed = run.seeds[0]
+    samples = collect_transmissions(
+        system,
+        run.states[seed],
+        seed_keys(seed).post_training_eval,
+        episodes=NUM_TRANSMISSION_EPISODES,
+        max_samples=MAX_TRANSMISSIONS,
+    )
+    codes = agent_codes(samples, obs_features(system.task))
+    plot = transmission_figures.plot_symbols
+    yield "symbols", plot(samples, codes, title=heading)
+    plot = transmission_figures.plot_energy_per_feature
+    yield "energy_per_feature", plot(codes, title=heading)
+    snrs_db = transmission_figures.plotted_snrs_db(system)
+    if snrs_db:
+        over_snr = evaluate_over_snr(run, snrs_db, episodes=NUM_TRANSMISSION_EPISODES)
+        plot = transmission_figures.plot_return_over_snr
+        yield "return_over_snr", plot(over_snr, title=heading)
 
 
 def _bler_figure(

@@ -5,11 +5,14 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
 from syntony.errors import InvalidInputError, raising_invalid_input
-from syntony.tasks.scene import Bounds, Line, Number, Scene, Shape, Strip
+from syntony.tasks.scene import Bounds, Line, Number, Scene, Shape, Square, Strip
 from syntony.tasks.task import Drawable, Task
+
+MIN_PLANES = 4
+"""Planes of symbols that fit below a scene at least: fewer are not drawn larger."""
 
 
 class EpisodeScene(NamedTuple):
@@ -53,6 +56,75 @@ def episode_scene(
     border = _expand(area, -first.margin)
     static = tuple(_clip_line(shape, border) for shape in first.static)
     return EpisodeScene((left, top, width, height + strip_height), static, frames)
+
+
+def add_symbols(
+    scene: EpisodeScene | None, sent: Float[np.ndarray, "T N C 2"] | None, frames: int
+) -> EpisodeScene | None:
+    """Scene with the symbols that agents send, in a plane of each agent below it.
+
+    A frame shows what is sent in it, in the color of the agent: one square per channel
+    use, numbered if there are several. Nothing is sent after the last step.
+
+    Args:
+        scene: the scene; None draws the planes alone.
+        sent: symbols of each step; None leaves the scene as it is.
+        frames: number of frames.
+    """
+    if sent is None:
+        return scene
+    if scene is None:
+        scene = EpisodeScene((0.0, 0.0, 1.0, 0.0), (), [()] * frames)
+    left, top, width, height = scene.bounds
+    agents = sent.shape[1]
+    side = width / max(agents, MIN_PLANES)
+    # Largest real or imaginary part; 1 at least, as the mean energy of a symbol is 1.
+    limit = max(1.0, float(np.abs(sent).max())) * 1.15
+    first = left + (width - side * agents) / 2
+    centers = [
+        (first + side * (agent + 0.5), top + height + side / 2)
+        for agent in range(agents)
+    ]
+    static = [line for center in centers for line in _plane_lines(*center, side)]
+    shown = [
+        _symbol_shapes(sent[t], centers, side / (2 * limit)) if t < len(sent) else ()
+        for t in range(frames)
+    ]
+    return EpisodeScene(
+        (left, top, width, height + side),
+        (*scene.static, *static),
+        [(*shapes, *added) for shapes, added in zip(scene.frames, shown, strict=True)],
+    )
+
+
+def _plane_lines(x: float, y: float, side: float) -> list[Line]:
+    """Both axes of a plane, and its border."""
+    half = 0.46 * side
+    horizontal = [Line(x - half, y + d, x + half, y + d) for d in (-half, 0.0, half)]
+    vertical = [Line(x + d, y - half, x + d, y + half) for d in (-half, 0.0, half)]
+    return [*horizontal, *vertical]
+
+
+def _symbol_shapes(
+    sent: Float[np.ndarray, "N C 2"],
+    centers: Sequence[tuple[float, float]],
+    scale: float,
+) -> tuple[Shape, ...]:
+    """Squares at the symbols of one step; imaginary parts point up."""
+    uses = sent.shape[1]
+    size = scale * (0.22 if uses == 1 else 0.3)
+    return tuple(
+        Square(
+            x + 0.92 * scale * float(sent[agent, use, 0]),
+            y - 0.92 * scale * float(sent[agent, use, 1]),
+            size,
+            agent,
+            "" if uses == 1 else use + 1,
+            corner_radius=size / 2,
+        )
+        for agent, (x, y) in enumerate(centers)
+        for use in range(uses)
+    )
 
 
 def _render(task_id: str, task: Drawable, state: PyTree[np.ndarray]) -> Scene:

@@ -5,6 +5,7 @@ from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import colormaps, colors
 from numpy.typing import ArrayLike
 
 from syntony.tasks.scene import AgentOrRole, Role
@@ -57,6 +58,13 @@ class TextStyle(TypedDict, total=False):
 def agent_color(agent: int) -> str:
     """Color of an agent, the same in every figure."""
     return AGENT_COLORS[agent % len(AGENT_COLORS)]
+
+
+def level_color(level: int, count: int) -> str:
+    """Color of one of several levels: distinct colors of few, a scale of many."""
+    if count <= len(SCREEN_LINE_COLORS):
+        return SCREEN_LINE_COLORS[level]
+    return colors.to_hex(colormaps["turbo"]((level + 0.5) / count))
 
 
 def role_color(role: AgentOrRole) -> str:

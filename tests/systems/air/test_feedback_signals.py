@@ -50,22 +50,22 @@ def test_belief_signal():
     state = init_beliefs(config, foraging, keys[0])
     obs = jax.random.normal(keys[1], (BATCH, AGENTS, foraging.obs_dim))
     # Without a received signal the beliefs are those of SMPE².
-    errors = belief_errors(config, state, obs, None)
+    errors = np.asarray(belief_errors(config, state, obs, None))
     own = normalize_obs(config, state.shared_stats, obs)
     w = np.asarray(filter_weights(config, state.filter, own))
     target = np.asarray(filter_weights(config, state.target_filter, own))
     scale = 1.0 / np.sqrt(np.asarray(state.per_agent_stats.var))
-    mean, predicted = np.asarray(state.per_agent_stats.mean), decode(config, state, obs)
+    mean = np.asarray(state.per_agent_stats.mean)
+    predicted = np.asarray(decode(config, state, obs).prediction)
+    obs = np.asarray(obs)
     length = foraging.obs_dim
     for b in range(BATCH):
         for i in range(AGENTS):
             others = [j for j in range(AGENTS) if j != i]
             for k, j in enumerate(others):
                 part = slice(k * length, (k + 1) * length)
-                seen = np.clip((np.asarray(obs[b, j]) - mean[j]) * scale[j], -5, 5)
-                guess = (
-                    np.asarray(predicted.prediction[b, i, part]) - mean[j]
-                ) * scale[j]
+                seen = np.clip((obs[b, j] - mean[j]) * scale[j], -5, 5)
+                guess = (predicted[b, i, part] - mean[j]) * scale[j]
                 error = target[b, i, part] * seen - w[b, i, part] * guess
                 np.testing.assert_allclose(errors[b, i, k], (error**2).sum(), rtol=1e-2)
 

@@ -104,7 +104,9 @@ def constellation_plot(
         caption="The symbols of all messages in each channel use: in-phase component "
         "on the horizontal axis, quadrature component on the vertical axis. A message "
         f"has the same color in all channel uses.{hint}",
-        figure=plotly_figure(traces, xlabel="", ylabel="", **_grid_layout(uses, limit)),
+        figure=plotly_figure(
+            traces, xlabel="", ylabel="", **symbol_grid_layout(uses, limit)
+        ),
         width="wide",
         slider=slider,
         min_width_px=150 * min(uses, GRID_COLUMNS),
@@ -211,7 +213,7 @@ def _symbol_scatter(
     }
 
 
-def _grid_layout(uses: int, axis_limit: float) -> PlotlyObject:
+def symbol_grid_layout(uses: int, axis_limit: float) -> PlotlyObject:
     """Plotly layout of a grid with one square subplot per channel use."""
     columns = min(uses, GRID_COLUMNS)
     rows = -(-uses // columns)

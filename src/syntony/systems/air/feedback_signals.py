@@ -103,4 +103,5 @@ def sum_over_receivers(
     is_sender = np.eye(num_agents)[indices]
     linked = np.take_along_axis(links, indices, axis=1)
     loss = jnp.where(alive[..., None] & linked, loss, 0.0)
-    return jnp.einsum("bik,ikj->bj", loss, is_sender)
+    flat = is_sender.reshape(-1, num_agents)
+    return loss.reshape(len(loss), -1) @ flat

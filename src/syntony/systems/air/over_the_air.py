@@ -45,6 +45,7 @@ from syntony.networks.agents import (
     encoder_spec,
     init_per_agent,
     make_encoder,
+    other_agents_obs,
 )
 from syntony.networks.layers import MLP
 from syntony.pytrees import PyTree
@@ -530,10 +531,11 @@ class OverTheAir(TransmittingTeam):
             grad: gradient in their symbols.
         """
         link = state.link
-        _, symbols_vjp = jax.vjp(
-            lambda transmitters: self.normalized_symbols(state, transmitters, obs),
-            link.transmitters,
-        )
+
+        def symbols(transmitters: MLP) -> Float[Array, "S N C 2"]:
+            return self.normalized_symbols(state, transmitters, obs)
+
+        _, symbols_vjp = jax.vjp(symbols, link.transmitters)
         (weight_grad,) = symbols_vjp(grad)
         transmitters, opt_state = apply_gradients(
             self.transmission.optimizer, weight_grad, link.opt_state, link.transmitters
@@ -570,7 +572,6 @@ class OverTheAir(TransmittingTeam):
         has_fall = self.has_snr and config.snr_fall_fraction > 0.0
         return link._replace(snr_offset_db=config.snr_start_offset_db * left * has_fall)
 
-    @jax.jit
     def episode_metrics(
         self, state: OverTheAirState, trajectory: Trajectory
     ) -> dict[str, Float[Array, " E"]]:
@@ -609,6 +610,10 @@ class OverTheAir(TransmittingTeam):
     ) -> CarryT:
         """`jax.lax.fori_loop` from 0; in Python where the channel is a black box."""
         return fori_loop(num_iterations, body, carry, on_host=self.has_black_box_policy)
+
+    def with_channel(self, channel: AnyChannel) -> "OverTheAir":
+        """The same team over another channel."""
+        return dataclasses.replace(self, channel=channel)
 
     def resolve_steps(self, steps: int) -> "OverTheAir":
         """The team whose SNR falls over this training, unless its length is set."""

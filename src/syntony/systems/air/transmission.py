@@ -5,6 +5,7 @@ teammate j in a slot of its own, over its own draw of the channel.
 """
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +129,7 @@ def update_mean_energy(
 def init_channels(channel: AnyChannel, key: Key[Array, ""], count: int) -> ChannelState:
     """States of so many independent channels, [count, ...] each leaf."""
     keys = jax.random.split(key, count)
-    return jax.vmap(lambda key: init_channel(channel, key))(keys)
+    return jax.vmap(partial(init_channel, channel))(keys)
 
 
 def transmit_to_teammates(
@@ -162,9 +163,8 @@ def transmit_to_teammates(
         )
     else:
         keys = jax.random.split(key, batch)
-        channel_state, y = jax.vmap(
-            lambda key, state, x: transmit(channel, key, state, x)
-        )(keys, channel_state, blocks)
+        send = jax.vmap(partial(transmit, channel))
+        channel_state, y = send(keys, channel_state, blocks)
     return channel_state, y.reshape(batch, num_agents, num_agents - 1, -1, 2)
 
 

@@ -1,6 +1,5 @@
 """Team whose agents transmit before they act: symbols, exchange, and policy."""
 
-import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping
 
@@ -197,7 +196,7 @@ class TransmittingTeam(MultiAgentSystem[OverTheAirState]):
     def receive(
         self, state: OverTheAirState, key: Key[Array, ""], obs: Float[Array, "B N O"]
     ) -> Float[Array, "B N R"]:
-        """What the agents receive when these observations are sent once."""
+        """Blocks that the agents receive when these observations are sent once."""
         sent = self.symbols(state, obs)
         return self.transmit_again(state, key, obs, sent)[0]
 
@@ -305,7 +304,3 @@ class TransmittingTeam(MultiAgentSystem[OverTheAirState]):
         """N_0 at the present SNR, which the receivers know; 0 if there is none."""
         snr_db = self.channel.snr_db
         return noise_power_of(None if snr_db is None else snr_db + link.snr_offset_db)
-
-    def with_channel(self, channel: AnyChannel) -> "OverTheAir":
-        """The same team over another channel."""
-        return dataclasses.replace(self, channel=channel)

@@ -455,7 +455,7 @@ def sample_minibatches(
 
 def belief_loss_inputs(
     config: BeliefConfig, state: BeliefState, minibatch: Minibatches
-) -> tuple[Array | None, ...]:
+) -> tuple[Array, Array, Array, Array, Array, Array | None]:
     """Arguments of `belief_loss` after the networks, for one minibatch."""
     obs, alive, noise, received = minibatch
     own = normalize_obs(config, state.shared_stats, obs)

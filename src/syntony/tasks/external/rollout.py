@@ -179,7 +179,7 @@ class TrajectoryBuilder:
 
     @property
     def received(self) -> Float[np.ndarray, "T E N R"] | None:
-        """What was received in all steps, likewise."""
+        """Received signals of all steps, likewise."""
         return self._stack(self._received)
 
     def _stack(self, signals: list[np.ndarray]) -> np.ndarray | None:
