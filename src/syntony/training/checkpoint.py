@@ -32,7 +32,8 @@ from syntony.training.safe_io import read_npz_and_comment
 MAX_CHECKPOINTS = 2
 """Newest checkpoints of each seed that stay: the last and the previous one."""
 WALL_TIME_KEY = "wall_s"
-METRIC_SUMS_PREFIX, NUM_UPDATES_KEY = "metric_sums/", "num_updates"
+METRIC_SUMS_PREFIXES = ("metric_sums/", "metric_sums_low/")
+NUM_UPDATES_KEY = "num_updates"
 """Leaves of `TrainState` that are reset where the metrics have other names."""
 MAX_READ_ATTEMPTS = 5
 """Attempts to list and read checkpoints while a running process replaces them."""
@@ -240,7 +241,7 @@ def _reset_stale_sums(
     """
 
     def sums(names: Iterable[str]) -> set[str]:
-        return {name for name in names if name.startswith(METRIC_SUMS_PREFIX)}
+        return {name for name in names if name.startswith(METRIC_SUMS_PREFIXES)}
 
     if sums(arrays) == sums(expected):
         return arrays

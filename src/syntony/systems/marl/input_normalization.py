@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from syntony.equations.running_stats import (
     FeatureStats,
@@ -108,6 +108,6 @@ def normalize_episodes(stats: InputStats | None, trajectory: Trajectory) -> Traj
     )
 
 
-def stats_params(stats: InputStats | None) -> dict[str, InputStats]:
-    """The statistics among the parameters of a system, if there are any."""
-    return {} if stats is None else {"input_stats": stats}
+def stats_params(**stats: PyTree[Array] | None) -> dict[str, PyTree[Array]]:
+    """The statistics among the parameters of a system: those that it has, by name."""
+    return {name: value for name, value in stats.items() if value is not None}
