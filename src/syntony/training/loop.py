@@ -77,7 +77,6 @@ from syntony.training.seed_scheduler import (
 from syntony.training.sessions import begin_session
 from syntony.training.signals import (
     SaveError,
-    StopRequest,
     TrainingDivergedError,
     handle_signals,
 )
@@ -493,7 +492,7 @@ def _train_seeds(
                 display.refresh()
                 return not request and not errors
 
-            programs = _compile_for_devices(config, devices, pool, display, request)
+            programs = _compile_for_devices(config, devices, pool, display)
             for result in schedule_seeds(
                 config,
                 seed_runs,
@@ -564,7 +563,6 @@ def _compile_for_devices(
     devices: Sequence[DeviceSharding],
     pool: Executor,
     display: ProgressDisplay,
-    request: StopRequest,
 ) -> dict[DeviceSharding, CompiledPrograms]:
     if not devices:
         return {}
@@ -573,7 +571,6 @@ def _compile_for_devices(
     futures = {device: pool.submit(compile_for, device) for device in set(devices)}
     while wait(futures.values(), POLL_INTERVAL_SECONDS).not_done:
         display.refresh()
-        request.tell_waiting()
     programs = {device: future.result() for device, future in futures.items()}
     check_programs(config, programs.values())
     display.set_status("training")
