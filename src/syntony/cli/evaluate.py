@@ -140,6 +140,8 @@ class Evaluate:
         from syntony.systems.system import ActsInEpisodes, TransmitsMessages
 
         assert self.with_ is not None
+        if self.reference != "auto":
+            raise InvalidInputError("--with compares runs alone; leave out --reference")
         with stdout_to_stderr():
             run = self._load()
             transmits = isinstance(run.system, TransmitsMessages)
@@ -170,9 +172,26 @@ class Evaluate:
             raise InvalidInputError(
                 f"{self.run} is no team, and has no task; leave out --task"
             )
+        self._check_counts(transmits=transmits, acts=acts)
         for name in ("target_block_errors", "max_blocks"):
             if (value := getattr(self, name)) < 1:
                 raise InvalidInputError(f"{name} is {value}; expected at least 1")
+
+    def _check_counts(self, *, transmits: bool, acts: bool) -> None:
+        """Raises InvalidInputError for a count that nothing would be done with."""
+        link_alone = transmits and not acts
+        if self.episodes != type(self).episodes and link_alone:
+            raise InvalidInputError(
+                f"{self.run} is a link, and has no episodes; leave out --episodes, or "
+                "give --target-block-errors or --max-blocks"
+            )
+        others = ("target_block_errors", "max_blocks", "reference")
+        for name in others if not transmits else ():
+            if getattr(self, name) != getattr(type(self), name):
+                raise InvalidInputError(
+                    f"{self.run} transmits no messages; leave out "
+                    f"--{name.replace('_', '-')}"
+                )
 
 
 def _evaluate_metrics(

@@ -126,9 +126,9 @@ class ActorCriticConfig:
     """Optimizer of actors and critics: adam, rmsprop, sgd or python:MODULE:FUNCTION."""
     adam_eps: float = field(1e-8, static=True, limits=above(0))
     """ε that Adam adds to its denominator."""
-    actor_lr: float = field(5e-4, limits=at_least(0))
+    actor_lr: float = field(5e-4, limits=above(0))
     """Learning rate of the actors."""
-    critic_lr: float = field(5e-4, limits=at_least(0))
+    critic_lr: float = field(5e-4, limits=above(0))
     """Learning rate of the critics."""
     max_grad_norm: float = field(10.0, limits=at_least(0))
     """Global norm to which gradients of the actors and of a critic are clipped."""

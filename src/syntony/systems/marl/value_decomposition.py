@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.config import at_least, between, field, pytree_dataclass, validate
+from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import values
 from syntony.equations.distributions import take_along_action
 from syntony.equations.returns import critic_loss
@@ -106,7 +106,7 @@ class QLearningConfig:
     """Discount factor per step."""
     optimizer: str = field("adam", static=True)
     """Optimizer: adam, rmsprop, sgd or python:MODULE:FUNCTION."""
-    learning_rate: float = field(5e-4, limits=at_least(0))
+    learning_rate: float = field(5e-4, limits=above(0))
     """Learning rate of the agents and the mixer."""
     max_grad_norm: float = field(10.0, limits=at_least(0))
     """Global norm to which gradients are clipped."""
