@@ -17,6 +17,7 @@ from syntony.training.signals import SaveError
 from syntony.training.verification import verify_run
 
 AssertSame = Callable[[Path, Path, range], None]
+CRASH = (pytest.mark.slow, pytest.mark.crash)
 EVALUATIONS: dict[str, Any] = {"steps": 40, "eval_every": 20, "eval_episodes": 2}
 
 
@@ -73,7 +74,7 @@ def check_whole(path: Path) -> None:
     [
         (errno.ENOSPC, 7),
         *(
-            pytest.param(error, 1, marks=pytest.mark.slow)
+            pytest.param(error, 1, marks=CRASH)
             for error in (errno.ENOSPC, errno.EIO, errno.EPIPE)
         ),
     ],
@@ -107,7 +108,7 @@ def check_fault_and_resume(
 
 
 @pytest.mark.parametrize(
-    "every", [7, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"]
+    "every", [7, pytest.param(1, marks=CRASH)], ids=["some", "all"]
 )
 @pytest.mark.parametrize("only_synced", [True, False], ids=["synced", "written"])
 def test_a_power_cut_loses_nothing(
