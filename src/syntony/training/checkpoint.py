@@ -132,8 +132,7 @@ def load_latest(
     if errors:
         raise InvalidInputError(
             f"no checkpoint of seed {seed} can be used: "
-            f"{'; '.join(map(str, errors[:MAX_CHECKPOINTS]))}; restore one from a "
-            "copy, or train the seed again with another --out"
+            f"{errors[0]}; restore one from a copy, or train again with another --out"
         )
     return None
 
@@ -215,8 +214,7 @@ def load_checkpoint(
     record = parse_record(comment)
     if record and settings_sha256 not in (None, record.settings_sha256):
         raise InvalidInputError(
-            f"{path.name} was trained with other settings than those of settings.json: "
-            "one of the two was changed, or is of another run"
+            f"{path.name} was trained with other settings than settings.json has"
         )
     expected = named_leaves(like)
     arrays = _reset_stale_sums(arrays, expected)
