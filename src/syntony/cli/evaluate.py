@@ -125,14 +125,17 @@ class Evaluate:
 
     def _load(self) -> "syntony.training.run.Run":
         from syntony.training.run import load
+        from syntony.training.verification import warn_of_damage
 
         runs = [self.run] if self.with_ is None else [self.run, self.with_]
-        return load(
+        run = load(
             self.run,
             checkpoint=parse_checkpoint(self.checkpoint),
             seeds=parse_seeds(self.seeds),
             trust=ask_trust(runs, trust=self.trust),
         )
+        warn_of_damage(run.path, run.settings)
+        return run
 
     def _cross_play(self) -> None:
         """Evaluates the run beside another one, and prints tables or JSON."""

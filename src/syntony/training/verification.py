@@ -48,6 +48,7 @@ INCOMPLETE_LINE = (
     "metrics.jsonl: the last line is incomplete, as of a process that was killed; "
     "resume drops it"
 )
+NO_DIGEST = "settings.json has no digest: it is of an older version, or was changed"
 MAX_PROBLEMS = 20
 """Most problems that are told."""
 MAX_CHANGED_LINES = 1000
@@ -114,8 +115,8 @@ def find_log_damage(
     return _scan_log(path, settings, records).problems()
 
 
-def warn_of_log_damage(path: Path, settings: Mapping[str, object]) -> list[str]:
-    """Warns in one line if the metrics log of a run is damaged.
+def warn_of_damage(path: Path, settings: Mapping[str, object]) -> list[str]:
+    """Warns in one line if the settings or the metrics log of a run are damaged.
 
     Args:
         path: the run folder.
@@ -124,7 +125,10 @@ def warn_of_log_damage(path: Path, settings: Mapping[str, object]) -> list[str]:
     Returns:
         All problems.
     """
-    found = find_log_damage(path, settings)
+    # A run of a version that stored no digests has none.
+    ignored = () if is_bound(settings) else (NO_DIGEST,)
+    found = [x for x in settings_problems(RunFolder(path)) if x not in ignored]
+    found += find_log_damage(path, settings)
     # What a killed process leaves is no damage.
     problems = [problem for problem in found if problem != INCOMPLETE_LINE]
     if problems:
@@ -318,7 +322,7 @@ def settings_problems(folder: RunFolder) -> Iterator[str]:
     with open_untrusted(folder.settings_path, MAX_SETTINGS_BYTES) as file:
         text = file.read()
     if HASH_KEY not in content:
-        yield "settings.json has no digest: it is of an older version, or was changed"
+        yield NO_DIGEST
     elif content[HASH_KEY] != entries_digest(content):
         yield "settings.json was changed after it was written"
     elif text != encode_settings(content):
