@@ -70,7 +70,10 @@ def link(name: str, target: str) -> Callable[[], None]:
 
 
 def text(name: str, content: str) -> Callable[[], None]:
-    return lambda: Path(f"gift/{name}").write_text(content) and None
+    def make() -> None:
+        Path(f"gift/{name}").write_text(content)
+
+    return make
 
 
 def pipe(name: str) -> Callable[[], None]:

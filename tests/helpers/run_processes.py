@@ -48,7 +48,7 @@ SYSTEMS = {
     "qmix": QMIX(task=TASK, q_learning=Q_LEARNING),
     "pettingzoo": MAA2C(task=AEC, actor_critic=ACTOR_CRITIC),
     "gymnasium": MAA2C(task=GYM, actor_critic=ACTOR_CRITIC),
-    "black box": Link(messages=4, uses=1, channel=BlackBoxChannel(radio)),
+    "black box": Link(messages=4, uses=1, channel=BlackBoxChannel(function=radio)),
     "maa2c": MAA2C(task=TASK, actor_critic=ACTOR_CRITIC),
     "smpe": SMPE(task=TASK, actor_critic=ACTOR_CRITIC, beliefs=BELIEFS),
     "link": Link(messages=4, uses=1),

@@ -85,8 +85,9 @@ class FeatureStats(NamedTuple):
 
 def init_feature_stats(shape: tuple[int, ...]) -> FeatureStats:
     """Statistics of no samples."""
-    zeros = [jnp.zeros(shape) for _ in range(4)]
-    return FeatureStats(*zeros, jnp.full((), 0.0, float))
+    mean, low, std, std_low = (jnp.zeros(shape) for _ in range(4))
+    # With a type: a number alone is weakly typed, and compiles everything twice.
+    return FeatureStats(mean, low, std, std_low, jnp.full((), 0.0, float))
 
 
 def update_feature_stats(

@@ -160,8 +160,8 @@ def _update(system: System, carry: Carry) -> Carry:
     train_state, _, num_updates = carry
     state, metrics = system.step(train_state.state)
     totals = *train_state[1:], num_updates
-    (*sums, num_updates), metrics = _add_metrics(totals, metrics)
-    return TrainState(state, *sums), metrics, num_updates
+    (sums, low, total_updates, num_updates), metrics = _add_metrics(totals, metrics)
+    return TrainState(state, sums, low, total_updates), metrics, num_updates
 
 
 # Compiled, as a black box is trained in a loop of the host.

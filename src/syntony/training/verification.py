@@ -288,7 +288,10 @@ def _scan_lines(path: Path, scan: LogScan) -> None:
 def _scan_line(path: Path, line: bytes, names: dict[str, str], scan: LogScan) -> None:
     try:
         row = with_known_names(json.loads(line), names)
-        scan.add(line, row, int(row["seed"]), int(row["step"]))
+        seed, step = row["seed"], row["step"]
+        if not (isinstance(seed, int) and isinstance(step, int)):
+            raise TypeError(seed, step)
+        scan.add(line, row, seed, step)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         message = f"{path.name}: line {scan.lines + 1} is damaged"
         raise InvalidInputError(message) from None

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float
 
 from syntony.equations.running_stats import (
     FeatureStats,
@@ -16,6 +16,7 @@ from syntony.equations.running_stats import (
     normalize_features,
     update_feature_stats,
 )
+from syntony.pytrees import PyTree
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import HasBenchmark, Task, global_state_dim
 
