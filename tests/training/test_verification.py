@@ -25,6 +25,7 @@ from syntony.training.verification import (
     _read_records,
     check_checkpoint,
     check_snapshots,
+    find_damage,
     find_log_damage,
     settings_problems,
     verify_run,
@@ -319,7 +320,8 @@ def test_no_edit_of_the_settings_passes_in_silence(running: Path, damaged: Path)
             changed = edited(original, path, value)
             (damaged / "settings.json").write_bytes(encode_settings(changed))
             with pytest.raises((InvalidInputError, UserWarning)) as raised:
-                warn_of_damage(damaged, RunFolder(damaged).read_settings())
+                settings = RunFolder(damaged).read_settings()
+                warn_of_damage(damaged, find_damage(damaged, settings))
             assert "\n" not in str(raised.value)
             tried += 1
     assert tried > 60

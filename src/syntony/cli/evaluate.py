@@ -101,7 +101,7 @@ class Evaluate:
         # Imported late: --help need not wait for JAX.
         from syntony.systems.system import ActsInEpisodes, TransmitsMessages
         from syntony.training.devices import enable_compilation_cache
-        from syntony.training.verification import warn_of_damage
+        from syntony.training.verification import find_damage, warn_of_damage
 
         enable_compilation_cache()
         if self.with_ is not None:
@@ -115,7 +115,7 @@ class Evaluate:
             # A link's metrics are its error rates, which are measured with more blocks.
             metrics = _evaluate_metrics(run, self) if acts or not transmits else None
             error_rates = _evaluate_link(run, self) if transmits else None
-            warn_of_damage(run.path, run.settings)
+            warn_of_damage(run.path, find_damage(run.path, run.settings))
         if self.json:
             results = {**(metrics or {}), **(error_rates or {})}
             print(json.dumps(results, allow_nan=False))
@@ -140,7 +140,7 @@ class Evaluate:
         """Evaluates the run beside another one, and prints tables or JSON."""
         from syntony.cli.cross_play import evaluate_cross_play, print_cross_play
         from syntony.systems.system import ActsInEpisodes, TransmitsMessages
-        from syntony.training.verification import warn_of_damage
+        from syntony.training.verification import find_damage, warn_of_damage
 
         assert self.with_ is not None
         if self.reference != "auto":
@@ -160,7 +160,7 @@ class Evaluate:
                 max_blocks=self.max_blocks,
                 trust=self.trust,
             )
-            warn_of_damage(run.path, run.settings)
+            warn_of_damage(run.path, find_damage(run.path, run.settings))
         if self.json:
             print(json.dumps(results, allow_nan=False))
         else:

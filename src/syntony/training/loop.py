@@ -88,7 +88,7 @@ from syntony.training.start_weights import (
     make_start,
 )
 from syntony.training.trust import remember_trained
-from syntony.training.verification import SEAL_KEY, warn_of_damage
+from syntony.training.verification import SEAL_KEY, find_damage, warn_of_damage
 
 
 @standard_jax_settings()
@@ -336,8 +336,9 @@ def _start_run(
         checkpoint.delete_all(folder.checkpoints_dir)
         if start is not None:
             settings |= _save_initial_states(config, folder, start)
-    damage = [] if is_new else warn_of_damage(folder.path, settings)
+    damage = [] if is_new else find_damage(folder.path, settings)
     seed_runs, wall_s = _restore_seeds(config, folder, settings)
+    warn_of_damage(folder.path, damage)
     identity, settings = _begin_session(folder, settings, seed_runs, damage)
     folder.write_settings(settings)
     remember_trained(settings)

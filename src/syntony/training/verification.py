@@ -115,26 +115,26 @@ def find_log_damage(
     return _scan_log(path, settings, records).problems()
 
 
-def warn_of_damage(path: Path, settings: Mapping[str, object]) -> list[str]:
-    """Warns in one line if the settings or the metrics log of a run are damaged.
+def find_damage(path: Path, settings: Mapping[str, object]) -> list[str]:
+    """Problems of `settings.json` and of the metrics log.
 
     Args:
         path: the run folder.
         settings: content of its `settings.json`.
-
-    Returns:
-        All problems.
     """
     # A run of a version that stored no digests has none.
     ignored = () if is_bound(settings) else (NO_DIGEST,)
     found = [x for x in settings_problems(RunFolder(path)) if x not in ignored]
     found += find_log_damage(path, settings)
     # What a killed process leaves is no damage.
-    problems = [problem for problem in found if problem != INCOMPLETE_LINE]
+    return [problem for problem in found if problem != INCOMPLETE_LINE]
+
+
+def warn_of_damage(path: Path, problems: Sequence[str]) -> None:
+    """Warns in one line of the problems of a run, if there are any."""
     if problems:
         hint = f"all problems: syntony verify {path}"
         warnings.warn(f"{path}: {problems[0]}; {hint}", stacklevel=3)
-    return problems
 
 
 class LogScan:
