@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hostile_folders import HOSTILE
+from settings_matrix import FAST_COMPILATION
 from toy_system import Toy
 
 from syntony.systems import registry as systems
@@ -30,7 +31,6 @@ FEW = ("code beside it", "links to a file")
 """Hostile folders that `make test-slow` tries; `make test-crash` has all."""
 NETWORK = """
 import sys
-from hostile_folders import COMMANDS
 from toy_system import Toy
 from syntony.cli.main import main
 from syntony.systems import registry
@@ -66,6 +66,7 @@ def trace(calls: str, arguments: list[str], folder: Path) -> list[str]:
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CACHE_HOME": str(folder / "cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **FAST_COMPILATION,
     }
     options = ["-f", "--seccomp-bpf", "-qq", "-s", "1000", "-e", f"trace={calls}"]
     result = subprocess.run(

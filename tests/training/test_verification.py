@@ -319,8 +319,8 @@ def test_no_edit_of_the_settings_passes_in_silence(running: Path, damaged: Path)
         for value in edits(parent):
             changed = edited(original, path, value)
             (damaged / "settings.json").write_bytes(encode_settings(changed))
+            settings = RunFolder(damaged).read_settings()
             with pytest.raises((InvalidInputError, UserWarning)) as raised:
-                settings = RunFolder(damaged).read_settings()
                 warn_of_damage(damaged, find_damage(damaged, settings))
             assert "\n" not in str(raised.value)
             tried += 1
