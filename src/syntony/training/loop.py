@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from syntony.channels.black_box import try_out
 from syntony.channels.missing import require_channel
 from syntony.errors import InvalidInputError
 from syntony.jax_settings import (
@@ -283,6 +284,8 @@ def _execute_run(
     config.check()
     if isinstance(config.system, TransmitsMessages):
         require_channel(config.system.channel)
+        if not folder.contains_run():
+            try_out(config.system.channel, config.system.uses)
     if config.keep_best:
         check_best_metric(config.system)
     check_callbacks(outputs.callbacks)
