@@ -113,20 +113,26 @@ REPLACED = ("open", "fdopen", "fsync", "replace", "unlink", "mkdir")
 
 
 class CountedFile(io.FileIO):
-    """File whose writes are counted; one that fails writes a half before."""
+    """File whose writes are counted.
+
+    One that fails writes a half, as a disk that becomes full does; the next call fails.
+    """
 
     def __init__(self, descriptor: int, mode: str, disk: FaultyDisk, path: str):
         super().__init__(descriptor, mode.replace("b", ""))
         self._disk, self._path = disk, path
+        self._fault: OSError | None = None
 
     def write(self, data: Any, /) -> int:
         content = bytes(data)
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
         offset = os.fstat(self.fileno()).st_size if "a" in self.mode else self.tell()
         try:
             self._disk.change("write", self._path, offset=offset, data=content)
-        except OSError:
-            super().write(content[: len(content) // 2])
-            raise
+        except OSError as error:
+            self._fault, content = error, content[: len(content) // 2]
         return super().write(content)
 
 
