@@ -1,4 +1,4 @@
-"""Links with their defaults over nine channels that students try.
+"""Links with their defaults over channels that students try.
 
     python benchmarks/try_channels.py --seeds 0,1,2 --steps 3000 OUT.csv
 
@@ -30,8 +30,18 @@ CHANNELS = {
     "phase drift": ("drift", 16, 2, 1e-4),
     "16-bit ADC": ("awgn?snr_db=10+quantizer?bits=16&full_scale=4.0", 16, 2, 2.2e-3),
     "OFDM": ("ofdm", 256, 8, 0.10),
+    "RF front end": (
+        "saleh?am_gain=2&am_compression=1&pm_gain=0.6&pm_compression=1"
+        "+phase?std=0.08+iq?gain_db=-1.63&phase_deg=-4.13+awgn?snr_db=12.8",
+        16,
+        2,
+        9e-4,
+    ),
+    "ISI, neighbors": ("isi", 16, 2, 5e-3),
 }
 """Id, messages M, uses C, and the goal of the block error rate."""
+SETTINGS = {"ISI, neighbors": {"receiver_neighbors": 1}}
+"""Settings of a row that are not the defaults."""
 FACTS = ("channel", "id", "messages", "uses", "goal")
 CHOICES = ("initial_codebook", "receiver", "decay")
 FIELDS = [*FACTS, *CHOICES, "seed", "step", "bler"]
@@ -53,7 +63,8 @@ def main() -> None:
 def try_channel(name: str, seeds: list[int], steps: int) -> list[dict[str, object]]:
     """Rows of one channel."""
     id, messages, uses, goal = CHANNELS[name]
-    link = syntony.Link(channel=id, messages=messages, uses=uses)  # pyright: ignore[reportArgumentType]
+    size = {"messages": messages, "uses": uses}
+    link = syntony.Link(channel=id, **size, **SETTINGS.get(name, {}))  # pyright: ignore[reportArgumentType]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
         syntony.train(

@@ -30,11 +30,11 @@ HASTE = (
 )
 CACHE = str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # What tests train is not added to the user's list.
 os.environ["XDG_STATE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 jax.config.update("jax_compilation_cache_dir", CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def pytest_configure(config: pytest.Config) -> None:

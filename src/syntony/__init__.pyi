@@ -29,6 +29,7 @@ from .evaluation.cross_play import cross_play as cross_play
 from .evaluation.learning_curves import read_learning_curve as read_learning_curve
 from .identifiers import format_id as format_id
 from .presets.registry import preset as preset
+from .systems.air.over_the_air import OverTheAir as OverTheAir
 from .systems.link.gradient_estimators import PerturbationConfig as PerturbationConfig
 from .systems.link.link import Link as Link
 from .systems.link.schedule import TrainingSchedule as TrainingSchedule

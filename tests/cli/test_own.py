@@ -6,7 +6,7 @@ import pytest
 
 import syntony
 from syntony.cli import main
-from syntony.training.run_config import task_or_channel_id
+from syntony.training.run_config import task_and_channel_id
 
 ROOT = Path(__file__).parents[2]
 PLAIN = "python:user_tasks:Plain?length=7"
@@ -27,7 +27,7 @@ def test_methods_may_name_their_arguments_otherwise(
     argv = ["train", "maa2c", *flag, *SMALL, "--quiet", "--out", "run"]
     assert main(argv) == 0
     assert capsys.readouterr().err == ""
-    assert task_or_channel_id(syntony.load("run").settings) == PLAIN
+    assert task_and_channel_id(syntony.load("run").settings) == PLAIN
 
 
 def test_help_shows_its_id(capsys: pytest.CaptureFixture[str]):

@@ -371,3 +371,111 @@ def test_uncoded_symbols_of_several_uses():
     one = [limits.uncoded_bler(snr_db, [size]) for size in (2, 8, 16)]
     want = 1 - (1 - one[0]) * (1 - one[1]) * (1 - one[2])
     np.testing.assert_allclose(limits.uncoded_bler(snr_db, [2, 8, 16]), want, rtol=1e-9)
+
+
+HINTED = {-5.0: (0.7290, 0.7236), 0.0: (0.8253, 0.8151), 10.0: (0.9990, 0.9989)}
+"""Success with K = 4 in one use and a hint of 0.7, from another program: the bound, and
+QPSK with MAP."""
+
+
+@pytest.mark.parametrize("snr_db", HINTED)
+def test_table_with_a_hint(snr_db):
+    got = [
+        1.0 - rate(snr_db, 4, 1, 0.7)
+        for rate in (limits.hinted_shannon59, limits.hinted_qpsk_bler)
+    ]
+    np.testing.assert_allclose(got, HINTED[snr_db], atol=6e-5)
+
+
+def test_a_hint_that_tells_nothing_changes_nothing():
+    for snr_db, messages, uses in ((-5.0, 4, 1), (0.0, 16, 2), (3.0, 256, 4)):
+        nothing = 1.0 / messages
+        arguments = snr_db, messages, uses
+        for hinted, plain in (
+            (limits.hinted_shannon59, limits.shannon59),
+            (limits.hinted_qpsk_bler, limits.qpsk_bler),
+        ):
+            np.testing.assert_allclose(
+                hinted(*arguments, nothing), plain(*arguments), atol=1e-5
+            )
+
+
+@pytest.mark.parametrize("hint", [0.0, 0.1, 0.25, 0.5, 0.7, 0.95, 1.0])
+def test_without_a_channel_the_hint_decides(hint):
+    guess = limits.hint_bler(4, hint)
+    # Of a uniform message m and its hint, one of 4 x 4 pairs each, the best guess.
+    joint = np.where(np.eye(4) == 1, hint, (1 - hint) / 3) / 4
+    np.testing.assert_allclose(guess, 1 - joint.max(0).sum())
+    for rate in (limits.hinted_shannon59, limits.hinted_qpsk_bler):
+        np.testing.assert_allclose(rate(-90.0, 4, 1, hint), guess, atol=1e-4)
+
+
+def hinted_success(snr_db, codebook, hint):
+    """Success with MAP over one complex use: the integral of the largest posterior."""
+    grid = np.linspace(-8.0, 8.0, 601)
+    received = np.stack(np.meshgrid(grid, grid), axis=-1)[:, :, None]
+    # Noise of variance 1 per real dimension, energy 2γ.
+    points = codebook * np.sqrt(2.0 * 10.0 ** (snr_db / 10.0))
+    density = np.exp(-0.5 * np.sum((received - points) ** 2, -1)) / (2 * np.pi)
+    area = (grid[1] - grid[0]) ** 2
+    total = 0.0
+    for hinted in range(len(points)):
+        other = (1.0 - hint) / (len(points) - 1)
+        prior = np.where(np.arange(len(points)) == hinted, hint, other) / len(points)
+        total += np.max(prior * density, axis=-1).sum() * area
+    return total
+
+
+def ring(size, offset=0.0):
+    angle = 2 * np.pi * np.arange(size) / size + offset
+    return np.stack([np.cos(angle), np.sin(angle)], -1)
+
+
+@pytest.mark.parametrize("hint", [0.1, 0.7])
+def test_qpsk_with_a_hint_equals_the_integral_over_the_plane(hint):
+    expected = hinted_success(2.0, ring(4, np.pi / 4), hint)
+    got = 1.0 - limits.hinted_qpsk_bler(2.0, 4, 1, hint)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("hint", [0.2, 0.7])
+def test_no_ring_code_is_better_than_the_bound_with_a_hint(hint):
+    """Regular and irregular codes of equal energy, of three messages."""
+    rng = np.random.default_rng(0)
+    codes = [ring(3), *(ring(3) @ rng.normal(size=(2, 2)) for _ in range(3))]
+    bound = 1.0 - limits.hinted_shannon59(0.0, 3, 1, hint)
+    for code in codes:
+        code = code / np.linalg.norm(code, axis=-1, keepdims=True)
+        assert hinted_success(0.0, code, hint) < bound + 1e-4
+    # Three cones of 120° tile the plane: without a hint the bound is reached.
+    even = hinted_success(0.0, ring(3), 1 / 3)
+    np.testing.assert_allclose(
+        1.0 - limits.hinted_shannon59(0.0, 3, 1, 1 / 3), even, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("hint", [0.02, 0.5])
+def test_qpsk_of_two_uses_with_a_hint_equals_simulation(hint):
+    blocks, messages = 100_000, 16
+    rng = np.random.default_rng(1)
+    bits = 1 - 2 * ((np.arange(messages)[:, None] >> np.arange(4)) & 1)
+    sent = rng.integers(messages, size=blocks)
+    other = (sent + rng.integers(1, messages, size=blocks)) % messages
+    hinted = np.where(rng.random(blocks) < hint, sent, other)
+    metric = (bits[sent] + rng.normal(size=(blocks, 4))) @ bits.T
+    log_prior = np.full((blocks, messages), np.log((1 - hint) / (messages - 1)))
+    log_prior[np.arange(blocks), hinted] = np.log(hint)
+    wrong = (metric + log_prior).argmax(1) != sent
+    expected = limits.hinted_qpsk_bler(0.0, messages, 2, hint)
+    assert abs(wrong.mean() - expected) < 4 * np.sqrt(expected / blocks)
+
+
+@pytest.mark.parametrize("hint", [-0.1, 1.1, float("nan")])
+def test_an_invalid_hint_is_reported(hint):
+    for call in (
+        lambda: limits.hint_bler(4, hint),
+        lambda: limits.hinted_shannon59(0.0, 4, 1, hint),
+        lambda: limits.hinted_qpsk_bler(0.0, 4, 1, hint),
+    ):
+        with pytest.raises(InvalidInputError, match=r"hint is .*; expected the prob"):
+            call()

@@ -100,6 +100,14 @@ def test_other_rates_are_simulated_with_4_000_errors():
         )
 
 
+@pytest.mark.parametrize("id", ["ofdm", "amplifier+ofdm", "multipath+awgn"])
+def test_a_pilot_estimates_no_gain_where_a_block_has_several(id: str):
+    link = Link(messages=16, uses=3, channel=channel(id))
+    rates = classical_rates(link, [link.channel], 100, 4096)
+    assert "pilot + QPSK, noncoherent" in rates
+    assert not any("estimated" in name for name in rates)
+
+
 @pytest.mark.parametrize("parts", ["+quantizer?bits=1", "+awgn+quantizer?bits=2"])
 def test_rates_over_parts_in_series_are_not_those_of_the_first(parts: str):
     """Neither its closed form nor its table: they are simulated over the chain."""

@@ -143,6 +143,12 @@ class ToyLink(Walk):
         del state
         return ()
 
+    def with_channel_state(
+        self, state: WalkState, channel_state: ChannelState
+    ) -> WalkState:
+        del channel_state
+        return state
+
     def snapshot(self, state: WalkState) -> dict[str, Array]:
         codebook = self.codewords(state)
         return {"message": jnp.arange(self.messages), "codebook": codebook}
@@ -234,6 +240,13 @@ class TeamAndLink:
 
     def channel_state(self, state: TeamAndLinkState) -> ChannelState:
         return self.link.channel_state(state.link)
+
+    def with_channel_state(
+        self, state: TeamAndLinkState, channel_state: ChannelState
+    ) -> TeamAndLinkState:
+        return state._replace(
+            link=self.link.with_channel_state(state.link, channel_state)
+        )
 
     def snapshot(self, state: TeamAndLinkState) -> dict[str, Array]:
         return self.link.snapshot(state.link)

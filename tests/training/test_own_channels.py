@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import own_channels
 import pytest
 from toy_system import Toy
 
 from syntony.channels.awgn import AWGN
-from syntony.channels.channel import AnyChannel, Channel
+from syntony.channels.channel import AnyChannel, Channel, init_channel
 from syntony.channels.missing import MissingChannel, is_missing
 from syntony.channels.rayleigh import Rayleigh
 from syntony.channels.registry import channel
@@ -23,8 +24,9 @@ from syntony.evaluation.link import evaluate_link
 from syntony.systems.link.link import Link
 from syntony.systems.link.schedule import TrainingSchedule
 from syntony.training.loop import resume, train
-from syntony.training.run import Run, load
+from syntony.training.run import Run, load, require_link
 from syntony.training.run_config import run_config_from_dict
+from syntony.training.seed_scheduler import seed_keys
 
 SCHEDULE = TrainingSchedule(batch_size=16, receiver_warmup_iterations=0, decay="cosine")
 SMALL = Link(
@@ -147,6 +149,9 @@ def test_a_link_is_opened_over_another_channel(runs: Runs):
         ("awgn?snr_db=6", AWGN(snr_db=6.0)),
         # With an unknown gain, which must not change the receiver.
         (Rayleigh(), Rayleigh()),
+        # With memory: the first blocks follow none.
+        ("drift", channel("drift")),
+        ("jakes", channel("jakes")),
         (own_channels.plain, channel(own_channels.plain)),
     ]
     for spec, expected in others:
@@ -161,6 +166,20 @@ def test_a_link_is_opened_over_another_channel(runs: Runs):
         InvalidInputError, match=r"awgn has received blocks of 2 symbols; expected 4, "
     ):
         load(runs["object"], channel="awgn")
+
+
+@pytest.mark.parametrize("other", ["awgn", "jakes"])
+def test_a_link_over_a_channel_with_memory_is_opened_over_another_one(
+    tmp_path: Path, other: str
+):
+    link = small_link(channel("drift"))
+    train(link, steps=2, eval_episodes=8, out=tmp_path / "run", quiet=True)
+    run = load(tmp_path / "run", channel=other)
+    assert channel_of(run) == channel(other)
+    assert 0.0 <= np.mean(run.evaluate(episodes=8)[0]["eval/bler"]) <= 1.0
+    memory = require_link(run).channel_state(run.states[0])
+    expected = init_channel(channel(other), seed_keys(0).init)
+    assert jax.tree.all(jax.tree.map(np.array_equal, memory, expected))
 
 
 def test_only_a_link_has_another_channel(tmp_path: Path):

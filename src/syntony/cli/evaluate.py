@@ -1,7 +1,8 @@
 """Evaluates the seeds of a run, each alone and all together.
 
 A link's error rates are measured over SNR, beside other codes and bounds; the metrics
-of every other system in new episodes; both, where a system is both.
+of every other system in new episodes, and with --snr-db over SNR for a team whose
+agents transmit; both, where a system is both.
 
 Intervals are 95 % confidence intervals of the mean: over episodes for a seed, over
 seeds for all.
@@ -37,11 +38,14 @@ if TYPE_CHECKING:
     import syntony.evaluation.bler_curves
     import syntony.evaluation.evaluate
     import syntony.evaluation.link
+    import syntony.evaluation.over_snr
     import syntony.training.metrics_log
     import syntony.training.run
 
 MAX_SNR_POINTS = 200
 """Largest number of SNRs in one evaluation."""
+OVER_SNR = ("eval/return_mean", "eval/return_mean_greedy", "eval/belief_error")
+"""Metrics of a team that are shown over SNR."""
 MAX_COUNT = 10**9
 """Largest number of SNRs that an error message tells."""
 
@@ -81,7 +85,7 @@ class Evaluate:
             metavar="LOW:HIGH:STEP", help_behavior_hint="(default: that of training)"
         ),
     ] = None
-    """Links: SNRs in dB, e.g. 0:12:1, or one, e.g. 10."""
+    """Links, and teams that transmit: SNRs in dB, e.g. 0:12:1, or one, e.g. 10."""
     target_block_errors: int = 1000
     """Links: number of block errors at which the simulation of an SNR ends."""
     max_blocks: int = 2_000_000
@@ -99,7 +103,11 @@ class Evaluate:
     def execute(self) -> None:
         """Evaluates the run and prints tables or JSON; of a link also draws it."""
         # Imported late: --help need not wait for JAX.
-        from syntony.systems.system import ActsInEpisodes, TransmitsMessages
+        from syntony.systems.system import (
+            ActsInEpisodes,
+            HasChannel,
+            TransmitsMessages,
+        )
         from syntony.training.devices import enable_compilation_cache
         from syntony.training.verification import find_damage, warn_of_damage
 
@@ -111,17 +119,25 @@ class Evaluate:
             run = self._load()
             transmits = isinstance(run.system, TransmitsMessages)
             acts = isinstance(run.system, ActsInEpisodes)
-            self._check_flags(transmits=transmits, acts=acts)
+            has_channel = isinstance(run.system, HasChannel)
+            self._check_flags(has_channel=has_channel, acts=acts)
+            over_snr = None
+            if self.snr_db is not None and not transmits:
+                over_snr = _evaluate_over_snr(run, self)
             # A link's metrics are its error rates, which are measured with more blocks.
-            metrics = _evaluate_metrics(run, self) if acts or not transmits else None
+            metrics = None
+            if over_snr is None and (acts or not transmits):
+                metrics = _evaluate_metrics(run, self)
             error_rates = _evaluate_link(run, self) if transmits else None
             warn_of_damage(run.path, find_damage(run.path, run.settings))
         if self.json:
-            results = {**(metrics or {}), **(error_rates or {})}
+            results = {**(metrics or {}), **(over_snr or {}), **(error_rates or {})}
             print(json.dumps(results, allow_nan=False))
             return
         if metrics is not None:
             _print_metrics(metrics)
+        if over_snr is not None:
+            _print_over_snr(over_snr)
         if error_rates is not None:
             _print_and_draw_link(run, error_rates)
 
@@ -149,7 +165,7 @@ class Evaluate:
             run = self._load()
             transmits = isinstance(run.system, TransmitsMessages)
             acts = isinstance(run.system, ActsInEpisodes)
-            self._check_flags(transmits=transmits, acts=acts)
+            self._check_flags(has_channel=transmits, acts=acts)
             results = evaluate_cross_play(
                 run,
                 self.with_,
@@ -166,9 +182,9 @@ class Evaluate:
         else:
             print_cross_play(results)
 
-    def _check_flags(self, *, transmits: bool, acts: bool) -> None:
+    def _check_flags(self, *, has_channel: bool, acts: bool) -> None:
         """Raises InvalidInputError for a flag that the system has no use for."""
-        if self.snr_db is not None and not transmits:
+        if self.snr_db is not None and not has_channel:
             raise InvalidInputError(
                 f"{self.run} transmits no messages, and has no SNR; leave out --snr-db"
             )
@@ -206,6 +222,40 @@ def _evaluate_metrics(
 
     other_task = None if args.task is None else task(args.task)
     return evaluate_metrics(run, episodes=args.episodes, task=other_task)
+
+
+def _evaluate_over_snr(
+    run: "syntony.training.run.Run", args: Evaluate
+) -> "syntony.evaluation.over_snr.TeamOverSNR":
+    from syntony.evaluation.over_snr import evaluate_over_snr
+
+    if args.task is not None:
+        raise InvalidInputError("--task is given beside --snr-db; expected one of them")
+    assert args.snr_db is not None
+    return evaluate_over_snr(run, parse_snr_range(args.snr_db), episodes=args.episodes)
+
+
+def _print_over_snr(results: "syntony.evaluation.over_snr.TeamOverSNR") -> None:
+    """Prints a table: return and belief error over SNR, and known returns."""
+    from syntony.training.progress import metric_label
+
+    points = results["points"]
+    metrics = [name for name in OVER_SNR if name in points[0]["all"]]
+    columns = [*map(metric_label, metrics), *points[0]["bounds"]]
+    table = make_table(["SNR dB", *columns])
+    for point in points:
+        row = point["seeds"][0] if len(point["seeds"]) == 1 else point["all"]
+        cells = [_format_cell(row, name) for name in metrics]
+        known = [f"{value:.3f}" for value in point["bounds"].values()]
+        table.add_row(f"{point['snr_db']:g}", *cells, *known)
+    console = make_console()
+    title = (
+        f"{results['run']}: {results['task']} over {results['channel']}, "
+        f"{results['uses']} channel uses an agent and step, "
+        f"{results['episodes']:,} episodes of each seed, mean [95 % interval]"
+    )
+    console.print(title, markup=False)
+    console.print(table)
 
 
 def _evaluate_link(

@@ -27,6 +27,7 @@ SYSTEM_SUMMARIES = {
     "qmix": "action values, mixed into the team's by a monotonic network",
     "vdn": "action values, summed to the team's",
     "link": "a transmitter and a receiver that learn a code over a black-box channel",
+    "air": "SMPE² whose agents transmit to each other over a channel, and learn a code",
 }
 """Systems and what they are, as `syntony train --help` and `list systems` show them."""
 USER_SYSTEM = ("python:MODULE:CLASS", "your own, from Python's path or this folder")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 import tyro
 from tyro.constructors import PrimitiveTypeInfo
 
-from syntony.channels.channel import AnyChannel, Channel, ChannelProperties
+from syntony.channels.channel import AnyChannel, Channel
 from syntony.channels.feedback import Feedback, feedback
 from syntony.channels.registry import channel, no_snr_error
 from syntony.channels.snr import finite_snr_db
@@ -222,8 +222,16 @@ def _selection_class(name: str) -> type:
 
 def _default_configs(name: str, selection: Selection) -> dict[str, object]:
     """Dataclasses whose fields are the flags, with the values that are the defaults."""
-    task_or_channel = _select_task_or_channel(selection)
-    system = registry.preset(name, selection.preset, task_or_channel)
+    selected_task = None if selection.task is None else task(selection.task)
+    selected_channel = _select_channel(selection)
+    has_both = selected_task is not None and selected_channel is not None
+    task_or_channel = selected_channel if selected_task is None else selected_task
+    system = registry.preset(
+        name,
+        selection.preset,
+        task_or_channel,
+        selected_channel if has_both else None,
+    )
     run_options = registry.default_run_options(name, task_or_channel)
     if selection.steps is not None:
         run_options["steps"] = selection.steps
@@ -232,8 +240,8 @@ def _default_configs(name: str, selection: Selection) -> dict[str, object]:
         "start": StartOptions(),
         "logging": LoggingOptions(),
     }
-    if isinstance(task_or_channel, ChannelProperties):
-        snr_db = finite_snr_db(task_or_channel)
+    if selected_channel is not None:
+        snr_db = finite_snr_db(selected_channel)
         configs |= {} if snr_db is None else {"signal": SNROptions(snr_db=snr_db)}
     return configs | {"system": system}
 
@@ -258,9 +266,7 @@ def _described_type(config: object) -> object:
     return Annotated[type(config), tyro.conf.arg(help=summary)]
 
 
-def _select_task_or_channel(selection: Selection) -> Task | AnyChannel | None:
-    if selection.task is not None:
-        return task(selection.task)
+def _select_channel(selection: Selection) -> AnyChannel | None:
     if selection.channel is None:
         return None
     selected = channel(selection.channel)

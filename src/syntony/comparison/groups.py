@@ -31,7 +31,7 @@ from syntony.training.run_config import (
     RunConfig,
     resolve_steps,
     run_config_to_dict,
-    task_or_channel_id,
+    task_and_channel_id,
 )
 from syntony.training.run_folder import RunFolder
 from syntony.training.serialization import deserialize
@@ -297,7 +297,7 @@ def _parse_task(run_settings: Mapping[str, object]) -> Task | None:
     settings = run_settings.get("task")
     if settings is None:
         return None
-    id = task_or_channel_id(run_settings)
+    id = task_and_channel_id({"task": settings})
     # Another library's environment or a user's task is not imported: a comparison needs
     # neither.
     return deserialize(ExternalEnv, settings) if ":" in id else parse_task(id)

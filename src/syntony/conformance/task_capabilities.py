@@ -36,7 +36,7 @@ def _render(subject: TaskSubject) -> None:
     task = subject.task
     assert isinstance(task, Drawable)
     states, num_steps = subject.play.state, len(subject.play.alive)
-    for t in sorted({0, 1, num_steps // 2}):
+    for t in sorted({0, min(1, num_steps - 1), num_steps // 2}):
         episodes = np.flatnonzero(subject.play.alive[t])
         if len(episodes):
             state = jax.tree.map(lambda x, i=(t, episodes[0]): x[i], states)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Complex, Float
 from scipy import special
 from scipy.spatial.distance import pdist
 
+from syntony.equations import side_information
 from syntony.equations.quadrature import gauss_legendre
 from syntony.equations.signal import db_to_linear
 from syntony.equations.spherical_caps import (
@@ -265,6 +266,76 @@ def rayleigh_qpsk_bler(snr_db: Level, messages: Integer, uses: Integer) -> Level
     return _match_shape(snr_db, bler)
 
 
+def hint_bler(messages: Integer, hint: float | int) -> float:
+    """Exact rate of the best guess from a hint alone, without a channel.
+
+        P = 1 − max(p, (1 − p) / (M − 1))
+
+    Args:
+        messages: M, equally likely.
+        hint: p, the probability that the hint is the message; otherwise it is each of
+            the M − 1 others with the same probability. 1/M tells nothing.
+
+    Raises:
+        InvalidInputError: p is not from 0 to 1.
+    """
+    messages, hint = _as_int("messages", messages, 2, "4"), _check_hint(hint)
+    return 1.0 - max(hint, (1.0 - hint) / (messages - 1))
+
+
+def hinted_shannon59(
+    snr_db: Level, messages: Integer, uses: Integer, hint: float | int
+) -> Level:
+    """Lower bound for codewords of equal energy and a receiver that holds a hint.
+
+        P ≥ E_r min_W [p G_r(W) + (1 − p) G_r((1 − W)/(M − 1))]
+
+    On the sphere of the received norm r, the hinted message has a share W of the area
+    and each other one an equal part of the rest; G_r(W) is the probability to leave the
+    cap of share W around the codeword. With p = 1/M it is at most `shannon59`, whose
+    shares do not depend on the norm. The absolute error is below 10⁻⁵.
+
+    Args:
+        snr_db: Es/N0 per use.
+        messages: M.
+        uses: N.
+        hint: p, as for `hint_bler`.
+
+    Raises:
+        InvalidInputError: p is not from 0 to 1.
+    """
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
+    hint = _check_hint(hint)
+    values = [
+        side_information.cap_error_rate(snr, messages, uses, hint) for snr in gamma
+    ]
+    return _match_shape(snr_db, np.array(values))
+
+
+def hinted_qpsk_bler(
+    snr_db: Level, messages: Integer, uses: Integer, hint: float | int
+) -> Level:
+    """Exact rate of uncoded QPSK with the most probable message (MAP), given a hint.
+
+    The absolute error is below 10⁻⁵.
+
+    Args:
+        snr_db: Es/N0 per use.
+        messages: M = 4^N.
+        uses: N.
+        hint: p, as for `hint_bler`; with 1/M it is `qpsk_bler`.
+
+    Raises:
+        InvalidInputError: `messages` is not 4 to the power of `uses`, or p is not from
+            0 to 1.
+    """
+    gamma, messages, uses = _check_arguments(snr_db, messages, uses)
+    _check_qpsk(messages, uses)
+    hint = _check_hint(hint)
+    values = [1.0 - side_information.qpsk_success_rate(g, uses, hint) for g in gamma]
+    return _match_shape(snr_db, np.array(values))
+
+
 def min_distance(codebook: Codebook) -> float:
     """Minimum distance minᵢ≠ⱼ ‖cᵢ − cⱼ‖; doubling it gains 6 dB at high SNR."""
     return float(np.min(pdist(_to_real(_check_codebook(codebook)))))
@@ -396,6 +467,14 @@ def _snr_linear(snr_db: float | int | np.ndarray) -> FloatVector:
             "e.g. 10.0"
         )
     return db_to_linear(values.ravel())
+
+
+def _check_hint(hint: float | int) -> float:
+    if not 0.0 <= hint <= 1.0:
+        raise InvalidInputError(
+            f"hint is {hint}; expected the probability that it is right, 0 to 1"
+        )
+    return float(hint)
 
 
 def _check_codebook(codebook: Codebook) -> CodebookArray:

@@ -8,7 +8,7 @@ from syntony.evaluation.statistics import mean_over_seeds
 from syntony.tasks.task import Task
 from syntony.training.metrics_log import MetricsRow, means_with_intervals
 from syntony.training.run import Run
-from syntony.training.run_config import run_config_to_dict, task_or_channel_id
+from syntony.training.run_config import run_config_to_dict, task_and_channel_id
 
 
 class MetricsEvaluation(TypedDict):
@@ -58,10 +58,11 @@ def evaluate_metrics(
         for seed, metrics in samples.items()
     ]
     names = list(next(iter(samples.values())))
+    other_task = {} if task is None else {"task": {"id": task.id}}
     return {
         "run": run.path.name,
         "system": str(config["system"]),
-        "task": task_or_channel_id(config) if task is None else task.id,
+        "task": task_and_channel_id(config | other_task),
         "episodes": episodes,
         "seeds": seeds,
         "all": aggregate_over_seeds(seeds, names),

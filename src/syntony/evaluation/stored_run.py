@@ -13,7 +13,7 @@ from syntony.evaluation.learning_curves import LearningCurve, read_learning_curv
 from syntony.systems.registry import system_label
 from syntony.training import metrics_log
 from syntony.training.run import Run, load
-from syntony.training.run_config import task_or_channel_id
+from syntony.training.run_config import task_and_channel_id
 from syntony.training.run_folder import RunFolder
 from syntony.training.safe_io import JsonObject
 from syntony.training.verification import find_damage, warn_of_damage
@@ -55,7 +55,7 @@ class StoredRun(NamedTuple):
     @property
     def task_or_channel(self) -> str:
         """Id of the task or channel; empty if the system has neither."""
-        return task_or_channel_id(self.settings)
+        return task_and_channel_id(self.settings)
 
     @property
     def system_settings(self) -> FlatSettings:
@@ -140,7 +140,7 @@ def read_run_settings(folder: RunFolder) -> tuple[JsonObject, str]:
         if not isinstance(settings.get(name), kind):
             raise InvalidInputError(f"{folder.settings_path}: {name} is missing")
     try:
-        return settings, task_or_channel_id(settings)
+        return settings, task_and_channel_id(settings)
     except InvalidInputError as error:
         raise InvalidInputError(f"{folder.settings_path}: {error}") from None
 

@@ -165,7 +165,24 @@ class UserEncoder(eqx.Module):
         return mean, log_var
 
 
-AnyEncoder = Encoder | UserEncoder
+class ReceivingEncoder(eqx.Module):
+    """Own observation and received signal to a belief: q_ω(z | o_i, y_i).
+
+    The signal passes through two layers of its own, then joins the observation.
+    """
+
+    receiver: MLP
+    encoder: Encoder | UserEncoder
+
+    def __call__(
+        self, obs: Float[Array, "*batch O"], received: Float[Array, "*batch R"]
+    ) -> tuple[Float[Array, "*batch Z"], Float[Array, "*batch Z"]]:
+        """Mean μ and log-variance ln σ² of z."""
+        features = jax.nn.relu(self.receiver(received))
+        return self.encoder(jnp.concatenate([obs, features], axis=-1))
+
+
+AnyEncoder = Encoder | UserEncoder | ReceivingEncoder
 
 
 def encoder_spec(name: str, obs_dim: int, latent_dim: int) -> NetworkSpec:
@@ -173,7 +190,7 @@ def encoder_spec(name: str, obs_dim: int, latent_dim: int) -> NetworkSpec:
     return NetworkSpec(name, obs_dim, 2 * latent_dim, latent_dim)
 
 
-def make_encoder(spec: NetworkSpec, key: Key[Array, ""]) -> AnyEncoder:
+def make_encoder(spec: NetworkSpec, key: Key[Array, ""]) -> Encoder | UserEncoder:
     """Encoder with new weights; the key is consumed."""
     if spec.is_user:
         return UserEncoder(make_user_network("encoder", spec, key))

@@ -1,7 +1,7 @@
 """Presets: named sets of constants of each system, of the papers and ours."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from syntony.channels.awgn import AWGN
 from syntony.channels.channel import AnyChannel, ChannelProperties
@@ -9,6 +9,7 @@ from syntony.channels.ml import is_white_noise
 from syntony.errors import unknown_name_error
 from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import PREFIX
+from syntony.presets.air_configs import air_run_options, tuned_air
 from syntony.presets.paper_configs import (
     RunOptions,
     epymarl_factory,
@@ -30,13 +31,19 @@ from syntony.tasks.task import Task
 
 TaskOrChannel = Task | AnyChannel | None
 # Of a task for a team, of a channel or None for a link.
-SystemFactory = Callable[[Any], System]
+# Of a task and a channel for a team that transmits.
+SystemFactory = Callable[..., System]
 USER_PRESET = "default"
 """The preset of a user's own system: the default values of its fields."""
 
 
 @standard_jax_settings()
-def preset(system: str, name: str, task_or_channel: TaskOrChannel = None) -> System:
+def preset(
+    system: str,
+    name: str,
+    task_or_channel: TaskOrChannel = None,
+    channel: AnyChannel | None = None,
+) -> System:
     """System with the constants of a preset.
 
     Args:
@@ -44,6 +51,7 @@ def preset(system: str, name: str, task_or_channel: TaskOrChannel = None) -> Sys
         name: name of the preset, e.g. "paper"; "default", of a system of one's own.
         task_or_channel: task of a team, on which constants may depend; channel of a
             link, by default AWGN.
+        channel: of a team that transmits, by default AWGN.
 
     Raises:
         InvalidInputError: there is no system, or no preset, of that name.
@@ -52,9 +60,10 @@ def preset(system: str, name: str, task_or_channel: TaskOrChannel = None) -> Sys
     if name not in preset_summaries(system):
         raise unknown_name_error("preset", name, preset_summaries(system))
     if system.startswith(PREFIX):
-        return make_user_system(system, task_or_channel)
+        return make_user_system(system, task_or_channel, channel)
     _, make = PRESET_FACTORIES[system][name]
-    return make(task_or_channel)
+    # Only a system with a task and a channel has a second argument.
+    return make(task_or_channel) if channel is None else make(task_or_channel, channel)
 
 
 def preset_summaries(system: str) -> dict[str, str]:
@@ -83,6 +92,8 @@ def default_run_options(
     """
     if isinstance(task_or_channel, ChannelProperties) or system == "link":
         return {"steps": 10_000, "eval_every": 500, "eval_episodes": 20_000}
+    if system == "air":
+        return air_run_options(cast(Task | None, task_or_channel))
     return paper_run_options(system, cast(Task | None, task_or_channel))
 
 
@@ -200,6 +211,12 @@ PRESET_FACTORIES: dict[str, dict[str, tuple[str, SystemFactory]]] = {
             "lowest error rate at 10 dB over AWGN: train at 30 dB SNR, with orthogonal "
             "perturbations and a Gaussian receiver",
             orthogonal_link,
+        ),
+    },
+    "air": {
+        "default": (
+            "action feedback, no filters; the SNR falls over the first half",
+            tuned_air,
         ),
     },
 }

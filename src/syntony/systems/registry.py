@@ -2,6 +2,7 @@
 
 from syntony.errors import unknown_name_error
 from syntony.plugins import PREFIX
+from syntony.systems.air.over_the_air import OverTheAir
 from syntony.systems.link.link import Link
 from syntony.systems.marl.actor_critic import IA2C, MAA2C
 from syntony.systems.marl.ppo import IPPO, MAPPO
@@ -21,6 +22,7 @@ SYSTEMS: dict[str, SystemClass] = {
     "qmix": QMIX,
     "vdn": VDN,
     "link": Link,
+    "air": OverTheAir,
 }
 
 USER_PATTERN = f"{PREFIX}MODULE:CLASS"

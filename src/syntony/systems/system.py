@@ -206,6 +206,38 @@ class ActsInEpisodes(System[StateT], Protocol[StateT]):
 
 
 @runtime_checkable
+class DrawsRandomNumbers(ActsInEpisodes[StateT], Protocol[StateT]):
+    """Capability of a team whose policy is random before actions are drawn.
+
+    An example is a channel between the agents. The keys are in the hidden state.
+    """
+
+    def draw_hidden(self, key: Key[Array, ""], episodes: int) -> PyTree[Array]:
+        """Hidden state of the policy at the start of so many episodes.
+
+        Args:
+            key: consumed.
+            episodes: their number.
+        """
+        ...
+
+
+def start_hidden(
+    team: ActsInEpisodes[StateT], key: Key[Array, ""], episodes: int
+) -> PyTree[Array]:
+    """Hidden state of a team's policy at the start of episodes.
+
+    Args:
+        team: the team.
+        key: of the random numbers of its policy, if it draws any; consumed.
+        episodes: number of episodes.
+    """
+    if isinstance(team, DrawsRandomNumbers):
+        return team.draw_hidden(key, episodes)
+    return team.initial_hidden(episodes)
+
+
+@runtime_checkable
 class HasParallelEnvs(System[StateT], Protocol[StateT]):
     """Capability of a team that collects an episode in each of several environments."""
 
@@ -268,7 +300,26 @@ class HasBeliefs(ActsInEpisodes[StateT], Protocol[StateT]):
 
 
 @runtime_checkable
-class TransmitsMessages(System[StateT], Protocol[StateT]):
+class HasChannel(System[StateT], Protocol[StateT]):
+    """Capability of a system that transmits symbols over a channel."""
+
+    @property
+    def uses(self) -> int:
+        """Complex channel uses C of a block."""
+        ...
+
+    @property
+    def channel(self) -> AnyChannel:
+        """The channel of the training."""
+        ...
+
+    def with_channel(self, channel: AnyChannel) -> "HasChannel[StateT]":
+        """The same system over another channel."""
+        ...
+
+
+@runtime_checkable
+class TransmitsMessages(HasChannel[StateT], Protocol[StateT]):
     """Capability of a system that transmits one of M messages over a channel."""
 
     @property
@@ -307,6 +358,10 @@ class TransmitsMessages(System[StateT], Protocol[StateT]):
 
     def channel_state(self, state: StateT) -> ChannelState:
         """State of the channel after the training; () without memory."""
+        ...
+
+    def with_channel_state(self, state: StateT, channel_state: ChannelState) -> StateT:
+        """The state with another one of the channel, e.g. of another channel."""
         ...
 
 
@@ -369,6 +424,77 @@ class LearnsFromFeedback(TransmitsMessages[StateT], Protocol[StateT]):
         self, state: StateT, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Float[Array, "M C 2"]]:
         """Mean loss of one batch, and the estimate of its gradient in the codewords."""
+        ...
+
+
+@runtime_checkable
+class TransmitsObservations(
+    ActsInEpisodes[StateT], HasChannel[StateT], Protocol[StateT]
+):
+    """Capability of a team whose agents transmit what they observe to each other.
+
+    Agent j sends C symbols x_j = f_T(o_j) in every environment step. Agent i receives a
+    block of D symbols of each teammate j, over a draw of the channel of its own. What
+    an agent received is stored as in `Trajectory.received`: the blocks of its teammates
+    in index order, R = (N − 1) 2 D numbers, [N − 1, D, 2]; zeros without a link.
+    """
+
+    @property
+    def uses(self) -> int:
+        """Complex channel uses C of an agent in an environment step."""
+        ...
+
+    @property
+    def channel(self) -> AnyChannel:
+        """The channel of the evaluation, between any two agents."""
+        ...
+
+    @property
+    def power_constraint(self) -> str:
+        """The symbols or blocks that have energy 1 per channel use."""
+        ...
+
+    @property
+    def links(self) -> Bool[Array, "N N"]:
+        """Communication graph: whether agent i (row) receives agent j (column)."""
+        ...
+
+    def with_channel(self, channel: AnyChannel) -> "TransmitsObservations[StateT]":
+        """The same team over another channel."""
+        ...
+
+    def symbols(
+        self, state: StateT, obs: Float[Array, "*batch N O"]
+    ) -> Float[Array, "*batch N C 2"]:
+        """Symbols x_j that the agents send for these observations."""
+        ...
+
+    def receive(
+        self, state: StateT, key: Key[Array, ""], obs: Float[Array, "B N O"]
+    ) -> Float[Array, "B N R"]:
+        """Blocks that the agents receive when these observations are sent once.
+
+        Scaled as the encoders see them: of mean energy 1 per use at a high SNR. The key
+        is consumed.
+        """
+        ...
+
+    def encode_received(
+        self,
+        state: StateT,
+        obs: Float[Array, "*batch N O"],
+        received: Float[Array, "*batch N R"],
+    ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
+        """Mean μ and log-variance ln σ² of beliefs, given what was received."""
+        ...
+
+    def decode_received(
+        self,
+        state: StateT,
+        obs: Float[Array, "*batch N O"],
+        received: Float[Array, "*batch N R"],
+    ) -> DecodedBelief:
+        """Decoded beliefs of all agents, and their filter weights."""
         ...
 
 

@@ -54,12 +54,15 @@ def _is_own_class(value: object) -> bool:
     return isinstance(value, type) and not value.__module__.startswith(libraries)
 
 
-def make_user_system(id: str, task_or_channel: object) -> System:
+def make_user_system(
+    id: str, task_or_channel: object, channel: object = None
+) -> System:
     """User's system with the default values of its fields.
 
     Args:
         id: `python:MODULE:CLASS`.
         task_or_channel: value of the field `task` or `channel`, if the class has one.
+        channel: value of the field `channel` of a class that has both.
 
     Raises:
         InvalidInputError: there is no such system, or it cannot be made.
@@ -71,7 +74,10 @@ def make_user_system(id: str, task_or_channel: object) -> System:
         f"{id} cannot be constructed:",
         "a default for every field but the task or channel",
     ):
-        system = cls(**dict.fromkeys(given[:1], task_or_channel))
+        values = dict.fromkeys(given[:1], task_or_channel)
+        if channel is not None and given[1:]:
+            values["channel"] = channel
+        system = cls(**values)
     if jax.tree_util.all_leaves([system]):
         raise InvalidInputError(f"{id} is no pytree; expected {DECORATED}")
     return system

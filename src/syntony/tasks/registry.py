@@ -7,7 +7,7 @@ from syntony.tasks.external import external_env
 from syntony.tasks.family import TaskFamily
 from syntony.tasks.foraging import rules as foraging
 from syntony.tasks.jax_envs import jax_env
-from syntony.tasks.particles import speaker_listener, spread
+from syntony.tasks.particles import hear_see, speaker_listener, spread
 from syntony.tasks.probes import rules as probes
 from syntony.tasks.task import Task
 from syntony.tasks.warehouse import rules as warehouse
@@ -17,6 +17,7 @@ TASK_FAMILIES = (
     warehouse.FAMILY,
     spread.FAMILY,
     speaker_listener.FAMILY,
+    hear_see.FAMILY,
     probes.FAMILY,
     user_task.FAMILY,
     *external_env.FAMILIES,

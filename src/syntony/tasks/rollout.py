@@ -6,7 +6,7 @@ masked. (A reset costs as much as five to nine steps, so the scan contains none.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +21,12 @@ Policy = Callable[
     [Float[Array, "E N O"], HiddenT], tuple[Float[Array, "E N A"], HiddenT]
 ]
 """From observations and hidden state to action logits and the next hidden state."""
-RolloutCarry = tuple[EnvStateT, Array, Array, Array, HiddenT]
-"""State, observations, global state, whether the episode goes on, and hidden state."""
-Transition = tuple[tuple[EnvStateT, Array, Array], tuple[Array, ...]]
+RolloutCarry = tuple[EnvStateT, Array, Array, Array]
+"""State, observations, global state, and whether the episode goes on."""
+Transition = tuple[tuple[EnvStateT, Array, Array], tuple[Array | None, ...]]
 """State, observations and global state, and the fields of a trajectory after them."""
+CarryT = TypeVar("CarryT")
+OutT = TypeVar("OutT")
 ActFn = Callable[..., tuple[Int[Array, "E N"], Float[Array, "E N"], HiddenT]]
 """From observations, action mask, Gumbel noise and hidden state to actions, ln π, and
 the next hidden state."""
@@ -53,6 +55,11 @@ class Trajectory(NamedTuple):
     alive: Bool[Array, "T E N"]
     """Which agents act: all, except those that have finished early. These observe zeros
     and earn no reward; later rewards of the team still count for their values."""
+    sent: Float[Array, "T E N C 2"] | None = None
+    """Symbols that each agent has sent at each step; None for a team that transmits
+    nothing."""
+    received: Float[Array, "T E N R"] | None = None
+    """What each agent has received of its teammates when it acted, likewise."""
 
     @property
     def num_steps(self) -> Int[Array, ""]:
@@ -63,6 +70,32 @@ class Trajectory(NamedTuple):
     def returns(self) -> Float[Array, " E"]:
         """Return of each episode: the sum of rewards over steps and agents."""
         return jnp.sum(self.reward, axis=(0, 2))
+
+
+@runtime_checkable
+class HoldsSignals(Protocol):
+    """Hidden state of a policy whose agents transmit to each other before they act."""
+
+    @property
+    def sent(self) -> Float[Array, "E N C 2"]:
+        """Symbols that each agent has sent in the latest step."""
+        ...
+
+    @property
+    def received(self) -> Float[Array, "E N R"]:
+        """What each agent has received in the latest step."""
+        ...
+
+
+def latest_signals(hidden: PyTree[Array]) -> tuple[Array, Array] | tuple[None, None]:
+    """Signals sent and received in the latest step; None if nothing is transmitted.
+
+    Args:
+        hidden: hidden state of the policy after the step.
+    """
+    if isinstance(hidden, HoldsSignals):
+        return hidden.sent, hidden.received
+    return None, None
 
 
 @runtime_checkable
@@ -129,6 +162,7 @@ def rollout(
     *,
     episodes: int,
     greedy: Bool[Array, ""] | bool = False,
+    on_host: bool = False,
 ) -> Trajectory:
     """Runs a batch of whole episodes with a policy.
 
@@ -139,43 +173,84 @@ def rollout(
         key: consumed.
         episodes: number of episodes E.
         greedy: whether to take the most probable actions instead of sampling.
+        on_host: whether the policy contains a black box: it is called in Python, and
+            the steps of the task are compiled one by one.
     """
+    reset, step = (_jitted_reset, _jitted_step) if on_host else (_reset, _step)
+    start, randomness = reset(task, key, jnp.asarray(greedy), episodes)
+
+    def env_step(
+        carry: tuple[RolloutCarry[EnvStateT], HiddenT], randomness: tuple[Array, Array]
+    ) -> tuple[tuple[RolloutCarry[EnvStateT], HiddenT], Transition[EnvStateT]]:
+        world, hidden = carry
+        logits, hidden = policy(world[1], hidden)
+        world, (seen, taken) = step(task, world, logits, *randomness)
+        return (world, hidden), (seen, (*taken, *latest_signals(hidden)))
+
+    scan = _scan_on_host if on_host else jax.lax.scan
+    ((*last, _), _), (seen, taken) = scan(env_step, (start, initial_hidden), randomness)
+    return Trajectory(*jax.tree.map(_append, seen, tuple(last)), *taken)
+
+
+def _reset(
+    task: Task[EnvStateT], key: Key[Array, ""], greedy: Bool[Array, ""], episodes: int
+) -> tuple[RolloutCarry[EnvStateT], tuple[Array, Array]]:
+    """Start of the episodes, and keys and noise of all steps."""
     reset_key, task_key, noise_key = jax.random.split(key, 3)
     state, obs = jax.vmap(task.reset)(jax.random.split(reset_key, episodes))
-    read_global_state = jax.vmap(partial(global_state, task))
-    read_alive = jax.vmap(partial(agents_alive, task))
     ongoing = jnp.ones(episodes, bool)
-
     # One draw for all steps: on a CPU, one draw per step costs half of the rollout.
     shape = (task.time_limit, episodes, task.num_agents, task.num_actions)
     noise = jnp.where(greedy, 0.0, jax.random.gumbel(noise_key, shape))
-
-    def env_step(
-        carry: RolloutCarry[EnvStateT, HiddenT], randomness: tuple[Array, Array]
-    ) -> tuple[RolloutCarry[EnvStateT, HiddenT], Transition[EnvStateT]]:
-        state, obs, global_obs, ongoing, hidden = carry
-        task_key, noise = randomness
-        logits, hidden = policy(obs, hidden)
-        action_mask = jax.vmap(task.action_mask)(state)
-        action, log_prob = sample_actions(logits, action_mask, noise)
-        task_keys = jax.random.split(task_key, episodes)
-        next_state, step = jax.vmap(task.step)(task_keys, state, action)
-        alive = ongoing[:, None] & read_alive(state)
-        reward = jnp.where(alive, step.reward, 0.0)
-        ended = (ongoing & step.terminated, ongoing & step.truncated)
-        taken = (action_mask, action, log_prob, reward, *ended, ongoing, alive)
-        transition = (state, obs, global_obs), taken
-        # After an episode's end, a task's observations may be anything, also NaN.
-        obs = jnp.where(ongoing[:, None, None], step.obs, obs)
-        next_global_obs = read_global_state(next_state)
-        global_obs = jnp.where(ongoing[:, None], next_global_obs, global_obs)
-        ongoing = ongoing & ~(step.terminated | step.truncated)
-        return (next_state, obs, global_obs, ongoing, hidden), transition
-
     randomness = (jax.random.split(task_key, task.time_limit), noise)
-    carry = (state, obs, read_global_state(state), ongoing, initial_hidden)
-    (*last, _, _), (seen, taken) = jax.lax.scan(env_step, carry, randomness)
-    return Trajectory(*jax.tree.map(_append, seen, tuple(last)), *taken)
+    return (
+        state,
+        obs,
+        jax.vmap(partial(global_state, task))(state),
+        ongoing,
+    ), randomness
+
+
+def _step(
+    task: Task[EnvStateT],
+    carry: RolloutCarry[EnvStateT],
+    logits: Float[Array, "E N A"],
+    task_key: Key[Array, ""],
+    noise: Float[Array, "E N A"],
+) -> tuple[RolloutCarry[EnvStateT], Transition[EnvStateT]]:
+    """Episodes after a step with actions of these logits, and what is recorded."""
+    state, obs, global_obs, ongoing = carry
+    action_mask = jax.vmap(task.action_mask)(state)
+    action, log_prob = sample_actions(logits, action_mask, noise)
+    task_keys = jax.random.split(task_key, len(ongoing))
+    next_state, step = jax.vmap(task.step)(task_keys, state, action)
+    alive = ongoing[:, None] & jax.vmap(partial(agents_alive, task))(state)
+    reward = jnp.where(alive, step.reward, 0.0)
+    ended = (ongoing & step.terminated, ongoing & step.truncated)
+    taken = (action_mask, action, log_prob, reward, *ended, ongoing, alive)
+    transition = (state, obs, global_obs), taken
+    # After an episode's end, a task's observations may be anything, also NaN.
+    obs = jnp.where(ongoing[:, None, None], step.obs, obs)
+    next_global_obs = jax.vmap(partial(global_state, task))(next_state)
+    global_obs = jnp.where(ongoing[:, None], next_global_obs, global_obs)
+    ongoing = ongoing & ~(step.terminated | step.truncated)
+    return (next_state, obs, global_obs, ongoing), transition
+
+
+# One program for all rollouts of a task, beside a policy that cannot be compiled.
+_jitted_reset = jax.jit(_reset, static_argnames="episodes")
+_jitted_step = jax.jit(_step)
+
+
+def _scan_on_host(
+    body: Callable[[CarryT, PyTree], tuple[CarryT, OutT]], carry: CarryT, xs: PyTree
+) -> tuple[CarryT, OutT]:
+    """`jax.lax.scan` in Python."""
+    outputs = []
+    for i in range(len(jax.tree.leaves(xs)[0])):
+        carry, output = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
+        outputs.append(output)
+    return carry, jax.tree.map(lambda *x: jnp.stack(x), *outputs)
 
 
 def _append(steps: Array, end: Array) -> Array:

@@ -159,6 +159,24 @@ class HasScoreRange(Protocol):
 
 
 @runtime_checkable
+class HasReturnBounds(Protocol):
+    """Capability of a task with known returns of agents that transmit to each other."""
+
+    def return_bounds(self, snr_db: float | int, uses: int) -> dict[str, float]:
+        """Known returns of an episode, summed over agents, by name.
+
+        They hold for an AWGN channel between any two agents; a value that does not
+        depend on the SNR holds for every channel. The names are the same at all SNRs.
+
+        Args:
+            snr_db: SNR per complex use, Es/N0.
+            uses: complex uses C of each agent in an environment step; the energy of its
+                C symbols is C.
+        """
+        ...
+
+
+@runtime_checkable
 class HasBenchmark(Protocol):
     """Capability of a task of a benchmark for which papers give constants."""
 

@@ -19,7 +19,7 @@ from syntony.channels.channel import (
     output_uses,
     transmit,
 )
-from syntony.systems.system import System, TransmitsMessages
+from syntony.systems.system import HasChannel, System
 
 POWER_RATIO = 1e3
 """Ratio of a batch's mean power to the median from which it is told."""
@@ -30,7 +30,7 @@ MonitoredT = TypeVar("MonitoredT", bound="_Monitored")
 
 def monitored(system: System) -> System:
     """The system, whose channel is monitored if it is a black box."""
-    if not isinstance(system, TransmitsMessages) or not system.channel.is_black_box:
+    if not isinstance(system, HasChannel) or not system.channel.is_black_box:
         return system
     has_memory = isinstance(system.channel, ChannelWithMemory)
     kind = MonitoredChannelWithMemory if has_memory else MonitoredChannel

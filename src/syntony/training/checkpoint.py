@@ -6,7 +6,7 @@ the previous checkpoint is loaded instead.
 
 import math
 import warnings
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +32,10 @@ from syntony.training.safe_io import read_npz_and_comment
 MAX_CHECKPOINTS = 2
 """Newest checkpoints of each seed that stay: the last and the previous one."""
 WALL_TIME_KEY = "wall_s"
-METRIC_SUMS_PREFIXES = ("metric_sums/", "metric_sums_low/")
-NUM_UPDATES_KEY = "num_updates"
+METRIC_SUMS_PREFIX, NUM_UPDATES_KEY = "metric_sums", "num_updates"
 """Leaves of `TrainState` that are reset where the metrics have other names."""
+CHANNEL_STATE_PREFIX = "state/channel_state"
+"""Leaves that are reset where a link is opened with another channel."""
 MAX_READ_ATTEMPTS = 5
 """Attempts to list and read checkpoints while a running process replaces them."""
 SIZE_SLACK = 2**20
@@ -217,7 +218,7 @@ def load_checkpoint(
             f"{path.name} was trained with other settings than settings.json has"
         )
     expected = named_leaves(like)
-    arrays = _reset_stale_sums(arrays, expected)
+    arrays = _reset_stale_leaves(arrays, expected)
     for name in sorted(expected.keys() ^ arrays.keys()):
         problem = "lacks" if name in expected else "holds an unknown"
         raise InvalidInputError(
@@ -229,26 +230,33 @@ def load_checkpoint(
     return Checkpoint(tree, checkpoint_step(path), wall_s, record)
 
 
-def _reset_stale_sums(
+def _reset_stale_leaves(
     arrays: dict[str, np.ndarray], expected: dict[str, Leaf]
 ) -> dict[str, np.ndarray]:
-    """Replaces the metric sums by zeros if they have other names than expected.
+    """Replaces leaves by zeros on which the learned state does not depend.
 
-    Another version of Syntony may log other training metrics. The learned state does
-    not depend on their sums.
+    They are the metric sums, if another version of Syntony logs other training metrics,
+    and the state of a channel, if a link was opened with another one.
     """
+    for prefix in (METRIC_SUMS_PREFIX, CHANNEL_STATE_PREFIX):
+        if _shapes(arrays, prefix) != _shapes(expected, prefix):
+            kept = arrays.keys() - _shapes(arrays, prefix).keys()
+            reset = _shapes(expected, prefix).keys()
+            if prefix == METRIC_SUMS_PREFIX:
+                reset |= {NUM_UPDATES_KEY} & expected.keys()
+            plain = {n: jax.eval_shape(_unwrap_key, expected[n]) for n in reset}
+            zeros = {n: np.zeros(leaf.shape, leaf.dtype) for n, leaf in plain.items()}
+            arrays = {name: arrays[name] for name in kept} | zeros
+    return arrays
 
-    def sums(names: Iterable[str]) -> set[str]:
-        return {name for name in names if name.startswith(METRIC_SUMS_PREFIXES)}
 
-    if sums(arrays) == sums(expected):
-        return arrays
-    kept = {name: arrays[name] for name in arrays.keys() - sums(arrays)}
-    reset = sums(expected) | ({NUM_UPDATES_KEY} & expected.keys())
-    zeros = {
-        name: np.zeros(expected[name].shape, expected[name].dtype) for name in reset
+def _shapes(leaves: Mapping[str, Leaf], prefix: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of the leaves whose names begin with a prefix."""
+    return {
+        name: jax.eval_shape(_unwrap_key, leaf).shape
+        for name, leaf in leaves.items()
+        if name.startswith(prefix)
     }
-    return kept | zeros
 
 
 def named_arrays(tree: PyTree) -> dict[str, np.ndarray]:

@@ -21,8 +21,8 @@ from syntony.jax_settings import (
 from syntony.systems.registry import system_label
 from syntony.systems.system import (
     ChoosesSettings,
+    HasChannel,
     System,
-    TransmitsMessages,
     closing_black_box,
 )
 from syntony.training import checkpoint, loggers, metrics_log
@@ -60,7 +60,7 @@ from syntony.training.run_config import (
     initial_steps,
     resolve_steps,
     run_config_to_dict,
-    task_or_channel_id,
+    task_and_channel_id,
     with_stored_choices,
     with_stored_keeping,
 )
@@ -254,7 +254,7 @@ def _logger_names(tensorboard: bool, wandb: bool) -> list[str]:
 def _new_run_path(config: RunConfig) -> Path:
     settings = run_config_to_dict(config)
     name = system_label(str(settings["system"]))
-    parts = filter(None, [name, task_or_channel_id(settings)])
+    parts = filter(None, [name, task_and_channel_id(settings)])
     return next_free_path(Path("runs"), re.sub(r"[^\w.-]+", "_", "-".join(parts)))
 
 
@@ -282,7 +282,7 @@ def _execute_run(
     start: StartWeights | None = None,
 ) -> Run:
     config.check()
-    if isinstance(config.system, TransmitsMessages):
+    if isinstance(config.system, HasChannel):
         require_channel(config.system.channel)
         if not folder.contains_run():
             try_out(config.system.channel, config.system.uses)

@@ -216,7 +216,7 @@ class Player:
         # Compiled at the first step: the number of environments is known then.
         self._program: Compiled | None = None
         with standard_jax_settings():
-            self._carry = initial_carry(self._system, num_envs)
+            self._carry = initial_carry(self._system, num_envs, jax.random.key(0))
         self._starts = np.ones(num_envs, bool)
         self._observed: Array | None = None
 

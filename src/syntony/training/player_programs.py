@@ -14,13 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.stages import Compiled
 from jax.tree_util import PyTreeDef
-from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt32
 
+from syntony.systems.marl.base import HIDDEN_STREAM
 from syntony.systems.system import (
     ActsInEpisodes,
     HasBeliefs,
     StateT,
     observes_last_action,
+    start_hidden,
 )
 from syntony.tasks.last_action import append_last_action
 from syntony.tasks.rollout import sample_actions
@@ -167,7 +169,7 @@ def compile_step(team: FrozenTeam, num_envs: int, greedy: bool) -> Compiled:
         agents = num_envs, system.task.num_agents
         obs = jnp.zeros((*agents, system.task.obs_dim), jnp.float32)
         mask = jnp.zeros((*agents, system.task.num_actions), bool)
-        return initial_carry(system, num_envs), obs, mask
+        return initial_carry(system, num_envs, jax.random.key(0)), obs, mask
 
     carry, obs, mask = jax.eval_shape(carry_and_task, team.weight_shapes)
     starts = jax.ShapeDtypeStruct((num_envs,), bool)
@@ -194,11 +196,16 @@ def _compile(program: Callable[..., object], *shapes: PyTree) -> Compiled:
     return jax.jit(program).lower(*shapes).compile(compiler_options())
 
 
-def initial_carry(system: ActsInEpisodes, num_envs: int) -> PlayerCarry:
+def initial_carry(
+    system: ActsInEpisodes, num_envs: int, key: Key[Array, ""]
+) -> PlayerCarry:
     """Memory of the agents of E environments at the start of an episode."""
-    hidden = jax.tree.map(
-        lambda x: jnp.broadcast_to(x, (num_envs, *x.shape)), system.initial_hidden(1)
-    )
+
+    def start(key: Key[Array, ""]) -> PyTree[Array]:
+        return start_hidden(system, key, episodes=1)
+
+    # One hidden state for each environment: it may have parts without an axis of them.
+    hidden = jax.vmap(start)(jax.random.split(key, num_envs))
     agents = num_envs, system.task.num_agents
     return PlayerCarry(hidden, jnp.full(agents, NO_ACTION, jnp.int32))
 
@@ -224,7 +231,8 @@ def _step(
     step: UInt32[Array, ""],
 ) -> PlayerStep:
     system, state = team.restore(weights)
-    carry = _restart(system, carry, starts)
+    key = jax.random.fold_in(jax.random.wrap_key_data(key_data), step)
+    carry = _restart(system, carry, starts, jax.random.fold_in(key, HIDDEN_STREAM))
     if observes_last_action(system):
         last = jax.nn.one_hot(carry.last_action, action_mask.shape[-1], dtype=obs.dtype)
         obs = append_last_action(obs, last)
@@ -239,7 +247,6 @@ def _step(
     logits, hidden = jax.vmap(act_alone)(obs, carry.hidden)
     noise = jnp.zeros_like(logits)
     if not greedy:
-        key = jax.random.fold_in(jax.random.wrap_key_data(key_data), step)
         noise = jax.random.gumbel(key, logits.shape, logits.dtype)
     action, _ = sample_actions(logits, action_mask, noise)
     action = action.astype(jnp.int32)
@@ -247,7 +254,10 @@ def _step(
 
 
 def _restart(
-    system: ActsInEpisodes, carry: PlayerCarry, starts: Bool[Array, " E"]
+    system: ActsInEpisodes,
+    carry: PlayerCarry,
+    starts: Bool[Array, " E"],
+    key: Key[Array, ""],
 ) -> PlayerCarry:
     """Carry with the initial one where an episode starts."""
 
@@ -255,4 +265,4 @@ def _restart(
         mask = starts.reshape(-1, *[1] * (going_on.ndim - 1))
         return jnp.where(mask, initial, going_on)
 
-    return jax.tree.map(choose, initial_carry(system, len(starts)), carry)
+    return jax.tree.map(choose, initial_carry(system, len(starts), key), carry)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Complex, Float, Int, PyTree, Shaped
 
 from syntony.channels.black_box import UserFunction
-from syntony.channels.channel import AnyChannel, output_uses
+from syntony.channels.channel import AnyChannel, init_channel, output_uses
 from syntony.channels.registry import channel as make_channel
 from syntony.equations.signal import complex_to_pairs, pairs_to_complex
 from syntony.errors import InvalidInputError, UntrustedCodeError
@@ -66,6 +66,8 @@ class Run:
     """Which checkpoint of each seed is read: last, best, or that of a step."""
     seeds: Sequence[int] = ()
     """The seeds that are read, in order; by default all of the run."""
+    has_other_channel: bool = False
+    """Whether the link is opened with another channel than that of its training."""
     live: Mapping[int, Checkpoint] | None = dataclasses.field(
         default=None, compare=False, repr=False
     )
@@ -95,7 +97,16 @@ class Run:
     @property
     def states(self) -> dict[int, PyTree]:
         """State of each seed; in a callback, of each seed that has started."""
-        return {seed: saved.tree.state for seed, saved in self.checkpoints.items()}
+        states = {seed: saved.tree.state for seed, saved in self.checkpoints.items()}
+        if not self.has_other_channel:
+            return states
+        system = require_link(self)
+        return {
+            seed: system.with_channel_state(
+                state, init_channel(system.channel, seed_keys(seed).init)
+            )
+            for seed, state in states.items()
+        }
 
     @property
     def steps(self) -> dict[int, int]:
@@ -278,7 +289,13 @@ def load(
     if channel is not None:
         other = with_channel(config.system, make_channel(channel))
         config = dataclasses.replace(config, system=other)
-    return Run(folder.path, config, checkpoint, tuple(seeds))
+    return Run(
+        folder.path,
+        config,
+        checkpoint,
+        tuple(seeds),
+        has_other_channel=channel is not None,
+    )
 
 
 def load_run_config(

@@ -15,8 +15,8 @@ from syntony.systems.registry import system_class, system_name
 from syntony.systems.system import (
     ChoosesSettings,
     DependsOnSteps,
+    HasChannel,
     System,
-    TransmitsMessages,
 )
 from syntony.training.integrity import MAX_ROWS
 from syntony.training.safe_io import JsonObject
@@ -167,8 +167,8 @@ def run_config_to_dict(config: RunConfig) -> JsonObject:
 
 
 def _channel_properties(system: System) -> JsonObject:
-    """Entry `channel_properties`, of a link over a user's channel."""
-    if not isinstance(system, TransmitsMessages) or PREFIX not in system.channel.id:
+    """Entry `channel_properties`, of a system over a user's channel."""
+    if not isinstance(system, HasChannel) or PREFIX not in system.channel.id:
         return {}
     channel = system.channel
     snr_db = channel.snr_db
@@ -222,7 +222,7 @@ def run_config_from_dict(
     )
     config.check()
     made = run_config_to_dict(config)
-    if isinstance(system, TransmitsMessages) and is_missing(system.channel):
+    if isinstance(system, HasChannel) and is_missing(system.channel):
         del made["channel"]
     if differences := diff_settings(settings, made):
         raise InvalidInputError(f"the system is not that of the run: {differences}")
@@ -335,19 +335,21 @@ def _require_int(name: str, value: object) -> int:
     return value
 
 
-def task_or_channel_id(settings: Mapping[str, object]) -> str:
-    """Id of the task or channel in `settings.json`; empty if it has neither.
+def task_and_channel_id(settings: Mapping[str, object]) -> str:
+    """Ids of the task and the channel in `settings.json`, e.g. "TASK over CHANNEL".
+
+    One id if it has only one of them; empty if it has neither.
 
     Raises:
-        InvalidInputError: the entry has no id.
+        InvalidInputError: an entry has no id.
     """
-    names = [name for name in TASK_OR_CHANNEL_FIELDS if name in settings]
-    if not names:
-        return ""
-    entry = settings[names[0]]
-    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
-        raise InvalidInputError("the task has no id")
-    return entry["id"]
+    ids = []
+    for name in TASK_OR_CHANNEL_FIELDS:
+        entry = settings.get(name, {"id": ""})
+        if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+            raise InvalidInputError(f"the {name} has no id")
+        ids.append(entry["id"])
+    return " over ".join(filter(None, ids))
 
 
 def diff_settings(old: Mapping[str, object], new: Mapping[str, object]) -> str:

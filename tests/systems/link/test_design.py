@@ -97,7 +97,7 @@ def test_the_description_names_the_second_best():
     trials = [DesignTrial("qpsk", "mlp", 0.1), DesignTrial("pam4", "mixture", 0.25)]
     assert design.describe_design(Design(trials, channel_moves=False)) == (
         "chosen by trials of 2 pairs: receiver mlp, initial codebook qpsk (loss 0.1 "
-        "nats; next mixture, pam4: 0.25)"
+        "nats; next mixture, pam4: 0.25, which counts 3 times)"
     )
 
 

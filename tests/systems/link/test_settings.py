@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from syntony.channels.awgn import AWGN
 from syntony.channels.black_box import BlackBoxChannel
 from syntony.channels.feedback import Feedback
 from syntony.errors import InvalidInputError
@@ -69,6 +70,10 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     (
         {"channel": BLACK_BOX, "training_snr_offset_db": 3.0},
         "training_snr_offset_db is 3.0 over python:<lambda>; expected 0, as its SNR",
+    ),
+    (
+        {"channel": AWGN(snr_db=float("inf")), "training_snr_offset_db": 3.0},
+        "training_snr_offset_db is 3.0 over awgn?snr_db=inf; expected 0, as its SNR",
     ),
     (
         {"training_snr_offset_db": float("inf")},

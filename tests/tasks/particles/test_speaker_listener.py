@@ -64,6 +64,30 @@ def test_the_message_is_observed_after_the_step_and_only_the_listener_moves():
     np.testing.assert_allclose(board.listener.velocity, [[0.0, 0.375]])
 
 
+def test_without_the_word_the_listener_observes_no_message():
+    board, timestep = step(state((0.0, 0.0)), 2, UP, word=False)
+    heard, heard_step = step(state((0.0, 0.0)), 2, UP)
+    np.testing.assert_array_equal(timestep.obs[1, -3:], 0.0)
+    np.testing.assert_array_equal(timestep.obs[:, :-3], heard_step.obs[:, :-3])
+    np.testing.assert_array_equal(timestep.reward, heard_step.reward)
+    np.testing.assert_array_equal(board.listener.position, heard.listener.position)
+    task = SpeakerListener(word=False)
+    assert [f.entity for f in task.feature_names(1)][-3:] == ["padding"] * 3
+    strip = task.render(board).strip
+    assert strip is not None
+    assert len(strip.shapes) == 1
+
+
+def test_the_return_without_communication_is_that_of_the_centroid():
+    landmarks = np.random.default_rng(0).uniform(-1, 1, (100_000, 3, 2))
+    offset = landmarks - landmarks.mean(1, keepdims=True)
+    squared = (offset**2).sum(-1).mean()
+    bound = SpeakerListener(word=False).return_bounds(0.0, 1)["without communication"]
+    np.testing.assert_allclose(bound, -25 * 4 * squared, rtol=5e-3)
+    mpe2 = SpeakerListener(shared_reward=False).return_bounds(0.0, 1)
+    np.testing.assert_allclose(mpe2["without communication"], bound / 2)
+
+
 def test_mpe2_moves_by_the_old_velocity():
     board, _ = step(state((0.0, 0.0)), 2, UP, explicit_euler=True)
     np.testing.assert_allclose(board.listener.position, [[0.0, 0.0]])
@@ -119,7 +143,7 @@ def test_the_reward_depends_on_the_goal():
     [
         "SpeakerListener",
         "SpeakerListener?shared_reward=false&explicit_euler=true",
-        "SpeakerListener?time_limit=50",
+        "SpeakerListener?word=false&time_limit=50",
     ],
 )
 def test_id_round_trip(id: str):

@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from syntony.channels.snr import finite_snr_db
 from syntony.errors import InvalidInputError, unknown_name_error
 from syntony.networks.modems import receiver_spec
 from syntony.networks.user_network import check_network
@@ -70,7 +71,7 @@ def _check_gradient(link: "Link") -> None:
 
 
 def _check_training_snr(link: "Link") -> None:
-    offset, noiseless = link.training_snr_offset_db, link.channel.snr_db is None
+    offset, noiseless = link.training_snr_offset_db, finite_snr_db(link.channel) is None
     if not math.isfinite(offset) or (noiseless and offset):
         expected = "a number of dB"
         if noiseless:

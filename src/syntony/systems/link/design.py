@@ -29,13 +29,28 @@ AUTO: Final = "auto"
 """Value of a setting that trials choose."""
 NETWORK = "network"
 """Initial codebook of a new network, with random weights."""
-TRIED_RECEIVERS = {"mlp": 1.0, "mixture": 6.0, "quadratic": 6.0}
-"""Receivers that are tried, and a factor of their losses in the comparison.
 
-The last two model the channel. They learn faster, but a code that is learned with a
-wrong model is worse, and so is one against a right model over nearly white noise."""
+
+class TriedReceiver(NamedTuple):
+    """How a kind of receiver is tried."""
+
+    learning_rate: float
+    """Learning rate of its trials, with which it learns fastest."""
+    loss_factor: float
+    """Factor of its losses in the comparison with other kinds."""
+
+
+TRIED_RECEIVERS = {
+    "mlp": TriedReceiver(0.01, 1.0),
+    "mixture": TriedReceiver(0.2, 3.0),
+    "quadratic": TriedReceiver(0.05, 3.0),
+}
+"""Receivers that are tried.
+
+The last two model the channel. A code that is learned with a wrong model is worse, and
+so is one against a right model over nearly white noise."""
 TRIAL_SCHEDULE = TrainingSchedule(
-    batch_size=512, learning_rate=1e-2, final_learning_rate=1e-2, decay="constant"
+    batch_size=512, receiver_lr_multiplier=1.0, decay="constant"
 )
 ROUNDS = ((40, 6), (80, 4), (150, 1))
 """Iterations of each round, and the pairs of the least loss that are left after it."""
@@ -82,7 +97,7 @@ class Candidate:
     @property
     def compared_loss(self) -> float:
         """Its loss, as it is compared with those of other receivers."""
-        return self.loss * TRIED_RECEIVERS.get(self.link.receiver, 1.0)
+        return self.loss * _loss_factor(self.link.receiver)
 
     def train(self, key: Key[Array, ""], iterations: int) -> "Candidate":
         """The pair after more iterations of its receiver; the key is consumed."""
@@ -90,6 +105,11 @@ class Candidate:
         train = _train_receiver if is_black_box else _jitted_train_receiver
         state, loss = train(self.link, self.state, key, jnp.int32(iterations))
         return dataclasses.replace(self, state=state, loss=float(loss))
+
+
+def _loss_factor(receiver: str) -> float:
+    tried = TRIED_RECEIVERS.get(receiver)
+    return 1.0 if tried is None else tried.loss_factor
 
 
 def has_open_settings(link: "Link") -> bool:
@@ -128,6 +148,8 @@ def describe_design(design: Design) -> str:
     if others:
         receiver, codebook = others[0].receiver, others[0].initial_codebook
         text += f"; next {receiver}, {codebook}: {others[0].loss:.3g}"
+        if (factor := _loss_factor(receiver)) != 1.0:
+            text += f", which counts {factor:g} times"
     moves = "; the channel moves: constant learning rates"
     return f"{text})" + (moves if design.channel_moves else "")
 
@@ -182,7 +204,9 @@ def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
     codebooks = _tried_codebooks(link)
     receivers = list(TRIED_RECEIVERS) if link.receiver == AUTO else [link.receiver]
     for receiver in receivers:
-        tried = dataclasses.replace(link, receiver=receiver, schedule=TRIAL_SCHEDULE)
+        how = TRIED_RECEIVERS.get(receiver, TRIED_RECEIVERS["mlp"])
+        schedule = dataclasses.replace(TRIAL_SCHEDULE, learning_rate=how.learning_rate)
+        tried = dataclasses.replace(link, receiver=receiver, schedule=schedule)
         state = tried.init(jax.random.fold_in(key, 0))
         for name, codebook in codebooks.items():
             if codebook is not None:

@@ -7,7 +7,7 @@ needs a differentiable channel.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,8 @@ BlockLossFn = Callable[
 
 It takes and returns the channel's state."""
 
+BatchT = TypeVar("BatchT")
+"""A sent batch: a pytree of arrays, [delay, ...] each in a queue of them."""
 GRADIENT_SAMPLES = 16
 """Batches of which gradients are compared with each other by default."""
 
@@ -357,9 +359,7 @@ def delayed_estimate(
     return GradientEstimate(pending, channel_state, loss, grad)
 
 
-def pop_delayed(
-    new: PerturbedBatch, pending: PerturbedBatch
-) -> tuple[PerturbedBatch, PerturbedBatch]:
+def pop_delayed(new: BatchT, pending: BatchT) -> tuple[BatchT, BatchT]:
     """Batch whose losses arrive now, and the batches that are still pending."""
     queue = jax.tree.map(lambda old, x: jnp.concatenate([old, x[None]]), pending, new)
     return jax.tree.map(lambda x: x[0], queue), jax.tree.map(lambda x: x[1:], queue)

@@ -64,7 +64,14 @@ from syntony.systems.link.gradient_estimators import (
     sample_perturbations,
     shuffle_blocks,
 )
-from syntony.systems.link.jitted import add, divide, fold_in, zeros_like
+from syntony.systems.link.jitted import (
+    LoopIndex,
+    add,
+    divide,
+    fold_in,
+    fori_loop,
+    zeros_like,
+)
 from syntony.systems.link.received_stats import (
     ReceivedStats,
     normalize_received,
@@ -84,7 +91,6 @@ from syntony.systems.optimizers import apply_gradients, init_opt_state
 from syntony.systems.system import EvalSamples, FeedbackSamples, Metrics
 
 Codebook = Float[Array, "M C 2"]
-LoopIndex = Int[Array, ""] | int
 Carry = TypeVar("Carry")
 Grad = TypeVar("Grad")
 
@@ -510,11 +516,8 @@ class Link:
         carry: Carry,
     ) -> Carry:
         """`jax.lax.fori_loop` from 0; in Python where the channel is a black box."""
-        if not self.channel.is_black_box:
-            return jax.lax.fori_loop(0, num_iterations, body, carry)
-        for i in range(int(num_iterations)):
-            carry = body(i, carry)
-        return carry
+        on_host = self.channel.is_black_box
+        return fori_loop(num_iterations, body, carry, on_host=on_host)
 
     def num_steps(self, state: LinkState) -> Int[Array, ""]:
         """Iterations so far."""
@@ -635,6 +638,12 @@ class Link:
     def channel_state(self, state: LinkState) -> ChannelState:
         """State of the channel after the blocks of the training."""
         return state.channel_state
+
+    def with_channel_state(
+        self, state: LinkState, channel_state: ChannelState
+    ) -> LinkState:
+        """The state with another one of the channel."""
+        return state._replace(channel_state=channel_state)
 
     def snapshot(self, state: LinkState) -> dict[str, Array]:
         """Codewords at this step: all, or evenly spaced ones of a large codebook."""

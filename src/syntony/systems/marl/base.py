@@ -5,8 +5,9 @@ stepped on the host, between two compiled functions: the policy and the update.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Generic, Protocol, cast, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,10 @@ from typing_extensions import TypeVar
 from syntony.config import replace_fields
 from syntony.errors import InvalidInputError
 from syntony.pytrees import HiddenT, PyTree
-from syntony.systems.system import EvalSamples, Metrics
+from syntony.systems.system import EvalSamples, Metrics, start_hidden
 from syntony.tasks.last_action import LastAction, LastActionState
 from syntony.tasks.rollout import (
+    ActFn,
     Policy,
     SteppedOnHost,
     Trajectory,
@@ -32,6 +34,8 @@ HUGE_REWARD = 1e15
 """Reward whose square, summed over a batch, comes near the largest 32-bit number."""
 
 StateT = TypeVar("StateT")
+HIDDEN_STREAM = 2**31
+"""Number by which the key of a hidden state is derived from that of its rollout."""
 
 
 @runtime_checkable
@@ -53,6 +57,17 @@ TeamStateT = TypeVar("TeamStateT", bound=MultiAgentState, default=Any)
 SystemT = TypeVar("SystemT", bound="MultiAgentSystem")
 
 
+class ScoredEpisodes(NamedTuple):
+    """Numbers of E evaluated episodes."""
+
+    returns: Float[Array, "*mode E"]
+    lengths: Float[Array, "*mode E"]
+    own: Float[Array, "*mode E N"]
+    """Return of each agent."""
+    more: dict[str, Float[Array, "*mode E"]]
+    """Further metrics by name."""
+
+
 class MultiAgentSystem(ABC, Generic[TeamStateT]):
     """A team of agents that alternates rollouts of whole episodes and updates.
 
@@ -67,6 +82,9 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
     """Environments side by side; each update uses one episode of each."""
     last_action: bool = False
     """Append each agent's last action to its observation."""
+    has_black_box_policy: bool = False
+    """Whether the policy contains a black box, so that policy and update are called in
+    Python: a user's channel."""
     individual_reward: bool = False
     """Whether each agent learns from its own reward: evaluations report them all."""
 
@@ -133,11 +151,12 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
             episodes: E, number of episodes.
             greedy: take the most likely actions instead of sampled ones.
         """
+        hidden_key = jax.random.fold_in(key, HIDDEN_STREAM)
         if isinstance(self.task, SteppedOnHost):
             num_envs = min(episodes, self.num_envs)
             return self.task.rollout(
-                partial(jitted_act, self, state),
-                self.initial_hidden(num_envs),
+                self.act_fn(state),
+                start_hidden(self, hidden_key, num_envs),
                 key,
                 episodes=episodes,
                 num_envs=num_envs,
@@ -147,10 +166,11 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
         trajectory = rollout(
             self.observed_task,
             self.policy(state),
-            self.initial_hidden(episodes),
+            start_hidden(self, hidden_key, episodes),
             key,
             episodes=episodes,
             greedy=greedy,
+            on_host=not self.jittable,
         )
         # Readers of a trajectory know the states of the task alone.
         if self.last_action:
@@ -158,11 +178,25 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
             trajectory = trajectory._replace(state=wrapped.task_state)
         return trajectory
 
+    def act_fn(self, state: TeamStateT) -> ActFn[PyTree[Array]]:
+        """Acting beside an environment on the host, compiled if that is possible."""
+        if not self.has_black_box_policy:
+            return partial(jitted_act, self, state)
+        policy = self.policy(state)
+
+        def act(
+            obs: Array, action_mask: Array, noise: Array, hidden: PyTree[Array]
+        ) -> tuple[Array, Array, PyTree[Array]]:
+            logits, hidden = policy(jnp.asarray(obs), hidden)
+            return *jitted_sample(logits, action_mask, noise), hidden
+
+        return act
+
     def apply_update(
         self, state: TeamStateT, trajectory: Trajectory, key: Key[Array, ""]
     ) -> tuple[TeamStateT, Metrics]:
-        """`update`, compiled by itself where `step` as a whole cannot be."""
-        if not self.jittable:
+        """`update`, compiled by itself where only the task is a black box."""
+        if not (self.jittable or self.has_black_box_policy):
             return jitted_update(self, state, trajectory, key)
         return self.update(state, trajectory, key)
 
@@ -175,19 +209,24 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
         """
         state = self.evaluation_state(state)
 
-        def score(mode: tuple[Key[Array, ""], Bool[Array, ""]]) -> tuple[Array, ...]:
+        def score(mode: tuple[Key[Array, ""], Bool[Array, ""]]) -> ScoredEpisodes:
             key, greedy = mode
             trajectory = self.collect_episodes(state, key, episodes, greedy)
-            lengths = jnp.sum(trajectory.valid, axis=0, dtype=jnp.float32)
-            return trajectory.returns, lengths, jnp.sum(trajectory.reward, axis=0)
+            return ScoredEpisodes(
+                returns=trajectory.returns,
+                lengths=jnp.sum(trajectory.valid, axis=0, dtype=jnp.float32),
+                own=jnp.sum(trajectory.reward, axis=0),
+                more=self.episode_metrics(state, trajectory),
+            )
 
         modes = jax.random.split(key), jnp.array([False, True])
         if not self.jittable:
-            both = map(score, zip(*modes, strict=True))
-            returns, lengths, own = map(jnp.stack, zip(*both, strict=True))
+            both = [score(mode) for mode in zip(*modes, strict=True)]
+            scored = jax.tree.map(lambda *x: jnp.stack(x), *both)
         else:
             # A loop of two, so that the rollout is compiled once.
-            returns, lengths, own = jax.lax.map(score, modes)
+            scored = jax.lax.map(score, modes)
+        returns, lengths, own, more = scored
         samples = {
             "eval/return_mean": returns[0],
             "eval/return_mean_greedy": returns[1],
@@ -198,7 +237,19 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
         if self.individual_reward:
             names = [f"eval/return_mean_agent_{i}" for i in range(own.shape[-1])]
             samples |= dict(zip(names, jnp.moveaxis(own[0], -1, 0), strict=True))
-        return samples
+        return samples | {name: x[0] for name, x in more.items()}
+
+    def episode_metrics(
+        self, state: TeamStateT, trajectory: Trajectory
+    ) -> dict[str, Float[Array, " E"]]:
+        """More metrics of an evaluation, one value for each episode; none by default.
+
+        Args:
+            state: the state that acted.
+            trajectory: episodes with sampled actions.
+        """
+        del state, trajectory
+        return {}
 
     def diagnose(self, state: TeamStateT) -> str:
         """Error of the task in the next `step`, in words; empty if there is none.
@@ -224,8 +275,8 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
 
     @property
     def jittable(self) -> bool:
-        """Whether the task is one in JAX, so that `step` can be compiled."""
-        return not isinstance(self.task, SteppedOnHost)
+        """Whether `step` can be compiled: task and policy contain no black box."""
+        return not (isinstance(self.task, SteppedOnHost) or self.has_black_box_policy)
 
     def close(self) -> None:
         """Closes the open environments of an external task."""
@@ -250,9 +301,16 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
 
     def as_jittable(self: SystemT) -> SystemT:
         """System of the same shapes whose `step` can be compiled."""
-        if not isinstance(self.task, SteppedOnHost):
+        if self.jittable:
             return self
-        return replace_fields(self, task=self.task.shape_only_task())
+        task = self.task
+        if isinstance(task, SteppedOnHost):
+            task = task.shape_only_task()
+        return replace_fields(self, task=task, **self.jittable_fields())
+
+    def jittable_fields(self) -> Mapping[str, object]:
+        """Fields of the policy without its black boxes, for `as_jittable`."""
+        return {}
 
 
 def split_step_key(
@@ -314,6 +372,9 @@ def jitted_act(
     """Actions of all agents, ln π of them, and the next hidden state."""
     logits, hidden = system.policy(state)(obs, hidden)
     return *sample_actions(logits, action_mask, noise), hidden
+
+
+jitted_sample = jax.jit(sample_actions)
 
 
 @jax.jit

@@ -71,6 +71,7 @@ from syntony.systems.marl.smpe_beliefs import (
     BeliefConfig,
     BeliefState,
     FilterNorm,
+    Received,
     belief_weights,
     beliefs_from_weights,
     check_encoder,
@@ -232,10 +233,13 @@ class SMPE(MultiAgentSystem[SMPEState]):
         )
 
     def actor_inputs(
-        self, state: SMPEState, obs: Float[Array, "*batch N O"]
+        self,
+        state: SMPEState,
+        obs: Float[Array, "*batch N O"],
+        received: Received = None,
     ) -> Float[Array, "*batch N OZ"]:
         """(o_i, μ_i), the inputs of the actors; constant in the actor's loss."""
-        mean, _ = encode(self.beliefs, state.beliefs, obs)
+        mean, _ = encode(self.beliefs, state.beliefs, obs, received)
         own = normalize_agent_obs(state.input_stats, obs)
         return jax.lax.stop_gradient(jnp.concatenate([own, mean], axis=-1))
 
@@ -317,7 +321,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
         cell_fn: CellFn,
     ) -> tuple[Int[Array, "N cells"], Float[Array, "T E N"]]:
         """Counts n with these episodes, and the bonus β / √n of each time step."""
-        z = self.hash_inputs(state, trajectory.obs[:-1], key)
+        z = self.hash_inputs(state, trajectory, key)
         codes = jax.vmap(novelty.simhash, (-2, 0), -1)(z, state.projection)
         cells = cell_fn(codes)
         alive = jnp.broadcast_to(trajectory.alive[..., None], cells.shape)
@@ -333,12 +337,13 @@ class SMPE(MultiAgentSystem[SMPEState]):
         return counts, jnp.where(trajectory.alive, bonus, 0.0)
 
     def hash_inputs(
-        self, state: SMPEState, obs: Float[Array, "T E N O"], key: Key[Array, ""]
+        self, state: SMPEState, trajectory: Trajectory, key: Key[Array, ""]
     ) -> Float[Array, "T E N Z"]:
         """Vectors that SimHash maps to codes, one for each time step and agent."""
+        obs = trajectory.obs[:-1]
         if self.exploration.hash_input == "observation":
             return normalize_obs(self.beliefs, state.beliefs.shared_stats, obs)
-        mean, log_var = encode(self.beliefs, state.beliefs, obs)
+        mean, log_var = encode(self.beliefs, state.beliefs, obs, trajectory.received)
         if self.exploration.hash_input == "mean":
             return mean
         noise = jax.random.normal(key, mean.shape)
@@ -354,6 +359,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
             state.beliefs,
             trajectory.obs[:-1][some],
             trajectory.alive[some],
+            None if trajectory.received is None else trajectory.received[some],
         )
         return {
             "train/exploration_bonus": masked_mean(bonus, trajectory.alive),
@@ -371,6 +377,14 @@ class SMPE(MultiAgentSystem[SMPEState]):
         self, state: SMPEState, trajectory: Trajectory, reward: Float[Array, "T E N"]
     ) -> tuple[SMPEState, Metrics]:
         """State after one gradient step of critics, filters and actors."""
+        state, advantage, metrics = self.update_critics(state, trajectory, reward)
+        state, actor_metrics = self.update_actors(state, trajectory, advantage)
+        return state, metrics | actor_metrics
+
+    def update_critics(
+        self, state: SMPEState, trajectory: Trajectory, reward: Float[Array, "T E N"]
+    ) -> tuple[SMPEState, Float[Array, "T E N"], Metrics]:
+        """State after one gradient step of critics and filters, and advantages."""
         advantage = reward
         metrics: Metrics = {}
         if self.filtered_critic:
@@ -388,17 +402,22 @@ class SMPE(MultiAgentSystem[SMPEState]):
             )
             state = state._replace(critic_state=critic_state)
             metrics["train/critic_loss"] = loss
-        actor, opt_state, actor_metrics = update_actor(
+        return state, advantage, metrics
+
+    def update_actors(
+        self, state: SMPEState, trajectory: Trajectory, advantage: Float[Array, "T E N"]
+    ) -> tuple[SMPEState, Metrics]:
+        """State after one gradient step of the actors."""
+        actor, opt_state, metrics = update_actor(
             self.actor_critic,
             self.ppo_config,
             state.actor,
             state.actor_opt_state,
-            self.actor_inputs(state, trajectory.obs[:-1]),
+            self.actor_inputs(state, trajectory.obs[:-1], trajectory.received),
             advantage,
             trajectory,
         )
-        state = state._replace(actor=actor, actor_opt_state=opt_state)
-        return state, metrics | actor_metrics
+        return state._replace(actor=actor, actor_opt_state=opt_state), metrics
 
     def standard_critic_inputs(
         self, state: SMPEState, trajectory: Trajectory
@@ -479,29 +498,47 @@ class SMPE(MultiAgentSystem[SMPEState]):
             filter_norm: norm loss of the filters.
         """
         config = self.beliefs
-
-        def num_due(interval: int) -> Int[Array, ""]:
-            return schedule_steps // interval - state.schedule_steps // interval
+        first_phase = state.schedule_steps // config.belief_update_interval + 1
+        state, num_phases = self.store_episodes(state, trajectory, schedule_steps)
 
         def training_phase(
             i: Int[Array, ""] | int, beliefs: BeliefState
         ) -> BeliefState:
-            phase = state.schedule_steps // config.belief_update_interval + 1 + i
             phase_key = jax.random.fold_in(key, i)
-            update_filters = self.is_filter_update_due(phase)
+            update_filters = self.is_filter_update_due(first_phase + i)
             return train_beliefs(
                 config, beliefs, phase_key, update_filters, filter_norm
             )
 
-        beliefs = store_episodes(state.beliefs, trajectory)
-        beliefs = update_target_filter(
-            beliefs, num_due(config.target_filter_interval) > 0
-        )
         # One iteration of long episodes may contain several training phases.
-        beliefs = jax.lax.fori_loop(
-            0, num_due(config.belief_update_interval), training_phase, beliefs
+        beliefs = jax.lax.fori_loop(0, num_phases, training_phase, state.beliefs)
+        return state._replace(beliefs=beliefs)
+
+    def store_episodes(
+        self, state: SMPEState, trajectory: Trajectory, schedule_steps: Int[Array, ""]
+    ) -> tuple[SMPEState, Int[Array, ""]]:
+        """State with the episodes in its replay buffer, and the phases that are due.
+
+        Args:
+            state: state before.
+            trajectory: the episodes.
+            schedule_steps: the new value of the counter of the schedules.
+
+        Returns:
+            The state, and the number of training phases of the beliefs that are due.
+        """
+        config = self.beliefs
+
+        def num_due(interval: int) -> Int[Array, ""]:
+            return schedule_steps // interval - state.schedule_steps // interval
+
+        beliefs = update_target_filter(
+            store_episodes(state.beliefs, trajectory),
+            num_due(config.target_filter_interval) > 0,
         )
-        return state._replace(beliefs=beliefs, schedule_steps=schedule_steps)
+        num_phases = num_due(config.belief_update_interval)
+        state = state._replace(beliefs=beliefs, schedule_steps=schedule_steps)
+        return state, num_phases
 
     def is_filter_update_due(self, phase: Int[Array, ""]) -> Bool[Array, ""] | bool:
         """Whether the training phase of this number, from 1 on, trains the filters."""

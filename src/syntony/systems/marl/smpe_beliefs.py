@@ -62,6 +62,9 @@ from syntony.systems.system import DecodedBelief
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import Task
 
+Received = Float[Array, "*batch N R"] | None
+"""What the agents have received of each other; None in a team that transmits
+nothing."""
 FilterNorm = Callable[
     [Filter, Float[Array, "B N F"], Bool[Array, "B N"]], Float[Array, ""]
 ]
@@ -142,6 +145,16 @@ class ObsHistory(NamedTuple):
 
     obs: Float[Array, "*batch N O"]
     alive: Bool[Array, "*batch N"]
+
+
+class Minibatches(NamedTuple):
+    """Time steps of the replay buffer, and what a gradient step on them needs."""
+
+    obs: Float[Array, "*U B N O"]
+    alive: Bool[Array, "*U B N"]
+    noise: Float[Array, "*U B 1 Z"]
+    """Of the samples z."""
+    received: Received = None
 
 
 class BeliefLosses(NamedTuple):
@@ -269,26 +282,43 @@ def normalize_obs(
 
 
 def encode(
-    config: BeliefConfig, state: BeliefState, obs: Float[Array, "*batch N O"]
+    config: BeliefConfig,
+    state: BeliefState,
+    obs: Float[Array, "*batch N O"],
+    received: Received = None,
 ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
-    """Mean and log-variance of each agent's belief q_ω(z | o_i)."""
+    """Mean and log-variance of each agent's belief q_ω(z | o_i), or q_ω(z | o_i, y_i).
+
+    Args:
+        config: constants.
+        state: encoders, and the statistics of their inputs.
+        obs: observations o.
+        received: y, what was received.
+    """
     own = normalize_obs(config, state.shared_stats, obs)
-    return encode_normalized(config, state.encoder, own)
+    return encode_normalized(config, state.encoder, own, received)
 
 
 def encode_normalized(
-    config: BeliefConfig, encoder: AnyEncoder, own: Float[Array, "*batch N O"]
+    config: BeliefConfig,
+    encoder: AnyEncoder,
+    own: Float[Array, "*batch N O"],
+    received: Received = None,
 ) -> tuple[Float[Array, "*batch N Z"], Float[Array, "*batch N Z"]]:
     """Mean and log-variance of beliefs, from normalized observations."""
-    mean, log_var = apply_per_agent(encoder, own)
+    inputs = (own,) if received is None else (own, received)
+    mean, log_var = apply_per_agent(encoder, *inputs)
     return mean, soft_clip_log_var(log_var) if config.soft_clip_log_var else log_var
 
 
 def decode(
-    config: BeliefConfig, state: BeliefState, obs: Float[Array, "*batch N O"]
+    config: BeliefConfig,
+    state: BeliefState,
+    obs: Float[Array, "*batch N O"],
+    received: Received = None,
 ) -> DecodedBelief:
     """Decoded beliefs of all agents, in units of the observations."""
-    mean, _ = encode(config, state, obs)
+    mean, _ = encode(config, state, obs, received)
     shift = other_agents_obs(state.per_agent_stats.mean)
     scale = other_agents_obs(jnp.sqrt(state.per_agent_stats.var) + STD_EPSILON)
     own = normalize_obs(config, state.shared_stats, obs)
@@ -358,12 +388,32 @@ def train_beliefs(
         update_filters: train the filters, beside encoders and decoders.
         filter_norm: norm loss of the filters.
     """
+    minibatches = sample_minibatches(config, state, key)
+    return fit_beliefs(config, state, minibatches, update_filters, filter_norm)
+
+
+def fit_beliefs(
+    config: BeliefConfig,
+    state: BeliefState,
+    minibatches: Minibatches,
+    update_filters: Bool[Array, ""] | bool = True,
+    filter_norm: FilterNorm = output_norm,
+) -> BeliefState:
+    """State after a gradient step on each minibatch.
+
+    Args:
+        config: constants.
+        state: state before.
+        minibatches: time steps of the replay buffer, U of them in each leaf.
+        update_filters: train the filters, beside encoders and decoders.
+        filter_norm: norm loss of the filters.
+    """
     loss_fn = partial(belief_loss, config, filter_norm=filter_norm)
 
-    def gradient_step(learned: tuple[PyTree, ...], minibatch: tuple[Array, ...]):
+    def gradient_step(learned: tuple[PyTree, ...], minibatch: Minibatches):
         vae, filters, vae_opt_state, filter_opt_state = learned
         (vae_grads, filter_grads), _ = jax.grad(loss_fn, argnums=(0, 1), has_aux=True)(
-            vae, filters, *belief_loss_inputs(config, state, *minibatch)
+            vae, filters, *belief_loss_inputs(config, state, minibatch)
         )
         vae, vae_opt_state = apply_gradients(
             config.vae_optimizer, vae_grads, vae_opt_state, vae
@@ -378,11 +428,10 @@ def train_beliefs(
 
     vae = (state.encoder, state.decoder)
     learned = (vae, state.filter, state.vae_opt_state, state.filter_opt_state)
-    minibatches = sample_minibatches(config, state, key)
     learned, _ = jax.lax.scan(gradient_step, learned, minibatches)
     vae, filters, vae_opt_state, filter_opt_state = learned
     # Measured once, on the last minibatch: at every step it would cost a tenth more.
-    last = belief_loss_inputs(config, state, *(x[-1] for x in minibatches))
+    last = belief_loss_inputs(config, state, jax.tree.map(lambda x: x[-1], minibatches))
     _, losses = loss_fn(vae, filters, *last)
     return state._replace(
         encoder=vae[0],
@@ -396,31 +445,28 @@ def train_beliefs(
 
 def sample_minibatches(
     config: BeliefConfig, state: BeliefState, key: Key[Array, ""]
-) -> tuple[Float[Array, "U B N O"], Bool[Array, "U B N"], Float[Array, "U B 1 Z"]]:
-    """Observations, who is alive, and noise of the samples z, for U gradient steps."""
+) -> Minibatches:
+    """Minibatches of U gradient steps; nothing is received in them."""
     step_key, noise_key = jax.random.split(key)
     shape = (config.belief_minibatches, config.belief_minibatch_size)
     history = sample_steps(state.replay_buffer, step_key, shape)
     # The same noise for all agents: no loss joins two of them.
     noise = jax.random.normal(noise_key, (*shape, 1, config.latent_dim))
-    return history.obs, history.alive, noise
+    return Minibatches(history.obs, history.alive, noise)
 
 
 def belief_loss_inputs(
-    config: BeliefConfig,
-    state: BeliefState,
-    obs: Float[Array, "B N O"],
-    alive: Bool[Array, "B N"],
-    noise: Float[Array, "B 1 Z"],
-) -> tuple[Array, ...]:
+    config: BeliefConfig, state: BeliefState, minibatch: Minibatches
+) -> tuple[Array | None, ...]:
     """Arguments of `belief_loss` after the networks, for one minibatch."""
+    obs, alive, noise, received = minibatch
     own = normalize_obs(config, state.shared_stats, obs)
     others = other_agents_obs(normalize_obs(config, state.per_agent_stats, obs))
     # The target filters do not change during the phase; their weights are computed
     # minibatch by minibatch all the same, where they stay in the cache.
     w_target = filter_weights(config, state.target_filter, own)
     noise = jnp.broadcast_to(noise, (*own.shape[:-1], config.latent_dim))
-    return own, others, w_target, noise, alive
+    return own, others, w_target, noise, alive, received
 
 
 def belief_loss(
@@ -432,6 +478,7 @@ def belief_loss(
     w_target: Float[Array, "B N F"],
     noise: Float[Array, "B N Z"],
     alive: Bool[Array, "B N"],
+    received: Received = None,
     *,
     filter_norm: FilterNorm = output_norm,
 ) -> tuple[Float[Array, ""], BeliefLosses]:
@@ -441,7 +488,7 @@ def belief_loss(
     left to infer: its features are those of an observation of zeros.
     """
     encoder, decoder = vae
-    mean, log_var = encode_normalized(config, encoder, own)
+    mean, log_var = encode_normalized(config, encoder, own, received)
     prediction = apply_per_agent(decoder, gaussian_sample(noise, mean, log_var))
     w = filter_weights(config, filters, own)
     norm = filter_norm(filters, w, alive)
@@ -478,6 +525,7 @@ def teammate_prediction_error(
     state: BeliefState,
     obs: Float[Array, "*batch N O"],
     alive: Bool[Array, "*batch N"],
+    received: Received = None,
 ) -> Float[Array, "*batch N"]:
     """Mean error of the teammates' predictions of each agent's observation.
 
@@ -485,7 +533,7 @@ def teammate_prediction_error(
     ô^j decoded from the mean of j's belief.
     """
     num_agents, obs_dim = obs.shape[-2:]
-    mean, _ = encode(config, state, obs)
+    mean, _ = encode(config, state, obs, received)
     others = other_agents_obs(normalize_obs(config, state.per_agent_stats, obs))
     squared = (others - apply_per_agent(state.decoder, mean)) ** 2
     # Error of observer j on its k-th teammate, whose index is k, or k + 1 from j on.

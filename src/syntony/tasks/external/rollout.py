@@ -13,7 +13,7 @@ from syntony.tasks.external.batch_warnings import warn_of_batch
 from syntony.tasks.external.env_batch import BatchObservation, BatchStep
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.last_action import append_last_action
-from syntony.tasks.rollout import ActFn, Trajectory
+from syntony.tasks.rollout import ActFn, Trajectory, latest_signals
 
 
 def rollout_external(
@@ -83,6 +83,7 @@ def _rollout_batch(
             obs, action_mask = builder.obs[t], builder.action_mask[t]
             action, log_prob, hidden = act_fn(obs, action_mask, noise[t], hidden)
             builder.record_action(t, np.asarray(action), np.asarray(log_prob))
+            builder.record_signals(*latest_signals(hidden))
             builder.record_step(t, envs.step(builder.action[t], active))
         warn_of_batch(task, envs, builder.build())
     return builder.build()
@@ -137,6 +138,8 @@ class TrajectoryBuilder:
         self.truncated = np.zeros(shape[:2], bool)
         self.valid = np.ones(shape[:2], bool)
         self.alive = np.zeros(shape, bool)
+        self._sent: list[Float[np.ndarray, "E N C 2"]] = []
+        self._received: list[Float[np.ndarray, "E N R"]] = []
         self._last_action = last_action
 
     def active(self, t: int) -> Bool[np.ndarray, " E"]:
@@ -158,6 +161,33 @@ class TrajectoryBuilder:
         active = self.active(t)[:, None]
         self.action[t] = np.where(active, action, 0)
         self.log_prob[t] = np.where(active, log_prob, 0.0)
+
+    def record_signals(
+        self,
+        sent: Float[Array, "E N C 2"] | None,
+        received: Float[Array, "E N R"] | None,
+    ) -> None:
+        """Records what the agents have transmitted in a step, if they transmit."""
+        if sent is not None and received is not None:
+            self._sent.append(np.asarray(sent))
+            self._received.append(np.asarray(received))
+
+    @property
+    def sent(self) -> Float[np.ndarray, "T E N C 2"] | None:
+        """Symbols of all steps, zeros after the last one; None if nothing was sent."""
+        return self._stack(self._sent)
+
+    @property
+    def received(self) -> Float[np.ndarray, "T E N R"] | None:
+        """What was received in all steps, likewise."""
+        return self._stack(self._received)
+
+    def _stack(self, signals: list[np.ndarray]) -> np.ndarray | None:
+        if not signals:
+            return None
+        steps = np.stack(signals)
+        missing = len(self.valid) - len(steps)
+        return np.pad(steps, [(0, missing), *[(0, 0)] * (steps.ndim - 1)])
 
     def record_step(self, t: int, step: BatchStep) -> None:
         """Records the result of step t in the active episodes."""

@@ -81,6 +81,9 @@ class SpeakerListener:
     explicit_euler: bool = field(False, static=True)
     """Whether the listener moves by the velocity before a step, as in mpe2; otherwise
     by the one after it."""
+    word: bool = field(True, static=True)
+    """Whether the listener observes the word that the speaker chooses; otherwise its
+    features are zero, and the goal has to be communicated in another way."""
     time_limit: int = field(25, static=True, limits=between(1, MAX_VALUE))
     """Steps after which an episode is truncated."""
 
@@ -118,6 +121,17 @@ class SpeakerListener:
     def obs_dim(self) -> int:
         return 2 + 2 * NUM_LANDMARKS + VOCAB_SIZE
 
+    def return_bounds(self, snr_db: float | int, uses: int) -> dict[str, float]:
+        """Upper bounds by what is known of the goal, at any SNR.
+
+        The best place without that knowledge is the centroid of the landmarks: the mean
+        squared distance of L uniform points from it is ⅔ (1 − 1/L).
+        """
+        del snr_db, uses
+        mean_square = 2.0 / 3.0 * (1.0 - 1.0 / NUM_LANDMARKS)
+        factor = -self.time_limit * (4.0 if self.shared_reward else 2.0)
+        return {"without communication": factor * mean_square, "upper bound": 0.0}
+
     @property
     def benchmark(self) -> Benchmark:
         return Benchmark("particles", scenario="simple_speaker_listener")
@@ -148,7 +162,7 @@ class SpeakerListener:
     def step(
         self, key: Key[Array, ""], state: SpeakerState, action: Int[Array, " N"]
     ) -> tuple[SpeakerState, TimeStep]:
-        """Moves the listener; it observes the message after the step."""
+        """Moves the listener; it observes the message, if at all, after the step."""
         del key  # Only the initial state is random.
         force = action_force(action[LISTENER:])
         state = state._replace(
@@ -173,14 +187,15 @@ class SpeakerListener:
         """The speaker's observation, padded with zeros, and the listener's.
 
         The speaker observes the goal's color; the listener its velocity, the offsets to
-        the landmarks, and the message.
+        the landmarks, and the message, zero where the word is not observed.
         """
         color = COLOR_LOW + (COLOR_HIGH - COLOR_LOW) * jax.nn.one_hot(
             state.goal, NUM_LANDMARKS
         )
         speaker = jnp.zeros(self.obs_dim).at[:NUM_LANDMARKS].set(color)
         offsets = pairwise_offsets(state.landmark_position, state.listener.position)
-        listener = [state.listener.velocity[0], jnp.ravel(offsets), state.message]
+        message = state.message if self.word else jnp.zeros_like(state.message)
+        listener = [state.listener.velocity[0], jnp.ravel(offsets), message]
         return jnp.stack([speaker, jnp.concatenate(listener)])
 
     def render(self, state: SpeakerState) -> Scene:
@@ -194,7 +209,9 @@ class SpeakerListener:
         ]
         shapes = [*landmarks, Circle(*listener, 0.075, LISTENER, LISTENER + 1)]
         message = np.asarray(state.message).tolist()
-        return drawing.positions_scene(shapes, strip=_speaker_strip(message))
+        return drawing.positions_scene(
+            shapes, strip=_speaker_strip(message if self.word else [])
+        )
 
     def feature_names(self, agent: int) -> list[Feature]:
         """The goal's color, or the listener's velocity, offsets and message."""
@@ -207,9 +224,10 @@ class SpeakerListener:
             ]
         landmarks = [f"offset to landmark {i + 1}" for i in range(NUM_LANDMARKS)]
         words = [f"word {i + 1}" for i in range(VOCAB_SIZE)]
+        message = "message" if self.word else "padding"
         return [
             *features_of_entities(["velocity", *landmarks], ("x", "y")),
-            *features_of_entities(["message"], words),
+            *features_of_entities([message], words),
         ]
 
     def obs_window(self, agent: int) -> ObsWindow:
@@ -234,7 +252,11 @@ class SpeakerListener:
 
 
 def _speaker_strip(message: list[float]) -> Strip:
-    """The speaker, and beside it all words, of which the sent one is opaque."""
+    """The speaker, and beside it all words, of which the sent one is opaque.
+
+    Args:
+        message: one-hot; empty where no word is observed.
+    """
     y = STRIP_HEIGHT / 2
     words = [
         Square(
@@ -246,7 +268,7 @@ def _speaker_strip(message: list[float]) -> Strip:
             opacity=1.0 if message[word] else 0.2,
             corner_radius=0.05,
         )
-        for word in range(VOCAB_SIZE)
+        for word in range(len(message))
     ]
     speaker = Circle(-0.55, y, 0.1, SPEAKER, SPEAKER + 1)
     return Strip(STRIP_HEIGHT, (speaker, *words))

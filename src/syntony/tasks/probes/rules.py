@@ -8,6 +8,7 @@
 | `probe-delay` | credit the first action with a reward seven steps later | 1 | 1/3 |
 | `probe-coordinate` | signal an observation to a teammate by an action | 1 | 1/4 |
 | `probe-horizon` | bootstrap at a time limit: value 1 / (1 − γ) | 10 | 10 |
+| `probe-cue` | communicate an observation, see `tasks.probes.cue` | 1 | 1/K |
 
 An implementation that fails one of them lacks this ability. All have two agents.
 
@@ -24,6 +25,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from syntony.config import field, pytree_dataclass
 from syntony.errors import unknown_name_error
 from syntony.tasks.family import TaskFamily, parse_task_id
+from syntony.tasks.probes.cue import CUE_ID, CueGame
 from syntony.tasks.scene import Benchmark
 from syntony.tasks.task import TimeStep
 
@@ -65,7 +67,7 @@ class Probe:
     def __post_init__(self):
         if self.name not in PROBE_SPECS:
             raise unknown_name_error(
-                "task", self.id, (f"probe-{name}" for name in PROBE_SPECS)
+                "task", self.id, [*(f"probe-{name}" for name in PROBE_SPECS), CUE_ID]
             )
 
     @classmethod
@@ -235,10 +237,21 @@ PROBE_SPECS = {
 }
 """Probes by name; the table above describes them."""
 
+
+def parse_probe(id: str) -> Probe | CueGame:
+    """Probe with this id.
+
+    Raises:
+        InvalidInputError: there is no such probe, or a parameter is invalid.
+    """
+    is_cue_game = id.startswith(CUE_ID)
+    return CueGame.parse(id) if is_cue_game else Probe.parse(id)
+
+
 FAMILY = TaskFamily(
     prefix="probe-",
-    pattern="probe-{" + "|".join(PROBE_SPECS) + "}",
+    pattern="probe-{" + "|".join((*PROBE_SPECS, "cue")) + "}",
     example="probe-bandit",
     summary="minimal tasks with known solutions, to test an algorithm",
-    parse=Probe.parse,
+    parse=parse_probe,
 )

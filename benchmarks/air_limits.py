@@ -1,0 +1,191 @@
+"""Teams that transmit, beside the limits of their tasks: return of each seed.
+
+    python benchmarks/air_limits.py CASE... [--seeds 10] [--first-seed 0] [--out DIR]
+
+Trains `air` with its defaults in the named cases (`--list` prints them) and appends a
+row to DIR/air.csv for every seed and SNR: case, constants, mean return of sampled and
+of greedy actions over 20,000 episodes, and seconds. One program trains all seeds, SNRs
+and hints of a case. Constants were chosen on seeds from 100 on.
+"""
+
+import argparse
+import csv
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from syntony.channels.registry import channel
+from syntony.presets.registry import preset
+from syntony.systems.air.over_the_air import OverTheAir, OverTheAirState
+from syntony.tasks.registry import task
+from syntony.training.devices import (
+    compiler_options,
+    enable_compilation_cache,
+    fast_compile_options,
+)
+
+EVAL_EPISODES, EVAL_KEY = 20_000, 77
+Constants = Mapping[str, object]
+
+
+class Case(NamedTuple):
+    """Trainings that one program makes."""
+
+    tasks: tuple[str, ...]
+    """Tasks of the same shapes."""
+    snrs_db: tuple[float, ...]
+    steps: int
+    uses: int = 1
+    transmission: Constants = MappingProxyType({})
+
+
+CUE = "probe-cue?cues=4"
+HINTED = f"{CUE}&hint=0.7"
+DISTRACTED = f"{CUE}&distractors=16"
+LISTENER = "SpeakerListener?word=false"
+SIGNALS = ("action", "belief", "return")
+CASES = {
+    "cue": Case((CUE,), (0.0, 10.0, -5.0, 5.0, -10.0), 200_000),
+    "hint": Case((HINTED,), (0.0, 10.0, -5.0, 5.0), 200_000),
+    "distractors": Case((DISTRACTED,), (10.0,), 200_000),
+    "cue16": Case(("probe-cue?cues=16",), (0.0,), 200_000, uses=2),
+    "listener": Case((LISTENER,), (10.0,), 1_000_000),
+    "hearsee": Case(("HearSee",), (10.0, 0.0, -10.0), 1_000_000),
+    **{
+        f"listener-{mode}": Case(
+            (LISTENER,), (10.0,), 1_000_000, transmission={"communication": mode}
+        )
+        for mode in ("none", "perfect")
+    },
+    **{
+        f"hearsee-{mode}": Case(
+            ("HearSee",), (10.0,), 1_000_000, transmission={"communication": mode}
+        )
+        for mode in ("none", "perfect")
+    },
+    **{
+        f"{name}-{signal}": Case(
+            tasks, snrs_db, steps, transmission={"feedback_signal": signal}
+        )
+        for signal in SIGNALS
+        for name, tasks, snrs_db, steps in (
+            ("hint", (HINTED,), (-5.0, 0.0, 10.0), 200_000),
+            ("distractors", (DISTRACTED,), (0.0, 5.0, 10.0), 200_000),
+            ("listener", (LISTENER,), (-10.0, 0.0, 10.0), 1_000_000),
+        )
+    },
+}
+
+
+def make_system(case: Case, task_id: str, snr_db: float) -> OverTheAir:
+    """System of one training."""
+    system = preset("air", "default", task(task_id), channel(f"awgn?snr_db={snr_db}"))
+    assert isinstance(system, OverTheAir)
+    system = dataclasses.replace(
+        system,
+        uses=case.uses,
+        transmission=dataclasses.replace(system.transmission, **case.transmission),
+    )
+    return system.resolve_steps(case.steps)
+
+
+@partial(jax.jit, compiler_options=compiler_options())
+def train(
+    system: OverTheAir, state: OverTheAirState, until_step: Int[Array, ""]
+) -> OverTheAirState:
+    """State after training until a step."""
+    return jax.lax.while_loop(
+        lambda state: state.env_steps < until_step,
+        lambda state: system.step(state)[0],
+        state,
+    )
+
+
+@partial(jax.jit, compiler_options=compiler_options())
+def evaluate(
+    system: OverTheAir, state: OverTheAirState, key: Key[Array, ""]
+) -> dict[str, Float[Array, ""]]:
+    """Mean of each metric over 2,000 episodes."""
+    samples = system.evaluate(state, key, EVAL_EPISODES // 10)
+    return {name: jnp.mean(x) for name, x in samples.items()}
+
+
+@partial(jax.jit, compiler_options=fast_compile_options())
+def init(system: OverTheAir, key: Key[Array, ""]) -> OverTheAirState:
+    """Initial state."""
+    return system.init(key)
+
+
+def trainings(case: Case, seeds: range) -> Iterator[tuple[str, float, int]]:
+    """Yields task, SNR and seed of all trainings of a case."""
+    for snr_db in case.snrs_db:
+        for task_id in case.tasks:
+            for seed in seeds:
+                yield task_id, snr_db, seed
+
+
+def run(name: str, case: Case, seeds: range, path: Path) -> None:
+    """Trains and evaluates a case, and appends its rows to a file."""
+    for task_id, snr_db, seed in trainings(case, seeds):
+        start = time.perf_counter()
+        system = make_system(case, task_id, snr_db)
+        state = train(
+            system, init(system, jax.random.key(seed)), jnp.asarray(case.steps)
+        )
+        keys = jax.random.split(jax.random.key(EVAL_KEY), 10)
+        parts = [evaluate(system, state, key) for key in keys]
+        means = {n: float(sum(p[n] for p in parts)) / len(parts) for n in parts[0]}
+        row = {
+            "case": name,
+            "task": task_id,
+            "snr_db": snr_db,
+            "uses": case.uses,
+            "seed": seed,
+            "steps": case.steps,
+            "return_mean": round(means["eval/return_mean"], 5),
+            "return_mean_greedy": round(means["eval/return_mean_greedy"], 5),
+            "episodes": EVAL_EPISODES,
+            "seconds": round(time.perf_counter() - start, 1),
+        }
+        append_row(path, row)
+        print(row, flush=True)
+
+
+def append_row(path: Path, row: Mapping[str, object]) -> None:
+    """Appends a row to a CSV file, which has a header."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def main() -> None:
+    """Runs the named cases in their order."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], metavar="CASE")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("results/air"))
+    parser.add_argument("--list", action="store_true", help="print the cases")
+    args = parser.parse_args()
+    if args.list:
+        print("\n".join(CASES))
+    enable_compilation_cache()
+    args.out.mkdir(parents=True, exist_ok=True)
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    for name in args.cases:
+        run(name, CASES[name], seeds, args.out / "air.csv")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Teams whose agents transmit what they observe over a channel."""
