@@ -46,7 +46,7 @@ for argv in (
     ["evaluate", "gift", "--episodes", "2"],
     ["resume", "gift", "--steps", "30", "--quiet"],
     ["report", "own"], ["report", "gift"], ["figures", "own"], ["render", "gift"],
-    ["compare", "own", "own"], ["watch", "gift", "--once"], ["verify", "own"],
+    ["compare", "own"], ["watch", "gift", "--once"], ["verify", "own"],
     ["verify", "gift"], ["list", "systems"], ["check", "awgn"],
 ):
     code = main(argv)

@@ -16,6 +16,7 @@ from toy_system import Toy
 
 from syntony.cli.main import main
 from syntony.errors import InvalidInputError, visible
+from syntony.presets import registry as presets
 from syntony.systems import registry as systems
 from syntony.training.run import load
 
@@ -167,5 +168,7 @@ def open_all(run: Path, hostile: str) -> None:
 
 if __name__ == "__main__":
     systems.SYSTEMS["toy"] = Toy
+    presets.PRESETS["toy"] = {"paper": "none"}
+    presets.preset = lambda *_: Toy()
     for name in sys.argv[2:] or HOSTILE:
         open_all(Path(sys.argv[1]).absolute(), name)

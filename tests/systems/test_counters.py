@@ -67,18 +67,15 @@ def test_counters_go_on(name: str):
         state = state_of(name)
     step = jax.jit(system.step)
     after, _ = step(moved_to(state, 0))
-    small = {key: counters(after)[key] - x for key, x in counters(state).items()}
-    assert any(small.values())
+    small = int(system.num_steps(after)) - int(system.num_steps(state))
     for count in COUNTS:
         large = moved_to(state, count)
         after, metrics = step(large)
         moves = {key: counters(after)[key] - x for key, x in counters(large).items()}
         taken = int(system.num_steps(after)) - int(system.num_steps(large))
-        assert 0 < taken < MAX_UPDATE_STEPS
-        for key, move in moves.items():
-            # A counter that is full stays.
-            assert move >= 0, (key, count)
-            assert move == small[key] or "batches" in key or "steps" in key, key
+        assert 0 < taken == small < MAX_UPDATE_STEPS
+        # A counter that is full stays.
+        assert min(moves.values()) >= 0, (moves, count)
         assert all(np.isfinite(float(x)) for x in metrics.values())
         for leaf in jax.tree.leaves(system.params(after)):
             assert np.isfinite(leaf).all()
