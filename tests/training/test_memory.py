@@ -54,8 +54,8 @@ def error_of(config: RunConfig) -> str:
 
 
 def test_every_seed_has_a_state_and_every_worker_one_more():
-    """Three floats, a key of two words, a counter; two sums in two parts, their count."""
-    state = 3 * 4 + 2 * 4 + 4 + 2 * 2 * 4 + 4
+    """Three floats, a key of two words, a counter; two sums in two parts."""
+    state = 3 * 4 + 2 * 4 + 4 + 2 * 2 * 4 + 4  # And the number of updates.
     workers = min(3, process_cpu_count())
     assert needed_memory(run_of(Toy(), seeds=3))[0] == state * (3 + workers)
 
