@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser test-jax-envs lint bench docs lock clean
+.PHONY: help demo test test-slow test-crash test-browser test-jax-envs lint bench docs lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -24,8 +24,12 @@ test: $(READY)  ## Run the tests that take seconds (about 11 minutes on two core
 
 test-slow: $(READY)  ## Run the tests that take minutes (an hour; MINUTES=30 skips the rest)
 	@echo "Systems that learn, runs that are killed, many oracle steps: about an hour"
-	@$(PYTEST) -rs --numprocesses 2 -m slow --ignore tests/browser \
+	@$(PYTEST) -rs --numprocesses 2 -m "slow and not crash" --ignore tests/browser \
 	  $(if $(MINUTES),--minutes $(MINUTES) --order "$$(git rev-parse HEAD)")
+
+test-crash: $(READY)  ## Test kills, failing disks, hostile folders, all of them (about two hours)
+	@echo "1,000 kills, every failing write, 10,000 damaged folders: about two hours"
+	@$(PYTEST) -rs --numprocesses 2 -m crash
 
 test-browser: $(READY)  ## Test a report in Chromium (a minute; needs playwright)
 	@echo "A report in Chromium, by mouse and by keyboard: about a minute"

@@ -138,3 +138,14 @@ def test_the_networks_of_the_guide_are_those_of_the_example():
 def nonempty_lines(text: str) -> list[str]:
     # Without indentation: the formatter moves a block of methods to the margin.
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def test_every_test_that_a_promise_names_exists():
+    text = (DOCS / "promises.md").read_text()
+    names = re.findall(r"`(tests/[\w/]+\.py)`", text)
+    assert len(names) > 10
+    for name in names:
+        assert (REPOSITORY / name).exists(), name
+    makefile = (REPOSITORY / "Makefile").read_text()
+    for target in re.findall(r"`make ([\w-]+)`", text):
+        assert f"\n{target}:" in makefile, target

@@ -55,6 +55,13 @@ def error_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("train toy --steps 1,5", "--steps: '1,5' is not a whole number"),
         ("train toy --steps=", "--steps: '' is not a whole number"),
         ("train toy --steps ١٠", "is not a whole number"),
+        ("train toy --steps １０", "is not a whole number"),
+        ("train toy --rate １", "is not a number"),
+        ("train smpe --actor-lr 0", "actor_lr is 0.0; expected"),
+        ("train mappo --critic-lr 0", "critic_lr is 0.0; expected"),
+        ("train smpe --belief-lr 0", "belief_lr is 0.0; expected"),
+        ("train qmix --learning-rate 0", "learning_rate is 0.0; expected"),
+        ("train link --learning-rate 0", "learning_rate is 0.0; expected"),
         ("train toy --rate 0,1", "--rate: '0,1' is not a number"),
         ("train toy --rate=", "--rate: '' is not a number"),
         ("train toy --out=", "the run folder is ''; expected the path"),
@@ -114,6 +121,15 @@ def error_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("train qmix --mixing sum", "unknown flag '--mixing'"),
         ("train vdn --mixing monotonic", "unknown flag '--mixing'"),
         ("evaluate run --snr-db 0:12:1", "leave out --snr-db"),
+        ("evaluate run --reference qpsk", "leave out --reference"),
+        ("evaluate run --max-blocks 5", "leave out --max-blocks"),
+        ("evaluate run --with run --reference qpsk", "leave out --reference"),
+        ("evaluate " + "a" * 5000, "File name too long"),
+        ("train toy --out " + "a" * 5000, "File name too long"),
+        ("report " + "a/" * 5000, "File name too long"),
+        ("compare " + "a" * 5000, "File name too long"),
+        ("watch " + "a" * 5000, "File name too long"),
+        ("verify " + "a" * 5000, "File name too long"),
         ("evaluate", "Missing from syntony evaluate: RUN"),
         ("evaluate nowhere", "there is no run nowhere"),
         ("evaluate file", "file is not the folder of a run"),
@@ -212,4 +228,4 @@ def test_checkpoints_with_other_shapes(capsys: pytest.CaptureFixture[str]):
     settings = json.loads(Path("run/settings.json").read_text())["settings"]
     edit_settings({"settings": settings | {"size": 5}})
     error = error_line(["evaluate", "run"], capsys)
-    assert "holds 'state/x' as float32(3,); expected float32(5,)" in error
+    assert "was trained with other settings than settings.json has" in error

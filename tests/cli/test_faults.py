@@ -77,6 +77,16 @@ def test_a_fault_is_told_with_its_line(
     assert f"IndexError: {message} ({line_of(message)})" in error
 
 
+def test_a_channel_that_fails_is_told_before_anything_is_compiled(
+    capsys: pytest.CaptureFixture[str],
+):
+    command = COMMANDS["called channel"].replace("--quiet", "")
+    assert main(command.split()) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("stage", ["constructed", "traced"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_fault_of_a_network(

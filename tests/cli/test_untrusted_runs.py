@@ -1,42 +1,31 @@
 """Hostile run folders: no command runs code of one, or leaves it, or hangs."""
 
-import json
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_folders import (
+    COMMANDS,
+    ESCAPES,
+    HOSTILE,
+    LOGS,
+    READING,
+    STATES,
+    iter_attacks,
+    make_folders,
+    run_command,
+    settings_with,
+)
 from toy_system import Toy
 
 from syntony.cli.main import main
 from syntony.systems import registry as systems
 from syntony.training.loop import train
 
-COMMANDS = {
-    "evaluate": ["evaluate", "gift", "--episodes", "1"],
-    "evaluate with": ["evaluate", "own", "--with", "gift", "--episodes", "1"],
-    "resume": ["resume", "gift", "--steps", "60", "--quiet"],
-    "train": ["train", "toy", "--out", "gift", "--steps", "60", "--quiet"],
-    "train from": ["train", "toy", "--from", "gift", "--steps", "1", "--quiet"],
-    "report": ["report", "gift"],
-    "figures": ["figures", "gift"],
-    "render": ["render", "gift"],
-    "compare": ["compare", "own", "gift"],
-    "watch": ["watch", "gift", "--once"],
-}
-READING = ("compare", "watch")
-"""Commands that read settings and metrics alone, and write nothing there."""
-STATES = ("train from",)
-"""Commands that read settings and states alone."""
-OTHERS = ("evaluate with", "train from", "render", "train")
-"""Commands that open a run as `evaluate` or `resume` do."""
-LOGS = ("a deep row", "escapes in a metric")
-"""Folders with a hostile metrics log."""
-ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\u202edetsurt\u2066\n\r"
 OPENED: list[tuple[str, str]] | None = None
 """Events of the interpreter while a test listens: opened and changed files."""
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
@@ -87,80 +76,9 @@ def folders(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run `own`, a copy `gift` to be made hostile, and files outside of it."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(run, "own")
-    shutil.copytree(run, "gift")
-    Path("outside").mkdir()
-    Path("outside/victim").write_text("precious")
-    mark = str(tmp_path / "outside" / "mark")
-    for folder in ("gift", "."):
-        code = f"import pathlib\npathlib.Path({mark!r}).touch()"
-        (Path(folder) / "evil.py").write_text(code)
+    make_folders(run)
     monkeypatch.setattr("sys.path", [*sys.path])
     sys.modules.pop("evil", None)
-
-
-def settings_with(**entries: object) -> Callable[[], None]:
-    def change() -> None:
-        path = Path("gift/settings.json")
-        settings = json.loads(path.read_text())
-        path.write_text(json.dumps(settings | entries))
-
-    return change
-
-
-def link(name: str, target: str) -> Callable[[], None]:
-    def make() -> None:
-        path = Path("gift") / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        path.unlink(missing_ok=True)
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.symlink_to(Path(target).absolute())
-
-    return make
-
-
-def text(name: str, content: str) -> Callable[[], None]:
-    return lambda: Path(f"gift/{name}").write_text(content) and None
-
-
-def pipe(name: str) -> Callable[[], None]:
-    def make() -> None:
-        Path(f"gift/{name}").unlink(missing_ok=True)
-        os.mkfifo(f"gift/{name}")
-
-    return make
-
-
-HOSTILE = {
-    "code of the folder": settings_with(system="python:gift.evil:f"),
-    "code beside it": settings_with(system="python:evil:f"),
-    "code as a task": settings_with(system="maa2c", task={"id": "pettingzoo:evil"}),
-    "code as a channel": settings_with(system="link", channel={"id": "python:evil:f"}),
-    "a program": settings_with(
-        system="maa2c", task={"id": "pettingzoo:evil?python=/bin/sh"}
-    ),
-    "links to a file": link("report.html", "outside/victim"),
-    "links to nothing": link("metrics.jsonl", "outside/absent"),
-    "links to a folder": link("figures", "outside"),
-    "links within figures": link("figures/losses.svg", "outside/victim"),
-    "links within tensorboard": link("tensorboard/seed-0", "outside"),
-    "links to checkpoints": link("checkpoints", "outside"),
-    "links to settings": link("settings.json", "own/settings.json"),
-    "links to the lock": link(".lock", "outside/victim"),
-    "a pipe": pipe("metrics.jsonl"),
-    "a pipe as settings": pipe("settings.json"),
-    "deep settings": text("settings.json", "[" * 100_000),
-    "nested settings": text(
-        "settings.json",
-        '{"system": "toy", "settings": ' + '{"a":' * 900 + "1" + "}" * 901,
-    ),
-    "a deep row": text("metrics.jsonl", '{"a":' * 100_000 + "\n"),
-    "escapes in a metric": text(
-        "metrics.jsonl",
-        json.dumps({"step": 0, "seed": 0, f"eval/{ESCAPES}": 1.0}) + "\n",
-    ),
-}
 
 
 def check(code: int, captured: Any, opened: list[tuple[str, str]]) -> None:
@@ -183,22 +101,14 @@ def check(code: int, captured: Any, opened: list[tuple[str, str]]) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("command", "hostile"),
-    [
-        (command, hostile)
-        for command in COMMANDS
-        for hostile in HOSTILE
-        if command not in OTHERS or hostile in ("code beside it", *LOGS)
-    ],
-)
+@pytest.mark.parametrize(("command", "hostile"), [*iter_attacks()])
 def test_hostile_folders_are_refused(
     command: str, hostile: str, capfd: pytest.CaptureFixture[str]
 ):
     HOSTILE[hostile]()
     before = Path("outside/victim").stat().st_mtime_ns
     with listening() as opened:
-        code = main(COMMANDS[command])
+        code = run_command(command)
     captured = capfd.readouterr()
     names_code = hostile.startswith("code") or hostile == "a program"
     needs_no_code = names_code and command in (*READING, "report", "figures")

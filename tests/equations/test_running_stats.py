@@ -1,5 +1,7 @@
 """Running mean and variance against NumPy over all samples."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from syntony.equations.running_stats import (
     normalize,
     normalize_features,
     normalize_values,
+    two_sum,
     update_feature_stats,
     update_running_mean_std,
     update_value_stats,
@@ -136,3 +139,66 @@ def test_value_statistics_are_means_over_the_batches(key):
     np.testing.assert_allclose(normalized, 1.0, rtol=2e-2)
     again = denormalize_values(stats, normalized)
     np.testing.assert_allclose(again, mean + std, rtol=1e-5)
+
+
+@partial(jax.jit, static_argnums=2)
+def stats_of_normal_samples(stats, shift, batches):
+    def update(i, stats):
+        noise = jax.random.normal(jax.random.fold_in(jax.random.key(0), i), (50,))
+        return update_feature_stats(stats, shift + noise, jnp.ones(50, bool))
+
+    return jax.lax.fori_loop(0, batches, update, stats)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: 1e8 + 0.0 * rng.normal(size=100_000),
+        lambda rng: 1e6 + rng.choice([-1.0, 1.0], 1_000_000),
+        lambda rng: 1e-20 * rng.normal(size=100_000),
+        lambda rng: 1e37 * rng.normal(size=100_000),
+    ],
+    ids=["constant", "offset", "tiny", "huge"],
+)
+def test_statistics_of_many_rewards_are_exact(make):
+    """Against float64. With a prior of mean 0, std was 10 times too large."""
+    rewards = np.asarray(make(np.random.default_rng(0)), np.float32)
+    stats = jax.jit(
+        lambda x: jax.lax.scan(
+            lambda s, x: (update_feature_stats(s, x, jnp.ones(50, bool)), None),
+            init_feature_stats(()),
+            x,
+        )[0]
+    )(rewards.reshape(-1, 50))
+    wide = rewards.astype(np.float64)
+    mean = float(stats.mean) + float(stats.mean_low)
+    assert abs(mean - wide.mean()) <= 1e-6 * wide.std()
+    np.testing.assert_allclose(stats.std, wide.std(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2.0**24, 2.0**30, 2.0**31 - 128, 2.0**40])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_statistics_never_freeze(count, offset):
+    """After any number of samples 4,000 batches move them by their share."""
+    stats = stats_of_normal_samples(init_feature_stats(()), offset, 100)
+    stats = stats._replace(num_samples=jnp.float32(count))
+    later = stats_of_normal_samples(stats, offset + 1000.0, 4000)
+    share = 1 - (1 - 1 / min(count / 50, 2.0**20)) ** 4000
+    moved = (later.mean - stats.mean) + (later.mean_low - stats.mean_low)
+    np.testing.assert_allclose(moved, 1000.0 * share, rtol=0.03)
+    variance = 1.0 + share * (1 - share) * 1000.0**2
+    np.testing.assert_allclose(later.std, variance**0.5, rtol=0.03)
+
+
+@pytest.mark.parametrize("count", [2.0**24, 2.0**30, 2.0**40])
+def test_statistics_of_the_released_code_never_freeze(count):
+    before = init_running_mean_std(())._replace(num_samples=jnp.float32(count))
+    after = update_running_mean_std(before, jnp.full(50, 3.0), jnp.ones(50, bool))
+    expected = 3.0 / min(count / 50, 2.0**20)
+    np.testing.assert_allclose(after.mean, expected, rtol=1e-4)
+
+
+def test_two_sum_loses_nothing_when_compiled():
+    a, b = jnp.float32(2.0**24), jnp.float32(0.3)
+    total, low = jax.jit(two_sum)(a, b)
+    assert (float(total), float(low)) == (2.0**24, float(b))

@@ -33,7 +33,7 @@ SURE = 1e4
 def make_run(path: str, system: Any, states: dict[int, PyTree]) -> Run:
     """A run with these states, as callbacks see one: no files."""
     live = {
-        seed: Checkpoint(TrainState(state, {}, jnp.int32(0)), 5, 0.0)
+        seed: Checkpoint(TrainState(state, {}, {}, jnp.int32(0)), 5, 0.0)
         for seed, state in states.items()
     }
     config = RunConfig(system=system, steps=5, seeds=len(states))

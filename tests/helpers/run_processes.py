@@ -11,10 +11,13 @@ from typing import Any
 import jax
 from toy_system import Toy
 
+from syntony.channels.black_box import BlackBoxChannel
 from syntony.systems.link.link import Link
-from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig
+from syntony.systems.marl.actor_critic import IA2C, MAA2C, ActorCriticConfig
+from syntony.systems.marl.ppo import IPPO, MAPPO
 from syntony.systems.marl.smpe import SMPE
 from syntony.systems.marl.smpe_beliefs import BeliefConfig
+from syntony.systems.marl.value_decomposition import QMIX, VDN, QLearningConfig
 from syntony.tasks.registry import task
 from syntony.training import recorder, seed_scheduler
 from syntony.training.loop import train
@@ -25,13 +28,33 @@ ACTOR_CRITIC = ActorCriticConfig(num_envs=2, hidden=8)
 BELIEFS = BeliefConfig(
     latent_dim=4, belief_update_interval=60, belief_minibatches=2, buffer_size=20
 )
+Q_LEARNING = QLearningConfig(num_envs=2, hidden=8, buffer_size=20, batch_size=4)
+AEC = task("pettingzoo:mpe2.simple_spread_v3?max_cycles=5")
+GYM = task("gymnasium:lbforaging:Foraging-8x8-2p-1f-v3?max_episode_steps=5")
+
+
+def radio(x: Any) -> Any:
+    """A channel in NumPy without a random number: the same in every run."""
+    return 0.9 * x + 0.1 * x**2
+
+
 SYSTEMS = {
     "toy": Toy(),
+    "toy with tensorboard": Toy(),
+    "ia2c": IA2C(task=TASK, actor_critic=ACTOR_CRITIC),
+    "mappo": MAPPO(task=TASK, actor_critic=ACTOR_CRITIC),
+    "ippo": IPPO(task=TASK, actor_critic=ACTOR_CRITIC),
+    "vdn": VDN(task=TASK, q_learning=Q_LEARNING),
+    "qmix": QMIX(task=TASK, q_learning=Q_LEARNING),
+    "pettingzoo": MAA2C(task=AEC, actor_critic=ACTOR_CRITIC),
+    "gymnasium": MAA2C(task=GYM, actor_critic=ACTOR_CRITIC),
+    "black box": Link(messages=4, uses=1, channel=BlackBoxChannel(function=radio)),
     "maa2c": MAA2C(task=TASK, actor_critic=ACTOR_CRITIC),
     "smpe": SMPE(task=TASK, actor_critic=ACTOR_CRITIC, beliefs=BELIEFS),
     "link": Link(messages=4, uses=1),
 }
-STEPS = {"toy": 1600, "maa2c": 4000, "smpe": 4000, "link": 1600}
+STEPS = {"toy": 1600, "toy with tensorboard": 1600, "link": 1600, "black box": 400}
+TEAM_STEPS = 4000
 OPTIONS: dict[str, Any] = {"seeds": 2, "eval_episodes": 20, "quiet": True}
 
 
@@ -41,9 +64,17 @@ def run(name: str, path: str) -> int:
     if not path.endswith("whole"):
         seed_scheduler.TARGET_CHUNK_SECONDS = 1e-9
         recorder.CHECKPOINT_INTERVAL_SECONDS = -1.0
-    steps = STEPS[name]
+    steps = STEPS.get(name, TEAM_STEPS)
+    tensorboard = name.endswith("tensorboard")
     try:
-        train(SYSTEMS[name], out=path, steps=steps, eval_every=steps // 20, **OPTIONS)
+        train(
+            SYSTEMS[name],
+            out=path,
+            steps=steps,
+            eval_every=steps // 20,
+            tensorboard=tensorboard,
+            **OPTIONS,
+        )
     except TrainingInterrupted as interrupt:
         return 128 + interrupt.signum
     return 0
@@ -51,7 +82,7 @@ def run(name: str, path: str) -> int:
 
 def main() -> None:
     for line in sys.stdin:
-        name, path = line.split()
+        name, path = line.strip().split("\t")
         pid = os.fork()
         if pid == 0:
             os._exit(run(name, path))

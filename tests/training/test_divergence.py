@@ -14,6 +14,8 @@ import syntony
 from syntony.config import field, pytree_dataclass
 from syntony.errors import EnvironmentStepError
 from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig
+from syntony.systems.marl.base import find_huge_reward
+from syntony.tasks.rollout import Trajectory
 from syntony.training import checkpoint
 
 pytestmark = pytest.mark.usefixtures("nans_allowed")
@@ -43,6 +45,18 @@ class NaNCorridor(your_own_task.Corridor):
         if self.nan_reward:
             return state, step._replace(reward=jnp.where(is_nan, jnp.nan, step.reward))
         return state, step._replace(obs=jnp.where(is_nan, jnp.nan, step.obs))
+
+
+@pytree_dataclass
+class HugeCorridor(your_own_task.Corridor):
+    """Corridor whose rewards are finite, but overflow in sums or squares."""
+
+    size: float = field(1e25, static=True)
+
+    def step(self, key: Any, state: Any, action: Any) -> Any:
+        state, step = super().step(key, state, action)
+        sign = jax.random.rademacher(key, step.reward.shape, jnp.float32)
+        return state, step._replace(reward=self.size * sign)
 
 
 def train(out: Path, steps: int = 30, **fields: Any) -> syntony.Run:
@@ -90,6 +104,30 @@ def test_the_state_before_the_error_is_saved(tmp_path: Path, monkeypatch):
 def test_nan_after_the_end_of_an_episode_is_ignored(tmp_path: Path):
     run = train(tmp_path, nan_reward=False, after=4, last_step=3)
     assert run.steps[0] == 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "normalized"), [(1e25, False), (3e38, True)])
+def test_a_huge_reward_is_named(size: float, normalized: bool, tmp_path: Path):
+    config = ActorCriticConfig(num_envs=2, hidden=8, normalize_rewards=normalized)
+    system = MAA2C(task=HugeCorridor(time_limit=5, size=size), actor_critic=config)
+    with pytest.raises(EnvironmentStepError) as raised:
+        syntony.train(
+            system, steps=300, eval_every=300, eval_episodes=2, out=tmp_path, quiet=True
+        )
+    assert f"the largest reward is {size:.3g}, too large" in str(raised.value)
+    assert "learning rates" not in str(raised.value)
+
+
+def test_the_largest_reward_that_counts_is_told():
+    task = HugeCorridor(time_limit=5)
+    reward = jnp.array([[[1.0, -1e20]], [[2e30, 0.0]]])
+    valid = jnp.array([[True], [False]])
+    empty = Trajectory._make([None] * len(Trajectory._fields))
+    trajectory = empty._replace(reward=reward, valid=valid)
+    text = find_huge_reward(task, trajectory)
+    assert "the largest reward is 1e+20, too large for 32-bit numbers" in text
+    assert not find_huge_reward(task, trajectory._replace(reward=reward / 1e20))
 
 
 def test_diverging_training_is_not_an_error_of_the_task(tmp_path: Path):

@@ -178,6 +178,7 @@ def test_a_batch_of_mutated_folders(run: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.crash
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("batch", range(1, BATCHES))
 def test_all_batches_of_mutated_folders(batch: int, run: Path, tmp_path: Path):

@@ -238,9 +238,9 @@ def test_the_disk_space_is_estimated_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     options = OPTIONS | {"quiet": False, "seeds": 2, "save_every": 7}
-    # 3 floats, a key of 2 words, the step, 2 sums and their count. Each seed has 4
-    # checkpoints by step and the two newest; one more is being written.
-    size = 4 * (3 + 2 + 1 + 2 + 1)
+    # 3 floats, a key of 2 words, the step, 2 sums in 2 parts and their count. Each
+    # seed has 4 checkpoints by step and the two newest; one more is being written.
+    size = 4 * (3 + 2 + 1 + 2 * 2 + 1)
     needed = (2 * (4 + 2) + 1) * size
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(needed - 1))
     with pytest.raises(

@@ -13,6 +13,13 @@ import numpy as np
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "run_processes.py"
+CRASH = (pytest.mark.slow, pytest.mark.crash)
+KILLS = 80
+"""Kills of each of 13 systems, in `make test-crash`."""
+SYSTEMS = (
+    *("link", "maa2c", "smpe", "toy with tensorboard", "ia2c", "mappo", "ippo"),
+    *("vdn", "qmix", "pettingzoo", "gymnasium", "black box", "toy"),
+)
 DELAY = 0.4
 """Most seconds from a new checkpoint to the kill."""
 
@@ -31,7 +38,7 @@ class RunStarter:
     def start(self, system: str, path: Path) -> int:
         """Starts a run; returns its pid."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{system} {path}\n")
+        self._process.stdin.write(f"{system}\t{path}\n")
         self._process.stdin.flush()
         return self._read_int()
 
@@ -118,6 +125,7 @@ def npz_files(path: Path) -> set[Path]:
         pytest.param("link", 25, marks=pytest.mark.slow),
         pytest.param("maa2c", 25, marks=pytest.mark.slow),
         pytest.param("smpe", 25, marks=pytest.mark.slow),
+        *(pytest.param(system, KILLS, marks=CRASH) for system in SYSTEMS),
     ],
 )
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(

@@ -10,6 +10,7 @@ import pytest
 from syntony.training.log_stream import LogStream
 from syntony.training.metrics_log import read_rows
 
+HELPERS = str(Path(__file__).parents[1] / "helpers")
 TRAIN = """
 import sys
 from toy_system import Toy
@@ -45,6 +46,7 @@ def test_a_run_goes_on_without_its_log(kind: str, tmp_path: Path):
         [sys.executable, "-c", TRAIN, str(tmp_path / "run")],
         stdout=stdout,
         stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([HELPERS, *sys.path])},
         text=True,
         check=False,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from syntony.errors import InvalidInputError
-from syntony.training.run_folder import RunFolder, next_free_path
+from syntony.training.run_folder import RunFolder, next_free_path, open_run_folder
 
 
 def test_a_locked_folder_is_refused(tmp_path: Path):
@@ -70,3 +70,9 @@ def test_folders_without_a_run_are_refused(tmp_path: Path):
 def test_the_next_free_path(tmp_path: Path):
     (tmp_path / "smpe-1").mkdir()
     assert next_free_path(tmp_path, "smpe") == tmp_path / "smpe-2"
+
+
+@pytest.mark.parametrize("name", ["", "b\0d", "a" * 5000])
+def test_a_path_that_no_folder_can_have_is_refused(name: str):
+    with pytest.raises(InvalidInputError, match=r"^the run folder is '"):
+        open_run_folder(name)

@@ -234,7 +234,7 @@ def test_a_link_is_moved_to_another_channel(tmp_path: Path):
     run = Run(tmp_path, RunConfig(system=link, steps=1))
     # Not trained: what is taken does not depend on it.
     state = jax.tree.map(jnp.zeros_like, jax.jit(link.init)(jax.random.key(3)))
-    saved = Checkpoint(TrainState(state, {}, jnp.int32(0)), 7, 0.0)
+    saved = Checkpoint(TrainState(state, {}, {}, jnp.int32(0)), 7, 0.0)
     start = StartWeights(dataclasses.replace(run, live={0: saved}))
     moved = dataclasses.replace(link, channel=Rayleigh())
     for part, sides in (

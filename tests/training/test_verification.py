@@ -13,19 +13,23 @@ from toy_system import Toy
 
 from syntony.errors import InvalidInputError
 from syntony.systems.link.link import Link
+from syntony.systems.marl.actor_critic import MAA2C
+from syntony.tasks.registry import task
 from syntony.training import snapshots
-from syntony.training.integrity import settings_digest
+from syntony.training.integrity import LEARNING_FIELDS, settings_digest
 from syntony.training.loop import resume, train
 from syntony.training.run import load
-from syntony.training.run_config import RunConfig
-from syntony.training.run_folder import RunFolder
+from syntony.training.run_config import RunConfig, run_config_to_dict
+from syntony.training.run_folder import RunFolder, encode_settings
 from syntony.training.verification import (
     _read_records,
     check_checkpoint,
     check_snapshots,
+    find_damage,
     find_log_damage,
     settings_problems,
     verify_run,
+    warn_of_damage,
 )
 
 OPTIONS: dict[str, Any] = {"eval_every": 20, "eval_episodes": 2, "quiet": True}
@@ -243,9 +247,9 @@ def test_a_state_of_other_settings_is_not_used(damaged: Path):
     (damaged / "settings.json").write_text(
         text.replace('"eval_every": 20', '"eval_every": 30')
     )
-    with pytest.raises(InvalidInputError, match="with other settings than those of"):
+    with pytest.raises(InvalidInputError, match="with other settings than settings"):
         _ = load(damaged).states
-    with pytest.raises(InvalidInputError, match="with other settings than those of"):
+    with pytest.raises(InvalidInputError, match="with other settings than settings"):
         resume(damaged, quiet=True)
 
 
@@ -273,3 +277,68 @@ def test_sessions_name_each_version(damaged: Path, monkeypatch: pytest.MonkeyPat
     assert first["to_step"] == second["from_step"] < 140 <= second["to_step"]
     assert json.loads((damaged / "settings.json").read_text())["versions"]["jax"]
     assert problems(damaged) == []
+
+
+def leaves(tree: Any, prefix: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yields the path of each entry of JSON values that is no list and no object."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for name, value in items:
+        if isinstance(value, dict | list) and value:
+            yield from leaves(value, (*prefix, name))
+        else:
+            yield (*prefix, name)
+
+
+def edits(value: Any) -> list[Any]:
+    """Other values of the same type, and one of another."""
+    if isinstance(value, bool):
+        return [not value, None]
+    if isinstance(value, int | float):
+        return [x for x in (value + 1, value / 2, -value - 1) if x != value]
+    return [value + "x", None] if isinstance(value, str) else [0]
+
+
+def edited(settings: Any, path: tuple[Any, ...], value: Any) -> Any:
+    changed = json.loads(json.dumps(settings))
+    parent = changed
+    for name in path[:-1]:
+        parent = parent[name]
+    parent[path[-1]] = value
+    return changed
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_edit_of_the_settings_passes_in_silence(running: Path, damaged: Path):
+    """Of any entry: what opens the run refuses it, or warns in one line."""
+    original = json.loads((running / "settings.json").read_text())
+    tried = 0
+    for path in leaves(original):
+        parent = original
+        for name in path:
+            parent = parent[name]
+        for value in edits(parent):
+            changed = edited(original, path, value)
+            (damaged / "settings.json").write_bytes(encode_settings(changed))
+            settings = RunFolder(damaged).read_settings()
+            with pytest.raises((InvalidInputError, UserWarning)) as raised:
+                warn_of_damage(damaged, find_damage(damaged, settings))
+            assert "\n" not in str(raised.value)
+            tried += 1
+    assert tried > 60
+
+
+@pytest.mark.parametrize("system", [Link(), MAA2C(task=task("Foraging-2s-5x5-2p-1f"))])
+def test_every_setting_that_determines_learning_is_bound_to_the_states(system: Any):
+    """Also where the digest of `settings.json` was made to fit."""
+    settings: Any = run_config_to_dict(RunConfig(system=system, steps=100))
+    whole, tried = settings_digest(settings), 0
+    for path in leaves(settings):
+        if path[0] not in LEARNING_FIELDS:
+            continue
+        value = settings
+        for name in path:
+            value = value[name]
+        for other in edits(value):
+            assert settings_digest(edited(settings, path, other)) != whole, path
+            tried += 1
+    assert tried > 60

@@ -20,7 +20,7 @@ from jaxtyping import Array, Complex, Float, Key
 
 from syntony import identifiers
 from syntony.channels.awgn import AWGN
-from syntony.channels.channel import SNR_LIMITS, Channel
+from syntony.channels.channel import SNR_LIMITS, AnyChannel, Channel
 from syntony.channels.user_arguments import (
     Argument,
     Signature,
@@ -257,6 +257,20 @@ class BlackBoxChannel:
     def __hash__(self) -> int:
         # A callable object may not be hashable.
         return id(self.function)
+
+
+def try_out(channel: AnyChannel, uses: int) -> None:
+    """Sends two blocks through a user's function: what is wrong with it is told first.
+
+    Args:
+        channel: a channel; others than a user's function are left alone.
+        uses: C, channel uses of a block.
+
+    Raises:
+        ChannelError: as of a call.
+    """
+    if isinstance(channel, BlackBoxChannel):
+        channel(jax.random.key(0), jnp.full((2, uses, 2), 0.5**0.5))
 
 
 def find_name(function: object) -> str:

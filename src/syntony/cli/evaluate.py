@@ -109,6 +109,7 @@ class Evaluate:
             TransmitsMessages,
         )
         from syntony.training.devices import enable_compilation_cache
+        from syntony.training.verification import find_damage, warn_of_damage
 
         enable_compilation_cache()
         if self.with_ is not None:
@@ -128,6 +129,7 @@ class Evaluate:
             if over_snr is None and (acts or not transmits):
                 metrics = _evaluate_metrics(run, self)
             error_rates = _evaluate_link(run, self) if transmits else None
+            warn_of_damage(run.path, find_damage(run.path, run.settings))
         if self.json:
             results = {**(metrics or {}), **(over_snr or {}), **(error_rates or {})}
             print(json.dumps(results, allow_nan=False))
@@ -154,8 +156,11 @@ class Evaluate:
         """Evaluates the run beside another one, and prints tables or JSON."""
         from syntony.cli.cross_play import evaluate_cross_play, print_cross_play
         from syntony.systems.system import ActsInEpisodes, TransmitsMessages
+        from syntony.training.verification import find_damage, warn_of_damage
 
         assert self.with_ is not None
+        if self.reference != "auto":
+            raise InvalidInputError("--with compares runs alone; leave out --reference")
         with stdout_to_stderr():
             run = self._load()
             transmits = isinstance(run.system, TransmitsMessages)
@@ -171,6 +176,7 @@ class Evaluate:
                 max_blocks=self.max_blocks,
                 trust=self.trust,
             )
+            warn_of_damage(run.path, find_damage(run.path, run.settings))
         if self.json:
             print(json.dumps(results, allow_nan=False))
         else:
@@ -186,9 +192,26 @@ class Evaluate:
             raise InvalidInputError(
                 f"{self.run} is no team, and has no task; leave out --task"
             )
+        self._check_counts(transmits=transmits, acts=acts)
         for name in ("target_block_errors", "max_blocks"):
             if (value := getattr(self, name)) < 1:
                 raise InvalidInputError(f"{name} is {value}; expected at least 1")
+
+    def _check_counts(self, *, transmits: bool, acts: bool) -> None:
+        """Raises InvalidInputError for a count that nothing would be done with."""
+        link_alone = transmits and not acts
+        if self.episodes != type(self).episodes and link_alone:
+            raise InvalidInputError(
+                f"{self.run} is a link, and has no episodes; leave out --episodes, or "
+                "give --target-block-errors or --max-blocks"
+            )
+        others = ("target_block_errors", "max_blocks", "reference")
+        for name in others if not transmits else ():
+            if getattr(self, name) != getattr(type(self), name):
+                raise InvalidInputError(
+                    f"{self.run} transmits no messages; leave out "
+                    f"--{name.replace('_', '-')}"
+                )
 
 
 def _evaluate_metrics(

@@ -5,6 +5,7 @@ user's own code, in one line on stderr, with SYNTONY_TRACEBACK=1 below the trace
 128 + signal when stopped by a signal (130 Ctrl-C, 143 SIGTERM), with the run saved.
 """
 
+import errno
 import io
 import os
 import signal
@@ -27,6 +28,11 @@ from syntony.errors import (
     visible,
 )
 from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
+
+INVALID_NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of a file whose name cannot exist: of what was typed, not of the disk."""
+MAX_WORD_LENGTH = 160
+"""Most characters of a word of an error message."""
 
 
 @runtime_checkable
@@ -96,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _print_error(error, code=2)
         except (EnvironmentStepError, TrainingDivergedError, OSError) as error:
             # OSError: e.g. a full disk or a removed folder; a traceback adds nothing.
-            return _print_error(error, code=1)
+            is_name = isinstance(error, OSError) and error.errno in INVALID_NAME_ERRORS
+            return _print_error(error, code=2 if is_name else 1)
         except Exception as error:
             code = _print_known_fault(error)
             if code is None:
@@ -178,8 +185,16 @@ def _parse_command(name: str, argv: list[str]) -> Executable:
 
 def _print_error(error: BaseException, *, code: int) -> int:
     _print_traceback(error)
-    _tell(" ".join(str(error).split()))
+    _tell(" ".join(map(_shorten, str(error).split())))
     return code
+
+
+def _shorten(word: str) -> str:
+    """A word that is not longer than a line or two, e.g. of a path of any length."""
+    if len(word) <= MAX_WORD_LENGTH:
+        return word
+    half = MAX_WORD_LENGTH // 2
+    return f"{word[:half]}…{word[-half:]}"
 
 
 def _missing_platform(error: Exception) -> str:

@@ -36,7 +36,7 @@ from syntony.training.run_config import (
 from syntony.training.run_folder import RunFolder
 from syntony.training.serialization import deserialize
 from syntony.training.trust import was_trained_here
-from syntony.training.verification import warn_of_log_damage
+from syntony.training.verification import find_damage, warn_of_damage
 
 CODE_SIZE_KEYS = ("messages", "uses")
 """Settings of a link that define its task, beside the channel."""
@@ -181,7 +181,7 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
     if base != default_settings:
         overrides[PRESET_KEY] = preset
     rows = metrics_log.read_rows(folder.metrics_path)
-    warn_of_log_damage(path, config)
+    warn_of_damage(path, find_damage(path, config))
     return RunInfo(
         *(group_name, path, system, task, settings, overrides),
         step_unit=read_step_unit(config),

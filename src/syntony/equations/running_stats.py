@@ -7,10 +7,16 @@ from jaxtyping import Array, Bool, Float
 
 STD_EPSILON = 1e-8
 """Term added to standard deviations, against division by zero."""
+MAX_BATCHES = 2.0**20
+"""Full batches that statistics remember: from then on, older ones fade. Else the weight
+of a batch would at some time be lost in rounding, and nothing would change any more."""
 
 
 class RunningMeanStd(NamedTuple):
-    """Mean and variance of each feature over all samples so far."""
+    """Mean and variance of each feature so far, as the released code of SMPE² has them.
+
+    They begin with a sample of weight 10⁻⁴, mean 0 and variance 1.
+    """
 
     mean: Float[Array, "*shape"]
     var: Float[Array, "*shape"]
@@ -43,7 +49,7 @@ def update_running_mean_std(
     mean = jnp.tensordot(weight, samples, 1)
     var = jnp.tensordot(weight, (samples - mean) ** 2, 1)
 
-    total = running_stats.num_samples + n
+    total = jnp.minimum(running_stats.num_samples + n, mask.size * MAX_BATCHES)
     delta = mean - running_stats.mean
     squares = running_stats.var * running_stats.num_samples + var * n
     squares = squares + delta**2 * (running_stats.num_samples * n / total)
@@ -63,20 +69,25 @@ class FeatureStats(NamedTuple):
     """Mean and standard deviation of each feature over all samples so far.
 
     Exact for features of any unit and offset: deviations are taken from a sample or
-    from the mean, and squared relative to the largest.
+    from the mean, and squared relative to the largest. Both are sums of two numbers, so
+    that a change far below the precision of one is not lost.
     """
 
     mean: Float[Array, "*shape"]
+    mean_low: Float[Array, "*shape"]
+    """What rounding has taken from the mean."""
     std: Float[Array, "*shape"]
     """Zero of a feature that has always been the same."""
+    std_low: Float[Array, "*shape"]
     num_samples: Float[Array, ""]
-    """Number of samples."""
+    """Number of samples, at most `MAX_BATCHES` full batches."""
 
 
 def init_feature_stats(shape: tuple[int, ...]) -> FeatureStats:
     """Statistics of no samples."""
-    num_samples = jnp.full((), 0.0, float)
-    return FeatureStats(jnp.zeros(shape), jnp.zeros(shape), num_samples)
+    mean, low, std, std_low = (jnp.zeros(shape) for _ in range(4))
+    # With a type: a number alone is weakly typed, and compiles everything twice.
+    return FeatureStats(mean, low, std, std_low, jnp.full((), 0.0, float))
 
 
 def update_feature_stats(
@@ -93,35 +104,48 @@ def update_feature_stats(
     """
     # With the number of samples, as there may be no features.
     samples = x.reshape(mask.size, *stats.mean.shape)
-    mask = mask.reshape(mask.size, *[1] * stats.mean.ndim)
+    valid = mask.reshape(mask.size, *[1] * stats.mean.ndim)
     n = jnp.sum(mask, dtype=x.dtype)
-    first = samples[jnp.argmax(mask)]
+    first = samples[jnp.argmax(mask.reshape(-1))]
     is_first = (stats.num_samples == 0.0) & (n > 0.0)
     center = jnp.where(is_first, first, stats.mean)
-    deviation = jnp.where(mask, samples - center, 0.0)
+    deviation = jnp.where(valid, (samples - center) - stats.mean_low, 0.0)
     scale = jnp.max(jnp.abs(deviation), axis=0)
     # Relative to the largest, no square of a deviation overflows, and none vanishes.
     deviation = deviation / jnp.where(scale > 0.0, scale, 1.0)
     delta = jnp.sum(deviation, axis=0) / jnp.maximum(n, 1.0)
-    squares = jnp.sum(jnp.where(mask, (deviation - delta) ** 2, 0.0), axis=0)
+    squares = jnp.sum(jnp.where(valid, (deviation - delta) ** 2, 0.0), axis=0)
     std = scale * jnp.sqrt(squares / jnp.maximum(n, 1.0))
 
-    total = stats.num_samples + n
+    total = jnp.minimum(stats.num_samples + n, mask.size * MAX_BATCHES)
     weight = n / jnp.maximum(total, 1.0)
+    change = std_change(stats.std, std, scale * delta, weight)
     return FeatureStats(
-        center + weight * scale * delta,
-        combined_std(stats.std, std, scale * delta, weight),
+        *two_sum(center, stats.mean_low + weight * scale * delta),
+        *two_sum(stats.std, stats.std_low + change),
         total,
     )
 
 
-def combined_std(
+def two_sum(
+    a: Float[Array, "*shape"], b: Float[Array, "*shape"]
+) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
+    """Rounded sum of two numbers, and what rounding took from it.
+
+    Source: Knuth, The Art of Computer Programming, volume 2, 4.2.2.
+    """
+    total = a + b
+    rounded = total - a
+    return total, (a - (total - rounded)) + (b - rounded)
+
+
+def std_change(
     std: Float[Array, "*shape"],
     other_std: Float[Array, "*shape"],
     delta: Float[Array, "*shape"],
     weight: Float[Array, ""],
 ) -> Float[Array, "*shape"]:
-    """Standard deviation of two sets of samples together.
+    """Change of the standard deviation of a set of samples by another set.
 
     Args:
         std: standard deviation of the one.
@@ -129,14 +153,24 @@ def combined_std(
         delta: difference of their means.
         weight: share of the other in all samples; 1 where the first set is empty.
     """
-    terms = (
-        jnp.sqrt(1.0 - weight) * std,
-        jnp.sqrt(weight) * other_std,
-        jnp.sqrt(weight * (1.0 - weight)) * delta,
-    )
-    scale = jnp.max(jnp.abs(jnp.stack(terms)), axis=0)
-    safe = jnp.where(scale > 0.0, scale, 1.0)
-    return scale * jnp.sqrt(sum((term / safe) ** 2 for term in terms))
+    size = jnp.max(jnp.abs(jnp.stack([std, other_std, delta])), axis=0)
+    safe = jnp.where(size > 0.0, size, 1.0)
+    old, other, d = std / safe, other_std / safe, delta / safe
+    change = weight * ((other - old) * (other + old) + (1.0 - weight) * d**2)
+    # The difference of the squares, by the sum of the standard deviations.
+    total = old + jnp.sqrt(jnp.maximum(old**2 + change, 0.0))
+    return size * change / jnp.where(total > 0.0, total, 1.0)
+
+
+def standardize(stats: FeatureStats, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Standardized values (x − mean) / std.
+
+    A feature that has always been the same is zero, whatever its value; so is every
+    feature before the first sample.
+    """
+    known = stats.std > 0.0
+    deviation = (x - stats.mean) - stats.mean_low
+    return jnp.where(known, deviation / jnp.where(known, stats.std, 1.0), 0.0)
 
 
 FEATURE_CLIP = 10.0
@@ -146,15 +180,8 @@ FEATURE_CLIP = 10.0
 def normalize_features(
     stats: FeatureStats, x: Float[Array, "..."]
 ) -> Float[Array, "..."]:
-    """Normalized features (x − mean) / std, clipped to ± 10.
-
-    A feature that has always been the same is zero, whatever its value; so is every
-    feature before the first sample.
-    """
-    deviation = x - stats.mean
-    known = stats.std > 0.0
-    normalized = deviation / jnp.where(known, stats.std, 1.0)
-    return jnp.where(known, jnp.clip(normalized, -FEATURE_CLIP, FEATURE_CLIP), 0.0)
+    """Standardized features, clipped to ± 10."""
+    return jnp.clip(standardize(stats, x), -FEATURE_CLIP, FEATURE_CLIP)
 
 
 class ValueStats(NamedTuple):

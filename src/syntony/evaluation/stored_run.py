@@ -16,7 +16,7 @@ from syntony.training.run import Run, load
 from syntony.training.run_config import task_and_channel_id
 from syntony.training.run_folder import RunFolder
 from syntony.training.safe_io import JsonObject
-from syntony.training.verification import warn_of_log_damage
+from syntony.training.verification import find_damage, warn_of_damage
 
 MAX_CURVE_POINTS = 300
 """Points of a learning curve that a figure draws at most."""
@@ -89,7 +89,7 @@ def read_stored_run(run: Path | Run, *, trust: bool = False) -> StoredRun:
     folder = RunFolder(path)
     settings, _ = read_run_settings(folder)
     rows = metrics_log.read_rows(folder.metrics_path)
-    warn_of_log_damage(path, settings)
+    warn_of_damage(path, find_damage(path, settings))
     loaded, load_error = _load_or_error(run, trust=trust)
     return StoredRun(path, settings, rows, loaded, load_error)
 

@@ -32,7 +32,7 @@ from syntony.training.safe_io import read_npz_and_comment
 MAX_CHECKPOINTS = 2
 """Newest checkpoints of each seed that stay: the last and the previous one."""
 WALL_TIME_KEY = "wall_s"
-METRIC_SUMS_PREFIX, NUM_UPDATES_KEY = "metric_sums/", "num_updates"
+METRIC_SUMS_PREFIX, NUM_UPDATES_KEY = "metric_sums", "num_updates"
 """Leaves of `TrainState` that are reset where the metrics have other names."""
 CHANNEL_STATE_PREFIX = "state/channel_state"
 """Leaves that are reset where a link is opened with another channel."""
@@ -133,8 +133,7 @@ def load_latest(
     if errors:
         raise InvalidInputError(
             f"no checkpoint of seed {seed} can be used: "
-            f"{'; '.join(map(str, errors[:MAX_CHECKPOINTS]))}; restore one from a "
-            "copy, or train the seed again with another --out"
+            f"{errors[0]}; restore one from a copy, or train again with another --out"
         )
     return None
 
@@ -216,8 +215,7 @@ def load_checkpoint(
     record = parse_record(comment)
     if record and settings_sha256 not in (None, record.settings_sha256):
         raise InvalidInputError(
-            f"{path.name} was trained with other settings than those of settings.json: "
-            "one of the two was changed, or is of another run"
+            f"{path.name} was trained with other settings than settings.json has"
         )
     expected = named_leaves(like)
     arrays = _reset_stale_leaves(arrays, expected)

@@ -10,6 +10,7 @@ import numpy as np
 from jax.stages import Lowered
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
+from syntony.equations.running_stats import two_sum
 from syntony.errors import EnvironmentStepError, InvalidInputError
 from syntony.systems.system import EvalSamples, HasBlackBox, Metrics, StateT, System
 from syntony.training.devices import (
@@ -26,12 +27,17 @@ class TrainState(NamedTuple):
     """State of the system."""
     metric_sums: Metrics
     """Sums of the training metrics over the updates since the last evaluation."""
+    metric_sums_low: Metrics
+    """What rounding has taken from the sums."""
     num_updates: Int[Array, ""]
     """Updates since the last evaluation."""
 
 
 Carry = tuple[TrainState, Metrics, Int[Array, ""]]
 """Training state, metrics of the last update, and updates in the chunk so far."""
+Totals = tuple[Metrics, Metrics, Int[Array, ""], Int[Array, ""]]
+"""Sums of the metrics, what rounding has taken from them, updates since the last
+evaluation, and updates in the chunk."""
 IntScalar = Int[Array, ""] | np.int32
 """A bound of a chunk; within a compiled program, an array."""
 
@@ -76,7 +82,8 @@ def init_train_state(system: System, key: Key[Array, ""]) -> TrainState:
     jittable = system.as_jittable() if isinstance(system, HasBlackBox) else system
     _, metrics = jax.eval_shape(jittable.step, state)
     sums = {name: jnp.zeros((), jnp.float32) for name in metrics}
-    return TrainState(state, sums, jnp.zeros((), jnp.int32))
+    low = jax.tree.map(jnp.copy, sums)
+    return TrainState(state, sums, low, jnp.zeros((), jnp.int32))
 
 
 jitted_init = jax.jit(init_train_state)
@@ -152,21 +159,20 @@ def _should_continue(
 def _update(system: System, carry: Carry) -> Carry:
     train_state, _, num_updates = carry
     state, metrics = system.step(train_state.state)
-    totals = train_state.metric_sums, train_state.num_updates, num_updates
-    (sums, total_updates, num_updates), metrics = _add_metrics(totals, metrics)
-    return TrainState(state, sums, total_updates), metrics, num_updates
+    totals = *train_state[1:], num_updates
+    (sums, low, total_updates, num_updates), metrics = _add_metrics(totals, metrics)
+    return TrainState(state, sums, low, total_updates), metrics, num_updates
 
 
 # Compiled, as a black box is trained in a loop of the host.
 @jax.jit
-def _add_metrics(
-    totals: tuple[Metrics, Int[Array, ""], Int[Array, ""]], metrics: Metrics
-) -> tuple[tuple[Metrics, Int[Array, ""], Int[Array, ""]], Metrics]:
+def _add_metrics(totals: Totals, metrics: Metrics) -> tuple[Totals, Metrics]:
     """Sums with the metrics of one more update, both counts of updates, and these."""
-    sums, total_updates, num_updates = totals
+    sums, low, total_updates, num_updates = totals
     metrics = {name: value.astype(jnp.float32) for name, value in metrics.items()}
-    sums = jax.tree.map(jnp.add, sums, metrics)
-    return (sums, total_updates + 1, num_updates + 1), metrics
+    pairs = {n: two_sum(sums[n], low[n] + value) for n, value in metrics.items()}
+    sums, low = ({n: pair[i] for n, pair in pairs.items()} for i in (0, 1))
+    return (sums, low, total_updates + 1, num_updates + 1), metrics
 
 
 def _chunk_status(

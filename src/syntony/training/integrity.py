@@ -57,6 +57,10 @@ CHAIN_BITS = 52
 """Bits of the chain's numbers: every reader of JSON holds them exactly."""
 METRIC_NAME = re.compile(r"[\w/ .,:;+*%@#=()\[\]²-]{1,200}")
 """Names of metrics: they reach terminals and pages, and may be anyone's."""
+MAX_ROWS = 250_000
+"""Most lines of a metrics log, which is read into memory; no run may plan more."""
+MAX_LINE_BYTES = 2**20
+"""Bytes of a line of the metrics log."""
 MAX_ARRAY_IN_MEMORY = 2**28
 CHUNK_BYTES = 2**20
 
@@ -108,6 +112,25 @@ def entries_digest(entries: Mapping[str, object]) -> str:
 
 def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, allow_nan=False).encode()
+
+
+def with_known_names(row: JsonObject, names: dict[str, str]) -> JsonObject:
+    """A row of the metrics log with names that were seen before.
+
+    A long log has few: each is checked, and kept in memory, once.
+
+    Args:
+        row: the row.
+        names: the names so far, each by itself; new ones are added.
+
+    Raises:
+        ValueError: the name of a metric is none.
+    """
+    for name in row.keys() - names.keys():
+        if not METRIC_NAME.fullmatch(name):
+            raise ValueError(name)
+        names[name] = name
+    return {names[name]: value for name, value in row.items()}
 
 
 def next_chain(previous: int, row: Mapping[str, object]) -> int:

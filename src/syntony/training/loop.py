@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from syntony.channels.black_box import try_out
 from syntony.channels.missing import require_channel
 from syntony.errors import InvalidInputError
 from syntony.jax_settings import (
@@ -77,7 +78,6 @@ from syntony.training.seed_scheduler import (
 from syntony.training.sessions import begin_session
 from syntony.training.signals import (
     SaveError,
-    StopRequest,
     TrainingDivergedError,
     handle_signals,
 )
@@ -89,7 +89,7 @@ from syntony.training.start_weights import (
     make_start,
 )
 from syntony.training.trust import remember_trained
-from syntony.training.verification import SEAL_KEY, warn_of_log_damage
+from syntony.training.verification import SEAL_KEY, find_damage, warn_of_damage
 
 
 @standard_jax_settings()
@@ -284,6 +284,8 @@ def _execute_run(
     config.check()
     if isinstance(config.system, HasChannel):
         require_channel(config.system.channel)
+        if not folder.contains_run():
+            try_out(config.system.channel, config.system.uses)
     if config.keep_best:
         check_best_metric(config.system)
     check_callbacks(outputs.callbacks)
@@ -337,8 +339,9 @@ def _start_run(
         checkpoint.delete_all(folder.checkpoints_dir)
         if start is not None:
             settings |= _save_initial_states(config, folder, start)
-    damage = [] if is_new else warn_of_log_damage(folder.path, settings)
+    damage = [] if is_new else find_damage(folder.path, settings)
     seed_runs, wall_s = _restore_seeds(config, folder, settings)
+    warn_of_damage(folder.path, damage)
     identity, settings = _begin_session(folder, settings, seed_runs, damage)
     folder.write_settings(settings)
     remember_trained(settings)
@@ -493,7 +496,7 @@ def _train_seeds(
                 display.refresh()
                 return not request and not errors
 
-            programs = _compile_for_devices(config, devices, pool, display, request)
+            programs = _compile_for_devices(config, devices, pool, display)
             for result in schedule_seeds(
                 config,
                 seed_runs,
@@ -564,7 +567,6 @@ def _compile_for_devices(
     devices: Sequence[DeviceSharding],
     pool: Executor,
     display: ProgressDisplay,
-    request: StopRequest,
 ) -> dict[DeviceSharding, CompiledPrograms]:
     if not devices:
         return {}
@@ -573,7 +575,6 @@ def _compile_for_devices(
     futures = {device: pool.submit(compile_for, device) for device in set(devices)}
     while wait(futures.values(), POLL_INTERVAL_SECONDS).not_done:
         display.refresh()
-        request.tell_waiting()
     programs = {device: future.result() for device, future in futures.items()}
     check_programs(config, programs.values())
     display.set_status("training")

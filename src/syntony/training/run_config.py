@@ -18,6 +18,7 @@ from syntony.systems.system import (
     HasChannel,
     System,
 )
+from syntony.training.integrity import MAX_ROWS
 from syntony.training.safe_io import JsonObject
 from syntony.training.serialization import check_stored, deserialize, serialize
 
@@ -80,7 +81,17 @@ class RunConfig:
             raise InvalidInputError(
                 f"save_every is {self.save_every}; expected 1 to {MAX_STEPS:,}"
             )
+        self._check_rows()
         self.system.check()
+
+    def _check_rows(self) -> None:
+        """Raises `InvalidInputError` if the metrics log would be too long to read."""
+        rows = len(self.all_seeds) * (-(-self.steps // self.eval_every) + 1)
+        if rows > MAX_ROWS:
+            raise InvalidInputError(
+                f"eval_every is {self.eval_every}, which makes {rows:,} evaluations; "
+                f"expected more steps from one to the next, and at most {MAX_ROWS:,}"
+            )
 
     @property
     def all_seeds(self) -> Sequence[int]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from syntony.errors import InvalidInputError, visible
+from syntony.number_parsing import quote
 from syntony.training.atomic_io import (
     TEMP_NAME,
     atomic_savez,
@@ -183,11 +184,23 @@ def open_run_folder(path: str | os.PathLike[str]) -> RunFolder:
     """Run folder with this path.
 
     Raises:
-        InvalidInputError: the path is empty, which would be the current folder.
+        InvalidInputError: the path is empty, which would be the current folder, or no
+            file can have this name.
     """
-    if not os.fspath(path):
-        raise InvalidInputError("the run folder is ''; expected the path of a folder")
-    return RunFolder(Path(path))
+    name = os.fspath(path)
+    if not name or "\0" in name:
+        raise InvalidInputError(
+            f"the run folder is {name!r}; expected the path of a folder"
+        )
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except OSError as error:
+        raise InvalidInputError(
+            f"the run folder is {quote(name)}: {error.strerror}"
+        ) from None
+    return RunFolder(Path(name))
 
 
 def next_free_path(parent: Path, name: str) -> Path:

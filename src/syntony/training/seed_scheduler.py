@@ -30,7 +30,7 @@ from syntony.training.compiled import (
 )
 from syntony.training.devices import DeviceSharding
 from syntony.training.metrics_log import MetricsRow, means_with_intervals
-from syntony.training.run_config import RunConfig
+from syntony.training.run_config import MAX_UPDATE_STEPS, RunConfig
 
 TARGET_CHUNK_SECONDS = 1.0
 """Target duration of a chunk; training reacts to Ctrl-C between chunks."""
@@ -182,6 +182,12 @@ def _advance_seed(
         return _error_result(seed_run, step, error.error)
     status = jax.device_get(status)
     seconds, step = time.perf_counter() - start, int(status.step)
+    if step < seed_run.step:
+        raise InvalidInputError(
+            f"seed {seed_run.seed} went from step {seed_run.step:,} to {step:,}: one "
+            f"update takes more than {MAX_UPDATE_STEPS:,} steps; expected fewer, e.g. "
+            "by --num-envs"
+        )
     if not status.is_finite:
         return _divergence_result(config.system, seed_run, before, status, programs)
     updated = seed_run._replace(
@@ -321,8 +327,10 @@ def mean_train_metrics(train_state: TrainState) -> MetricsRow:
     num_updates = int(train_state.num_updates)
     if num_updates == 0:
         return {}
-    sums = jax.device_get(train_state.metric_sums)
-    return {name: float(total) / num_updates for name, total in sums.items()}
+    sums, low = jax.device_get((train_state.metric_sums, train_state.metric_sums_low))
+    return {
+        name: (float(x) + float(low[name])) / num_updates for name, x in sums.items()
+    }
 
 
 def _next_max_updates(max_updates: int, num_updates: int, seconds: float) -> int:

@@ -59,7 +59,7 @@ class StopRequest:
         self.signum: int | None = None
         self.workers_hang = False
         self._window_start = self._cpu_at_start = 0.0
-        self._signal_time, self._has_told = 0.0, False
+        self._notice: threading.Timer | None = None
 
     def __bool__(self) -> bool:
         return self.signum is not None
@@ -70,16 +70,16 @@ class StopRequest:
         if self:
             raise KeyboardInterrupt
         self._start_window()
-        self._signal_time = self._window_start
         self.signum = signum
+        # A thread, as this one may be in a call that never returns.
+        self._notice = threading.Timer(TELL_AFTER_SECONDS, _tell_waiting)
+        self._notice.daemon = True
+        self._notice.start()
 
-    def tell_waiting(self) -> None:
-        """Tells on stderr, once and a while after a signal, what is waited for."""
-        seconds = time.monotonic() - self._signal_time
-        if self and not self._has_told and seconds >= TELL_AFTER_SECONDS:
-            self._has_told = True
-            with suppress(OSError):
-                os.write(2, WAITING)
+    def close(self) -> None:
+        """Tells no more what is waited for."""
+        if self._notice is not None:
+            self._notice.cancel()
 
     def check_workers(self) -> bool:
         """Whether workers hang: after the signal this process has nearly stood still.
@@ -87,7 +87,6 @@ class StopRequest:
         To be called while they are waited for. JAX waits for ever in a thread whose
         array could not be allocated.
         """
-        self.tell_waiting()
         seconds = time.monotonic() - self._window_start
         if self.signum is not None and seconds >= HANG_SECONDS:
             cpu_seconds = time.process_time() - self._cpu_at_start
@@ -102,6 +101,12 @@ class StopRequest:
 
     def _start_window(self) -> None:
         self._window_start, self._cpu_at_start = time.monotonic(), time.process_time()
+
+
+def _tell_waiting() -> None:
+    """Tells on stderr what is waited for after a signal."""
+    with suppress(OSError):
+        os.write(2, WAITING)
 
 
 @contextmanager
@@ -125,5 +130,6 @@ def handle_signals() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
+        request.close()
         for signum, handler in previous.items():
             signal.signal(signum, handler)

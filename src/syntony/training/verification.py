@@ -5,13 +5,11 @@ that a run names.
 """
 
 import json
-import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from syntony.errors import InvalidInputError, visible
 from syntony.training.folder_walk import (
@@ -22,7 +20,8 @@ from syntony.training.folder_walk import (
 from syntony.training.integrity import (
     CHAIN_KEY,
     HASH_KEY,
-    METRIC_NAME,
+    MAX_LINE_BYTES,
+    MAX_ROWS,
     CheckpointRecord,
     LogHashes,
     LogRecord,
@@ -38,6 +37,7 @@ from syntony.training.integrity import (
     read_comment,
     settings_digest,
     stored_sessions,
+    with_known_names,
 )
 from syntony.training.run_folder import RunFolder, encode_settings
 from syntony.training.safe_io import JsonObject, open_untrusted, read_json
@@ -48,17 +48,11 @@ INCOMPLETE_LINE = (
     "metrics.jsonl: the last line is incomplete, as of a process that was killed; "
     "resume drops it"
 )
+NO_DIGEST = "settings.json has no digest: it is of an older version, or was changed"
 MAX_PROBLEMS = 20
 """Most problems that are told."""
-
-
-class Line(NamedTuple):
-    """A line of the metrics log, with what it says of itself."""
-
-    content: bytes
-    seed: int
-    step: int
-    row: JsonObject
+MAX_CHANGED_LINES = 1000
+"""Most changed lines of a metrics log that are remembered."""
 
 
 @dataclass
@@ -90,10 +84,12 @@ def verify_run(path: Path) -> Verification:
     result.checked.append("settings.json")
     records = _check_checkpoints(folder, settings, result)
     try:
-        result.problems += find_log_damage(path, settings, records)
+        scan = _scan_log(path, settings, records)
     except InvalidInputError as error:
         result.problems.append(str(error))
-    result.checked.append(f"{_count_lines(path):,} lines of metrics.jsonl")
+    else:
+        result.problems += scan.problems()
+        result.checked.append(f"{scan.lines:,} lines of metrics.jsonl")
     result.problems += _history_problems(folder, settings, result)
     _check_seal(folder, settings, result)
     result.problems += _told_damage(settings)
@@ -116,133 +112,189 @@ def find_log_damage(
     Raises:
         InvalidInputError: the file cannot be read, or a line is no row.
     """
-    if records is None:
-        records = _read_records(path)
-    lines, is_whole = _read_lines(path / "metrics.jsonl")
-    problems = [] if is_whole else [INCOMPLETE_LINE]
-    problems += _chain_problems(lines)
-    starts = count_starts(settings)
-    expected = [record.log for record in records if record.start == starts]
-    if whole_log := _log_at_start(settings):
-        expected.append(whole_log)
-    problems += _prefix_problems(lines, expected)
-    for seed in dict.fromkeys(record.seed for record in records):
-        of_seed = [record for record in records if record.seed == seed]
-        problems += _seed_problems(lines, seed, of_seed)
-    return problems
+    return _scan_log(path, settings, records).problems()
 
 
-def warn_of_log_damage(path: Path, settings: Mapping[str, object]) -> list[str]:
-    """Warns in one line if the metrics log of a run is damaged.
+def find_damage(path: Path, settings: Mapping[str, object]) -> list[str]:
+    """Problems of `settings.json` and of the metrics log.
 
     Args:
         path: the run folder.
         settings: content of its `settings.json`.
-
-    Returns:
-        All problems.
     """
-    found = find_log_damage(path, settings)
+    # A run of a version that stored no digests has none.
+    ignored = () if is_bound(settings) else (NO_DIGEST,)
+    found = [x for x in settings_problems(RunFolder(path)) if x not in ignored]
+    found += find_log_damage(path, settings)
     # What a killed process leaves is no damage.
-    problems = [problem for problem in found if problem != INCOMPLETE_LINE]
+    return [problem for problem in found if problem != INCOMPLETE_LINE]
+
+
+def warn_of_damage(path: Path, problems: Sequence[str]) -> None:
+    """Warns in one line of the problems of a run, if there are any."""
     if problems:
         hint = f"all problems: syntony verify {path}"
         warnings.warn(f"{path}: {problems[0]}; {hint}", stacklevel=3)
-    return problems
 
 
-def _read_lines(path: Path) -> tuple[list[Line], bool]:
-    """Lines of a metrics log, and whether the last one is complete.
+class LogScan:
+    """One pass over a metrics log, whatever its length: in little memory.
+
+    Args:
+        whole: hash of the file's first lines, by their number.
+        records: the facts that the run's checkpoints hold.
+    """
+
+    def __init__(self, whole: Mapping[int, bytes], records: Sequence[CheckpointRecord]):
+        self.lines = 0
+        """Complete lines so far."""
+        self.is_whole = True
+        """Whether the last line is complete."""
+        self._whole = whole
+        self._seeds: dict[int, dict[int, bytes]] = {}
+        self._newest: dict[int, int] = {}
+        for x in records:
+            hashes = self._seeds.setdefault(x.seed, {})
+            hashes[x.log.seed_lines] = x.log.seed_lines_sha256
+            self._newest[x.seed] = max(self._newest.get(x.seed, 0), x.step)
+        self._hashes = LogHashes()
+        self._changed: list[str] = []
+        self._prefix = ""
+        self._changed_seeds: dict[int, str] = {}
+        self._counts: Counter[int] = Counter()
+        self._after_newest: Counter[int] = Counter()
+
+    def add(self, content: bytes, row: JsonObject, seed: int, step: int) -> None:
+        """Checks the next line.
+
+        Args:
+            content: the line, with its line break.
+            row: its row.
+            seed: seed of the row.
+            step: its step.
+        """
+        self.lines += 1
+        chain = row.get(CHAIN_KEY)
+        if problem := self._line_problem(content, row, seed, chain):
+            place = f"line {self.lines} (seed {seed}, step {step:,})"
+            if len(self._changed) < MAX_CHANGED_LINES:
+                self._changed.append(f"metrics.jsonl: {place} {problem}")
+        self._hashes.add(content, seed, chain)
+        self._counts[seed] += 1
+        self._after_newest[seed] += step > self._newest.get(seed, step)
+        self._check_prefixes(seed, step)
+
+    def _line_problem(
+        self, content: bytes, row: JsonObject, seed: int, chain: object
+    ) -> str:
+        """How a row does not follow the one before it; empty if it does."""
+        if json.dumps(row).encode() + b"\n" != content:
+            return "was changed"
+        if chain is None and not self._hashes.is_chained(seed):
+            # Of a version that wrote no chain.
+            return ""
+        if chain != self._hashes.chain(row, seed):
+            return "was changed, or does not follow the line before it"
+        return ""
+
+    def _check_prefixes(self, seed: int, step: int) -> None:
+        """Compares the lines so far with the hashes of as many lines."""
+        of_seed = self._seeds.get(seed, {})
+        known = self.lines in self._whole or self._counts[seed] in of_seed
+        if not known:
+            return
+        log = self._hashes.record(seed)
+        if self._whole.get(self.lines, log.lines_sha256) != log.lines_sha256:
+            text = f"metrics.jsonl: lines up to {self.lines} were changed, or swapped"
+            self._prefix = self._prefix or text
+        expected = of_seed.get(self._counts[seed], log.seed_lines_sha256)
+        if expected != log.seed_lines_sha256:
+            place = f"lines of seed {seed} up to step {step:,}"
+            text = f"metrics.jsonl: {place} were changed"
+            self._changed_seeds.setdefault(seed, text)
+
+    def problems(self) -> list[str]:
+        """All problems, after the last line."""
+        found = [] if self.is_whole else [INCOMPLETE_LINE]
+        found += self._changed
+        most = max(self._whole, default=0)
+        if self.lines < most:
+            found.append(
+                f"metrics.jsonl has lost lines: {self.lines} of at least {most} are "
+                "left"
+            )
+        found += filter(None, [self._prefix])
+        for seed in self._seeds:
+            found += self._seed_problems(seed)
+        return found
+
+    def _seed_problems(self, seed: int) -> Iterator[str]:
+        """Yields what is wrong with the lines of a seed, by its checkpoints."""
+        count, most = self._counts[seed], max(self._seeds[seed])
+        if count < most:
+            yield (
+                f"metrics.jsonl has lost lines of seed {seed}: {count} of at least "
+                f"{most} are left"
+            )
+        if seed in self._changed_seeds:
+            yield self._changed_seeds[seed]
+        # A row is written just before its checkpoint: a killed process leaves one.
+        if self._after_newest[seed] > 1:
+            newest = self._newest[seed]
+            yield f"checkpoints of seed {seed} after step {newest:,} are lost"
+
+
+def _scan_log(
+    path: Path,
+    settings: Mapping[str, object],
+    records: Sequence[CheckpointRecord] | None,
+) -> LogScan:
+    """Compares the metrics log of a run with what its other files hold of it."""
+    if records is None:
+        records = _read_records(path)
+    starts = count_starts(settings)
+    expected = [record.log for record in records if record.start == starts]
+    if whole_log := _log_at_start(settings):
+        expected.append(whole_log)
+    scan = LogScan({log.lines: log.lines_sha256 for log in expected}, records)
+    _scan_lines(path / "metrics.jsonl", scan)
+    return scan
+
+
+def _scan_lines(path: Path, scan: LogScan) -> None:
+    """Adds the lines of a metrics log to a scan.
 
     Raises:
         InvalidInputError: a line is no row, or the file cannot be read.
     """
+    names: dict[str, str] = {}
     try:
         with open_untrusted(path, MAX_LOG_BYTES) as file:
-            # Its size: a larger number would be allocated.
-            content = file.read(os.fstat(file.fileno()).st_size)
+            for line in iter(lambda: file.readline(MAX_LINE_BYTES), b""):
+                if not line.endswith(b"\n"):
+                    scan.is_whole = False
+                    return
+                if scan.lines == MAX_ROWS:
+                    raise InvalidInputError(
+                        f"{path.name} has more than {MAX_ROWS:,} lines"
+                    )
+                _scan_line(path, line, names, scan)
     except FileNotFoundError:
-        return [], True
+        return
     except OSError as error:
         raise InvalidInputError(f"{path.name}: {error.strerror}") from None
-    *texts, rest = content.split(b"\n")
-    lines = []
-    for number, text in enumerate(texts, 1):
-        try:
-            row = json.loads(text)
-            if not all(map(METRIC_NAME.fullmatch, row)):
-                raise ValueError(text)
-            lines.append(Line(text + b"\n", int(row["seed"]), int(row["step"]), row))
-        except (ValueError, TypeError, KeyError, RecursionError):
-            message = f"{path.name}: line {number} is damaged"
-            raise InvalidInputError(message) from None
-    return lines, not rest
 
 
-def _count_lines(path: Path) -> int:
-    """Number of complete lines of a run's metrics log; 0 if it is damaged."""
+def _scan_line(path: Path, line: bytes, names: dict[str, str], scan: LogScan) -> None:
     try:
-        return len(_read_lines(path / "metrics.jsonl")[0])
-    except InvalidInputError:
-        return 0
-
-
-def _chain_problems(lines: Sequence[Line]) -> Iterator[str]:
-    """Yields where a row does not follow the one before it, of its seed."""
-    hashes = LogHashes()
-    for number, line in enumerate(lines, 1):
-        chain = line.row.get(CHAIN_KEY)
-        place = f"metrics.jsonl: line {number} (seed {line.seed}, step {line.step:,})"
-        if json.dumps(line.row).encode() + b"\n" != line.content:
-            yield f"{place} was changed"
-        elif chain is None and not hashes.is_chained(line.seed):
-            # Of a version that wrote no chain.
-            pass
-        elif chain != hashes.chain(line.row, line.seed):
-            yield f"{place} was changed, or does not follow the line before it"
-        hashes.add(line.content, line.seed, chain)
-
-
-def _prefix_problems(
-    lines: Sequence[Line], expected: Sequence[LogRecord]
-) -> Iterator[str]:
-    """Yields what is wrong with the first lines of the file."""
-    hashes = LogHashes()
-    counts = {record.lines: record.lines_sha256 for record in expected}
-    if counts and len(lines) < max(counts):
-        yield (
-            f"metrics.jsonl has lost lines: {len(lines)} of at least {max(counts)} "
-            "are left"
-        )
-    for count, line in enumerate(lines, 1):
-        hashes.add(line.content, line.seed, None)
-        if count in counts and hashes.record(0).lines_sha256 != counts[count]:
-            yield f"metrics.jsonl: lines up to {count} were changed, or swapped"
-            return
-
-
-def _seed_problems(
-    lines: Sequence[Line], seed: int, records: Sequence[CheckpointRecord]
-) -> Iterator[str]:
-    """Yields what is wrong with the lines of a seed, by its checkpoints."""
-    of_seed = [line for line in lines if line.seed == seed]
-    counts = {x.log.seed_lines: x.log.seed_lines_sha256 for x in records}
-    if len(of_seed) < max(counts):
-        yield (
-            f"metrics.jsonl has lost lines of seed {seed}: {len(of_seed)} of at least "
-            f"{max(counts)} are left"
-        )
-    hashes = LogHashes()
-    for count, line in enumerate(of_seed, 1):
-        hashes.add(line.content, seed, None)
-        if count in counts and hashes.record(seed).seed_lines_sha256 != counts[count]:
-            place = f"lines of seed {seed} up to step {line.step:,}"
-            yield f"metrics.jsonl: {place} were changed"
-            return
-    newest = max(record.step for record in records)
-    # A row is written just before its checkpoint: a killed process leaves one.
-    if sum(line.step > newest for line in of_seed) > 1:
-        yield f"checkpoints of seed {seed} after step {newest:,} are lost"
+        row = with_known_names(json.loads(line), names)
+        seed, step = row["seed"], row["step"]
+        if not (isinstance(seed, int) and isinstance(step, int)):
+            raise TypeError(seed, step)
+        scan.add(line, row, seed, step)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        message = f"{path.name}: line {scan.lines + 1} is damaged"
+        raise InvalidInputError(message) from None
 
 
 def _log_at_start(settings: Mapping[str, object]) -> LogRecord | None:
@@ -273,7 +325,7 @@ def settings_problems(folder: RunFolder) -> Iterator[str]:
     with open_untrusted(folder.settings_path, MAX_SETTINGS_BYTES) as file:
         text = file.read()
     if HASH_KEY not in content:
-        yield "settings.json has no digest: it is of an older version, or was changed"
+        yield NO_DIGEST
     elif content[HASH_KEY] != entries_digest(content):
         yield "settings.json was changed after it was written"
     elif text != encode_settings(content):

@@ -15,6 +15,8 @@ from syntony.equations.signal import normalize_blocks
 MIN_RATE = 0.01
 """Weight of the newest batch in the statistics, at least: they follow a channel that
 changes."""
+MAX_BATCHES = 2**20
+"""Number of batches from which they are not counted any more: their weight is least."""
 MAX_LEVEL_CHANGE = 6.9
 """Change of ln r, a factor of 1,000, above which a batch does not move the mean."""
 MAX_AMPLITUDE = 30.0
@@ -29,7 +31,7 @@ class ReceivedStats(NamedTuple):
     log_level: Float[Array, ""]
     """ln r; r is the root mean square of the symbols, less their means."""
     batches: Int[Array, ""]
-    """Batches so far."""
+    """Batches so far, at most `MAX_BATCHES`."""
 
     @classmethod
     def init(cls, uses: int) -> "ReceivedStats":
@@ -61,7 +63,7 @@ def update_received_stats(
     return ReceivedStats(
         stats.mean + jnp.where(is_outlier, 0.0, rate) * (mean - stats.mean),
         stats.log_level + jnp.where(has_power, rate, 0.0) * change,
-        stats.batches + 1,
+        jnp.minimum(stats.batches + 1, MAX_BATCHES),
     )
 
 

@@ -47,7 +47,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import distributions
 from syntony.equations.returns import critic_loss, n_step_targets
-from syntony.equations.running_stats import RunningMeanStd, ValueStats
+from syntony.equations.running_stats import FeatureStats, ValueStats
 from syntony.equations.score import actor_loss, clipped_actor_loss
 from syntony.networks.actors import Actor
 from syntony.networks.agents import (
@@ -126,9 +126,9 @@ class ActorCriticConfig:
     """Optimizer of actors and critics: adam, rmsprop, sgd or python:MODULE:FUNCTION."""
     adam_eps: float = field(1e-8, static=True, limits=above(0))
     """ε that Adam adds to its denominator."""
-    actor_lr: float = field(5e-4, limits=at_least(0))
+    actor_lr: float = field(5e-4, limits=above(0))
     """Learning rate of the actors."""
-    critic_lr: float = field(5e-4, limits=at_least(0))
+    critic_lr: float = field(5e-4, limits=above(0))
     """Learning rate of the critics."""
     max_grad_norm: float = field(10.0, limits=at_least(0))
     """Global norm to which gradients of the actors and of a critic are clipped."""
@@ -208,7 +208,7 @@ class ActorCriticState(NamedTuple):
     actor: Actor
     actor_opt_state: PyTree
     critic_state: CriticState
-    reward_stats: RunningMeanStd
+    reward_stats: FeatureStats
     """Of one reward, or of each agent's own, [N]."""
     input_stats: InputStats | None
     """None if inputs are not normalized."""
@@ -380,7 +380,7 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
             actor=actor,
             actor_opt_state=init_opt_state(config.actor_optimizer, actor),
             critic_state=critic_from_weights(config, weights["critic"]),
-            reward_stats=cast(RunningMeanStd, weights["reward_stats"]),
+            reward_stats=cast(FeatureStats, weights["reward_stats"]),
             input_stats=cast(InputStats | None, weights["input_stats"]),
             value_stats=cast(ValueStats | None, weights["value_stats"]),
         )
@@ -391,7 +391,12 @@ class ActorCritic(MultiAgentSystem[ActorCriticState]):
 
     def params(self, state: ActorCriticState) -> PyTree[Float[Array, "..."]]:
         networks = {"actor": state.actor, "critic": state.critic_state.critic}
-        return networks | stats_params(state.input_stats)
+        stats = stats_params(
+            reward_stats=state.reward_stats,
+            input_stats=state.input_stats,
+            value_stats=state.value_stats,
+        )
+        return networks | stats
 
 
 class A2C(ActorCritic):

@@ -30,6 +30,9 @@ from syntony.tasks.rollout import (
 )
 from syntony.tasks.task import Task
 
+HUGE_REWARD = 1e15
+"""Reward whose square, summed over a batch, comes near the largest 32-bit number."""
+
 StateT = TypeVar("StateT")
 HIDDEN_STREAM = 2**31
 """Number by which the key of a hidden state is derived from that of its rollout."""
@@ -258,7 +261,9 @@ class MultiAgentSystem(ABC, Generic[TeamStateT]):
             return ""
         _, rollout_key, _ = split_step_key(state)
         trajectory = self.collect_episodes(state, rollout_key, self.num_envs)
-        return find_nonfinite(self.task, trajectory)
+        return find_nonfinite(self.task, trajectory) or find_huge_reward(
+            self.task, trajectory
+        )
 
     def num_steps(self, state: MultiAgentState) -> Int[Array, ""]:
         """Environment steps so far."""
@@ -338,6 +343,21 @@ def find_nonfinite(task: Task, trajectory: Trajectory) -> str:
     what = "reward" if nonfinite["reward"][t, e] else "observation"
     when = f"step {t}" if t else "reset"
     return f"environment {task.id}, copy {e}, {when}: {what} is not finite"
+
+
+def find_huge_reward(task: Task, trajectory: Trajectory) -> str:
+    """The largest reward, in words, if numbers of that size overflow; else empty."""
+    counts = np.asarray(trajectory.valid)[..., None]
+    largest = float(
+        np.max(np.abs(np.asarray(trajectory.reward)), where=counts, initial=0)
+    )
+    if largest < HUGE_REWARD:
+        return ""
+    return (
+        f"environment {task.id}: the largest reward is {largest:.3g}, too large for "
+        f"32-bit numbers; expected less than {HUGE_REWARD:.0e}, e.g. after a division "
+        "by a constant"
+    )
 
 
 @jax.jit

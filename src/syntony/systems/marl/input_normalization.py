@@ -16,6 +16,7 @@ from syntony.equations.running_stats import (
     normalize_features,
     update_feature_stats,
 )
+from syntony.pytrees import PyTree
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.task import HasBenchmark, Task, global_state_dim
 
@@ -108,6 +109,6 @@ def normalize_episodes(stats: InputStats | None, trajectory: Trajectory) -> Traj
     )
 
 
-def stats_params(stats: InputStats | None) -> dict[str, InputStats]:
-    """The statistics among the parameters of a system, if there are any."""
-    return {} if stats is None else {"input_stats": stats}
+def stats_params(**stats: PyTree[Array] | None) -> dict[str, PyTree[Array]]:
+    """The statistics among the parameters of a system: those that it has, by name."""
+    return {name: value for name, value in stats.items() if value is not None}

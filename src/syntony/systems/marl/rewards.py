@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from syntony.equations.running_stats import (
-    RunningMeanStd,
-    init_running_mean_std,
-    normalize,
-    update_running_mean_std,
+    FeatureStats,
+    init_feature_stats,
+    standardize,
+    update_feature_stats,
 )
 from syntony.tasks.rollout import Trajectory
 
@@ -27,9 +27,9 @@ def team_reward(
     return (jnp.sum if kind == "sum" else jnp.mean)(reward, axis=-1)
 
 
-def init_reward_stats(kind: LearningReward, num_agents: int) -> RunningMeanStd:
+def init_reward_stats(kind: LearningReward, num_agents: int) -> FeatureStats:
     """Statistics of the team's reward; of each agent's own, [N], if individual."""
-    stats = init_running_mean_std(())
+    stats = init_feature_stats(())
     if kind != "individual":
         return stats
     return jax.tree.map(lambda x: jnp.stack([x] * num_agents), stats)
@@ -37,11 +37,11 @@ def init_reward_stats(kind: LearningReward, num_agents: int) -> RunningMeanStd:
 
 def learning_reward(
     kind: LearningReward,
-    stats: RunningMeanStd,
+    stats: FeatureStats,
     trajectory: Trajectory,
     *,
     normalized: bool,
-) -> tuple[RunningMeanStd, Float[Array, "T E N"]]:
+) -> tuple[FeatureStats, Float[Array, "T E N"]]:
     """Statistics with the new rewards, and the reward that each agent learns from.
 
     An individual agent that has finished earns nothing more: its normalized reward is
@@ -50,12 +50,12 @@ def learning_reward(
     if kind == "individual":
         alive = trajectory.alive & trajectory.valid[..., None]
         reward = trajectory.reward
-        stats = jax.vmap(update_running_mean_std, (0, -1, -1))(stats, reward, alive)
+        stats = jax.vmap(update_feature_stats, (0, -1, -1))(stats, reward, alive)
         if normalized:
-            reward = jnp.where(alive, normalize(stats, reward), 0.0)
+            reward = jnp.where(alive, standardize(stats, reward), 0.0)
         return stats, reward
     reward = team_reward(kind, trajectory.reward)[..., None]
-    stats = update_running_mean_std(stats, reward[..., 0], trajectory.valid)
+    stats = update_feature_stats(stats, reward[..., 0], trajectory.valid)
     if normalized:
-        reward = normalize(stats, reward)
+        reward = standardize(stats, reward)
     return stats, jnp.broadcast_to(reward, trajectory.reward.shape)

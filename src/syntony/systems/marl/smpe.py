@@ -30,11 +30,11 @@ from syntony.config import at_least, between, field, pytree_dataclass, validate
 from syntony.equations import distributions, novelty
 from syntony.equations.belief import filtered_state
 from syntony.equations.running_stats import (
-    RunningMeanStd,
-    init_running_mean_std,
-    normalize,
+    FeatureStats,
+    init_feature_stats,
     pearson_correlation,
-    update_running_mean_std,
+    standardize,
+    update_feature_stats,
 )
 from syntony.errors import InvalidInputError
 from syntony.networks.actors import Actor
@@ -131,7 +131,7 @@ class SMPEState(NamedTuple):
     filtered_critic_state: CriticState
     """V_k, of the filtered state."""
     beliefs: BeliefState
-    reward_stats: RunningMeanStd
+    reward_stats: FeatureStats
     input_stats: InputStats | None
     """Of the inputs of actors and critics; None if these are not normalized."""
     projection: Float[Array, "N Z K"]
@@ -217,7 +217,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
             critic_state=critic_states[0],
             filtered_critic_state=critic_states[1],
             beliefs=init_beliefs(self.beliefs, task, keys[3]),
-            reward_stats=init_running_mean_std((num_agents,)),
+            reward_stats=init_feature_stats((num_agents,)),
             input_stats=init_input_stats(task) if normalized else None,
             projection=jax.random.normal(keys[4], (num_agents, hash_dim, hash_bits)),
             counts=jnp.zeros((num_agents, 2**hash_bits), jnp.int32),
@@ -308,9 +308,9 @@ class SMPE(MultiAgentSystem[SMPEState]):
             state = state._replace(counts=counts)
             reward = reward + bonus
             metrics = self.bonus_metrics(state, trajectory, bonus)
-        stats = update_running_mean_std(state.reward_stats, reward, trajectory.valid)
+        stats = update_feature_stats(state.reward_stats, reward, trajectory.valid)
         if self.actor_critic.normalize_rewards:
-            reward = normalize(stats, reward)
+            reward = standardize(stats, reward)
         return state._replace(reward_stats=stats), reward, metrics
 
     def exploration_bonus(
@@ -558,7 +558,9 @@ class SMPE(MultiAgentSystem[SMPEState]):
             "filter": beliefs.filter,
             "shared_stats": beliefs.shared_stats,
             "per_agent_stats": beliefs.per_agent_stats,
-            **stats_params(state.input_stats),
+            **stats_params(
+                reward_stats=state.reward_stats, input_stats=state.input_stats
+            ),
         }
 
     def weights(self, state: SMPEState) -> dict[str, PyTree[Array]]:
@@ -587,7 +589,7 @@ class SMPE(MultiAgentSystem[SMPEState]):
             beliefs=beliefs_from_weights(
                 self.beliefs, state.beliefs, weights["beliefs"]
             ),
-            reward_stats=cast(RunningMeanStd, weights["reward_stats"]),
+            reward_stats=cast(FeatureStats, weights["reward_stats"]),
             input_stats=cast(InputStats | None, weights["input_stats"]),
         )
 

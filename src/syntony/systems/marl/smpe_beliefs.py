@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Key
 
-from syntony.config import at_least, between, field, pytree_dataclass, validate
+from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations.belief import (
     encodings_loss,
     kl_loss,
@@ -96,12 +96,14 @@ class BeliefConfig:
     belief_optimizer: str = field("rmsprop", static=True)
     """Optimizer of encoders, decoders and filters: rmsprop, adam, sgd or
     python:MODULE:FUNCTION."""
-    belief_lr: float = field(5e-4, limits=at_least(0))
+    belief_lr: float = field(5e-4, limits=above(0))
     """Learning rate of encoders and decoders."""
     filter_lr: float = field(5e-4, limits=at_least(0))
-    """Learning rate of the filters under the reconstruction and the norm loss."""
+    """Learning rate of the filters under the reconstruction and the norm loss; 0 leaves
+    these out (ablation)."""
     filter_critic_lr: float = field(5e-5, limits=at_least(0))
-    """Learning rate of the filters under the filtered critic's loss."""
+    """Learning rate of the filters under the filtered critic's loss; 0 leaves it out
+    (ablation)."""
     belief_update_interval: int = field(2_000, static=True, limits=at_least(1))
     """Environment steps from one training phase of the beliefs to the next."""
     belief_minibatches: int = field(225, static=True, limits=at_least(1))

@@ -27,15 +27,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from syntony.config import at_least, between, field, pytree_dataclass, validate
+from syntony.config import above, at_least, between, field, pytree_dataclass, validate
 from syntony.equations import values
 from syntony.equations.distributions import take_along_action
 from syntony.equations.returns import critic_loss
 from syntony.equations.running_stats import (
-    RunningMeanStd,
-    init_running_mean_std,
-    normalize,
-    update_running_mean_std,
+    FeatureStats,
+    init_feature_stats,
+    standardize,
+    update_feature_stats,
 )
 from syntony.errors import InvalidInputError
 from syntony.networks.actors import Actor
@@ -106,7 +106,7 @@ class QLearningConfig:
     """Discount factor per step."""
     optimizer: str = field("adam", static=True)
     """Optimizer: adam, rmsprop, sgd or python:MODULE:FUNCTION."""
-    learning_rate: float = field(5e-4, limits=at_least(0))
+    learning_rate: float = field(5e-4, limits=above(0))
     """Learning rate of the agents and the mixer."""
     max_grad_norm: float = field(10.0, limits=at_least(0))
     """Global norm to which gradients are clipped."""
@@ -209,7 +209,7 @@ class ValueDecompositionState(NamedTuple):
 
     learner: LearnerState
     replay_buffer: ReplayBuffer[EpisodeBatch]
-    reward_stats: RunningMeanStd
+    reward_stats: FeatureStats
     input_stats: InputStats | None
     """None if inputs are not normalized."""
     epsilon: Float[Array, ""]
@@ -254,7 +254,7 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
         return ValueDecompositionState(
             learner=learner,
             replay_buffer=init_buffer(episode, capacity=config.buffer_size),
-            reward_stats=init_running_mean_std(()),
+            reward_stats=init_feature_stats(()),
             input_stats=init_input_stats(task) if normalized else None,
             epsilon=jnp.zeros(()) + config.epsilon_start,
             explore_key=explore_key,
@@ -295,7 +295,7 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
         config = self.q_learning
         reward = team_reward(config.reward, trajectory.reward)
         input_stats = update_input_stats(state.input_stats, trajectory)
-        stats = update_running_mean_std(state.reward_stats, reward, trajectory.valid)
+        stats = update_feature_stats(state.reward_stats, reward, trajectory.valid)
         buffer = add_episodes(
             state.replay_buffer,
             to_batch(trajectory, reward, config.obs_dtype),
@@ -308,7 +308,7 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
             )
             batch = network_inputs(input_stats, batch)
             if config.normalize_rewards:
-                batch = batch._replace(reward=normalize(stats, batch.reward))
+                batch = batch._replace(reward=standardize(stats, batch.reward))
             return self.gradient_step(learner, batch, valid)
 
         enough = buffer.num_episodes >= config.batch_size
@@ -393,7 +393,10 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
 
     def params(self, state: ValueDecompositionState) -> PyTree[Float[Array, "..."]]:
         agents, mixer = state.learner.networks
-        return {"agents": agents, "mixer": mixer} | stats_params(state.input_stats)
+        stats = stats_params(
+            reward_stats=state.reward_stats, input_stats=state.input_stats
+        )
+        return {"agents": agents, "mixer": mixer} | stats
 
     def weights(self, state: ValueDecompositionState) -> dict[str, PyTree[Array]]:
         """Weights of agents and mixer, and all statistics."""
@@ -420,7 +423,7 @@ class ValueDecomposition(MultiAgentSystem[ValueDecompositionState]):
         )
         return state._replace(
             learner=learner,
-            reward_stats=cast(RunningMeanStd, weights["reward_stats"]),
+            reward_stats=cast(FeatureStats, weights["reward_stats"]),
             input_stats=cast(InputStats | None, weights["input_stats"]),
         )
 
