@@ -74,8 +74,9 @@ def test_counters_go_on(name: str):
         moves = {key: counters(after)[key] - x for key, x in counters(large).items()}
         taken = int(system.num_steps(after)) - int(system.num_steps(large))
         assert 0 < taken == small < MAX_UPDATE_STEPS
-        # A counter that is full stays.
-        assert min(moves.values()) >= 0, (moves, count)
+        # A counter that is full stays; that of batches is full before.
+        back = [key for key, x in moves.items() if x < 0 and "batches" not in key]
+        assert not back, count
         assert all(np.isfinite(float(x)) for x in metrics.values())
         for leaf in jax.tree.leaves(system.params(after)):
             assert np.isfinite(leaf).all()

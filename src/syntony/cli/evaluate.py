@@ -121,6 +121,7 @@ class Evaluate:
             acts = isinstance(run.system, ActsInEpisodes)
             has_channel = isinstance(run.system, HasChannel)
             self._check_flags(has_channel=has_channel, acts=acts)
+            self._check_counts(transmits=transmits, acts=acts)
             over_snr = None
             if self.snr_db is not None and not transmits:
                 over_snr = _evaluate_over_snr(run, self)
@@ -166,6 +167,7 @@ class Evaluate:
             transmits = isinstance(run.system, TransmitsMessages)
             acts = isinstance(run.system, ActsInEpisodes)
             self._check_flags(has_channel=transmits, acts=acts)
+            self._check_counts(transmits=transmits, acts=acts)
             results = evaluate_cross_play(
                 run,
                 self.with_,
@@ -192,7 +194,6 @@ class Evaluate:
             raise InvalidInputError(
                 f"{self.run} is no team, and has no task; leave out --task"
             )
-        self._check_counts(transmits=transmits, acts=acts)
         for name in ("target_block_errors", "max_blocks"):
             if (value := getattr(self, name)) < 1:
                 raise InvalidInputError(f"{name} is {value}; expected at least 1")
