@@ -34,21 +34,19 @@ def small(
 ) -> OverTheAir:
     """A team that is compiled in seconds; settings of the transmission are flat."""
     feedback = settings.pop("link_feedback", "perfect")
+    constants: dict[str, Any] = {
+        "schedule_steps": 100,
+        "link_batch_size": 4,
+        "link_transmitter_steps": 1,
+        "link_hidden": 8,
+        "link_receiver_hidden": 8,
+    }
     return OverTheAir(
         task=task(task_id),
         channel=channel(channel_id),
         uses=USES,
         link_feedback=syntony.feedback(feedback),
-        transmission=TransmissionConfig(
-            **{
-                "schedule_steps": 100,
-                "link_batch_size": 4,
-                "link_transmitter_steps": 1,
-                "link_hidden": 8,
-                "link_receiver_hidden": 8,
-            }
-            | settings
-        ),
+        transmission=TransmissionConfig(**constants | settings),
         actor_critic=ActorCriticConfig(num_envs=ENVS, hidden=8, actor="mlp"),
         beliefs=BeliefConfig(
             latent_dim=4,
@@ -126,7 +124,7 @@ def test_the_snr_falls_to_that_of_the_channel():
     ]
     np.testing.assert_allclose(offsets, [20.0, 10.0, 0.0, 0.0])
     link = system.init_transmission(jax.random.key(0))
-    assert float(system.channel_at(link).snr_db) == pytest.approx(30.0)
+    assert np.asarray(system.channel_at(link).snr_db) == pytest.approx(30.0)
 
 
 def test_beliefs_and_actions_follow_from_nothing_but_own_and_received(
@@ -162,7 +160,7 @@ def test_at_minus_100_db_nothing_arrives(trained: tuple[OverTheAir, OverTheAirSt
 
 @pytest.mark.slow
 def test_at_minus_100_db_it_learns_as_without_communication():
-    settings = {"snr_start_offset_db": 0.0}
+    settings: dict[str, Any] = {"snr_start_offset_db": 0.0}
     deaf, _ = two_steps(small(communication="none", **settings))
     noisy, _ = two_steps(small("awgn?snr_db=-100", **settings))
     for name in ("actor", "critic_state"):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from syntony.channels.awgn import AWGN
 from syntony.channels.registry import channel
 from syntony.equations.signal import mean_power
 from syntony.errors import InvalidInputError
@@ -109,7 +110,7 @@ def test_received_blocks_are_the_linear_estimate_of_what_was_sent():
     noise = noise_power_of(snr_db)
     key = jax.random.split(jax.random.key(0))
     sent = jax.random.normal(key[0], (40_000, 1, USES, 2)) / np.sqrt(2.0)
-    y = channel(f"awgn?snr_db={snr_db}")(key[1], sent[:, 0])[:, None]
+    y = AWGN(snr_db=snr_db)(key[1], sent[:, 0])[:, None]
     scaled = scale_received(stats, noise, y)
     np.testing.assert_allclose(scaled, y / (1.0 + 10 ** (-snr_db / 10)), rtol=1e-4)
     # No other factor has a smaller error.

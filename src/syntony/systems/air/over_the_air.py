@@ -570,7 +570,9 @@ class OverTheAir(TransmittingTeam):
         steps = config.snr_fall_fraction * (config.schedule_steps or 1)
         left = jnp.clip(1.0 - env_steps / jnp.maximum(steps, 1.0), 0.0, 1.0)
         has_fall = self.has_snr and config.snr_fall_fraction > 0.0
-        return link._replace(snr_offset_db=config.snr_start_offset_db * left * has_fall)
+        offset = config.snr_start_offset_db * left * has_fall
+        # With a type: a weak one would compile everything twice.
+        return link._replace(snr_offset_db=jnp.asarray(offset, float))
 
     def episode_metrics(
         self, state: OverTheAirState, trajectory: Trajectory

@@ -94,8 +94,9 @@ class TransmittingTeam(MultiAgentSystem[OverTheAirState]):
         if self.transmission.feedback_signal != "return":
             return key, channel_key, x
         variance = jnp.asarray(self.transmission.link_perturbation_variance)
-        noise = signal.complex_noise(noise_key, x.shape[:-1], variance)
-        perturbed = signal.perturb(x, noise, variance)
+        blocks = x.reshape(-1, *x.shape[-2:])
+        noise = signal.complex_noise(noise_key, blocks.shape[:-1], variance)
+        perturbed = signal.perturb(blocks, noise, variance).reshape(x.shape)
         return key, channel_key, jnp.where(state.link.explores, perturbed, x)
 
     def exchange(
