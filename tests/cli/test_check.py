@@ -56,7 +56,7 @@ def test_the_traceback_is_shown_on_demand(
             "python:toy_system:Toi",
             "unknown task, channel or system of toy_system 'Toi'",
         ),
-        ("python:toy_system:LIMIT", "is of type"),
+        ("python:toy_system:__doc__", "is of type"),
     ],
 )
 def test_ids_that_name_nothing(

@@ -54,7 +54,7 @@ def test_html_and_tex_in_names_are_text(
         ("figures one two", "'two' is one argument too many"),
         ("figures empty", "empty cannot be drawn: nothing has been measured in it"),
         ("figures damaged", "damaged/metrics.jsonl is damaged in line 2"),
-        ("figures full", "cannot write to full/figures: "),
+        ("figures full", "full/figures is no folder; expected one"),
         ("render", "Missing from syntony render: RUN"),
         ("render nowhere", "there is no run nowhere; expected a run's folder"),
         ("render one --episodes many", "--episodes: 'many' is not a whole number"),
@@ -83,7 +83,7 @@ def test_invalid_arguments(
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("figures", ["RUN", "svg|pdf|png", "default: svg"]),
+        ("figures", ["RUN", "svg, pdf or png", "default: svg"]),
         ("render", ["RUN", "FILE.gif", "--fps FLOAT", "--max-steps INT"]),
     ],
 )

@@ -133,7 +133,7 @@ def test_last_action_as_observation_on_the_original_task(
         ),
         (f"evaluate run --task {DUO}", f"{DUO} has 2 agents, 3 actions and observatio"),
         (f"evaluate run --task {DUO}", f"expected those of {RELAY}: 3 agents, 4 acti"),
-        ("evaluate run --task pettingzoo:json", "module 'json' has no parallel_env"),
+        ("evaluate run --task pettingzoo:json", "module 'json' is part of Python"),
         ("evaluate run --task nothing", "unknown task 'nothing'"),
     ],
 )

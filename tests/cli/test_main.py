@@ -15,7 +15,7 @@ from syntony.cli import main
 from syntony.cli.arguments import LoggingOptions
 from syntony.cli.help_text import main_help, train_help
 from syntony.cli.main import COMMANDS
-from syntony.cli.train import StartOptions, TrainOptions
+from syntony.cli.train import ConfigOptions, StartOptions, TrainOptions
 from syntony.systems.registry import SYSTEMS
 
 TOY = ["train", "toy", "--steps", "1e3", "--eval-every", "400", "--eval-episodes", "20"]
@@ -59,7 +59,7 @@ def test_both_help_texts_of_train_agree(capsys: pytest.CaptureFixture[str]):
     quick, full = help_of(["train"], capsys), help_of(["train", "toy"], capsys)
     full_words = " ".join(full.replace("│", " ").split())
     flags = [*re.findall(r"\n  (--[a-z-]+)", quick)]
-    classes = TrainOptions, StartOptions, LoggingOptions
+    classes = TrainOptions, StartOptions, ConfigOptions, LoggingOptions
     options = [name.rstrip("_") for x in classes for name in x.__annotations__]
     assert flags == [f"--{name.replace('_', '-')}" for name in options]
     for option in " ".join(quick.split("systems:")[2].split()).split(" --"):

@@ -10,7 +10,7 @@ from syntony.cli import main
 
 def write_run(name: str = "one") -> None:
     Path(name).mkdir()
-    settings = {"system": "toy", "settings": {"rate": 0.1}}
+    settings = {"system": "toy", "settings": {}}
     (Path(name) / "settings.json").write_text(json.dumps(settings))
     lines = [
         json.dumps({"step": step, "seed": 0, "eval/return_mean": 0.1 * step})
@@ -22,7 +22,7 @@ def write_run(name: str = "one") -> None:
 def test_report_of_one_run_is_in_its_folder(capsys: pytest.CaptureFixture[str]):
     write_run()
     assert main(["report", "one"]) == 0
-    assert capsys.readouterr().out == "one/report.html\n"
+    assert capsys.readouterr().out.splitlines()[-1] == "one/report.html"
     assert "<title>Syntony: one</title>" in Path("one/report.html").read_text()
 
 
@@ -32,8 +32,9 @@ def test_report_of_several_runs_is_in_the_current_folder_or_at_out(
     write_run()
     write_run("two")
     assert main(["report", "one", "two"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "report.html"
     assert main(["report", "one", "two", "--out", "both.html"]) == 0
-    assert capsys.readouterr().out == "report.html\nboth.html\n"
+    assert capsys.readouterr().out.splitlines()[-1] == "both.html"
     assert Path("report.html").read_bytes() == Path("both.html").read_bytes()
 
 

@@ -17,7 +17,7 @@ from syntony.presets import registry as presets
 from syntony.systems import registry as systems
 systems.SYSTEMS["toy"] = Toy
 presets.PRESETS["toy"] = {{"paper": "none"}}
-presets.preset = lambda system, name, task: Toy()
+presets.preset = lambda *_: Toy()
 sys.exit(main(sys.argv[1:]))
 """
 

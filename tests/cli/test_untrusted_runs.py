@@ -26,6 +26,8 @@ from syntony.cli.main import main
 from syntony.systems import registry as systems
 from syntony.training.loop import train
 
+# The settings are edited: reports and tables warn of that, as they should.
+pytestmark = pytest.mark.filterwarnings("ignore:.*settings.json was changed after")
 OPENED: list[tuple[str, str]] | None = None
 """Events of the interpreter while a test listens: opened and changed files."""
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")

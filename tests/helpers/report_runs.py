@@ -1,7 +1,5 @@
 """Small runs for the tests of reports and figures."""
 
-import json
-import shutil
 from pathlib import Path
 
 import syntony
@@ -33,15 +31,6 @@ def team(path: Path, *, task: str = TASK) -> str:
         system, steps=300, eval_every=100, eval_episodes=5, out=path, quiet=True
     )
     return str(path)
-
-
-def with_task(run: Path, folder: Path, task: str) -> Path:
-    """Copies a run, as one of another task of the same shapes."""
-    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("figures"))
-    settings = json.loads((folder / "settings.json").read_text())
-    settings["task"]["id"] = task
-    (folder / "settings.json").write_text(json.dumps(settings))
-    return folder
 
 
 def plain_team(path: Path, *, task: str = TASK) -> str:

@@ -93,7 +93,8 @@ def test_what_is_known_of_channels():
 def test_a_report_has_the_sections_of_both(both: Path):
     page = write_report([str(both)]).read_text()
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
-    assert titles[1:4] == [f"Learning: {TASK.id}", "Team: both", "Link: both"]
+    learning = f"Learning: {TASK.id} over awgn?snr_db=6.0"
+    assert titles[1:4] == [learning, "Team: both", "Link: both"]
     headings = set(re.findall(r"<h3>(.*?)</h3>", page))
     assert {"Return", "Block error rate", "An episode", "Constellation"} <= headings
     assert "Feedback link" not in headings

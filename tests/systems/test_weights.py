@@ -25,7 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
 NEW = (
     *("opt_state", "key", "env_steps", "iterations", "num_updates", "epsilon", "loss"),
     *("replay_buffer", "pending_feedback", "early_stopping", "counts", "projection"),
-    *("schedule_steps", "losses", "received_stats/batches"),
+    *("schedule_steps", "losses", "received_stats/batches", "explores", "snr_offset"),
 )
 """Parts of the names of leaves that are new in every run."""
 

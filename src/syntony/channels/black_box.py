@@ -259,8 +259,12 @@ class BlackBoxChannel:
         return id(self.function)
 
 
+TRIED_BLOCKS = 2
+"""Blocks that are sent before a training, to try a user's function."""
+
+
 def try_out(channel: AnyChannel, uses: int) -> None:
-    """Sends two blocks through a user's function: what is wrong with it is told first.
+    """Sends blocks through a user's function: what is wrong with it is told first.
 
     Args:
         channel: a channel; others than a user's function are left alone.
@@ -270,7 +274,7 @@ def try_out(channel: AnyChannel, uses: int) -> None:
         ChannelError: as of a call.
     """
     if isinstance(channel, BlackBoxChannel):
-        channel(jax.random.key(0), jnp.full((2, uses, 2), 0.5**0.5))
+        channel(jax.random.key(0), jnp.full((TRIED_BLOCKS, uses, 2), 0.5**0.5))
 
 
 def find_name(function: object) -> str:

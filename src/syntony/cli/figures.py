@@ -22,10 +22,8 @@ class Figures:
 
     run: RunArgument
     """Run folder."""
-    format: Annotated[
-        Literal["svg", "pdf", "png"], tyro.conf.arg(metavar="svg|pdf|png")
-    ] = "svg"
-    """File format."""
+    format: Annotated[Literal["svg", "pdf", "png"], tyro.conf.arg(metavar="F")] = "svg"
+    """File format: svg, pdf or png."""
     checkpoint: CheckpointFlag = "last"
     """Checkpoint of each seed: the newest, that of the best evaluation, or the one of a
     step. Curves are of the whole training."""

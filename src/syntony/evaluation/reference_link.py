@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from syntony.channels.black_box import TRIED_BLOCKS
 from syntony.errors import InvalidInputError
 from syntony.systems.link.codes import classical_starts
 from syntony.systems.link.fixed_transmitters import fixed_code
@@ -81,7 +82,7 @@ def _announcement(link: HasFixedTransmitters, name: str) -> str:
     selection = first.receiver_blocks(SELECTION_ITERATIONS) + SELECTION_BLOCKS
     # A black box gets the first evaluation twice, to see whether its answers differ.
     evaluations = 3 if link.channel.is_black_box else 2
-    training = first.receiver_blocks(REFERENCE_ITERATIONS)
+    training = first.receiver_blocks(REFERENCE_ITERATIONS) + TRIED_BLOCKS
     training += evaluations * EVALUATION_BLOCKS
     blocks = len(names) * selection + training
     return (

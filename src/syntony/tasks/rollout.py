@@ -87,7 +87,7 @@ class HoldsSignals(Protocol):
         ...
 
 
-def latest_signals(hidden: PyTree[Array]) -> tuple[Array, Array] | tuple[None, None]:
+def latest_signals(hidden: object) -> tuple[Array, Array] | tuple[None, None]:
     """Signals sent and received in the latest step; None if nothing is transmitted.
 
     Args:

@@ -333,18 +333,7 @@ def _start_run(
     lock: HeldLock,
 ) -> None:
     is_new = not folder.contains_run()
-    settings = _resolve_settings(config, folder)
-    if is_new:
-        # Left by a process that was killed before it had written the settings.
-        checkpoint.delete_all(folder.checkpoints_dir)
-        if start is not None:
-            settings |= _save_initial_states(config, folder, start)
-    damage = [] if is_new else find_damage(folder.path, settings)
-    seed_runs, wall_s = _restore_seeds(config, folder, settings)
-    warn_of_damage(folder.path, damage)
-    identity, settings = _begin_session(folder, settings, seed_runs, damage)
-    folder.write_settings(settings)
-    remember_trained(settings)
+    settings, seed_runs, wall_s, identity = _open_session(config, folder, start)
     logged = loggers.make_logged_run(folder, settings, config.all_seeds, wall_s)
     names = outputs.logger_names
     rows = metrics_log.read_rows(folder.metrics_path) if names else []
@@ -367,6 +356,29 @@ def _start_run(
         raise
     finally:
         run_loggers.close()
+
+
+def _open_session(
+    config: RunConfig, folder: RunFolder, start: StartWeights | None
+) -> tuple[JsonObject, dict[int, SeedRun], float, RunIdentity]:
+    """Settings, states, wall time and identity of a run that is started or resumed.
+
+    The settings are written, with this session in them.
+    """
+    settings, damage = _resolve_settings(config, folder), []
+    if folder.contains_run():
+        damage = find_damage(folder.path, settings)
+    else:
+        # Left by a process that was killed before it had written the settings.
+        checkpoint.delete_all(folder.checkpoints_dir)
+        if start is not None:
+            settings |= _save_initial_states(config, folder, start)
+    seed_runs, wall_s = _restore_seeds(config, folder, settings)
+    warn_of_damage(folder.path, damage)
+    identity, settings = _begin_session(folder, settings, seed_runs, damage)
+    folder.write_settings(settings)
+    remember_trained(settings)
+    return settings, seed_runs, wall_s, identity
 
 
 def _begin_session(

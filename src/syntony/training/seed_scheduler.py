@@ -170,7 +170,6 @@ def _advance_seed(
     programs: CompiledPrograms,
     device: DeviceSharding,
 ) -> ChunkResult:
-    assert seed_run.next_eval_step is not None
     before = _train_state_on(config.system, seed_run, programs, device)
     start = time.perf_counter()
     bounds = np.int32(_chunk_end(seed_run)), np.int32(seed_run.max_updates)
@@ -182,23 +181,18 @@ def _advance_seed(
         return _error_result(seed_run, step, error.error)
     status = jax.device_get(status)
     seconds, step = time.perf_counter() - start, int(status.step)
-    if step < seed_run.step:
-        raise InvalidInputError(
-            f"seed {seed_run.seed} went from step {seed_run.step:,} to {step:,}: one "
-            f"update takes more than {MAX_UPDATE_STEPS:,} steps; expected fewer, e.g. "
-            "by --num-envs"
-        )
+    _check_progress(seed_run, step)
     if not status.is_finite:
         return _divergence_result(config.system, seed_run, before, status, programs)
+    limit = _next_max_updates(seed_run.max_updates, int(status.num_updates), seconds)
     updated = seed_run._replace(
         train_state=train_state,
         step=step,
-        max_updates=_next_max_updates(
-            seed_run.max_updates, int(status.num_updates), seconds
-        ),
+        max_updates=limit,
         next_keep_step=next_keep_after(config, step),
     )
     kept_at = _kept_at(config, seed_run, step)
+    assert seed_run.next_eval_step is not None
     if not status.is_done and step < seed_run.next_eval_step:
         return ChunkResult(updated, None, kept_at)
     try:
@@ -211,6 +205,16 @@ def _advance_seed(
         next_eval_step=None if status.is_done else next_eval_after(config, step),
     )
     return ChunkResult(updated, metrics, kept_at)
+
+
+def _check_progress(seed_run: SeedRun, step: int) -> None:
+    """Raises InvalidInputError if the counter of steps went backwards."""
+    if step < seed_run.step:
+        raise InvalidInputError(
+            f"seed {seed_run.seed} went from step {seed_run.step:,} to {step:,}: one "
+            f"update takes more than {MAX_UPDATE_STEPS:,} steps; expected fewer, e.g. "
+            "by --num-envs"
+        )
 
 
 def _chunk_end(seed_run: SeedRun) -> int:
