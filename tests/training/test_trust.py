@@ -18,7 +18,7 @@ from syntony.systems.marl.actor_critic import MAA2C
 from syntony.tasks.registry import task
 from syntony.training import trust
 from syntony.training.loop import resume, train
-from syntony.training.run import load
+from syntony.training.run import load, require_link
 from syntony.training.run_config import RunConfig, run_config_to_dict
 
 EVIL = "import pathlib\npathlib.Path({!r}).touch()\ndef f(*args, **kwargs):\n    pass\n"
@@ -47,6 +47,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     yield
     for name in ("evil", "runs.gift.evil", "runs.gift", "runs", "mine"):
         sys.modules.pop(name, None)
+
+
+def opened_channel(path: Path, *, trust: bool = False) -> Any:
+    """Channel of the link of a run, which may be a substitute."""
+    return require_link(load(path, trust=trust)).channel
 
 
 def key_paths(tree: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[Any]:
@@ -87,7 +92,7 @@ def test_no_entry_of_the_settings_imports(system: Any, id: str):
         parent[key_path[-1]] = id
         path = gift(changed)
         if key_path == ("channel", "id") and "python:" in id:
-            assert is_missing(load(path).system.channel)
+            assert is_missing(opened_channel(path))
         elif key_path not in LABELS:
             with pytest.raises(InvalidInputError):
                 load(path)
@@ -105,7 +110,7 @@ def test_no_id_is_imported(field: str, id: str):
     with pytest.raises(InvalidInputError):
         resume(gift(settings), quiet=True)
     if field == "channel" and "python:" in id:
-        assert is_missing(load(gift(settings)).system.channel)
+        assert is_missing(opened_channel(gift(settings)))
     else:
         with pytest.raises(InvalidInputError):
             load(gift(settings))
@@ -117,7 +122,7 @@ def test_no_id_is_imported(field: str, id: str):
 )
 def test_python_itself_is_never_user_code(id: str):
     settings: Any = run_config_to_dict(RunConfig(system=SYSTEMS[0], steps=100))
-    channel = load(gift(settings | {"channel": {"id": id}}), trust=True).system.channel
+    channel = opened_channel(gift(settings | {"channel": {"id": id}}), trust=True)
     assert is_missing(channel)
     assert "is part of Python" in channel.reason
 
@@ -134,7 +139,7 @@ def test_a_file_in_a_run_folder_is_never_imported(trusted: bool):
     settings: Any = run_config_to_dict(RunConfig(system=SYSTEMS[0], steps=100))
     path = gift(settings | {"channel": {"id": "python:runs.gift.evil:f"}})
     (path / "__init__.py").write_text("import evil")
-    channel = load(path, trust=trusted).system.channel
+    channel = opened_channel(path, trust=trusted)
     assert is_missing(channel)
     assert ("run folder" if trusted else "expected --trust") in channel.reason
     with pytest.raises(InvalidInputError, match="is in the run folder"):
@@ -145,10 +150,10 @@ def test_a_file_in_a_run_folder_is_never_imported(trusted: bool):
 def test_trust_imports():
     settings: Any = run_config_to_dict(RunConfig(system=SYSTEMS[0], steps=100))
     path = gift(settings | {"channel": {"id": "python:evil:f"}})
-    missing = load(path).system.channel
+    missing = opened_channel(path)
     assert "'evil' is code that this run names; expected --trust" in missing.reason
     assert not Path("imported").exists()
-    assert load(path, trust=True).system.channel.id == "python:evil:f"
+    assert opened_channel(path, trust=True).id == "python:evil:f"
     assert Path("imported").exists()
 
 
@@ -169,7 +174,7 @@ def test_another_module_or_other_settings_are_not_known(tmp_path: Path):
     settings: Any = run_config_to_dict(RunConfig(system=SYSTEMS[0], steps=100))
     settings["channel"] = {"id": "python:mine:f"}
     trust.remember_trained(settings)
-    assert load(gift(settings)).system.channel.id == "python:mine:f"
+    assert opened_channel(gift(settings)).id == "python:mine:f"
     other = tmp_path / "elsewhere"
     other.mkdir()
     (other / "mine.py").write_text("def f(x):\n    return x\n")
