@@ -192,14 +192,3 @@ PAIRS: tuple[tuple[PairRule, SeriesMetric], ...] = (
     (lambda a, b: isinstance(a, AWGN) and isinstance(b, Quantizer), _quantized),
 )
 """Pairs of parts, of which neither is deterministic and the first, with a metric."""
-
-
-def has_several_gains(channel: AnyChannel) -> bool:
-    """Whether a block has several unknown gains, so that no pilot symbol tells them.
-
-    A received block then is complex Gaussian given its message, if the noise is.
-    """
-    parts = channel.parts if isinstance(channel, InSeries) else [channel]
-    return any(
-        part.has_unknown_gain and isinstance(part, Multipath | OFDM) for part in parts
-    )

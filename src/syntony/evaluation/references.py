@@ -23,7 +23,7 @@ from syntony.channels.channel import (
     InSeries,
     transmit,
 )
-from syntony.channels.ml import equivalent_channel, has_several_gains
+from syntony.channels.ml import equivalent_channel
 from syntony.equations import detection, limits
 from syntony.equations.signal import complex_to_pairs
 from syntony.evaluation import bler
@@ -46,6 +46,8 @@ TIGHT_UNION_BOUND = 2.7e-5
 """Rate below which the union bound is taken: E8 above 11 dB, where it is 5 % high."""
 MAX_UNION_MESSAGES = 1024
 """Messages of a code whose union bound is computed, at most."""
+FREQUENCY_SELECTIVE = ("multipath", "ofdm")
+"""Channels of several gains in a block, which its first symbols do not estimate."""
 SELECTION_BLOCKS = 20_000
 """Blocks of each code from which the best one of a size is chosen."""
 
@@ -182,7 +184,7 @@ def _code_detectors(code: Code, channel: AnyChannel) -> dict[str, Detector]:
     assert ml is not None
     if not channel.has_unknown_gain:
         return {"": ml}
-    if not code.num_pilots or channel.snr_db is None or has_several_gains(channel):
+    if not code.num_pilots or channel.snr_db is None or _has_many_gains(channel):
         return {", noncoherent": ml}
 
     def estimated(y: Array, codebook: Array, channel: AnyChannel) -> Array:
@@ -192,6 +194,11 @@ def _code_detectors(code: Code, channel: AnyChannel) -> dict[str, Detector]:
         )
 
     return {", estimated": estimated, ", noncoherent": ml}
+
+
+def _has_many_gains(channel: AnyChannel) -> bool:
+    parts = channel.parts if isinstance(channel, InSeries) else [channel]
+    return any(part.id.partition("?")[0] in FREQUENCY_SELECTIVE for part in parts)
 
 
 def _known_rate(code: Code, name: str, channel: AnyChannel) -> MetricsRow | None:

@@ -10,7 +10,6 @@ import pytest
 
 from syntony.channels.black_box import BlackBoxChannel
 from syntony.channels.channel import output_uses
-from syntony.channels.registry import channel
 from syntony.equations.signal import complex_to_pairs
 from syntony.systems.link import design
 from syntony.systems.link.codes import classical_code
@@ -179,21 +178,3 @@ def test_what_a_block_leaves_behind_tells_nothing_of_the_next():
     bler = float(jnp.mean(link.evaluate(state, jax.random.key(1), 4000)["eval/bler"]))
     assert bler == pytest.approx(1 - 1 / 16, abs=4 * (1 / 16 / 4000) ** 0.5)
     assert output_uses(link.channel, 2) == 2
-
-
-@pytest.mark.parametrize(
-    ("id", "expected"),
-    [
-        ("ofdm", {"quadratic"}),
-        ("amplifier+multipath+awgn", {"quadratic"}),
-        ("multipath?fading=false+awgn", set(TRIED_RECEIVERS)),
-        ("rayleigh", set(TRIED_RECEIVERS)),
-        ("isi", set(TRIED_RECEIVERS)),
-    ],
-)
-def test_the_exact_receiver_is_taken_where_a_block_has_several_gains(
-    id: str, expected: set[str]
-):
-    link = Link(channel=channel(id), **SIZES)
-    tried = design._iter_candidates(link, jax.random.key(0))
-    assert {candidate.link.receiver for candidate in tried} == expected

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Key
 
 from syntony.channels.channel import ChannelWithMemory, HasBLERBounds, transmit
-from syntony.channels.ml import has_several_gains
 from syntony.equations import signal
 from syntony.networks.modems import ConstantTransmitter
 from syntony.systems.link.codes import classical_starts
@@ -203,11 +202,7 @@ def run_trials(link: "Link", key: Key[Array, ""]) -> Design:
 def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:
     """Yields the pairs of all receivers and codebooks."""
     codebooks = _tried_codebooks(link)
-    receivers = [link.receiver]
-    if link.receiver == AUTO:
-        # A network would need many more iterations to learn the quadratic forms.
-        exact = has_several_gains(link.channel)
-        receivers = ["quadratic"] if exact else list(TRIED_RECEIVERS)
+    receivers = list(TRIED_RECEIVERS) if link.receiver == AUTO else [link.receiver]
     for receiver in receivers:
         how = TRIED_RECEIVERS.get(receiver, TRIED_RECEIVERS["mlp"])
         schedule = dataclasses.replace(TRIAL_SCHEDULE, learning_rate=how.learning_rate)
