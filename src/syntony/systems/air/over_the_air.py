@@ -314,10 +314,10 @@ class OverTheAir(TransmittingTeam):
         self, state: OverTheAirState, phase: Int[Array, ""] | int, key: Key[Array, ""]
     ) -> OverTheAirState:
         """One training phase of the beliefs, and of transmitters by their errors."""
-        keys = jax.random.split(key, 4)
-        minibatches, sent = self.draw_minibatches(state, keys[0])
+        draw_key, channel_key, transmitter_key, _ = jax.random.split(key, 4)
+        minibatches, sent = self.draw_minibatches(state, draw_key)
         obs = minibatches.obs.reshape(-1, *minibatches.obs.shape[2:])
-        received, y = self.transmit_again(state, keys[1], obs, sent)
+        received, y = self.transmit_again(state, channel_key, obs, sent)
         state = self.fit_beliefs(state, minibatches, received, y, phase)
         if (
             not self.trains_transmitters
@@ -326,7 +326,8 @@ class OverTheAir(TransmittingTeam):
             return state
 
         def step(i: Int[Array, ""] | int, state: OverTheAirState) -> OverTheAirState:
-            sample_key, link_key = jax.random.split(jax.random.fold_in(keys[2], i))
+            step_key = jax.random.fold_in(transmitter_key, i)
+            sample_key, link_key = jax.random.split(step_key)
             samples = self.replayed_samples(state, sample_key)
             return self.train_transmitters(state, state, samples, link_key)[0]
 
