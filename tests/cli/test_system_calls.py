@@ -27,8 +27,7 @@ MARKER = "stat,newfstatat,statx,access,faccessat2"
 ALLOWED = ("gift", "own", "runs", "state", "cache")
 """Entries of the current folder that commands may open; not `outside`, `evil.py`."""
 CRASH = (pytest.mark.slow, pytest.mark.crash)
-FEW = ("code beside it", "links to a file")
-"""Hostile folders that `make test-slow` tries; `make test-crash` has all."""
+"""Marks of the tests of `make test-crash`."""
 NETWORK = """
 import sys
 from toy_system import Toy
@@ -82,6 +81,7 @@ def trace(calls: str, arguments: list[str], folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.crash
 def test_no_command_opens_a_socket(tmp_path: Path):
     folder = tmp_path / "work"
     folder.mkdir()
@@ -92,10 +92,7 @@ def test_no_command_opens_a_socket(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "hostile",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in FEW else CRASH)
-        for name in HOSTILE
-    ],
+    [pytest.param(name, marks=CRASH) for name in HOSTILE],
 )
 def test_no_command_opens_a_file_outside(hostile: str, tmp_path: Path):
     """Read or written: by all commands, on each hostile folder."""

@@ -58,11 +58,14 @@ def evaluate_metrics(
         for seed, metrics in samples.items()
     ]
     names = list(next(iter(samples.values())))
-    other_task = {} if task is None else {"task": {"id": task.id}}
+    stored = config.get("task")
+    task_id = str(stored["id"]) if isinstance(stored, dict) else ""
+    if task is not None:
+        task_id = task.id
     return {
         "run": run.path.name,
         "system": str(config["system"]),
-        "task": task_and_channel_id(config | other_task),
+        "task": task_id or task_and_channel_id(config),
         "episodes": episodes,
         "seeds": seeds,
         "all": aggregate_over_seeds(seeds, names),

@@ -284,7 +284,7 @@ def test_a_termination_at_an_environments_limit_is_a_truncation(
             "pettingzoo:os;import",
             "there is no module 'os;import'; expected a name like package.module",
         ),
-        ("pettingzoo:json", "module 'json' has no parallel_env; expected a Pet"),
+        ("pettingzoo:numpy", "module 'numpy' has no parallel_env; expected a Pet"),
         ("gymnasium:NoSuchThing-v0", "Environment `NoSuchThing` doesn't exist"),
         ("gymnasium:external_envs:Duo", "Duo has no version; expected e.g. Duo-v0"),
         ("gymnasium:nowhere:Duo-v0", "there is no module 'nowhere'"),
