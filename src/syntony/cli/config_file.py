@@ -5,11 +5,10 @@ them: `[actor_critic]` may stand above `hidden`, or not. The `settings.json` of 
 a configuration file, too. A flag on the command line wins over the file.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +16,10 @@ from typing import NamedTuple
 from syntony.cli.config_template import iter_constants
 from syntony.cli.flags import is_flag
 from syntony.errors import InvalidInputError
-from syntony.plugins import without_user_code
-from syntony.training.run_config import run_config_from_dict
+from syntony.training.folder_walk import MAX_SETTINGS_BYTES
+from syntony.training.safe_io import read_json
 from syntony.training.trust import check_trust
 
-MAX_BYTES = 2**20
-"""Bytes of a configuration file."""
 SYSTEM, SOURCE = "system", "made_from"
 """Entries that are no flags: the system, and the settings.json of the file's origin."""
 RUN_FIELDS = ("preset", "steps", "seeds", "seed", "eval_every", "eval_episodes")
@@ -128,22 +125,20 @@ def read_config_file(path: Path, *, trust: bool = False) -> ConfigFile:
     """
     if path.is_dir():
         path = path / "settings.json"
+    if path.suffix == ".json":
+        return _read_settings(path, trust=trust)
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise InvalidInputError(f"{path} is larger than {MAX_BYTES:,} bytes")
+            content = file.read(MAX_SETTINGS_BYTES + 1)
+        if len(content) > MAX_SETTINGS_BYTES:
+            limit = f"{MAX_SETTINGS_BYTES:,} bytes"
+            raise InvalidInputError(f"{path} is larger than {limit}")
         text = content.decode()
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        values = tomllib.loads(text)
     except OSError as error:
         raise InvalidInputError(f"--config {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise InvalidInputError(f"{path} is no {kind}: {error}") from None
-    if not isinstance(values, dict):
-        raise InvalidInputError(f"{path} is no table; expected entries NAME = VALUE")
-    if path.suffix == ".json":
-        return _from_settings(path, values, trust=trust)
+        raise InvalidInputError(f"{path} is no TOML: {error}") from None
     entries = dict(_iter_entries(path, values, text.splitlines()))
     system = entries.pop(SYSTEM, None)
     is_of_run = entries.pop(SOURCE.replace("_", "-"), None) is not None
@@ -162,7 +157,7 @@ def _iter_entries(
     Raises:
         InvalidInputError: one is given twice.
     """
-    seen: dict[str, int | None] = {}
+    seen: set[str] = set()
     for key, value in _leaves(values):
         name = key.replace("_", "-")
         places = [i for i, x in enumerate(lines, 1) if _defines(x, key)]
@@ -172,7 +167,7 @@ def _iter_entries(
                 f"{path}, line {places[-1] if places else '?'}: {key} is given twice; "
                 "expected once"
             )
-        seen[name] = line
+        seen.add(name)
         yield name, Entry(value, line)
 
 
@@ -189,21 +184,22 @@ def _defines(line: str, key: str) -> bool:
     return re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) is not None
 
 
-def _from_settings(
-    path: Path, settings: Mapping[str, object], *, trust: bool
-) -> ConfigFile:
+def _read_settings(path: Path, *, trust: bool) -> ConfigFile:
     """The flags of a run, from its `settings.json`.
 
     Raises:
         InvalidInputError: it is not of a run.
         UntrustedCodeError: it names code, and was not trained here.
     """
-    names_code = check_trust(path, settings, trust=trust)
-    try:
-        with nullcontext() if names_code else without_user_code():
-            config = run_config_from_dict(settings)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {error}") from None
+    settings = read_json(path, MAX_SETTINGS_BYTES)
+    if not isinstance(settings, dict):
+        raise InvalidInputError(f"{path} is no table; expected entries NAME = VALUE")
+    # Imported late: --help need not wait for it.
+    from syntony.training.run import parse_run_config
+
+    # As flags, its ids are imported; a channel, too, without which a run is opened.
+    check_trust(path, settings, trust=trust)
+    config = parse_run_config(path, settings, trust=trust)
     run = {name: getattr(config, name) for name in RUN_FIELDS}
     if isinstance(config.seeds, tuple):
         del run["seed"]

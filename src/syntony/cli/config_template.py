@@ -8,7 +8,6 @@ import ast
 import dataclasses
 import functools
 import inspect
-import itertools
 import json
 import math
 import textwrap
@@ -17,6 +16,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from syntony.cli.help_text import documented_fields
 from syntony.config import HasId, Interval, config_fields, field_limits
 from syntony.training.safe_io import JsonObject
 
@@ -220,13 +220,5 @@ def field_docs(config_class: type) -> Mapping[str, str]:
         (body,) = (
             x.body for x in ast.parse(source).body if isinstance(x, ast.ClassDef)
         )
-        for statement, after in itertools.pairwise(body):
-            match statement, after:
-                case (
-                    ast.AnnAssign(ast.Name(name)),
-                    ast.Expr(ast.Constant(str(text))),
-                ):
-                    docs[name] = " ".join(text.split())
-                case _:
-                    continue
+        docs |= {name: text for name, _, text in documented_fields(body)}
     return docs

@@ -255,7 +255,7 @@ def _print_over_snr(results: "syntony.evaluation.over_snr.TeamOverSNR") -> None:
         f"{results['uses']} channel uses an agent and step, "
         f"{results['episodes']:,} episodes of each seed, mean [95 % interval]"
     )
-    console.print(title, markup=False)
+    console.print(visible(title), markup=False)
     console.print(table)
 
 

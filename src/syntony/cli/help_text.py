@@ -9,7 +9,7 @@ import ast
 import os
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 WIDTH = 80
@@ -108,16 +108,21 @@ def _options(module: str, class_name: str) -> Iterator[tuple[str, str]]:
     """Yields flag with metavar, and docstring with default, of a dataclass's fields."""
     classes = (x for x in _parse_module(module).body if isinstance(x, ast.ClassDef))
     (body,) = (x.body for x in classes if x.name == class_name)
+    for name, field, text in documented_fields(body):
+        # `from_` is the flag --from: a keyword of Python is no field.
+        option = name.rstrip("_").replace("_", "-")
+        flag = f"--{option} {_metavar(field.annotation)}".rstrip()
+        yield flag, f"{text} {_default(field.annotation, field.value)}"
+
+
+def documented_fields(
+    body: Sequence[ast.stmt],
+) -> Iterator[tuple[str, ast.AnnAssign, str]]:
+    """Yields name, statement and docstring of each field in the body of a class."""
     for field, docstring in pairwise(body):
         match field, docstring:
-            case (
-                ast.AnnAssign(ast.Name(name), hint, default),
-                ast.Expr(ast.Constant(str(text))),
-            ):
-                # `from_` is the flag --from: a keyword of Python is no field.
-                option = name.rstrip("_").replace("_", "-")
-                flag = f"--{option} {_metavar(hint)}".rstrip()
-                yield flag, f"{' '.join(text.split())} {_default(hint, default)}"
+            case ast.AnnAssign(ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                yield name, field, " ".join(text.split())
 
 
 def _metavar(hint: ast.expr) -> str:

@@ -248,7 +248,7 @@ def _parse_arguments(argv: Sequence[str], config: ConfigFile | None) -> Train:
     prog = f"syntony train {name}"
     # Whether a flag has a value is known once the system's flags are.
     selectable = [] if config is None else config.arguments(flags, ())
-    selected, _ = parse_known_args(
+    selected, rest = parse_known_args(
         _selection_class(name), [*selectable, *flags], prog=prog
     )
     selection = Selection(**vars(selected))
@@ -260,13 +260,13 @@ def _parse_arguments(argv: Sequence[str], config: ConfigFile | None) -> Train:
     if config is not None:
         switches = [*switch_names(args_class, RULES)]
         flags = [*config.arguments(flags, switches), *flags]
-    _, flags = parse_known_args(_selection_class(name), flags, prog=prog)
+        _, rest = parse_known_args(_selection_class(name), flags, prog=prog)
     with warnings.catch_warnings():
         # A user's task may name the arguments of its methods otherwise than `Task`.
         warnings.filterwarnings("ignore", r"The field `\w+\.task` is annotated")
         args = parse_args(
             args_class,
-            flags,
+            rest,
             prog=prog,
             description=SYSTEM_SUMMARIES.get(name, ""),
             default=args_class(**configs),

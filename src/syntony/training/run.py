@@ -317,9 +317,37 @@ def load_run_config(
     Raises:
         UntrustedCodeError, InvalidInputError: as for `load`.
     """
-    settings = folder.read_settings()
+    return parse_run_config(
+        folder.settings_path,
+        folder.read_settings(),
+        system,
+        trust=trust,
+        imports_channel=imports_channel,
+    )
+
+
+def parse_run_config(
+    path: Path,
+    settings: JsonObject,
+    system: System | None = None,
+    *,
+    trust: bool = False,
+    imports_channel: bool = True,
+) -> RunConfig:
+    """The configuration of a run, from its settings.
+
+    Args:
+        path: their file, for messages.
+        settings: content of `settings.json`; it may be anyone's.
+        system: as for `load_run_config`.
+        trust: likewise.
+        imports_channel: likewise.
+
+    Raises:
+        UntrustedCodeError, InvalidInputError: as for `load`.
+    """
     # With a system nothing is imported: the settings are only compared with it.
-    names_code = system is not None or _is_trusted(folder, settings, trust=trust)
+    names_code = system is not None or _is_trusted(path.parent, settings, trust=trust)
     try:
         with nullcontext() if names_code else without_user_code():
             return run_config_from_dict(
@@ -328,16 +356,16 @@ def load_run_config(
     except InvalidInputError as error:
         # The message may quote an untrusted file, at any length.
         message = textwrap.shorten(str(error), MAX_MESSAGE_LENGTH)
-        raise InvalidInputError(f"{folder.settings_path}: {message}") from None
+        raise InvalidInputError(f"{path}: {message}") from None
 
 
-def _is_trusted(folder: RunFolder, settings: JsonObject, *, trust: bool) -> bool:
+def _is_trusted(path: Path, settings: JsonObject, *, trust: bool) -> bool:
     """Whether a run's code may be imported; False also where it names none.
 
     A link is opened without its own channel, which is then missing.
     """
     try:
-        return check_trust(folder.path, settings, trust=trust)
+        return check_trust(path, settings, trust=trust)
     except UntrustedCodeError:
         others = {name: x for name, x in settings.items() if name != "channel"}
         if named_code(others):
