@@ -89,8 +89,9 @@ def test_a_reference_is_trained_once_where_ml_is_not_known(tmp_path: Path):
     (name,) = point["baselines"]
     assert name.endswith(", trained receiver")
     (line,) = lines
-    # 8 iterations of 64 blocks and 100 blocks for each of 6 codes, then 40 and 200.
-    assert f"{6 * (8 * 64 + 100) + 40 * 64 + 200:,} blocks" in line
+    # 8 iterations of 64 blocks and 100 blocks for each of 6 codes; then 2 blocks that
+    # try the channel, 40 iterations and two evaluations of 100 blocks.
+    assert f"{6 * (8 * 64 + 100) + 2 + 40 * 64 + 200:,} blocks" in line
     assert "--reference none" in line
     assert measure(run, notify=lines.append) == first
     assert len(lines) == 1
