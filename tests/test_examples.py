@@ -25,6 +25,7 @@ def test_cooperate(tmp_path: Path):
     assert (tmp_path / png).is_file()
 
 
+@pytest.mark.slow
 def test_your_own_channel(tmp_path: Path):
     command = [sys.executable, str(EXAMPLES / "your_own_channel.py"), "20"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -39,6 +40,7 @@ def test_your_own_task(tmp_path: Path):
     assert result.stdout.count("meet; mean episode length") == 2
 
 
+@pytest.mark.slow
 def test_your_own_simulator(tmp_path: Path):
     command = [sys.executable, str(EXAMPLES / "your_own_simulator.py"), "640"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -111,9 +111,8 @@ def eight_teams(system: Any, updates: int) -> tuple[Any, Float[Array, " 8"]]:
         return teams(jnp.arange(8))
 
 
-@pytest.mark.parametrize(
-    "name", ["maa2c", *(pytest.param(x, marks=pytest.mark.slow) for x in SPEAKERS)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["maa2c", *SPEAKERS])
 def test_teams_agree_on_a_word(name: str):
     """Whom nobody listens to says nothing: some teams are content so, not most.
 

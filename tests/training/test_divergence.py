@@ -80,6 +80,7 @@ def test_the_error_names_task_and_step(nan_reward: bool, after: int, tmp_path: P
     assert "diverged" not in message
 
 
+@pytest.mark.slow
 def test_the_state_before_the_error_is_saved(tmp_path: Path, monkeypatch):
     """Even within a chunk; resuming fails again, and succeeds with a repaired task."""
     options: Any = {"steps": 4_000, "nan_reward": True, "after": 1}

@@ -32,6 +32,7 @@ def marked_lines() -> set[str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="pyright needs Node.js")
 def test_a_users_project_passes_strict_checks():
     assert len(marked_lines()) > 5

@@ -40,6 +40,7 @@ def one_bit(x):
     return np.sign(x.real) + 1j * np.sign(x.imag)
 
 
+@pytest.mark.slow
 def test_trials_find_the_code_of_a_one_bit_converter(monkeypatch):
     monkeypatch.setattr(design, "ROUNDS", ((30, 6), (30, 2), (20, 1)))
     monkeypatch.setattr(design, "IDLE_BATCHES", 40)
@@ -101,6 +102,7 @@ def test_the_description_names_the_second_best():
     )
 
 
+@pytest.mark.slow
 def test_choices_are_stored_and_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(design, "ROUNDS", ((2, 2), (2, 1)))
     monkeypatch.setattr(design, "IDLE_BATCHES", 20)
@@ -157,6 +159,7 @@ def test_neighbors_of_blocks_against_numpy():
     np.testing.assert_array_equal(with_neighbors(jnp.array(y), 1), want)
 
 
+@pytest.mark.slow
 def test_what_a_block_leaves_behind_tells_nothing_of_the_next():
     """A channel that returns the previous block is one of 1 − 1/M."""
     last = [np.zeros((1, 2), np.complex64)]

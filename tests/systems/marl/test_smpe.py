@@ -386,6 +386,7 @@ def test_ablations_do_not_train_their_networks():
     assert changed(smpe, start) == {"actor", "filtered_critic", "encoder", "decoder"}
 
 
+@pytest.mark.slow
 def test_without_bonus_and_filtered_critic_with_separate_actors():
     smpe = small(
         actor_critic={"shared_actor": False},
