@@ -1,5 +1,6 @@
 """Provenance of a run: versions, commit, hardware and command line; no paths."""
 
+import os
 import platform
 import re
 import shlex
@@ -53,17 +54,29 @@ def _git_commit() -> str | None:
     if not (source.parents[1] / ".git").exists():
         # Installed elsewhere: a repository around it is another project's.
         return None
-    # Without locks: reading must not disturb the user's own git commands.
-    git = ["git", "--no-optional-locks", "-C", str(source)]
-    describe = [*git, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         # The clone must track this package, not only contain an installation of it.
-        subprocess.run(
-            [*git, "ls-files", "--error-unmatch", "errors.py"],
-            check=True,
-            capture_output=True,
-        )
-        result = subprocess.run(describe, check=True, capture_output=True, text=True)
+        _git(source, "ls-files", "--error-unmatch", "errors.py")
+        commit = _git(source, "rev-parse", "HEAD").strip()
+        changes = _git(source, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return result.stdout.strip()
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Output of a git command in a folder that reads alone.
+
+    Without locks, which would disturb the user's own git commands (`git describe
+    --dirty` takes one all the same), and in the repository of the folder, whatever a
+    git hook or alias has set.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    result = subprocess.run(
+        ["git", "--no-optional-locks", "-C", str(folder), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    return result.stdout
