@@ -37,7 +37,7 @@ from syntony.training.metrics_log import MetricsRow, means_with_intervals
 from syntony.training.run import (
     EpisodeSamples,
     Run,
-    compile_evaluation,
+    make_evaluation,
     require_link,
     with_task,
 )
@@ -84,8 +84,7 @@ def cross_play(
     team = _team_of(run, task)
     mixed = MixedTeam(task=team.task, team=team, other=_team_of(other, team.task))
     states, other_states = run.states, other.states
-    first = next(iter(states.values())), next(iter(other_states.values()))
-    samples = compile_evaluation(mixed, _mixed_state(mixed, *first, ()), episodes)
+    samples = make_evaluation(mixed, episodes)
     with closing_black_box(mixed):
         cells = [
             {"seed": seed, "other_seed": other_seed}

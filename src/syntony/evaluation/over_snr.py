@@ -12,7 +12,7 @@ from syntony.evaluation.link import channels_at_snrs
 from syntony.systems.system import TransmitsObservations, closing_black_box
 from syntony.tasks.task import HasReturnBounds, Task
 from syntony.training.metrics_log import MetricsRow, means_with_intervals
-from syntony.training.run import Run, compile_evaluation
+from syntony.training.run import Run, make_evaluation
 
 
 class TeamPoint(TypedDict):
@@ -80,7 +80,7 @@ def _point(
 ) -> TeamPoint:
     there = system.with_channel(channel)
     states = run.states
-    samples = compile_evaluation(there, next(iter(states.values())), episodes)
+    samples = make_evaluation(there, episodes)
     with closing_black_box(there):
         metrics = {seed: samples(state, seed) for seed, state in states.items()}
     rows = [

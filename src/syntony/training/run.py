@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import jax
@@ -23,6 +23,7 @@ from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import without_user_code
 from syntony.systems.system import (
     ActsInEpisodes,
+    EvalSamples,
     StateT,
     System,
     TransmitsMessages,
@@ -439,13 +440,24 @@ def evaluate_states(
         states: the state of each seed.
         episodes: number of episodes per seed.
     """
-    samples = compile_evaluation(system, next(iter(states.values())), episodes)
+    samples = make_evaluation(system, episodes)
     with closing_black_box(system):
         return {seed: samples(state, seed) for seed, state in states.items()}
 
 
-def compile_evaluation(
-    system: System[StateT], state: StateT, episodes: int
+@cache
+def jitted_evaluation() -> Callable[..., EvalSamples]:
+    """`evaluate_state`, compiled once for all systems of the same shapes.
+
+    Systems of other SNRs, e.g., have the same program.
+    """
+    return jax.jit(
+        evaluate_state, static_argnames="episodes", compiler_options=compiler_options()
+    )
+
+
+def make_evaluation(
+    system: System[StateT], episodes: int
 ) -> Callable[[StateT, int], EpisodeSamples]:
     """Function from a state and a seed to the samples of each evaluation metric.
 
@@ -453,7 +465,6 @@ def compile_evaluation(
 
     Args:
         system: the system.
-        state: a state of the shapes of all that are evaluated.
         episodes: number of episodes.
 
     Raises:
@@ -463,10 +474,8 @@ def compile_evaluation(
         raise InvalidInputError(f"episodes is {episodes}; expected at least 1")
     num_batches = -(-episodes // MAX_PARALLEL_EPISODES)
     batch_size = -(-episodes // num_batches)
-    program = partial(evaluate_state, episodes=batch_size)
-    if system.jittable:
-        lowered = jax.jit(program).lower(system, state, seed_keys(0).post_training_eval)
-        program = lowered.compile(compiler_options())
+    evaluate = jitted_evaluation() if system.jittable else evaluate_state
+    program = partial(evaluate, episodes=batch_size)
 
     def samples(state: StateT, seed: int) -> EpisodeSamples:
         key = seed_keys(seed).post_training_eval
