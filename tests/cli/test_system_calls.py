@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hostile_folders import HOSTILE
@@ -26,6 +28,10 @@ FILES = (
 MARKER = "stat,newfstatat,statx,access,faccessat2"
 ALLOWED = ("gift", "own", "runs", "state", "cache")
 """Entries of the current folder that commands may open; not `outside`, `evil.py`."""
+PROGRAMS = ("git", "fc-list")
+"""Programs that commands start: for the commit, and by matplotlib for its fonts."""
+THREAD_NAME = re.compile(r"/proc/self/task/\d+/comm")
+"""File through which a library names its threads."""
 CRASH = (pytest.mark.slow, pytest.mark.crash)
 """Marks of the tests of `make test-crash`."""
 NETWORK = """
@@ -64,6 +70,8 @@ def trace(calls: str, arguments: list[str], folder: Path) -> list[str]:
         "PYTHONPATH": f"{HELPERS}:{os.environ.get('PYTHONPATH', '')}",
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CACHE_HOME": str(folder / "cache"),
+        "HOME": str(folder / "state"),
+        "TMPDIR": str(folder / "cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
         **FAST_COMPILATION,
     }
@@ -84,7 +92,8 @@ def trace(calls: str, arguments: list[str], folder: Path) -> list[str]:
 @pytest.mark.crash
 def test_no_command_opens_a_socket(tmp_path: Path):
     folder = tmp_path / "work"
-    folder.mkdir()
+    for name in ("cache", "state"):
+        (folder / name).mkdir(parents=True)
     lines = trace("%network", ["-c", NETWORK], folder)
     calls = [line for line in lines if re.search(r"\b(socket|connect|bind)\(", line)]
     assert not calls
@@ -97,39 +106,60 @@ def test_no_command_opens_a_socket(tmp_path: Path):
 def test_no_command_opens_a_file_outside(hostile: str, tmp_path: Path):
     """Read or written: by all commands, on each hostile folder."""
     run, folder = tmp_path / "run", tmp_path / "work"
-    folder.mkdir()
+    for name in ("cache", "state"):
+        (folder / name).mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(systems.SYSTEMS, "toy", Toy)
         train(Toy(), steps=40, eval_every=20, eval_episodes=2, out=run, quiet=True)
     script = [str(HELPERS / "hostile_folders.py"), str(run), hostile]
     lines = trace(f"{FILES},{MARKER}", script, folder)
-    command, opened = "", 0
+    calls = list(iter_calls(lines, folder))
+    assert sum(call.path.is_relative_to(folder) for call in calls) > 10, "traced"
+    refused = [call for call in calls if not is_allowed(call, folder)]
+    assert not refused
+
+
+class Call(NamedTuple):
+    """A traced call that opens, changes or executes a file."""
+
+    command: str
+    """Attacked command of the package."""
+    name: str
+    path: Path
+    changes: bool
+    """Whether the file is written, made or deleted."""
+    is_relative: bool
+    """Whether it is relative to an open folder, which was checked when opened."""
+
+
+def iter_calls(lines: list[str], folder: Path) -> Iterator[Call]:
+    """Yields the calls on files by the attacked commands."""
+    command = ""
     for line in lines:
         if match := re.search(r'"/attack/([^/"]+)', line):
             command = "" if match[1] == "end" else match[1]
-        elif command:
-            opened += check_line(line, command, folder)
-    assert opened > 10, "the commands were traced"
+            continue
+        match = re.search(r"\b(\w+)\((?:AT_FDCWD, |(\d+), )?\"([^\"]*)\"", line)
+        if not command or match is None or match[1] in MARKER.split(","):
+            continue
+        changes = match[1] not in ("open", "openat", "execve") or re.search(
+            r"O_(WRONLY|RDWR|CREAT|TRUNC)", line
+        )
+        is_relative = match[2] is not None and not match[3].startswith("/")
+        path = Path(match[3])
+        if not is_relative:
+            path = Path(os.path.normpath(folder / path))
+        yield Call(command, match[1], path, bool(changes), is_relative)
 
 
-def check_line(line: str, command: str, folder: Path) -> bool:
-    """Checks a traced call; whether it was of a file in the working folder."""
-    match = re.search(r"\b(\w+)\((?:AT_FDCWD, |(\d+), )?\"([^\"]*)\"", line)
-    if match is None or match[1] in MARKER.split(","):
-        return False
-    call, name = match[1], match[3]
-    assert call != "execve" or name.endswith("/git"), (command, line)
-    if match[2] is not None and not name.startswith("/"):
-        # Relative to a folder that was opened, which was checked, without a folder.
-        assert "/" not in name, (command, line)
-        return False
-    path = Path(os.path.normpath(folder / name))
-    changes = call not in ("open", "openat", "execve") or re.search(
-        r"O_(WRONLY|RDWR|CREAT|TRUNC)", line
-    )
-    if path.is_relative_to(folder) and path != folder:
-        place = path.relative_to(folder).parts[0]
-        assert place in ALLOWED, (command, line)
-        return True
-    assert not changes or str(path).startswith(("/dev/null", "/tmp/")), (command, line)
-    return False
+def is_allowed(call: Call, folder: Path) -> bool:
+    """Whether a call is of a file that commands may open, change or execute."""
+    if call.is_relative:
+        return len(call.path.parts) == 1
+    if call.path.is_relative_to(folder):
+        place = call.path.relative_to(folder).parts[:1]
+        return call.name != "execve" and (not place or place[0] in ALLOWED)
+    if call.name == "execve":
+        return call.path.name in PROGRAMS
+    is_device = str(call.path) == "/dev/null" or THREAD_NAME.fullmatch(str(call.path))
+    return not call.changes or bool(is_device)
