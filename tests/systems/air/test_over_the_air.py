@@ -285,30 +285,62 @@ def learned_return(system: OverTheAir, steps: int) -> float:
     return float(jnp.mean(samples["eval/return_mean"]))
 
 
+def mutual_information(x: jax.Array, y: jax.Array, count: int) -> float:
+    """I(x; y) in nats of two series of `count` values each, without the bias.
+
+    The estimate from n relative frequencies is too large by (count − 1)² / (2 n).
+    """
+    table = np.zeros((count, count))
+    np.add.at(table, (np.asarray(x).ravel(), np.asarray(y).ravel()), 1.0)
+    joint = table / table.sum()
+    product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+    seen = joint > 0.0
+    information = np.sum(joint[seen] * np.log(joint[seen] / product[seen]))
+    return float(information) - (count - 1) ** 2 / (2.0 * table.sum())
+
+
 @pytest.mark.slow
 def test_controls_of_a_learned_code():
-    """Constant symbols and permuted messages tell nothing; random symbols tell less."""
+    """Nothing but the symbols tells an agent what its teammate observes."""
     system = syntony.preset("air", "default", task("probe-cue?cues=4"), None)
     assert isinstance(system, OverTheAir)
     system = system.with_channel(system.channel.with_snr(10.0)).resolve_steps(100_000)
+    # One program for the learned and for the frozen transmitters.
     train = jax.jit(
-        lambda state: jax.lax.while_loop(
+        lambda system, state: jax.lax.while_loop(
             lambda s: s.env_steps < 100_000, lambda s: system.step(s)[0], state
         )
     )
-    state = system.evaluation_state(train(jax.jit(system.init)(jax.random.key(0))))
+    start = jax.jit(system.init)(jax.random.key(0))
+    state = system.evaluation_state(train(system, start))
     obs = observations(system, 4_000)
+    cue = jnp.argmax(obs[:, ::-1, :4], axis=-1)
     own = system.receive(state, jax.random.key(0), obs)
-    hidden = system.initial_hidden(len(obs)).actor
 
-    def correct(received: jax.Array) -> float:
-        logits, _ = system.act(state, obs, received, hidden)
-        cue = jnp.argmax(obs[:, ::-1, :4], axis=-1)
-        return float(jnp.mean(jnp.argmax(logits, axis=-1) == cue))
+    def action(state: OverTheAirState, received: jax.Array) -> jax.Array:
+        hidden = system.initial_hidden(len(obs)).actor
+        return jnp.argmax(system.act(state, obs, received, hidden)[0], axis=-1)
+
+    def correct(received: jax.Array, state: OverTheAirState = state) -> float:
+        return float(jnp.mean(action(state, received) == cue))
 
     assert correct(own) > 0.95
+    assert mutual_information(cue, action(state, own), 4) > 1.2
+    # Permuted messages, a constant symbol, and nothing but noise.
     assert correct(own[jax.random.permutation(jax.random.key(1), len(obs))]) < 0.3
-    constant = system.receive(
-        state, jax.random.key(0), jnp.broadcast_to(obs[:1], obs.shape)
-    )
-    assert correct(constant) < 0.35
+    same = jnp.broadcast_to(obs[:1], obs.shape)
+    assert correct(system.receive(state, jax.random.key(0), same)) < 0.35
+    silent = system.with_channel(system.channel.with_snr(-100.0))
+    noise = silent.receive(state, jax.random.key(0), obs)
+    assert abs(mutual_information(cue, action(state, noise), 4)) < 0.005
+
+    # Random symbols that never change are understood, but are a worse code.
+    transmission = dataclasses.replace(system.transmission, link_learning_rate=0.0)
+    frozen = dataclasses.replace(system, transmission=transmission)
+    with jax.debug_key_reuse(False):
+        # The same keys as above.
+        other = frozen.evaluation_state(train(frozen, start))
+    unchanged = (start.link.transmitters, other.link.transmitters)
+    jax.tree.map(np.testing.assert_array_equal, *unchanged)
+    received = frozen.receive(other, jax.random.key(0), obs)
+    assert 0.3 < correct(received, other) < correct(own) - 0.02
