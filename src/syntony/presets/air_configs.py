@@ -13,7 +13,6 @@ from syntony.tasks.task import Task
 STEPS_PER_UPDATE = 250
 """Environment steps of one update, about: several short episodes, or few long ones."""
 MIN_ENVS, MAX_ENVS = 10, 100
-ENTROPY_OF_ONE_STEP, ENTROPY = 0.05, 0.01
 STORED_STEPS = 20_000
 """Environment steps in the replay buffer, about."""
 
@@ -26,9 +25,8 @@ def environments(task: Task) -> int:
 def tuned_air(task: Task | None, channel: AnyChannel | None = None) -> OverTheAir:
     """Team that transmits, with action feedback and without filters.
 
-    Only three constants follow from the task, from the length of its episodes: the
-    number of environments, the size of the replay buffer, and the weight of the entropy
-    (in an episode of one step a policy that is certain early stops exploring codes).
+    Only two constants follow from the task, from the length of its episodes: the number
+    of environments, and the size of the replay buffer.
 
     Args:
         task: its task.
@@ -42,7 +40,7 @@ def tuned_air(task: Task | None, channel: AnyChannel | None = None) -> OverTheAi
         actor_critic=ActorCriticConfig(
             num_envs=environments(task),
             hidden=64,
-            entropy_coef=ENTROPY_OF_ONE_STEP if task.time_limit == 1 else ENTROPY,
+            entropy_coef=0.01,
             actor_lr=1e-3,
             critic_lr=1e-3,
         ),

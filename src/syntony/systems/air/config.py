@@ -30,7 +30,7 @@ class TransmissionConfig:
     """Number that receivers feed back: how much better their actions would have become
     (action), the error of their beliefs (belief), or the team's advantage of what was
     sent in the episodes (return)."""
-    snr_start_offset_db: float = field(15.0, limits=between(0, 100))
+    snr_start_offset_db: float = field(25.0, limits=between(0, 100))
     """Training SNR minus the channel's at the start, in dB; it falls to zero."""
     snr_fall_fraction: float = field(0.5, limits=between(0, 1))
     """Fraction of the training over which the training SNR falls."""
