@@ -33,6 +33,7 @@ SYSTEMS: dict[str, list[str]] = {
         name: [name, *TEAM, "--buffer-size", "8", "--batch-size", "2"]
         for name in ("qmix", "vdn")
     },
+    "air": ["air", "--task", "probe-cue?cues=2", "--num-envs", "2"],
     "link": ["link", *LINK],
     "link spsa": ["link", *LINK, "--gradient", "spsa"],
     "link backprop": ["link", *LINK, "--gradient", "backprop"],
