@@ -5,12 +5,14 @@
 Trains `air` with its defaults in the named cases (`--list` prints them) and appends a
 row to DIR/air.csv for every seed and SNR: case, constants, mean return of sampled and
 of greedy actions over 20,000 episodes, and seconds. One program trains all seeds, SNRs
-and hints of a case. Constants were chosen on seeds from 100 on.
+and hints of a case. Constants were chosen on seeds from 100 on. DIR/made_by.json has
+the command, commit, versions, hardware and constants of each case.
 """
 
 import argparse
 import csv
 import dataclasses
+import json
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -31,6 +33,8 @@ from syntony.training.devices import (
     enable_compilation_cache,
     fast_compile_options,
 )
+from syntony.training.provenance import collect_provenance
+from syntony.training.serialization import serialize
 
 EVAL_EPISODES, EVAL_KEY = 20_000, 77
 Constants = Mapping[str, object]
@@ -159,6 +163,14 @@ def run(name: str, case: Case, seeds: range, path: Path) -> None:
         print(row, flush=True)
 
 
+def write_made_by(path: Path, name: str, case: Case) -> None:
+    """Adds command, commit and constants of a case to a JSON file."""
+    made_by = json.loads(path.read_text()) if path.exists() else {}
+    system = make_system(case, case.tasks[0], case.snrs_db[0])
+    made_by[name] = collect_provenance() | {"settings": serialize(system)}
+    path.write_text(json.dumps(made_by, indent=1) + "\n")
+
+
 def append_row(path: Path, row: Mapping[str, object]) -> None:
     """Appends a row to a CSV file, which has a header."""
     is_new = not path.exists()
@@ -184,6 +196,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     for name in args.cases:
+        write_made_by(args.out / "made_by.json", name, CASES[name])
         run(name, CASES[name], seeds, args.out / "air.csv")
 
 
