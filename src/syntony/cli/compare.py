@@ -29,7 +29,7 @@ class Compare:
     """Arguments of `syntony compare`."""
 
     runs: RunsArgument = ()
-    """Run folders, or NAME=RUN, or NAME=RUN,RUN."""
+    """Folders of runs or studies, or NAME=RUN, or NAME=RUN,RUN."""
     at_step: Annotated[
         int | None,
         tyro.conf.arg(

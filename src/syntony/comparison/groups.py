@@ -21,6 +21,7 @@ from syntony.evaluation.stored_run import (
 )
 from syntony.plugins import without_user_code
 from syntony.presets import registry
+from syntony.studies.study_folder import run_folders
 from syntony.systems.registry import system_label
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.registry import task as parse_task
@@ -107,7 +108,7 @@ def group_runs(
     runs with one name.
 
     Args:
-        runs: folders, or `NAME=FOLDER`, or `NAME=FOLDER,FOLDER`.
+        runs: folders of runs or studies, or `NAME=FOLDER`, or `NAME=FOLDER,FOLDER`.
         metric: metric to compare; None: the primary metric of each task.
 
     Returns:
@@ -137,16 +138,20 @@ def group_runs(
 
 
 def parse_run_argument(argument: str) -> Iterator[tuple[str, Path]]:
-    """Yields the group name and the folder of each run in `RUN` or `NAME=RUN,RUN`."""
+    """Yields the group name and the folder of each run in `RUN` or `NAME=RUN,RUN`.
+
+    The folder of a study stands for all of its runs.
+    """
     name, equals, folders = argument.partition("=")
     if not equals or Path(argument).exists():
-        yield "", Path(argument)
+        yield from (("", path) for path in run_folders(Path(argument)))
         return
     if not name.strip() or not all(folders.split(",")):
         raise InvalidInputError(
             f"{argument!r} is invalid; expected RUN or NAME=RUN,RUN"
         )
-    yield from ((name.strip(), Path(folder)) for folder in folders.split(","))
+    for folder in folders.split(","):
+        yield from ((name.strip(), path) for path in run_folders(Path(folder)))
 
 
 def read_run_info(group_name: str, path: Path) -> RunInfo:
