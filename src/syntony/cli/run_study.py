@@ -1,16 +1,17 @@
 """Running of studies: their flags are those of `syntony train`."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from syntony.cli.config_file import ConfigFile, Entry, line_of
 from syntony.cli.study_display import StudyDisplay
 from syntony.cli.train import parse_config
 from syntony.jax_settings import standard_jax_settings
-from syntony.studies.engine import EngineOptions, make_engine
+from syntony.studies.engine import Engine, EngineOptions, make_engine
 from syntony.studies.runner import StudyPlan, StudyRunner
 from syntony.studies.sources import make_sources
+from syntony.studies.speed import measure_speeds
 from syntony.studies.status import (
     StudyStatus,
     budget_note,
@@ -26,6 +27,9 @@ from syntony.studies.study import (
     study_to_dict,
 )
 from syntony.studies.study_folder import StudyFolder
+from syntony.studies.trial import ToArguments
+from syntony.training.devices import process_cpu_count
+from syntony.training.progress import format_duration
 from syntony.training.provenance import collect_provenance
 
 IN_PYTHON = Path("study")
@@ -95,14 +99,70 @@ def sweep(
         metric = None if loaded.search is None else loaded.search.metric
         plan = StudyPlan(sources, found, loaded.retries, metric, arguments.of)
         with StudyDisplay(quiet=quiet) as display:
-            display.tell(budget_note(found))
+            for line in _introduction(loaded, plan, folder, made):
+                display.tell(line)
             StudyRunner(folder, plan, made, display).run()
     return read_study_status(folder.path)
 
 
+def _introduction(
+    study: Study, plan: StudyPlan, folder: StudyFolder, engine: Engine
+) -> Iterable[str]:
+    """Lines before a study: its budget, and if it asks for it the time it takes.
+
+    Once a trial is done, its time tells more.
+    """
+    is_new = not any(x.state == "done" for x in folder.records().values())
+    if study.estimate and is_new:
+        return plan_lines(study, plan.to_arguments, engine.slots)
+    return [budget_note(plan.budgets)]
+
+
 def print_plan(path: Path, *, workers: int | None, cores: int) -> None:
-    """Prints the trials of a study, and how long they take on this machine."""
-    raise NotImplementedError
+    """Prints the budget of a study, and how long it takes on this machine.
+
+    Args:
+        path: file of the study.
+        workers: trials at a time; None: as many as there are cores for.
+        cores: CPU cores of a trial.
+
+    Raises:
+        InvalidInputError: the study or a flag of it is invalid.
+    """
+    loaded, arguments = read_study(path), TrialArguments(path)
+    arguments.check(loaded)
+    slots = workers or max(1, process_cpu_count() // cores)
+    for line in plan_lines(loaded, arguments.of, slots):
+        print(line, flush=True)
+
+
+def plan_lines(study: Study, to_arguments: ToArguments, slots: int) -> Iterator[str]:
+    """Yields the budget and the time of each cell, as they are measured, and the sum.
+
+    Args:
+        study: the study.
+        to_arguments: arguments of `syntony train` for a setting and seeds.
+        slots: trials at a time.
+    """
+    found = budgets(study)
+    yield budget_note(found)
+    yield "measuring speeds, one short training each:"
+    total, longest, is_complete = 0.0, 0.0, True
+    speeds = measure_speeds(study.cells(), to_arguments, slots)
+    for budget, speed in zip(found, speeds, strict=True):
+        if not speed.steps_per_second:
+            is_complete = False
+            yield f"{budget.title}: {speed.error}"
+            continue
+        seconds = speed.seconds(budget.seeds * budget.settings)
+        total, longest = total + seconds, max(longest, seconds / budget.trials)
+        yield (
+            f"{budget.title}: {budget.total_steps:,} steps at "
+            f"{speed.steps_per_second:,.0f}/s: {format_duration(seconds)}"
+        )
+    at_least = "" if is_complete else "at least "
+    seconds = max(total / slots, longest)
+    yield f"{at_least}{format_duration(seconds)}, with {slots} trials at a time"
 
 
 class TrialArguments:

@@ -1,7 +1,7 @@
 """Runs the trials of a study on an engine, until none is left or a signal stops it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -10,9 +10,8 @@ from syntony.studies.engine import Engine
 from syntony.studies.scores import Progress, read_progress, to_objective
 from syntony.studies.sources import TrialSource
 from syntony.studies.status import Budget, StudyStatus, make_status
-from syntony.studies.study import Setting
 from syntony.studies.study_folder import StudyFolder, after_event
-from syntony.studies.trial import Job, Outcome, Trial, TrialRecord
+from syntony.studies.trial import Job, Outcome, ToArguments, Trial, TrialRecord
 from syntony.training.run_folder import RunFolder
 from syntony.training.signals import (
     StopRequest,
@@ -33,9 +32,6 @@ INVALID_INPUT = 2
 """Exit code of a trial that would fail again."""
 IN_USE = "is in use by"
 """Part of the error of a trial whose folder another process has not left yet."""
-
-ToArguments = Callable[[Setting, tuple[int, ...]], list[str]]
-"""Arguments of `syntony train` for a setting and seeds."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ journal is a file in the study folder.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
+from syntony.errors import InvalidInputError
 from syntony.studies.engine import missing_extra_error
 from syntony.studies.scores import to_objective
 from syntony.studies.study import Cell, FlagValue, Search, Study, Values
@@ -90,7 +91,13 @@ class SearchSource:
         self._study.sampler = _make_sampler(self._search, self._asked)
         self._asked += 1
         space = {name: _distribution(x) for name, x in self._cell.space.items()}
-        return self._study.ask(space)
+        try:
+            return self._study.ask(space)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{self._cell.title}: {error}; the values of a search cannot change: "
+                "expected another --out"
+            ) from None
 
     def _fail_lost(self, known: list[TrialRecord]) -> None:
         """Ends the proposals that a kill has kept from becoming trials."""

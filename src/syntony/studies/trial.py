@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,6 +11,9 @@ from syntony.studies.study import Flags, Setting, cell_title
 TrialState = Literal["waiting", "running", "done", "failed", "pruned"]
 TRIAL_MODULE = "syntony.cli.trial"
 """Module that trains one trial in a process of its own."""
+
+ToArguments = Callable[[Setting, tuple[int, ...]], list[str]]
+"""Arguments of `syntony train` for a setting and seeds."""
 
 
 class Trial(NamedTuple):
