@@ -37,7 +37,7 @@ class StudyDisplay:
         self._console = Console(highlight=False, quiet=quiet)
         self._has_terminal = self._console.is_terminal and not quiet
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
-        self._told = 0.0
+        self._told, self._last = 0.0, ""
 
     def __enter__(self) -> "StudyDisplay":
         if self._has_terminal:
@@ -59,8 +59,10 @@ class StudyDisplay:
             shown = render_study(status)
             self._live.update(shown, refresh=True)
         elif status.is_complete or time.monotonic() - self._told > LINE_SECONDS:
-            self._told = time.monotonic()
-            self.tell(summary(status))
+            text, self._told = summary(status), time.monotonic()
+            if text != self._last:
+                self.tell(text)
+            self._last = text
 
     def tell(self, text: str) -> None:
         """Shows a line, above the table."""

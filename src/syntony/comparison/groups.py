@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from syntony.comparison.other_logs import METRIC, is_other_log, read_other_log
 from syntony.errors import InvalidInputError, unknown_name_error, visible
 from syntony.evaluation.learning_curves import points_by_seed
 from syntony.evaluation.stored_run import (
@@ -124,7 +125,12 @@ def group_runs(
             "there is nothing to compare; expected one run's folder or more"
         )
     reject_duplicate_runs([path for _, path in named_runs])
-    run_infos = [read_run_info(name, path) for name, path in named_runs]
+    run_infos = [
+        _read_other_info(name, path)
+        if is_other_log(path)
+        else read_run_info(name, path)
+        for name, path in named_runs
+    ]
     labels = group_labels(run_infos)
     notes = [*_shared_override_notes(run_infos)]
     tasks = []
@@ -140,7 +146,8 @@ def group_runs(
 def parse_run_argument(argument: str) -> Iterator[tuple[str, Path]]:
     """Yields the group name and the folder of each run in `RUN` or `NAME=RUN,RUN`.
 
-    The folder of a study stands for all of its runs.
+    The folder of a study stands for all of its runs. A file is a log of another
+    library; where it does not tell its task: `NAME@TASK=FILE`.
     """
     name, equals, folders = argument.partition("=")
     if not equals or Path(argument).exists():
@@ -192,6 +199,22 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
         step_unit=read_step_unit(config),
         rows=rows,
         return_range=_return_range(config),
+    )
+
+
+def _read_other_info(group_name: str, path: Path) -> RunInfo:
+    """A log of another library as a run; its group may be `NAME@TASK`.
+
+    Raises:
+        InvalidInputError: it cannot be read.
+    """
+    name, _, task = group_name.partition("@")
+    log = read_other_log(path, task)
+    return RunInfo(
+        *(name, path, log.system, log.task, log.settings, {}),
+        step_unit="environment steps",
+        rows=log.rows,
+        return_range=None,
     )
 
 
@@ -343,7 +366,8 @@ def _select_metric(run_infos: Sequence[RunInfo], requested: str | None) -> str:
         name: None
         for info in run_infos
         for row in info.rows[:1]
-        for name in eval_metric_names(row)
+        # Logs of other libraries have no intervals.
+        for name in eval_metric_names(row) or filter(METRIC.__eq__, row)
     }
     if requested is None:
         return next(iter(available), "")

@@ -105,9 +105,9 @@ class StudyRunner:
             try:
                 while self._step(stop):
                     time.sleep(POLL_SECONDS)
+                self._show()
             finally:
                 self._engine.close()
-        self._show()
         if stop.signum is not None:
             raise StudyInterrupted(self._folder.path, stop.signum)
 
