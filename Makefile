@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 JAX_ENVS := .venv-jax-envs
+CLUSTER := .venv-cluster
 
 PYTEST := $(BIN)/pytest --quiet
 
@@ -10,7 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-crash test-browser test-jax-envs lint bench docs lock clean
+.PHONY: help demo test test-slow test-crash test-browser test-jax-envs test-cluster \
+  lint bench docs lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -25,6 +27,7 @@ test: $(READY)  ## Run the tests that take seconds (about 11 minutes on two core
 test-slow: $(READY)  ## Run the tests that take minutes (an hour; MINUTES=30 skips the rest)
 	@echo "Systems that learn, runs that are killed, many oracle steps: about an hour"
 	@$(PYTEST) -rs --numprocesses 2 -m "slow and not crash" --ignore tests/browser \
+	  --ignore tests/cluster \
 	  $(if $(MINUTES),--minutes $(MINUTES) --order "$$(git rev-parse HEAD)")
 
 test-crash: $(READY)  ## Test kills, failing disks, hostile folders, all of them (about two hours)
@@ -38,6 +41,10 @@ test-browser: $(READY)  ## Test a report in Chromium (a minute; needs playwright
 test-jax-envs: $(JAX_ENVS)/.ready  ## Test JaxMARL and Jumanji, in an environment of their own (8 minutes)
 	@echo "Environments of JaxMARL and Jumanji: about 8 minutes"
 	@$(JAX_ENVS)/bin/pytest --quiet -m "not slow" tests/jax_envs
+
+test-cluster: $(CLUSTER)/.ready  ## Test studies on Ray and SLURM, whose nodes and jobs are killed (15 minutes)
+	@echo "Studies on a Ray cluster and, where there is sbatch, on SLURM: about 15 minutes"
+	@$(CLUSTER)/bin/pytest --quiet -rs -m slow tests/cluster
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check --quiet .
@@ -56,12 +63,13 @@ docs: $(READY)  ## Build the documentation into site/
 lock: $(READY)  ## Resolve requirements.lock again, after editing pyproject.toml
 	@$(BIN)/pip install -qq uv
 	@$(BIN)/uv pip compile pyproject.toml --quiet --output-file requirements.lock \
-	  --extra dev --extra docs --extra envs --extra tensorboard --extra video \
+	  --extra dev --extra docs --extra envs --extra sweep --extra tensorboard \
+	  --extra video \
 	  --universal --python-version 3.11 --generate-hashes \
 	  --custom-compile-command "make lock"
 
 clean:  ## Remove what was built here, .venv included
-	@rm -rf .venv $(JAX_ENVS) site .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv $(JAX_ENVS) $(CLUSTER) site .pytest_cache .ruff_cache .hypothesis
 	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml
@@ -84,4 +92,15 @@ $(JAX_ENVS)/.ready: requirements.lock pyproject.toml
 	  hatchling hatch-vcs editables
 	@$(JAX_ENVS)/bin/pip install -qq --constraint $(JAX_ENVS)/constraints.txt \
 	  --no-build-isolation --editable '.[dev,jaxmarl,jumanji]'
+	@touch $@
+
+# Locked as .venv is, with Ray and submitit in addition.
+$(CLUSTER)/.ready: requirements.lock pyproject.toml
+	@echo "Setting up $(CLUSTER) (about a minute, once) ..."
+	@$(PYTHON) -m venv $(CLUSTER)
+	@sed -n 's/^\([a-z].*==[^\\]*\).*/\1/p' requirements.lock >$(CLUSTER)/constraints.txt
+	@$(CLUSTER)/bin/pip install -qq --constraint $(CLUSTER)/constraints.txt \
+	  hatchling hatch-vcs editables
+	@$(CLUSTER)/bin/pip install -qq --constraint $(CLUSTER)/constraints.txt \
+	  --no-build-isolation --editable '.[dev,ray,slurm,sweep]'
 	@touch $@

@@ -29,6 +29,7 @@ LAYERS = (
     {"conformance"},
     {"evaluation"},
     {"visualization"},
+    {"studies"},
     {"comparison"},
     {"report"},
     {"cli"},
@@ -38,7 +39,7 @@ LAYER = {
     package: layer for layer, packages in enumerate(LAYERS) for package in packages
 }
 
-IO_PACKAGES = {"training", "visualization", "comparison", "report", "cli"}
+IO_PACKAGES = {"training", "visualization", "studies", "comparison", "report", "cli"}
 IO_PACKAGES |= {"__init__", "__main__"}
 IO_FILES = {"channels/black_box.py", "plugins.py"}
 # The codebook of a fixed transmitter.

@@ -8,6 +8,7 @@ from .channels.channel import transmit as transmit
 from .channels.feedback import Feedback as Feedback
 from .channels.feedback import feedback as feedback
 from .channels.registry import channel as channel
+from .cli.run_study import sweep as sweep
 from .cli.train import read_config as read_config
 from .comparison.compare import compare as compare
 from .config import above as above
@@ -30,6 +31,13 @@ from .evaluation.cross_play import cross_play as cross_play
 from .evaluation.learning_curves import read_learning_curve as read_learning_curve
 from .identifiers import format_id as format_id
 from .presets.registry import preset as preset
+from .studies.engine import Engine as Engine
+from .studies.engine import EngineOptions as EngineOptions
+from .studies.study import Search as Search
+from .studies.study import Study as Study
+from .studies.study import read_study as read_study
+from .studies.trial import Job as Job
+from .studies.trial import Outcome as Outcome
 from .systems.air.over_the_air import OverTheAir as OverTheAir
 from .systems.link.gradient_estimators import PerturbationConfig as PerturbationConfig
 from .systems.link.link import Link as Link

@@ -1,7 +1,8 @@
 """Compares runs at equal steps: every system with every other, on every task.
 
 Runs of one system with the same settings form a group; NAME=RUN,RUN forms a group of
-that name. Intervals are 95 % confidence intervals.
+that name. A study stands for its runs, and a log of EPyMARL (its folder) or JaxMARL
+(CSV or JSON of Weights & Biases) for a run. Intervals are 95 % confidence intervals.
 """
 
 import json
@@ -29,7 +30,7 @@ class Compare:
     """Arguments of `syntony compare`."""
 
     runs: RunsArgument = ()
-    """Run folders, or NAME=RUN, or NAME=RUN,RUN."""
+    """Folders of runs or studies, or NAME=RUN, or NAME=RUN,RUN."""
     at_step: Annotated[
         int | None,
         tyro.conf.arg(
@@ -62,6 +63,11 @@ class Compare:
         tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: none)"),
     ] = None
     """Folder for tables (Markdown, LaTeX, CSV, JSON) and figures (SVG, PNG)."""
+    export: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: none)"),
+    ] = None
+    """File for all learning curves: .json, in the format of marl-eval; or .csv."""
     json: BoolFlag = False
     """Print one JSON object, and nothing else."""
 
@@ -85,6 +91,10 @@ class Compare:
 
             written = tables.write_comparison(comparison.results, Path(self.out))
             written += figures.draw_comparison(comparison, Path(self.out))
+        if self.export is not None:
+            from syntony.comparison.export import write_export
+
+            written.append(write_export(comparison.tasks, Path(self.export)))
         if self.json:
             print(json.dumps(comparison.results, allow_nan=False))
             return

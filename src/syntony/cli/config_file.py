@@ -160,8 +160,8 @@ def _iter_entries(
     seen: set[str] = set()
     for key, value in _leaves(values):
         name = key.replace("_", "-")
-        places = [i for i, x in enumerate(lines, 1) if _defines(x, key)]
-        line = places[0] if places else None
+        places = _lines_of(lines, key)
+        line = line_of(lines, key)
         if name in seen:
             raise InvalidInputError(
                 f"{path}, line {places[-1] if places else '?'}: {key} is given twice; "
@@ -180,8 +180,14 @@ def _leaves(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield key, value
 
 
-def _defines(line: str, key: str) -> bool:
-    return re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) is not None
+def line_of(lines: Sequence[str], key: str) -> int | None:
+    """Number of the first line of a file that gives an entry; None if unknown."""
+    return next(iter(_lines_of(lines, key)), None)
+
+
+def _lines_of(lines: Sequence[str], key: str) -> list[int]:
+    form = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
+    return [i for i, line in enumerate(lines, 1) if form.match(line)]
 
 
 def _read_settings(path: Path, *, trust: bool) -> ConfigFile:

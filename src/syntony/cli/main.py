@@ -61,6 +61,7 @@ COMMANDS = {
     "demo": Command("syntony.cli.demo:Demo"),
     "train": Command("syntony.cli.train:parse_train", "SYSTEM"),
     "resume": Command("syntony.cli.resume:Resume", "RUN"),
+    "sweep": Command("syntony.cli.sweep:Sweep", "FILE"),
     "watch": Command("syntony.cli.watch:Watch", "RUN"),
     "evaluate": Command("syntony.cli.evaluate:Evaluate", "RUN"),
     "compare": Command("syntony.cli.compare:Compare", "RUN..."),

@@ -1,4 +1,4 @@
-"""Writes one HTML file about one run or several.
+"""Writes one HTML file about one run or several, or about a study.
 
 The file contains all data that it shows: curves, an episode to play, beliefs; of links
 error rates and constellations. It opens in any browser, without a network.
@@ -20,12 +20,13 @@ class Report:
     """Arguments of `syntony report`."""
 
     runs: RunsArgument = ()
-    """Run folders; metrics that several share are drawn together."""
+    """Run folders; metrics that several share are drawn together. Or the folder of a
+    study."""
     out: Annotated[
         str | None,
         tyro.conf.arg(
             metavar="FILE.html",
-            help_behavior_hint="(default: report.html, in the folder of a single run)",
+            help_behavior_hint="(default: report.html, in the folder of a run)",
         ),
     ] = None
     """HTML file."""

@@ -164,6 +164,8 @@ class Train:
     printed: str = ""
     """Text that is printed in place of training; empty: it is trained."""
     config: ConfigFile | None = None
+    flags: Sequence[str] = ()
+    """All flags, with those of the configuration file."""
 
     def execute(self) -> None:
         """Trains the system."""
@@ -201,6 +203,19 @@ def parse_train(argv: list[str]) -> Train:
     argv, config = split_config(argv)
     if config is None:
         return _parse_arguments(argv, None)
+    return parse_config(config, argv)
+
+
+def parse_config(config: ConfigFile, argv: Sequence[str] = ()) -> Train:
+    """Parses the entries of a configuration file.
+
+    Args:
+        config: the file.
+        argv: arguments, which win over the file.
+
+    Raises:
+        InvalidInputError: an entry or argument is unknown, invalid or missing.
+    """
     with config.naming_line():
         return _parse_arguments(_with_system(argv, config), config)
 
@@ -280,7 +295,7 @@ def _parse_arguments(argv: Sequence[str], config: ConfigFile | None) -> Train:
         )
     elif args.files.print_schema:
         printed = schema_text(name, args)
-    return Train(args.system, arguments, args.start, printed, config)
+    return Train(args.system, arguments, args.start, printed, config, flags)
 
 
 class Selection(NamedTuple):

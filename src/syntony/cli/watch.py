@@ -1,9 +1,12 @@
 """Shows the progress of a run: learning curves, speed, remaining time, state.
 
+Of the folder of a study it shows the table of its trials.
+
 It only reads and takes no lock, so it works on a folder that another machine writes to,
 and on a copy. Without a terminal it prints once. Ctrl-C ends it.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +19,7 @@ class Watch:
     """Arguments of `syntony watch`."""
 
     run: RunArgument
-    """Run folder."""
+    """Run folder, or the folder of a study."""
     once: BoolFlag = False
     """Print the current state, and exit."""
     interval: float = 5.0
@@ -33,8 +36,14 @@ class Watch:
         from rich.live import Live
 
         from syntony.cli.monitor import poll_status, read_status, render_status
+        from syntony.cli.study_display import watch_study
+        from syntony.studies.study_folder import StudyFolder
 
         path, console = Path(self.run), Console(highlight=False)
+        if StudyFolder(path).contains_study():
+            with suppress(KeyboardInterrupt):
+                watch_study(path, self.interval, once=self.once)
+            return
         if self.once or not console.is_terminal:
             status = render_status(read_status(path), console.width)
             console.print(status, soft_wrap=True)

@@ -76,7 +76,7 @@ def compare(
     Student's of means; Newcombe's of the probability of improvement.
 
     Args:
-        runs: folders, or `NAME=FOLDER,FOLDER`.
+        runs: folders of runs or studies, or `NAME=FOLDER,FOLDER`.
         at_step: step of the comparison; None: on each task the last one that all seeds
             have reached.
         eval_window: a seed's score is the mean of its evaluations in this many steps

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from syntony.comparison.other_logs import METRIC, is_other_log, read_other_log
 from syntony.errors import InvalidInputError, unknown_name_error, visible
 from syntony.evaluation.learning_curves import points_by_seed
 from syntony.evaluation.stored_run import (
@@ -21,6 +22,7 @@ from syntony.evaluation.stored_run import (
 )
 from syntony.plugins import without_user_code
 from syntony.presets import registry
+from syntony.studies.study_folder import run_folders
 from syntony.systems.registry import system_label
 from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.registry import task as parse_task
@@ -107,7 +109,7 @@ def group_runs(
     runs with one name.
 
     Args:
-        runs: folders, or `NAME=FOLDER`, or `NAME=FOLDER,FOLDER`.
+        runs: folders of runs or studies, or `NAME=FOLDER`, or `NAME=FOLDER,FOLDER`.
         metric: metric to compare; None: the primary metric of each task.
 
     Returns:
@@ -123,7 +125,12 @@ def group_runs(
             "there is nothing to compare; expected one run's folder or more"
         )
     reject_duplicate_runs([path for _, path in named_runs])
-    run_infos = [read_run_info(name, path) for name, path in named_runs]
+    run_infos = [
+        _read_other_info(name, path)
+        if is_other_log(path)
+        else read_run_info(name, path)
+        for name, path in named_runs
+    ]
     labels = group_labels(run_infos)
     notes = [*_shared_override_notes(run_infos)]
     tasks = []
@@ -137,16 +144,21 @@ def group_runs(
 
 
 def parse_run_argument(argument: str) -> Iterator[tuple[str, Path]]:
-    """Yields the group name and the folder of each run in `RUN` or `NAME=RUN,RUN`."""
+    """Yields the group name and the folder of each run in `RUN` or `NAME=RUN,RUN`.
+
+    The folder of a study stands for all of its runs. A file is a log of another
+    library; where it does not tell its task: `NAME@TASK=FILE`.
+    """
     name, equals, folders = argument.partition("=")
     if not equals or Path(argument).exists():
-        yield "", Path(argument)
+        yield from (("", path) for path in run_folders(Path(argument)))
         return
     if not name.strip() or not all(folders.split(",")):
         raise InvalidInputError(
             f"{argument!r} is invalid; expected RUN or NAME=RUN,RUN"
         )
-    yield from ((name.strip(), Path(folder)) for folder in folders.split(","))
+    for folder in folders.split(","):
+        yield from ((name.strip(), path) for path in run_folders(Path(folder)))
 
 
 def read_run_info(group_name: str, path: Path) -> RunInfo:
@@ -187,6 +199,22 @@ def read_run_info(group_name: str, path: Path) -> RunInfo:
         step_unit=read_step_unit(config),
         rows=rows,
         return_range=_return_range(config),
+    )
+
+
+def _read_other_info(group_name: str, path: Path) -> RunInfo:
+    """A log of another library as a run; its group may be `NAME@TASK`.
+
+    Raises:
+        InvalidInputError: it cannot be read.
+    """
+    name, _, task = group_name.partition("@")
+    log = read_other_log(path, task)
+    return RunInfo(
+        *(name, path, log.system, log.task, log.settings, {}),
+        step_unit="environment steps",
+        rows=log.rows,
+        return_range=None,
     )
 
 
@@ -338,7 +366,8 @@ def _select_metric(run_infos: Sequence[RunInfo], requested: str | None) -> str:
         name: None
         for info in run_infos
         for row in info.rows[:1]
-        for name in eval_metric_names(row)
+        # Logs of other libraries have no intervals.
+        for name in eval_metric_names(row) or filter(METRIC.__eq__, row)
     }
     if requested is None:
         return next(iter(available), "")

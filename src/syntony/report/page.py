@@ -1,4 +1,4 @@
-"""Report on runs: one HTML file that loads nothing from the network."""
+"""Report on runs or a study: one HTML file that loads nothing from the network."""
 
 import base64
 import gzip
@@ -18,6 +18,8 @@ from syntony.report.sections.link import link_section
 from syntony.report.sections.provenance import provenance_section
 from syntony.report.sections.team import team_section
 from syntony.report.sections.transmission import transmission_section
+from syntony.report.study_page import study_sections
+from syntony.studies.study_folder import StudyFolder
 from syntony.systems.system import (
     ActsInEpisodes,
     TransmitsMessages,
@@ -48,27 +50,51 @@ def write_report(
     print_fn: PrintFn = lambda _: None,
     trust: bool = False,
 ) -> Path:
-    """Writes a report on runs; returns its file.
+    """Writes a report on runs, or on a study; returns its file.
 
     Args:
-        runs: run folders; or runs, as `load` gives them.
-        out: the file; by default `report.html`, in the run folder of a single run and
-            in the working directory otherwise.
+        runs: run folders; or runs, as `load` gives them; or the folder of one study.
+        out: the file; by default `report.html`, in the folder of a single run or of a
+            study, and in the working directory otherwise.
         print_fn: called with a line of progress for every run, or of what is missing.
         trust: whether to import what the runs name; see `load`.
 
     Raises:
         InvalidInputError: a folder holds no run, or the file cannot be written.
     """
+    if (study := _single_study(runs)) is not None:
+        out = study.path / "report.html" if out is None else out
+        return _write_page(out, study.path.name, study_sections(study))
     report_runs = load_report_runs(runs, trust=trust)
     folder = report_runs[0].stored.path if len(report_runs) == 1 else Path()
-    path = folder / "report.html" if out is None else out
+    out = folder / "report.html" if out is None else out
+    output_files.validate_output_path(out, "report", "report.html")
+    names = ", ".join(report_run.label for report_run in report_runs)
+    return _write_page(out, names, build_sections(report_runs, print_fn))
+
+
+def _single_study(runs: Sequence[str | Run]) -> StudyFolder | None:
+    """The study, where the only argument is its folder.
+
+    Raises:
+        InvalidInputError: it is given beside others.
+    """
+    folders = [StudyFolder(Path(run)) for run in runs if isinstance(run, str)]
+    studies = [folder for folder in folders if folder.contains_study()]
+    if studies and len(runs) > 1:
+        raise InvalidInputError(
+            f"{studies[0].path} is a study; expected it alone, or runs"
+        )
+    return studies[0] if studies else None
+
+
+def _write_page(path: Path, names: str, sections: Sequence[Section]) -> Path:
     output_files.validate_output_path(path, "report", "report.html")
-    page = render_page(report_runs, build_sections(report_runs, print_fn)).encode()
+    page = render_page(names, sections).encode()
     if len(page) > MAX_REPORT_BYTES:
         raise InvalidInputError(
-            f"the report would have {len(page) / 1e6:.1f} MB; expected fewer runs than "
-            f"{len(report_runs)}, so that it has at most {MAX_REPORT_BYTES / 1e6:g}"
+            f"the report would have {len(page) / 1e6:.1f} MB; expected fewer runs, so "
+            f"that it has at most {MAX_REPORT_BYTES / 1e6:g}"
         )
     output_files.write_file(path, page)
     return path
@@ -94,8 +120,13 @@ def build_sections(
     return [*sections, provenance_section(report_runs)]
 
 
-def render_page(report_runs: Sequence[ReportRun], sections: Sequence[Section]) -> str:
-    """Renders the HTML page."""
+def render_page(names: str, sections: Sequence[Section]) -> str:
+    """Renders the HTML page.
+
+    Args:
+        names: labels of the runs, or the name of the study.
+        sections: its sections, in order.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE_DIR),
         autoescape=True,
@@ -103,7 +134,6 @@ def render_page(report_runs: Sequence[ReportRun], sections: Sequence[Section]) -
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    names = ", ".join(report_run.label for report_run in report_runs)
     data = json.dumps(to_jsonable(dict(_page_data(sections))), allow_nan=False)
     return environment.get_template("report.html").render(
         title=f"Syntony: {names}",

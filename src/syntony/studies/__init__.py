@@ -1,0 +1,1 @@
+"""Studies: many trainings that one file describes, and the engines that run them."""
