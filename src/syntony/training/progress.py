@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from syntony.training.log_stream import LogStream
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.primary_metrics import ERROR_RATE_METRICS
+from syntony.training.program_name import program_name
 from syntony.training.run_config import RunConfig
 
 
@@ -122,7 +123,7 @@ class ProgressDisplay:
         self.print_line(
             f"done: {self._path} holds metrics.jsonl, model.npz, checkpoints/"
         )
-        self.print_line(f"next: syntony evaluate {self._path}")
+        self.print_line(f"next: {program_name()} evaluate {self._path}")
         if self._log.error is not None:
             reason = self._log.error.strerror
             warnings.warn(

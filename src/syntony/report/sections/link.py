@@ -30,12 +30,7 @@ from syntony.report.components import (
     step_histogram_trace,
 )
 from syntony.report.runs import ReportRun, sanitize_filename
-from syntony.report.sections.codebook import (
-    CodebookHistory,
-    codebook_history,
-    constellation_plot,
-    distance_plots,
-)
+from syntony.report.sections.codebook import constellation_plot, distance_plots
 from syntony.systems.link.gradient_estimators import sample_messages
 from syntony.systems.system import (
     HasSnapshots,
@@ -46,6 +41,7 @@ from syntony.systems.system import (
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import seed_keys
 from syntony.training.snapshots import read_history
+from syntony.visualization.codebook_history import CodebookHistory, codebook_history
 from syntony.visualization.run_figures import is_current, read_evaluation
 from syntony.visualization.style import (
     MIN_PLOTTED_RATE,
