@@ -35,6 +35,6 @@ def run_demo(path: Path) -> None:
     if not page.is_file():
         console.print("\nwriting a report of both")
         write_report([str(team_path), str(link_path)], page)
-    console.print(f"\nBoth in one page, to be opened in a browser: {page}")
+    console.print(f"\nBoth in one page, to be opened in a browser:\n  {page}")
     program = program_name()
     console.print(NEXT_STEPS.format(program=program, team=team_path, link=link_path))
