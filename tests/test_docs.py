@@ -4,13 +4,14 @@ import importlib
 import re
 import tomllib
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import get_type_hints
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 COPIES = sorted((DOCS / "images").glob("results-*.svg"))
-PUBLISHED = {path.read_text() for path in (REPOSITORY / "results").rglob("curves.svg")}
+PUBLISHED = {path.read_text() for path in (REPOSITORY / "results").rglob("*.svg")}
 PAGES = sorted(
     page
     for folder in (".", ".github", "docs", "results")
@@ -28,7 +29,7 @@ NAMES = sorted(set(re.findall(r"`([a-z_]+(?:\.\w+)+)`", "\n".join(TABLES))))
 def test_figures_of_results_are_the_published_ones():
     assert COPIES
     for copy in COPIES:
-        assert copy.read_text() in PUBLISHED, f"{copy} is no curves.svg of results"
+        assert copy.read_text() in PUBLISHED, f"{copy} is no figure of results"
 
 
 def links(page: Path) -> Iterator[tuple[Path, str]]:
@@ -57,7 +58,7 @@ def test_links_to_headings_resolve():
         (path, heading)
         for page in PAGES
         for path, heading in links(page)
-        if heading and path.name != "api.md"
+        if heading and path.parent.name != "api"
     ]
     assert len(found) > 10
     assert not [(p.name, heading) for p, heading in found if heading not in headings(p)]
@@ -82,6 +83,15 @@ def test_addresses_of_the_project_are_those_it_declares():
         for url in found
         if "syntony" in url.lower() and not url.startswith(declared)
     ]
+
+
+def test_vendored_scripts_are_those_of_their_release():
+    folder = DOCS / "assets" / "katex"
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    stored = dict(line.split()[::-1] for line in lines if not line.startswith("#"))
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.*")}
+    files |= {"LICENSE": folder / "LICENSE"}
+    assert {n: sha256(p.read_bytes()).hexdigest() for n, p in files.items()} == stored
 
 
 def test_every_name_of_the_glossary_exists():

@@ -141,7 +141,6 @@ def error_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("resume nowhere", "there is no run nowhere"),
         ("resume run --steps 99", "steps is 99, but the run in run goes to 100"),
         ("resume run --steps 0", "steps is 0; expected 1"),
-        ("list", "Missing from syntony list: WHAT"),
         ("list sytems", "unknown list 'sytems'; did you mean 'systems'?"),
         ("demo --steps 3", "unknown flag '--steps'"),
     ],

@@ -146,14 +146,15 @@ def test_training_prints_a_line_per_evaluation(capsys: pytest.CaptureFixture[str
     assert main([*TOY, "--out", "run"]) == 0
     output = capsys.readouterr()
     lines = output.out.splitlines()
-    assert lines[:2] == ["compiling", "training"]
+    assert lines[4:6] == ["compiling", "training"]
     number = r"-?\d+\.\d{3}"
-    for line, step in zip(lines[2:6], (0, 400, 800, 1000), strict=True):
-        match = re.match(rf"seed 0  step +([\d,]+) .* return ({number}) \[", line)
+    for line, step in zip(lines[6:10], (0, 400, 800, 1000), strict=True):
+        match = re.match(rf"seed 0 +([\d,]+) .* return ({number}) ±", line)
         assert match is not None
         assert 0 <= int(match[1].replace(",", "")) - step < 3
-    assert lines[6:] == [
-        "done: run holds metrics.jsonl, model.npz, checkpoints/",
+    assert re.fullmatch(rf"done: return {number}", lines[10])
+    assert lines[11:] == [
+        "run: run (metrics.jsonl, model.npz, checkpoints/)",
         "next: syntony evaluate run",
     ]
     assert output.err == ""
@@ -207,7 +208,7 @@ def test_the_same_command_continues_the_run(
     command = [*TOY, "--seeds", "2", "--out", run]
     before = Path(run, "metrics.jsonl").read_text()
     assert main(command) == 0
-    assert capsys.readouterr().out.startswith("done: run")
+    assert "\ndone: nothing was left to do\n" in capsys.readouterr().out
     assert main(["resume", run]) == 0
     assert Path(run, "metrics.jsonl").read_text() == before
     longer = [x.replace("1e3", "1600") for x in command]

@@ -14,6 +14,7 @@ from syntony.training.progress import (
     ProgressDisplay,
     constant_return,
     eval_metric_names,
+    evaluation_line,
     format_duration,
     format_interval,
     metric_label,
@@ -83,8 +84,28 @@ def test_one_line_per_evaluation(capsys: pytest.CaptureFixture[str]):
     ) as display:
         display.print_evaluation(ROW)
     assert capsys.readouterr().out == (
-        "seed 1  step     50,000   1m 15s  "
-        "return 0.500 [0.250, nan]  length 3.000 [2.000, 4.000]\n"
+        "seed 1     50,000   1m15s  return 0.500  length 3\n"
+    )
+
+
+def test_a_line_has_intervals_in_full_where_there_is_room():
+    row = ROW | {"eval/return_mean_high": 0.75}
+    head = "seed 1     50,000   1m15s"
+    full = "return 0.500 [0.250, 0.750]"
+    length = "length 3.000 [2.000, 4.000]"
+    assert evaluation_line(row, 200) == f"{head}  {full}  {length}"
+    assert evaluation_line(row, 200, "9 steps/s") == (
+        f"{head}  {full}  9 steps/s  {length}"
+    )
+    short = "return 0.500 ±0.25"
+    assert evaluation_line(row, 80) == f"{head}  {short}  length 3"
+    # What does not fit is left out; the main metric never is.
+    assert evaluation_line(row, 50) == f"{head}  {short}"
+    assert evaluation_line(row, 20) == f"{head}  {short}"
+    bler = {"step": 0, "seed": 0, "wall_s": 4.0, "eval/bler": 8.1e-4}
+    bler |= {"eval/bler_low": 7.7e-4, "eval/bler_high": 8.6e-4}
+    assert (
+        evaluation_line(bler, 50) == "seed 0          0      4s  bler 8.10e-04 ±5e-05"
     )
 
 

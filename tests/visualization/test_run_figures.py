@@ -18,7 +18,9 @@ from syntony.errors import InvalidInputError
 from syntony.evaluation.episodes import Episode
 from syntony.evaluation.link import evaluate_link
 from syntony.tasks.particles.speaker_listener import SpeakerListener
-from syntony.visualization import gif, run_figures
+from syntony.training.run_folder import RunFolder
+from syntony.training.snapshots import read_history
+from syntony.visualization import gif, link_animation, run_figures
 
 # Some tests edit the settings, of which figures warn.
 pytestmark = pytest.mark.filterwarnings("ignore:.*settings.json was changed after")
@@ -250,3 +252,47 @@ def test_a_task_without_a_picture_is_not_drawn(runs: dict[str, Path]):
     )
     with pytest.raises(InvalidInputError, match="pettingzoo:x cannot be drawn; expect"):
         gif.render_episodes(run)
+
+
+def test_the_training_of_a_link_is_rendered(runs: dict[str, Path], tmp_path: Path):
+    link = syntony.load(runs["link"])
+    file = link_animation.render_training(link, fps=20.0)
+    assert file == runs["link"] / "figures" / "training.gif"
+    history = read_history(RunFolder(runs["link"]), 0)
+    assert history is not None
+    with Image.open(file) as image:
+        assert getattr(image, "n_frames", 1) == len(history.step)
+        assert image.info["duration"] == 50
+    again = link_animation.render_training(link, tmp_path / "x.gif", fps=20.0)
+    assert again.read_bytes() == file.read_bytes()
+    with pytest.raises(InvalidInputError, match=r"fps is 99; expected 0\.1 to 50"):
+        link_animation.render_training(link, fps=99.0)
+    team = syntony.load(runs["team"])
+    with pytest.raises(InvalidInputError, match="holds no snapshots of a constell"):
+        link_animation.render_training(team)
+    bare = copy_run(runs["link"], tmp_path / "bare", "history")
+    with pytest.raises(InvalidInputError, match="bare holds no snapshots of a const"):
+        link_animation.render_training(syntony.load(bare))
+
+
+@pytest.mark.parametrize(("uses", "size"), [(1, (480, 555)), (2, (480, 315))])
+def test_frames_of_a_training_show_where_symbols_are(uses: int, size: tuple[int, int]):
+    books = np.stack([np.full((2, uses), 0.5 + 0.5j), np.full((2, uses), -0.5 - 0.5j)])
+    books[:, 1] = -books[:, 0]
+    training = link_animation.TrainedConstellation(
+        "two messages", "iterations", np.array([0, 10]), books, {0: 0.5}
+    )
+    first, last = link_animation.draw_training(training, [0, 1])
+    assert first.size == size
+
+    def center(image: Image.Image) -> tuple[float, float]:
+        pixels = (np.asarray(image) == (0, 114, 178)).all(axis=-1)
+        y, x = (
+            axis.mean()
+            for axis in np.nonzero(pixels[: size[1] - 40, : size[0] // uses])
+        )
+        return float(x), float(y)
+
+    (x_first, y_first), (x_last, y_last) = center(first), center(last)
+    assert x_first > x_last + 50
+    assert y_first < y_last - 50

@@ -69,6 +69,7 @@ def parse_args(
     *,
     prog: str,
     description: str | None = None,
+    common_options: str = "",
     default: ArgsT | None = None,
     rules: Sequence[TyroRule] = (),
 ) -> ArgsT:
@@ -82,6 +83,7 @@ def parse_args(
         prog: the command before these arguments.
         description: first paragraphs of the help text; by default the docstring of
             the dataclass.
+        common_options: lines below them, each of which stays a line.
         default: the values of flags that are not given.
         rules: how values of types other than numbers and text are parsed.
 
@@ -91,6 +93,7 @@ def parse_args(
     if description is not None:
         # tyro wraps no description, and joins lines that begin with a letter.
         description = wrap(description, indent=" ").replace("\n\n", "\n")
+        description += common_options
     valid = [*flag_names(args_class, rules)]
     reject_repeated_flags(argv, valid)
     reject_lists_of_widths(argv)

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from syntony.cli.arguments import BoolFlag, RunsArgument
-from syntony.cli.console import make_console, make_table, print_visible
+from syntony.cli.console import (
+    make_console,
+    make_table,
+    print_table,
+    print_visible,
+)
 from syntony.errors import visible
 
 if TYPE_CHECKING:
@@ -112,7 +117,7 @@ def _print_tables(results: "syntony.comparison.results.ComparisonResults") -> No
         for row in comparison_table.rows:
             table.add_row(*map(_to_text, row))
         console.print(visible(comparison_table.title), markup=False)
-        console.print(table)
+        print_table(console, table)
         console.print()
     for note in results["notes"]:
         console.print(f"note: {visible(note)}", markup=False)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syntony.cli.console import make_console, make_table
+from syntony.cli.console import make_console, make_table, print_table
 from syntony.errors import visible
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def print_cross_play(results: "syntony.evaluation.cross_play.CrossPlay") -> None
             console.print(f"SNR {snr_db:g} dB", markup=False)
         at_snr = [cell for cell in cells if cell.get("snr_db") == snr_db]
         metric = "bler" if is_link else "eval/return_mean"
-        console.print(_matrix(at_snr, metric, ".2e" if is_link else ".3f"))
+        print_table(console, _matrix(at_snr, metric, ".2e" if is_link else ".3f"))
 
 
 def _matrix(

@@ -21,6 +21,7 @@ from syntony.cli.arguments import BoolFlag, RunArgument
 from syntony.cli.console import (
     make_console,
     make_table,
+    print_table,
     print_visible,
     stdout_to_stderr,
 )
@@ -256,7 +257,7 @@ def _print_over_snr(results: "syntony.evaluation.over_snr.TeamOverSNR") -> None:
         f"{results['episodes']:,} episodes of each seed, mean [95 % interval]"
     )
     console.print(visible(title), markup=False)
-    console.print(table)
+    print_table(console, table)
 
 
 def _evaluate_link(
@@ -330,7 +331,7 @@ def _print_link(results: "syntony.evaluation.link.LinkEvaluation") -> None:
     size = f"{results['messages']} messages in {results['uses']} channel uses"
     title = f"{results['run']}: {results['channel']}, {size}; block error rates"
     console.print(visible(title), markup=False)
-    console.print(table)
+    print_table(console, table)
     for line in reference_sources(points):
         console.print(line, markup=False)
     for codebook in results["codebooks"]:
@@ -357,7 +358,7 @@ def _print_metrics(
     system = system_label(results["system"])
     title = f"{results['run']}: {system} {task}, {episodes}"
     console.print(visible(title), markup=False)
-    console.print(table)
+    print_table(console, table)
 
 
 def _table_rows(

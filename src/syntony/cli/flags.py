@@ -191,5 +191,5 @@ def _similar_names(name: str, valid: Sequence[str]) -> list[str]:
     shorter = [x for x in valid if {*x.split("-")} <= words]
     near = [x for x in [nearest_name(name, valid)] if x]
     positive = [x for x in longer if not x.startswith("no-")]
-    choices = (misspelled, positive, synonyms, parts, shorter, near)
+    choices = (misspelled, synonyms, positive, parts, shorter, near)
     return next(filter(None, choices), [])

@@ -37,6 +37,28 @@ CHECKPOINT_METAVAR = "STEP|best"
 TRACEBACK_VARIABLE = "SYNTONY_TRACEBACK"
 """Environment variable; where it is 1, errors are shown with their traceback."""
 
+COMMON_OPTIONS = {
+    "task": ("ID", "task; see: syntony list tasks"),
+    "channel": ("ID", "channel; see: syntony list channels"),
+    "snr-db": ("FLOAT", "signal-to-noise ratio of the training, in dB"),
+    "messages": ("INT", "number of messages"),
+    "uses": ("INT", "complex channel uses of a block, or of an agent's step"),
+    "steps": ("INT", "environment steps, or iterations of a link"),
+    "seeds": ("K|A,B,...", "number of seeds, or the seeds"),
+    "out": ("DIR", "run folder; the same command continues its run"),
+    "preset": ("NAME", "constants; see: syntony list presets"),
+    "eval-every": ("INT", "steps between two evaluations"),
+    "num-envs": ("INT", "environments side by side"),
+    "hidden": ("INT", "width of the networks' layers"),
+    "batch-size": ("INT", "blocks or transitions of a batch"),
+    "learning-rate": ("FLOAT", "learning rate"),
+    "actor-lr": ("FLOAT", "learning rate of the actors"),
+    "critic-lr": ("FLOAT", "learning rate of the critics"),
+    "quiet": ("", "print nothing but errors"),
+}
+"""Options of `syntony train SYSTEM` that its help text shows first, with metavar and
+meaning; those that the system has."""
+
 EXAMPLES = """
 examples:
   syntony train smpe --task Foraging-2s-8x8-3p-2f-coop --seeds 2 --out runs/team
@@ -79,6 +101,20 @@ def train_help() -> str:
         + f"\nsystems:\n{_columns([*SYSTEM_SUMMARIES.items(), USER_SYSTEM], 13)}"
         + f"\noptions of all systems:\n{options}"
     )
+
+
+def common_options(defaults: Mapping[str, str]) -> str:
+    """Lines about the options that are used most, one for each.
+
+    Args:
+        defaults: default of every option of the command, as text.
+    """
+    rows = []
+    for name, (metavar, text) in COMMON_OPTIONS.items():
+        if name in defaults:
+            hint = f" ({defaults[name]})" if defaults[name] else ""
+            rows.append((f"--{name} {metavar}".rstrip(), f"{text}{hint}"))
+    return f" common options (default):\n{_columns(rows, 21)}"
 
 
 def _summary(module: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from syntony.cli.console import print_columns
 from syntony.cli.help_text import SYSTEM_SUMMARIES
 from syntony.errors import unknown_name_error
 
@@ -15,17 +16,26 @@ from syntony.errors import unknown_name_error
 class List:
     """Arguments of `syntony list`."""
 
-    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WHAT")]
+    what: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="WHAT", help_behavior_hint="(default: all of them)"),
+    ] = ""
     """systems, tasks, channels or presets."""
 
     def execute(self) -> None:
-        """Prints names and summaries in two columns."""
+        """Prints names and summaries in two columns; of all, below their titles."""
+        if not self.what:
+            self._list_all()
+            return
         if self.what not in LISTINGS:
             raise unknown_name_error("list", self.what, LISTINGS)
-        rows = list(LISTINGS[self.what]())
-        width = max(len(name) for name, _ in rows)
-        for name, summary in rows:
-            print(f"{name:{width}}  {summary}".rstrip())
+        print_columns([*LISTINGS[self.what]()])
+
+    def _list_all(self) -> None:
+        for index, (title, rows) in enumerate(LISTINGS.items()):
+            print(f"{chr(10) if index else ''}{title}:")
+            print_columns([*rows()])
 
 
 def list_systems() -> Iterator[tuple[str, str]]:

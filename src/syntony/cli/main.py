@@ -31,6 +31,9 @@ from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
 
 INVALID_NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of a file whose name cannot exist: of what was typed, not of the disk."""
+XLA_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+"""Environment variable that XLA reads when it is loaded; 3: only what ends the process.
+Errors of the compiler are Python's exceptions as well."""
 MAX_WORD_LENGTH = 160
 """Most characters of a word of an error message."""
 
@@ -70,7 +73,7 @@ COMMANDS = {
     "render": Command("syntony.cli.render:Render", "RUN"),
     "verify": Command("syntony.cli.verify:Verify", "RUN", needs_jax=False),
     "check": Command("syntony.cli.check:Check", "ID"),
-    "list": Command("syntony.cli.list:List", "WHAT"),
+    "list": Command("syntony.cli.list:List", "[WHAT]"),
 }
 """All subcommands, in the order of the help text."""
 
@@ -154,6 +157,8 @@ def _run_command(argv: list[str]) -> None:
         case ["train", "-h" | "--help"]:
             print(train_help(), end="")
         case [name, *args] if name in COMMANDS:
+            # XLA's alarm about a slow compilation is no error of the user's.
+            os.environ.setdefault(XLA_LOG_LEVEL, "3")
             command = _parse_command(name, args)
             if not COMMANDS[name].needs_jax:
                 command.execute()

@@ -20,6 +20,7 @@ from syntony.systems.registry import system_label
 from syntony.training import metrics_log
 from syntony.training.checkpoint import checkpoint_paths, checkpoint_step
 from syntony.training.locks import read_exit_status, read_lock_owner
+from syntony.training.program_name import program_name
 from syntony.training.progress import (
     ERROR_RATE_METRICS,
     eval_metric_names,
@@ -212,7 +213,7 @@ def _progress_text(status: RunStatus) -> Text:
         parts.append(f"last update {age} ago")
     if status.state in ("stopped", "killed"):
         path = visible(str(status.path))
-        parts.append(f"go on with: syntony resume {path}")
+        parts.append(f"go on with: {program_name()} resume {path}")
     return Text(", ".join(parts))
 
 

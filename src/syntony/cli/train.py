@@ -35,7 +35,7 @@ from syntony.cli.arguments import (
 from syntony.cli.config_file import ConfigFile, split_config
 from syntony.cli.config_template import config_text, schema_text
 from syntony.cli.flags import flag_names, switch_names
-from syntony.cli.help_text import SYSTEM_SUMMARIES
+from syntony.cli.help_text import SYSTEM_SUMMARIES, common_options
 from syntony.cli.run_options import CheckpointFlag, parse_checkpoint
 from syntony.cli.trust import ask_trust
 from syntony.config import FieldValues
@@ -284,6 +284,7 @@ def _parse_arguments(argv: Sequence[str], config: ConfigFile | None) -> Train:
             rest,
             prog=prog,
             description=SYSTEM_SUMMARIES.get(name, ""),
+            common_options=common_options(_default_texts(configs)),
             default=args_class(**configs),
             rules=RULES,
         )
@@ -349,6 +350,28 @@ def _default_configs(name: str, selection: Selection) -> dict[str, object]:
         snr_db = finite_snr_db(selected_channel)
         configs |= {} if snr_db is None else {"signal": SNROptions(snr_db=snr_db)}
     return configs | {"system": system}
+
+
+def _default_texts(configs: Mapping[str, object]) -> dict[str, str]:
+    """Default of every flag, as help texts show it; nested settings have flags too."""
+    texts: dict[str, str] = {}
+    for config in configs.values():
+        assert dataclasses.is_dataclass(config)
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if isinstance(value, Task | Channel):
+                texts[field.name] = value.id
+            elif dataclasses.is_dataclass(value):
+                texts |= _default_texts({field.name: value})
+            else:
+                texts[field.name.replace("_", "-")] = _default_text(value)
+    return texts
+
+
+def _default_text(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _reject_duplicate_flags(name: str, configs: Mapping[str, object]) -> None:

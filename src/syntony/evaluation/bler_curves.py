@@ -35,6 +35,16 @@ class LinkPoint(LinkRates):
     """Bounds and approximations, by name, the tightest first."""
 
 
+class AnalyticCurves(TypedDict):
+    """Curves that are computed, not measured, on a grid finer than the points."""
+
+    snr_db: list[float]
+    bounds: dict[str, list[float]]
+    """Bounds and approximations, by name, as those of the points."""
+    baselines: dict[str, list[float]]
+    """Of classical codes with a closed form, by name."""
+
+
 class SeedBLER(NamedTuple):
     """Block error rates of one or more measurements, with 95 % intervals (Wilson)."""
 
@@ -55,15 +65,28 @@ class BLERCurves(NamedTuple):
     empty if the channel has no ML metric."""
     baselines: dict[str, list[float]]
     """Of classical codes, by name."""
-    bounds: dict[str, list[float]]
-    """Bounds and approximations, by name."""
+    analytic: AnalyticCurves
+    """Bounds, and codes with a closed form, on a dense grid where there is one."""
+
+    def baseline(self, name: str) -> tuple[list[float], list[float]]:
+        """SNRs and error rates of a classical code: of its closed form if it has one.
+
+        Args:
+            name: its name in `baselines`.
+        """
+        if name in self.analytic["baselines"]:
+            return self.analytic["snr_db"], self.analytic["baselines"][name]
+        return self.snr_db, self.baselines[name]
 
 
-def bler_curves(points: Sequence[LinkPoint]) -> BLERCurves:
+def bler_curves(
+    points: Sequence[LinkPoint], analytic: AnalyticCurves | None = None
+) -> BLERCurves:
     """Curves of an evaluation.
 
     Args:
         points: those of the result of `syntony.evaluation.link.evaluate_link`.
+        analytic: its curves on a dense grid; None: the bounds of the points.
 
     Raises:
         IndexError: the evaluation has no points.
@@ -74,10 +97,14 @@ def bler_curves(points: Sequence[LinkPoint]) -> BLERCurves:
         [point["seeds"][index] for point in points]
         for index in range(len(first["seeds"]))
     ]
+    snr_db = [
+        np.nan if point["snr_db"] is None else point["snr_db"] for point in points
+    ]
+    bounds = {
+        name: [point["bounds"][name] for point in points] for name in first["bounds"]
+    }
     return BLERCurves(
-        snr_db=[
-            np.nan if point["snr_db"] is None else point["snr_db"] for point in points
-        ],
+        snr_db=snr_db,
         seeds=[seed_bler(rows) for rows in by_seed],
         ml_bler=[
             [row["ml_bler"] for row in rows] for rows in by_seed if "ml_bler" in rows[0]
@@ -86,10 +113,7 @@ def bler_curves(points: Sequence[LinkPoint]) -> BLERCurves:
             name: [point["baselines"][name]["bler"] for point in points]
             for name in first["baselines"]
         },
-        bounds={
-            name: [point["bounds"][name] for point in points]
-            for name in first["bounds"]
-        },
+        analytic=analytic or {"snr_db": snr_db, "bounds": bounds, "baselines": {}},
     )
 
 

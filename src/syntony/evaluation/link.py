@@ -15,7 +15,7 @@ from syntony.equations import limits
 from syntony.equations.signal import pairs_to_complex
 from syntony.evaluation import bler
 from syntony.evaluation.bler import MAX_BLOCKS, TARGET_BLOCK_ERRORS, error_rates
-from syntony.evaluation.bler_curves import LinkPoint, LinkRates
+from syntony.evaluation.bler_curves import AnalyticCurves, LinkPoint, LinkRates
 from syntony.evaluation.evaluate import aggregate_over_seeds
 from syntony.evaluation.reference_link import (
     AUTO,
@@ -23,7 +23,7 @@ from syntony.evaluation.reference_link import (
     reference_name,
     train_reference,
 )
-from syntony.evaluation.references import classical_rates
+from syntony.evaluation.references import classical_rates, closed_form_rates
 from syntony.jax_settings import standard_jax_settings
 from syntony.systems.link.codes import bits_per_message
 from syntony.systems.registry import system_name
@@ -51,6 +51,12 @@ class LinkEvaluation(TypedDict):
     """Minimum distance and energies of each seed's codebook."""
     points: list[LinkPoint]
     """Error rates at each SNR."""
+    analytic: NotRequired[AnalyticCurves]
+    """Bounds and closed forms between them, where there are several SNRs."""
+
+
+GRID_POINTS = 25
+"""SNRs of the grid between the lowest and the highest one of an evaluation."""
 
 
 @standard_jax_settings()
@@ -97,7 +103,8 @@ def evaluate_link(
         for seed, state in run.states.items()
     ]
     baselines = classical_rates(link, channels, *ends) | trained
-    return {
+    analytic = _analytic_curves(link, channels)
+    result: LinkEvaluation = {
         "run": run.path.name,
         "system": system_name(link),
         "channel": link.channel.id,
@@ -110,6 +117,30 @@ def evaluate_link(
             for seed, state in run.states.items()
         ],
         "points": _points(link, channels, seeds, baselines),
+    }
+    if analytic is not None:
+        result["analytic"] = analytic
+    return result
+
+
+def _analytic_curves(
+    link: TransmitsMessages, channels: Sequence[AnyChannel]
+) -> AnalyticCurves | None:
+    """Bounds and closed forms between the SNRs; None for a single SNR.
+
+    Straight lines between measured SNRs would run below a bound.
+    """
+    snrs_db = [snr for x in channels if (snr := finite_snr_db(x)) is not None]
+    if len(snrs_db) < 2:
+        return None
+    dense = np.linspace(min(snrs_db), max(snrs_db), GRID_POINTS).round(6).tolist()
+    grid = sorted({*dense, *snrs_db})
+    at_grid = channels_at_snrs(link.channel, grid)
+    bounds = [bler_bounds(x, link.messages, link.uses) for x in at_grid]
+    return {
+        "snr_db": grid,
+        "bounds": {name: [x[name] for x in bounds] for name in bounds[0]},
+        "baselines": closed_form_rates(link, at_grid),
     }
 
 

@@ -48,6 +48,8 @@ MAX_UNION_MESSAGES = 1024
 """Messages of a code whose union bound is computed, at most."""
 FREQUENCY_SELECTIVE = ("multipath", "ofdm")
 """Channels of several gains in a block, which its first symbols do not estimate."""
+CLOSED_FORM = "closed form"
+"""Source of a rate that is computed exactly."""
 SELECTION_BLOCKS = 20_000
 """Blocks of each code from which the best one of a size is chosen."""
 
@@ -87,6 +89,25 @@ def classical_rates(
     result: dict[str, list[MetricsRow]] = {}
     for code in _reference_codes(link):
         result |= _code_rates(code, link.channel, channels, ends)
+    return result
+
+
+def closed_form_rates(
+    link: TransmitsMessages, channels: Sequence[AnyChannel]
+) -> dict[str, list[float]]:
+    """Error rates of those classical codes that have a closed form, by name.
+
+    Args:
+        link: link of the size of the codes.
+        channels: its channel at each SNR.
+    """
+    result: dict[str, list[float]] = {}
+    for code in classical_codes(
+        link.messages, link.uses, link.channel.has_unknown_gain
+    ):
+        rows = [_known_rate(code, code.name, channel) for channel in channels]
+        if all(row is not None and row["source"] == CLOSED_FORM for row in rows):
+            result[code.name] = [row["bler"] for row in rows if row is not None]
     return result
 
 
@@ -208,7 +229,7 @@ def _known_rate(code: Code, name: str, channel: AnyChannel) -> MetricsRow | None
     snr_db, is_awgn = float(channel.snr_db), _channel_name(channel) == "awgn"
     if is_awgn and code.constellation_sizes:
         return _exact_row(
-            limits.uncoded_bler(snr_db, code.constellation_sizes), "closed form"
+            limits.uncoded_bler(snr_db, code.constellation_sizes), CLOSED_FORM
         )
     messages, uses = code.codebook.shape
     key = TableKey(name, _channel_name(channel), messages, uses, snr_db)

@@ -23,6 +23,7 @@ from syntony.errors import (
 from syntony.training.checkpoint import Checkpoint
 from syntony.training.integrity import METRIC_NAME
 from syntony.training.metrics_log import NAME_RULE, MetricsRow
+from syntony.training.program_name import program_name
 from syntony.training.run import Run
 from syntony.training.run_config import RunConfig
 from syntony.training.seed_scheduler import SeedRun
@@ -105,7 +106,7 @@ class CallbackRunner:
         what = str(cause) if is_ours else f"raised {summarize_exception(cause)}"
         error = InvalidInputError(
             f"seed {row['seed']}, step {row['step']}: callback {name} {what}; all up "
-            f"to there is saved; go on with: syntony resume {self._path}"
+            f"to there is saved; go on with: {program_name()} resume {self._path}"
         )
         error.__cause__ = cause
         return error

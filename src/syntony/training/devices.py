@@ -24,6 +24,19 @@ def worker_devices(num_seeds: int) -> list[DeviceSharding]:
     return [DeviceSharding(device) for device in devices[:num_seeds]]
 
 
+def describe_devices(num_seeds: int) -> str:
+    """Devices of the workers of a run, e.g. `cpu (2 cores)` or `2 x NVIDIA H200`.
+
+    Args:
+        num_seeds: seeds that are trained.
+    """
+    used = {worker.device_set.copy().pop() for worker in worker_devices(num_seeds)}
+    first = min(used, key=lambda device: device.id)
+    if first.platform == "cpu":
+        return f"cpu ({process_cpu_count()} cores)"
+    return f"{len(used)} x {first.device_kind}"
+
+
 def process_cpu_count() -> int:
     """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

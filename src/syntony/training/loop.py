@@ -33,7 +33,11 @@ from syntony.training.compiled import (
     abstract_train_state,
     compile_programs,
 )
-from syntony.training.devices import DeviceSharding, worker_devices
+from syntony.training.devices import (
+    DeviceSharding,
+    describe_devices,
+    worker_devices,
+)
 from syntony.training.integrity import count_starts, settings_digest
 from syntony.training.kept_checkpoints import check_best_metric
 from syntony.training.locks import HeldLock, RunMovedError
@@ -340,6 +344,7 @@ def _start_run(
     run_loggers = loggers.LoggerCollection(names, logged, rows)
     try:
         with ProgressDisplay(config, folder.path, quiet=outputs.quiet) as display:
+            display.print_header(describe_devices(len(config.all_seeds)))
             for line in filter(None, (choices, describe_kept(config))):
                 display.print_line(line)
             start_time = time.perf_counter() - wall_s

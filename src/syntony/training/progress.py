@@ -1,4 +1,8 @@
-"""Progress display of a run: a progress bar, and one line per evaluation."""
+"""Progress display of a run: a progress bar, and one line per evaluation.
+
+Without a terminal that can move its cursor (a file, a pipe, `TERM=dumb`) there is no
+bar: a header says what runs, and the line of an evaluation the speed and the time left.
+"""
 
 import math
 import sys
@@ -12,9 +16,12 @@ from typing import TextIO, cast
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from syntony.systems.registry import system_label, system_name
+from syntony.systems.system import ActsInEpisodes, HasChannel, System
 from syntony.training.log_stream import LogStream
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.primary_metrics import ERROR_RATE_METRICS
+from syntony.training.program_name import program_name
 from syntony.training.run_config import RunConfig
 
 
@@ -30,10 +37,15 @@ class ProgressDisplay:
         self._config, self._path = config, path
         self._log = LogStream(sys.stdout)
         self._console = Console(
-            file=cast(TextIO, self._log), quiet=quiet, highlight=False, soft_wrap=True
+            file=cast(TextIO, self._log),
+            quiet=quiet,
+            highlight=False,
+            soft_wrap=not self._log.isatty(),
         )
         self._main_metric, self._latest_values = "", dict[int, float]()
         self._start: tuple[float, int] | None = None
+        self._pace = ""
+        is_live = self._console.is_terminal and not self._console.is_dumb_terminal
         # Refreshed by the main thread, not by a thread of its own.
         self._bar = Progress(
             SpinnerColumn(),
@@ -43,7 +55,7 @@ class ProgressDisplay:
             TextColumn("{task.fields[speed]}"),
             console=self._console,
             auto_refresh=False,
-            disable=quiet or not self._console.is_terminal,
+            disable=quiet or not is_live,
             transient=True,
         )
         self._total_steps = config.steps * len(config.all_seeds)
@@ -65,6 +77,21 @@ class ProgressDisplay:
         """Prints a line above the progress bar."""
         self._bar.console.print(text, markup=False)
 
+    def print_header(self, device: str) -> None:
+        """Prints what runs, where there is no bar: run, system, seeds, device.
+
+        Args:
+            device: what the run computes on.
+        """
+        if not self._bar.disable:
+            return
+        seeds = ", ".join(map(str, self._config.all_seeds))
+        steps = f"{self._config.steps:,} {self._config.system.step_unit} each"
+        self.print_line(f"run     {self._path}")
+        self.print_line(f"system  {describe_system(self._config.system)}")
+        self.print_line(f"seeds   {seeds} ({steps})")
+        self.print_line(f"device  {device}")
+
     def set_status(self, status: str) -> None:
         """Shows the current activity, e.g. `compiling`; without a bar, as a line."""
         if self._bar.disable:
@@ -84,30 +111,23 @@ class ProgressDisplay:
         now = time.perf_counter()
         self._start = self._start or (now, completed)
         seconds, gained = now - self._start[0], completed - self._start[1]
-        speed = ""
         if gained > 0 and seconds > 0:
             remaining = self._total_steps - completed
             left = format_duration(remaining * seconds / gained)
             # The last word: a line of the terminal is short.
             unit = self._config.system.step_unit.rpartition(" ")[2]
-            speed = f"{gained / seconds:,.0f} {unit}/s, {left} left"
-        if self._latest_values:
-            mean = sum(self._latest_values.values()) / len(self._latest_values)
-            number_format = _number_format(self._main_metric)
-            speed += f", {metric_label(self._main_metric)} {mean:{number_format}}"
+            self._pace = f"{gained / seconds:,.0f} {unit}/s, {left} left"
+        shown = [self._pace, self._score().partition(" (")[0]]
+        speed = ", ".join(filter(None, shown))
         self._bar.update(self._task_id, completed=completed, speed=speed)
 
     def print_evaluation(self, row: MetricsRow) -> None:
-        """Prints the metrics of an evaluation with their confidence intervals."""
-        seed, step, wall_s = (row[name] for name in ("seed", "step", "wall_s"))
-        names = eval_metric_names(row)
-        self._main_metric = names[0]
-        self._latest_values[seed] = row[names[0]] or 0.0
-        values = [
-            f"{metric_label(name)} {format_interval(row, name)}" for name in names
-        ]
-        head = f"seed {seed}  step {step:>10,}  {format_duration(wall_s):>7}"
-        self.print_line("  ".join([head, *values]))
+        """Prints the metrics of an evaluation, as many as a line holds."""
+        self._main_metric = eval_metric_names(row)[0]
+        self._latest_values[row["seed"]] = row[self._main_metric] or 0.0
+        pace = self._pace if self._bar.disable else ""
+        width = self._console.width if self._log.isatty() else LOG_WIDTH
+        self.print_line(evaluation_line(row, width, pace))
 
     def print_constant_return(self, value: float) -> None:
         """Prints that no episode had another return, and what to check."""
@@ -118,11 +138,11 @@ class ProgressDisplay:
         )
 
     def print_summary(self) -> None:
-        """Prints the path of the run and the command to type next."""
-        self.print_line(
-            f"done: {self._path} holds metrics.jsonl, model.npz, checkpoints/"
-        )
-        self.print_line(f"next: syntony evaluate {self._path}")
+        """Prints the last score, the path of the run, and the command to type next."""
+        score = self._score()
+        self.print_line(f"done: {score}" if score else "done: nothing was left to do")
+        self.print_line(f"run: {self._path} (metrics.jsonl, model.npz, checkpoints/)")
+        self.print_line(f"next: {program_name()} evaluate {self._path}")
         if self._log.error is not None:
             reason = self._log.error.strerror
             warnings.warn(
@@ -130,6 +150,70 @@ class ProgressDisplay:
                 "left out from there on; the run itself is complete",
                 stacklevel=2,
             )
+
+    def _score(self) -> str:
+        """Newest value of the main metric, of several seeds their mean; or nothing."""
+        if not self._latest_values:
+            return ""
+        mean = sum(self._latest_values.values()) / len(self._latest_values)
+        text = f"{metric_label(self._main_metric)} "
+        text += f"{mean:{_number_format(self._main_metric)}}"
+        seeds = len(self._latest_values)
+        return text if seeds == 1 else f"{text} (mean of {seeds} seeds)"
+
+
+LOG_WIDTH = 80
+"""Columns of a line in a file or a pipe, where no terminal says how many it has."""
+
+
+def describe_system(system: System) -> str:
+    """Name of a system with its task and its channel, as `smpe on TASK`."""
+    text = system_label(system_name(system))
+    if isinstance(system, ActsInEpisodes):
+        text += f" on {system.task.id}"
+    if isinstance(system, HasChannel):
+        text += f" over {system.channel.id}"
+    return text
+
+
+def evaluation_line(row: MetricsRow, width: int, pace: str = "") -> str:
+    """Line about an evaluation that fits a width; intervals in full if they do.
+
+    Args:
+        row: row of the metrics log.
+        width: columns at most.
+        pace: speed and time left; stands before all metrics but the first.
+    """
+    names = eval_metric_names(row)
+    duration = format_duration(row["wall_s"]).replace(" ", "")
+    head = [f"seed {row['seed']}", f"{row['step']:>9,}", f"{duration:>6}"]
+    full = [f"{metric_label(name)} {format_interval(row, name)}" for name in names]
+    line = "  ".join([*head, full[0], *filter(None, [pace]), *full[1:]])
+    if len(line) <= width:
+        return line
+    short = [_short_value(row, name) for name in names[1:]]
+    line = "  ".join([*head, _value_and_margin(row, names[0])])
+    for part in filter(None, [pace, *short]):
+        if len(line) + 2 + len(part) <= width:
+            line += f"  {part}"
+    return line
+
+
+def _value_and_margin(row: MetricsRow, name: str) -> str:
+    """Mean and half the width of its interval, e.g. `return 0.080 ±0.05`."""
+    text = f"{metric_label(name)} {_format_number(row[name], _number_format(name))}"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if low is None or high is None:
+        return text
+    margin = (high - low) / 2
+    return f"{text} ±{margin:{'.0e' if name in ERROR_RATE_METRICS else '.2g'}}"
+
+
+def _short_value(row: MetricsRow, name: str) -> str:
+    """Mean with a short label, e.g. `greedy 0.03` of the greedy return."""
+    label = metric_label(name).removeprefix("return ")
+    number_format = ".1e" if name in ERROR_RATE_METRICS else ".3g"
+    return f"{label} {_format_number(row[name], number_format)}"
 
 
 RETURN_METRICS = ("eval/return_mean", "eval/return_mean_greedy")

@@ -19,6 +19,7 @@ from syntony.training.locks import HeldLock
 from syntony.training.loggers import LoggerCollection
 from syntony.training.metrics_log import MetricsRow
 from syntony.training.primary_metrics import best_row
+from syntony.training.program_name import program_name
 from syntony.training.progress import ProgressDisplay, constant_return
 from syntony.training.run_config import RunConfig
 from syntony.training.run_folder import RunFolder
@@ -158,8 +159,8 @@ class RunRecorder:
         if result.seed_run.train_state is None:
             return f"{failure}; nothing has been trained that could be resumed"
         return (
-            f"{failure}; all up to there is saved; go on with: syntony resume "
-            f"{self._folder.path}"
+            f"{failure}; all up to there is saved; go on with: "
+            f"{program_name()} resume {self._folder.path}"
         )
 
     def finalize(self, seed_runs: Collection[SeedRun], system: System) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from syntony.training.program_name import program_name
+
 HANG_SECONDS = 10.0
 """Time after a signal in which a worker has to do something."""
 HANG_CPU_FRACTION = 0.1
@@ -27,7 +29,9 @@ class TrainingInterrupted(KeyboardInterrupt):
     """A signal stopped the run; its state is saved."""
 
     def __init__(self, path: Path, signum: int, *, workers_hang: bool = False):
-        super().__init__(f"stopped and saved; go on with: syntony resume {path}")
+        super().__init__(
+            f"stopped and saved; go on with: {program_name()} resume {path}"
+        )
         self.path = path
         self.signum = signum
         self.workers_hang = workers_hang
@@ -45,7 +49,7 @@ class SaveError(OSError):
         reason, location = error.strerror or error, error.filename or path
         hint = (
             "; what was saved before is whole; when there is room, go on with: "
-            f"syntony resume {path}"
+            f"{program_name()} resume {path}"
         )
         super().__init__(
             f"cannot write to {location}: {reason}{hint if run_exists else ''}"

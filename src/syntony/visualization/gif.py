@@ -1,6 +1,6 @@
 """Animations of episodes of a trained team, as GIF or MP4."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,10 +8,6 @@ import jax
 import numpy as np
 from jaxtyping import Float
 from matplotlib import style
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 from syntony.errors import InvalidInputError
@@ -25,23 +21,21 @@ from syntony.systems.system import ActsInEpisodes
 from syntony.tasks.external.frames import FrameRecorder
 from syntony.tasks.rollout import RecordsFrames
 from syntony.tasks.task import Drawable, Task
-from syntony.training.run import Run, unknown_seed_error
+from syntony.training.run import Run
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization import output_files
-from syntony.visualization.encoding import Animation, find_encoder
+from syntony.visualization.animation_file import open_animation
+from syntony.visualization.encoding import Animation
+from syntony.visualization.frame_canvas import FrameCanvas
 from syntony.visualization.scene_drawing import draw_shapes, draw_static_layer
 from syntony.visualization.scenes import EpisodeScene, add_symbols, episode_scene
-from syntony.visualization.style import STYLE_SHEET, TextStyle
+from syntony.visualization.style import STYLE_SHEET
 
-WIDTH_INCHES, DPI = 3.2, 150
-"""Width in inches and pixels per inch: 480 pixels, the width of a phone."""
 ASPECT_RANGE = (0.2, 2.0)
 """Height of a picture relative to its width, lowest and highest."""
 LAST_FRAME_MS = 1500
 """Duration of the last frame of an episode, in milliseconds."""
 MAX_EPISODES = 100
-FPS_RANGE = (0.1, 50.0)
-"""Frames per second, lowest and highest; GIF players show at most 50."""
 
 
 @standard_jax_settings()
@@ -73,12 +67,8 @@ def render_episodes(
             MP4 lacks its library.
     """
     seed = run.seeds[0] if seed is None else seed
-    _validate_arguments(run, seed, episodes, max_steps, fps)
-    path = run.path / "figures" / "episodes.gif" if out is None else out
-    encode = find_encoder(path)
-    if out is None:
-        output_files.create_folder(path.parent)
-    output_files.validate_output_path(path, "animation", "team.gif")
+    _validate_arguments(run, episodes, max_steps)
+    path, encode = open_animation(run, out, "episodes.gif", seed, fps)
     system = run.system
     assert isinstance(system, ActsInEpisodes)
     header = f"{system.task.id}, after {run.steps[seed]:,} steps"
@@ -197,7 +187,7 @@ def draw_frames(
         captions: text below each frame.
     """
     *_, width, height = scene.bounds
-    canvas = _Canvas(height / width, header)
+    canvas = FrameCanvas(height / width, header)
     draw_static_layer(canvas.axes, scene)
     canvas.keep_background()
     return [
@@ -218,7 +208,7 @@ def draw_images(
         captions: text below each image.
     """
     largest = max(image.height / image.width for image in images)
-    canvas = _Canvas(float(np.clip(largest, *ASPECT_RANGE)), header)
+    canvas = FrameCanvas(float(np.clip(largest, *ASPECT_RANGE)), header)
     canvas.axes.set_axis_off()
     canvas.keep_background()
     left, bottom, right, top = canvas.axes.bbox.extents
@@ -236,54 +226,7 @@ def draw_images(
     return frames
 
 
-class _Canvas:
-    """Canvas of the frames of an animation: a header, a picture and a caption.
-
-    Args:
-        aspect: height of the picture relative to its width.
-        header: text above every frame.
-    """
-
-    def __init__(self, aspect: float, header: str):
-        size = WIDTH_INCHES, WIDTH_INCHES * aspect + 0.5
-        self._figure = Figure(figsize=size, dpi=DPI)
-        self._canvas = FigureCanvasAgg(self._figure)
-        self._margin = 0.25 / size[1]
-        area = (0.02, self._margin, 0.96, 1 - 2 * self._margin)
-        self.axes = self._figure.add_axes(area)
-        self._style: TextStyle = {"ha": "center", "va": "center", "fontsize": 7}
-        self._figure.text(0.5, 1 - self._margin / 2, header, **self._style)
-
-    def keep_background(self) -> None:
-        """Draws what is the same in all frames, once."""
-        self._canvas.draw()
-        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
-
-    def draw(
-        self, caption: str, add_artists: Callable[[Axes], Sequence[Artist]]
-    ) -> Image.Image:
-        """Draws a frame.
-
-        Args:
-            caption: text below the picture.
-            add_artists: adds what is only in this frame.
-        """
-        self._canvas.restore_region(self._background)
-        text = self._figure.text(0.5, self._margin / 2, caption, **self._style)
-        _draw_and_remove(self.axes, [*add_artists(self.axes), text])
-        pixels = np.asarray(self._canvas.buffer_rgba())[..., :3]
-        return Image.fromarray(pixels.copy())
-
-
-def _draw_and_remove(axes: Axes, artists: Sequence[Artist]) -> None:
-    for artist in artists:
-        axes.draw_artist(artist)
-        artist.remove()
-
-
-def _validate_arguments(
-    run: Run, seed: int, episodes: int, max_steps: int, fps: float
-) -> None:
+def _validate_arguments(run: Run, episodes: int, max_steps: int) -> None:
     """Raises InvalidInputError if the run or an argument is invalid."""
     if not isinstance(run.system, ActsInEpisodes):
         raise InvalidInputError(
@@ -295,13 +238,7 @@ def _validate_arguments(
             f"{run.system.task.id} cannot be drawn; expected a task with a method "
             "`render`, such as Foraging-2s-8x8-3p-2f-coop"
         )
-    if seed not in run.seeds:
-        raise unknown_seed_error(run.path, seed, run.seeds)
     if not 1 <= episodes <= MAX_EPISODES:
         raise InvalidInputError(f"episodes is {episodes}; expected 1 to {MAX_EPISODES}")
     if max_steps < 1:
         raise InvalidInputError(f"max_steps is {max_steps}; expected at least 1")
-    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
-        raise InvalidInputError(
-            f"fps is {fps:g}; expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}"
-        )

@@ -1,6 +1,7 @@
 """Figures of links for print: error rates over SNR and training, constellations."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Complex
@@ -14,12 +15,23 @@ from syntony.evaluation.link import LinkEvaluation
 from syntony.evaluation.statistics import mean_over_seeds
 from syntony.training.metrics_log import MetricsRow
 from syntony.visualization.style import (
+    BLACK,
     GRAY,
     LINE_COLORS,
     MIN_PLOTTED_RATE,
     STYLE_SHEET,
     mask_low_rates,
 )
+
+
+class LineStyle(TypedDict):
+    """Matplotlib's keywords of a line."""
+
+    color: str
+    ls: str
+    marker: str
+    ms: float
+    lw: float
 
 
 @style.context(STYLE_SHEET)
@@ -32,32 +44,39 @@ def plot_bler(evaluation: LinkEvaluation, *, title: str = "") -> Figure:
     """
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    curves = bler_curves(evaluation["points"])
+    curves = bler_curves(evaluation["points"], evaluation.get("analytic"))
     _plot_learned_bler(axes, curves)
-    baselines = zip(curves.baselines.items(), LINE_COLORS[1:], strict=False)
-    for (name, rates), color in baselines:
+    for index, name in enumerate(curves.baselines):
+        snr_db, rates = curves.baseline(name)
+        style = REFERENCE_STYLES[index % len(REFERENCE_STYLES)]
+        every = max(1, (len(snr_db) - 1) // 8)
         axes.semilogy(
-            *(curves.snr_db, mask_low_rates(rates), "--"),
-            color=color,
-            lw=1.0,
-            label=name,
+            *(snr_db, mask_low_rates(rates)), label=name, markevery=every, **style
         )
-    for (name, rates), dash in zip(
-        curves.bounds.items(), BOUND_LINESTYLES, strict=False
-    ):
+    bounds = curves.analytic["bounds"].items()
+    for (name, rates), dash in zip(bounds, BOUND_LINESTYLES, strict=False):
         axes.semilogy(
-            *(curves.snr_db, mask_low_rates(rates)),
+            *(curves.analytic["snr_db"], mask_low_rates(rates)),
             ls=dash,
             color=GRAY,
             lw=0.8,
             label=name,
         )
-    axes.set(xlabel="Es/N0 (dB)", ylabel="block error rate", title=title)
+    axes.set(
+        xlabel="Es/N0 per channel use (dB)", ylabel="block error rate", title=title
+    )
     axes.grid(which="major", lw=0.3, alpha=0.5)
     axes.legend(loc="lower left")
     return figure
 
 
+REFERENCE_STYLES: tuple[LineStyle, ...] = (
+    {"color": BLACK, "ls": "--", "marker": "s", "ms": 2.5, "lw": 0.9},
+    {"color": BLACK, "ls": "-.", "marker": "^", "ms": 3.0, "lw": 0.9},
+    {"color": GRAY, "ls": "--", "marker": "D", "ms": 2.5, "lw": 0.9},
+    {"color": GRAY, "ls": "-.", "marker": "v", "ms": 3.0, "lw": 0.9},
+)
+"""Classical codes: black or gray, each with its marker; colors are of learned codes."""
 BOUND_LINESTYLES = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (1, 2)))
 
 

@@ -306,7 +306,9 @@ def read_evaluation(stored_run: StoredRun) -> LinkEvaluation | None:
         content = visible_json(read_json(file, MAX_EVALUATION_BYTES))
         evaluation = cast(LinkEvaluation, content)
         points, _ = evaluation["points"], cast(dict[str, object], content)["steps"]
-        bler_curves(points)
+        curves = bler_curves(points, evaluation.get("analytic"))
+        for name in curves.baselines:
+            curves.baseline(name)
         for point in points:
             rate_cells(point)
     except (OSError, ValueError, *DAMAGED):

@@ -39,7 +39,7 @@ def test_demo_ends_with_a_report_of_both(
     monkeypatch.setattr(team_demo, "run_team_demo", write_team_run)
     assert main(["demo", "--out", "shown"]) == 0
     page = Path("shown/report.html")
-    assert f"browser: {page}" in capsys.readouterr().out
+    assert f"browser:\n  {page}" in capsys.readouterr().out
     text = page.read_text()
     assert "<title>Syntony: team, link</title>" in text
     # The report has the metrics of both runs: neither has a checkpoint here.
@@ -52,5 +52,5 @@ def test_demo_ends_with_a_report_of_both(
     assert main(["demo", "--out", "shown"]) == 0
     output = capsys.readouterr().out
     assert "shown holds this demonstration's result" in output
-    assert f"browser: {page}" in output
+    assert f"browser:\n  {page}" in output
     assert page.read_text() == "kept"

@@ -6,14 +6,15 @@ from rich.console import Console
 
 from syntony.cli.demos import link, team
 from syntony.report.page import write_report
+from syntony.training.program_name import program_name
 
 NEXT_STEPS = """
 Next:
-  syntony render {team} --out team.gif
-  syntony evaluate {link} --snr-db 0:12:1
-  syntony train link --channel rayleigh
-  syntony train smpe --task Foraging-2s-8x8-3p-2f-coop --seeds 2
-  syntony list channels"""
+  {program} render {team} --out team.gif
+  {program} evaluate {link} --snr-db 0:12:1
+  {program} train link --channel rayleigh
+  {program} train smpe --task Foraging-2s-8x8-3p-2f-coop --seeds 2
+  {program} list channels"""
 
 
 def run_demo(path: Path) -> None:
@@ -34,5 +35,6 @@ def run_demo(path: Path) -> None:
     if not page.is_file():
         console.print("\nwriting a report of both")
         write_report([str(team_path), str(link_path)], page)
-    console.print(f"\nBoth in one page, to be opened in a browser: {page}")
-    console.print(NEXT_STEPS.format(team=team_path, link=link_path))
+    console.print(f"\nBoth in one page, to be opened in a browser:\n  {page}")
+    program = program_name()
+    console.print(NEXT_STEPS.format(program=program, team=team_path, link=link_path))

@@ -14,10 +14,11 @@ from syntony.visualization.run_figures import save_evaluation, save_run_figures
 NUM_ITERATIONS, MAX_BLOCKS = 2_000, 300_000
 SNRS_DB = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0)
 
-INTRODUCTION = f"""[bold]Link. A transmitter and a receiver learn a code for 256 \
-messages.[/bold]
-The channel between them is a black box that adds noise. The receiver is trained on the
-received symbols, the transmitter on one number per block: the receiver's loss.
+INTRODUCTION = f"""\
+[bold]Link. A transmitter and a receiver learn a code for 256 messages.[/bold]
+The channel between them is a black box that adds noise. The receiver is
+trained on the received symbols, the transmitter on one number per block: the
+receiver's loss.
 Training for {NUM_ITERATIONS:,} iterations: half a minute on two cores.
 """
 
@@ -65,9 +66,9 @@ def print_results(console: Console, path: Path, evaluation: LinkEvaluation) -> N
         table.add_row(f"{point['snr_db']:g}", *(f"{rate:.2g}" for rate in rates))
     console.print(table)
     console.print(
-        "\nBlock error rates. QPSK is the uncoded baseline, E8 the densest lattice"
+        "\nBlock error rates. QPSK is the uncoded baseline, E8 the densest lattice\n"
+        "packing in 8 dimensions; no code can be below the limit."
     )
-    console.print("packing in 8 dimensions; no code can be below the limit.")
     console.print(f"\nFigures, each as PNG and SVG, in {path / 'figures'}:")
     console.print("  bler            error rates over SNR, with other codes and bounds")
     console.print("  constellation   symbols sent in each of the four channel uses")

@@ -25,9 +25,11 @@ from syntony.visualization.run_figures import save_run_figures
 TASK = Foraging.parse("Foraging-2s-7x7-2p-2f-coop")
 NUM_STEPS, NUM_SEEDS, NUM_EPISODES = 500_000, 2, 500
 
-INTRODUCTION = f"""[bold]Team. Two agents on a 7 x 7 grid must collect two foods.[/bold]
-Each food takes both agents at once, and each observes only two cells around itself.
-They train with SMPE²: each infers its teammate's observation and acts on the belief.
+INTRODUCTION = f"""\
+[bold]Team. Two agents on a 7 x 7 grid must collect two foods.[/bold]
+Each food takes both agents at once, and each observes only two cells around
+itself. They train with SMPE²: each infers its teammate's observation and acts
+on the belief.
 Training for {NUM_STEPS:,} steps, {NUM_SEEDS} seeds: one to three minutes on two cores.
 """
 

@@ -1,13 +1,9 @@
 """Plots of a codebook: its constellation over training, and codeword distances."""
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float
 
 from syntony.equations import limits
-from syntony.equations.signal import pairs_to_complex
-from syntony.errors import InvalidInputError
 from syntony.report.components import (
     LineStyle,
     Plot,
@@ -19,7 +15,12 @@ from syntony.report.components import (
     step_histogram_trace,
 )
 from syntony.systems.link.codes import classical_codes
-from syntony.training.snapshots import SnapshotHistory
+from syntony.visualization.codebook_history import (
+    CodebookHistory,
+    complex_codebook,
+    evenly_spaced,
+    snapshot_codebooks,
+)
 from syntony.visualization.style import SCREEN_LINE_COLORS
 
 MAX_SHOWN_USES = 16
@@ -30,45 +31,6 @@ GRID_COLUMNS = 4
 HISTOGRAM_BINS = 80
 SUBPLOT_GAP = 0.05
 """Gap between two subplots, as a fraction of the figure's width."""
-
-
-class CodebookHistory(NamedTuple):
-    """Snapshots of a codebook, oldest first; of a large one, some of its messages."""
-
-    step: Int[np.ndarray, " K"]
-    message: Int[np.ndarray, " M"]
-    codebook: Float[np.ndarray, "K M C 2"]
-
-
-def codebook_history(
-    history: SnapshotHistory, messages: int, uses: int
-) -> CodebookHistory | None:
-    """Codebooks of a system's snapshots; None where these hold no codebooks.
-
-    They are the array `codebook` [M, C, 2] of a snapshot, and the array `message` [M]
-    of the messages that it stores.
-
-    Args:
-        history: the snapshots.
-        messages: number of messages of the system.
-        uses: its channel uses.
-
-    Raises:
-        InvalidInputError: the arrays are not those of codebooks of this size.
-    """
-    message, codebook = map(history.arrays.get, ("message", "codebook"))
-    if message is None or codebook is None or not len(history.step):
-        return None
-    valid = message.dtype.kind == "i" and codebook.dtype.kind == "f"
-    valid = valid and message.ndim == 2 and message.shape[1] > 0
-    valid = valid and codebook.shape == (*message.shape, uses, 2)
-    if not valid or (message != message[0]).any() or (np.diff(message[0]) <= 0).any():
-        raise InvalidInputError("the snapshots hold no codebooks of this link")
-    if not 0 <= message.min() <= message.max() < messages:
-        raise InvalidInputError(
-            f"the snapshots hold messages outside 0 to {messages - 1}"
-        )
-    return CodebookHistory(history.step, message[0], codebook)
 
 
 def constellation_plot(
@@ -86,12 +48,12 @@ def constellation_plot(
         step: the step of `codebook`.
     """
     messages, uses = codebook.shape[0], min(codebook.shape[1], MAX_SHOWN_USES)
-    shown = _evenly_spaced(np.arange(messages), MAX_SHOWN_MESSAGES)
+    shown = evenly_spaced(np.arange(messages), MAX_SHOWN_MESSAGES)
     books, slider, hint = [codebook[shown]], None, ""
     if snapshots is not None:
         # The history of large codebooks holds only some of the messages.
-        shown = _evenly_spaced(snapshots.message, MAX_SHOWN_MESSAGES)
-        books = [codebook[shown], _snapshot_codebooks(snapshots, shown)]
+        shown = evenly_spaced(snapshots.message, MAX_SHOWN_MESSAGES)
+        books = [codebook[shown], snapshot_codebooks(snapshots, shown)]
         slider = _training_slider(snapshots, shown, codebook, uses, step)
         hint = " The slider shows the codebook during training."
     traces = [_symbol_scatter(codebook[shown, use], use, shown) for use in range(uses)]
@@ -164,7 +126,9 @@ def distance_plots(
 
 def _min_distance_plot(name: str, snapshots: CodebookHistory, step_unit: str) -> Plot:
     """Plot of the codebook's minimum distance over training."""
-    distances = [limits.min_distance(_to_complex(book)) for book in snapshots.codebook]
+    distances = [
+        limits.min_distance(complex_codebook(book)) for book in snapshots.codebook
+    ]
     style = LineStyle(SCREEN_LINE_COLORS[0], "solid")
     trace = line_trace(
         snapshots.step, distances, "minimum distance", style, mode="lines+markers"
@@ -256,7 +220,7 @@ def _training_slider(
     uses: int,
     step: int,
 ) -> Slider:
-    books = list(_snapshot_codebooks(snapshots, messages))
+    books = list(snapshot_codebooks(snapshots, messages))
     steps = snapshots.step.tolist()
     if not steps or steps[-1] < step:
         books.append(codebook[messages])
@@ -267,20 +231,3 @@ def _training_slider(
         x=[[book[:, use].real for use in range(uses)] for book in books],
         y=[[book[:, use].imag for use in range(uses)] for book in books],
     )
-
-
-def _evenly_spaced(messages: np.ndarray, max_count: int) -> np.ndarray:
-    """At most `max_count` of the messages, evenly spaced, with the first and last."""
-    last = len(messages) - 1
-    return messages[np.linspace(0, last, min(last + 1, max_count)).astype(int)]
-
-
-def _snapshot_codebooks(
-    snapshots: CodebookHistory, messages: np.ndarray
-) -> Complex[np.ndarray, "K M C"]:
-    positions = np.searchsorted(snapshots.message, messages)
-    return _to_complex(snapshots.codebook[:, positions])
-
-
-def _to_complex(pairs: Float[np.ndarray, "*batch 2"]) -> Complex[np.ndarray, "*batch"]:
-    return np.asarray(pairs_to_complex(pairs), complex)

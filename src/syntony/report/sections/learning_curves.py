@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from syntony.evaluation.learning_curves import LearningCurve
-from syntony.evaluation.metric_info import METRIC_DESCRIPTIONS, metric_display_name
+from syntony.evaluation.metric_info import metric_display_name, metric_meaning
 from syntony.evaluation.statistics import mean_over_seeds
 from syntony.evaluation.stored_run import StoredRun, read_metric_curve
 from syntony.report.components import (
@@ -134,7 +134,7 @@ def _metric_plot(metric: str, report_runs: Sequence[ReportRun]) -> Plot | None:
     first = report_runs[0].stored
     unit = first.step_unit
     labels = ", ".join(report_run.label for report_run in report_runs)
-    description = METRIC_DESCRIPTIONS.get(metric, "")
+    description = metric_meaning(metric)
     return Plot(
         name=sanitize_filename(f"{first.task_or_channel}-{title}"),
         title=title[0].upper() + title[1:],

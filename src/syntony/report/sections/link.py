@@ -1,5 +1,7 @@
 """Section of a link: error rates, constellation, feedback, and gradient quality."""
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,12 +32,7 @@ from syntony.report.components import (
     step_histogram_trace,
 )
 from syntony.report.runs import ReportRun, sanitize_filename
-from syntony.report.sections.codebook import (
-    CodebookHistory,
-    codebook_history,
-    constellation_plot,
-    distance_plots,
-)
+from syntony.report.sections.codebook import constellation_plot, distance_plots
 from syntony.systems.link.gradient_estimators import sample_messages
 from syntony.systems.system import (
     HasSnapshots,
@@ -46,6 +43,7 @@ from syntony.systems.system import (
 from syntony.training.run_folder import RunFolder
 from syntony.training.seed_scheduler import seed_keys
 from syntony.training.snapshots import read_history
+from syntony.visualization.codebook_history import CodebookHistory, codebook_history
 from syntony.visualization.run_figures import is_current, read_evaluation
 from syntony.visualization.style import (
     MIN_PLOTTED_RATE,
@@ -65,6 +63,9 @@ PER_MESSAGE_BLER = 0.05
 """Error rate near which messages are compared: lower ones need too many blocks."""
 NUM_HISTOGRAM_LOSSES = 20_000
 """Losses in the histogram of the feedback link."""
+MAX_MARKERS = 9
+"""Markers of a line, so that they do not cover it."""
+REFERENCE_MARKERS = ("square-open", "triangle-up-open", "diamond-open", "x")
 BOUND_DASHES = ("solid", "longdash", "dashdot", "dot")
 
 
@@ -170,17 +171,16 @@ def _read_snapshots(
 
 def _bler_plot(report_run: ReportRun, evaluation: LinkEvaluation) -> Plot:
     """Plot of block error rates over SNR: of the link, classical codes, and bounds."""
-    curves = bler_curves(evaluation["points"])
+    curves = bler_curves(evaluation["points"], evaluation.get("analytic"))
     traces = _learned_bler_traces(curves, report_run.style)
-    for index, (name, rates) in enumerate(curves.baselines.items()):
-        color = SCREEN_LINE_COLORS[(index + 1) % len(SCREEN_LINE_COLORS)]
-        style = LineStyle(color, "dash")
-        traces.append(line_trace(curves.snr_db, mask_low_rates(rates), name, style))
+    traces += _reference_traces(curves)
     # Bands have width 0. Bounds are added later: they may lie far below all rates.
     measured = [trace["y"] for trace in traces if trace["line"]["width"]]
-    for index, (name, rates) in enumerate(curves.bounds.items()):
+    analytic = curves.analytic
+    for index, (name, rates) in enumerate(analytic["bounds"].items()):
         style = LineStyle(SCREEN_GRAY, BOUND_DASHES[index % len(BOUND_DASHES)])
-        traces.append(line_trace(curves.snr_db, mask_low_rates(rates), name, style))
+        bound = line_trace(analytic["snr_db"], mask_low_rates(rates), name, style)
+        traces.append(bound)
     size = f"{evaluation['messages']} messages in {evaluation['uses']} channel uses"
     return Plot(
         name=f"{sanitize_filename(report_run.label)}-bler",
@@ -189,8 +189,9 @@ def _bler_plot(report_run: ReportRun, evaluation: LinkEvaluation) -> Plot:
         f"{curves.snr_db[0]:g} to {curves.snr_db[-1]:g} dB: the link, classical codes, "
         "and bounds.",
         caption=f"{evaluation['channel']}, {size}. Every seed with its 95 % interval "
-        f"(Wilson), of {MIN_ERRORS} block errors or {MAX_BLOCKS:,} blocks. Gray: lower "
-        "bounds of any code, unless the name says approximation.",
+        f"(Wilson), of {MIN_ERRORS} block errors or {MAX_BLOCKS:,} blocks. Gray with "
+        "markers: classical codes. Gray: lower bounds of any code, unless the name "
+        "says approximation.",
         figure=plotly_figure(
             traces,
             xlabel="Es/N0 (dB)",
@@ -200,6 +201,18 @@ def _bler_plot(report_run: ReportRun, evaluation: LinkEvaluation) -> Plot:
         ),
         width="wide",
     )
+
+
+def _reference_traces(curves: BLERCurves) -> Iterator[Trace]:
+    """Yields the traces of classical codes: gray, each with its own marker."""
+    for index, name in enumerate(curves.baselines):
+        snr_db, rates = curves.baseline(name)
+        marker = REFERENCE_MARKERS[index % len(REFERENCE_MARKERS)]
+        yield line_trace(
+            *(snr_db, mask_low_rates(rates), name, LineStyle(SCREEN_GRAY, "dash")),
+            mode="lines+markers",
+            marker={"symbol": marker, "size": 8, "maxdisplayed": MAX_MARKERS},
+        )
 
 
 def _rates_table(evaluation: LinkEvaluation) -> Table:

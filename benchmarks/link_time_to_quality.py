@@ -1,0 +1,159 @@
+"""Training time of a link to a block error rate, beside the same loop in PyTorch.
+
+    pip install -e '.[bench]'
+    python benchmarks/link_time_to_quality.py [--seeds N] [--json FILE]
+
+256 messages in 4 uses over AWGN at 10 dB. Ours is what `syntony train link` trains; the
+peer is the loop of `link_in_pytorch.py`, with a constant learning rate, antithetic
+pairs and the batch's mean as baseline. Both are bound to one core.
+
+Time is processor time of the training, which is meaningful on a busy machine as well.
+Compilation, evaluation and the trials that choose a receiver are left out. After every
+100 iterations 100,000 blocks are sent; a target is reached when their error rate is at
+most the target.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from syntony.channels.awgn import AWGN
+from syntony.presets.registry import default_preset, preset
+from syntony.systems.link.link import Link
+from syntony.training.compiled import compile_programs
+from syntony.training.devices import worker_devices
+
+TARGETS = (6.2e-3, 2e-3, 1e-3)
+"""Block error rates; the first is that of uncoded QPSK."""
+MESSAGES, USES, HIDDEN, SNR_DB = 256, 4, 256, 10.0
+PERTURBATION_VARIANCE = 0.02
+CHUNK, MAX_ITERATIONS, BLOCKS = 100, 10_000, 100_000
+Trainer = tuple[Callable[[], None], Callable[[], float]]
+"""Function that trains for `CHUNK` iterations, and one that measures the error rate."""
+
+
+def main() -> None:
+    """Measures both with each seed, and prints the medians and their ratios."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    args = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    makers = {"syntony": syntony_trainer(), "pytorch": pytorch_trainer}
+    seeds = {
+        name: [times_to_targets(*make(seed)) for seed in range(args.seeds)]
+        for name, make in makers.items()
+    }
+    text = json.dumps(facts() | summary(seeds) | {"seeds": seeds}, indent=2)
+    print(text)
+    if args.json:
+        args.json.write_text(text + "\n")
+
+
+def times_to_targets(train: Callable[[], None], error_rate: Callable[[], float]) -> Any:
+    """Processor seconds and iterations to each target; None if it is not reached."""
+    reached: dict[float, tuple[float, int]] = {}
+    seconds, best = 0.0, 1.0
+    for iterations in range(CHUNK, MAX_ITERATIONS + 1, CHUNK):
+        start = time.process_time()
+        train()
+        seconds += time.process_time() - start
+        best = min(best, error_rate())
+        for target in TARGETS:
+            if best <= target:
+                reached.setdefault(target, (round(seconds, 2), iterations))
+        if len(reached) == len(TARGETS):
+            break
+    times = {f"{target:g}": reached.get(target) for target in TARGETS}
+    return {"targets": times, "best": best, "seconds": round(seconds, 1)}
+
+
+def syntony_trainer() -> Callable[[int], Trainer]:
+    """Maker of our training, which is compiled once."""
+    link = preset("link", default_preset("link"), AWGN(snr_db=SNR_DB))
+    assert isinstance(link, Link)
+    link, _ = link.resolve_steps(MAX_ITERATIONS).choose_settings(jax.random.key(0))
+    programs = compile_programs(link, BLOCKS, worker_devices(1)[0])
+
+    def make(seed: int) -> Trainer:
+        state = programs.init(link, jax.random.key(seed))
+
+        def train() -> None:
+            nonlocal state
+            bounds = np.int32(2**30), np.int32(CHUNK)
+            state, _ = programs.train_chunk(link, state, *bounds)
+            jax.block_until_ready(state)
+
+        def error_rate() -> float:
+            samples = programs.evaluate(link, state.state, jax.random.key(1))
+            return float(np.mean(samples["eval/bler"]))
+
+        return train, error_rate
+
+    return make
+
+
+def pytorch_trainer(seed: int) -> Trainer:
+    """The loop in PyTorch."""
+    import torch  # pyright: ignore[reportMissingImports]
+    from link_in_pytorch import TorchLink
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    link = TorchLink(
+        MESSAGES,
+        USES,
+        HIDDEN,
+        batch=1000,
+        snr_db=SNR_DB,
+        variance=PERTURBATION_VARIANCE,
+    )
+
+    def train() -> None:
+        for _ in range(CHUNK):
+            link.iterate()
+
+    return train, lambda: link.error_rate(BLOCKS)
+
+
+def summary(seeds: dict[str, list[Any]]) -> dict[str, Any]:
+    """Median processor seconds to each target, and the ratio PyTorch / Syntony."""
+    medians: dict[str, dict[str, float | None]] = {}
+    for target in (f"{target:g}" for target in TARGETS):
+        row: dict[str, float | None] = {}
+        for name, runs in seeds.items():
+            times = [run["targets"][target] for run in runs]
+            all_reached = all(time is not None for time in times)
+            row[name] = statistics.median(t[0] for t in times) if all_reached else None
+        ours, theirs = row["syntony"], row["pytorch"]
+        row["ratio"] = round(theirs / ours, 2) if ours and theirs else None
+        medians[target] = row
+    return {"processor_seconds_to_bler": medians}
+
+
+def facts() -> dict[str, object]:
+    """Commit and machine of the measurement."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "command": "python benchmarks/link_time_to_quality.py",
+        "commit": commit.stdout.strip(),
+        "machine": platform.processor() or platform.machine(),
+        "load_1_min": round(os.getloadavg()[0], 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
