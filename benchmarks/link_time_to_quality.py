@@ -50,7 +50,7 @@ def main() -> None:
     args = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-    makers = {"syntony": syntony_trainer(), "pytorch": pytorch_trainer}
+    makers = {"syntony": SyntonyTrainer(), "pytorch": pytorch_trainer}
     seeds = {
         name: [times_to_targets(*make(seed)) for seed in range(args.seeds)]
         for name, make in makers.items()
@@ -79,29 +79,31 @@ def times_to_targets(train: Callable[[], None], error_rate: Callable[[], float])
     return {"targets": times, "best": best, "seconds": round(seconds, 1)}
 
 
-def syntony_trainer() -> Callable[[int], Trainer]:
-    """Maker of our training, which is compiled once."""
-    link = preset("link", default_preset("link"), AWGN(snr_db=SNR_DB))
-    assert isinstance(link, Link)
-    link, _ = link.resolve_steps(MAX_ITERATIONS).choose_settings(jax.random.key(0))
-    programs = compile_programs(link, BLOCKS, worker_devices(1)[0])
+class SyntonyTrainer:
+    """Our training, which is compiled once for all seeds."""
 
-    def make(seed: int) -> Trainer:
-        state = programs.init(link, jax.random.key(seed))
+    def __init__(self) -> None:
+        link = preset("link", default_preset("link"), AWGN(snr_db=SNR_DB))
+        assert isinstance(link, Link)
+        link = link.resolve_steps(MAX_ITERATIONS)
+        self._link, _ = link.choose_settings(jax.random.key(0))
+        self._programs = compile_programs(self._link, BLOCKS, worker_devices(1)[0])
+        self._state: Any = None
 
-        def train() -> None:
-            nonlocal state
-            bounds = np.int32(2**30), np.int32(CHUNK)
-            state, _ = programs.train_chunk(link, state, *bounds)
-            jax.block_until_ready(state)
+    def __call__(self, seed: int) -> Trainer:
+        """Training from the initial state of a seed; it ends that of the one before."""
+        self._state = self._programs.init(self._link, jax.random.key(seed))
+        return self._train, self._error_rate
 
-        def error_rate() -> float:
-            samples = programs.evaluate(link, state.state, jax.random.key(1))
-            return float(np.mean(samples["eval/bler"]))
+    def _train(self) -> None:
+        bounds = np.int32(2**30), np.int32(CHUNK)
+        self._state, _ = self._programs.train_chunk(self._link, self._state, *bounds)
+        jax.block_until_ready(self._state)
 
-        return train, error_rate
-
-    return make
+    def _error_rate(self) -> float:
+        key = jax.random.key(1)
+        samples = self._programs.evaluate(self._link, self._state.state, key)
+        return float(np.mean(samples["eval/bler"]))
 
 
 def pytorch_trainer(seed: int) -> Trainer:
