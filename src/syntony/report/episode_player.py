@@ -16,7 +16,7 @@ from syntony.systems.system import (
 from syntony.tasks.task import Drawable, DrawsObservations
 from syntony.visualization.obs_features import obs_features
 from syntony.visualization.scenes import add_symbols, episode_scene
-from syntony.visualization.style import agent_color
+from syntony.visualization.style import agent_color, agent_name
 
 MAX_PLAYER_VALUES = 400_000
 """Values in the data of an episode; a longer episode is truncated."""
@@ -51,7 +51,7 @@ def build_episode_player(
         title,
         _caption(system, episode, num_frames, seed),
         {
-            "agents": [f"agent {agent + 1}" for agent in agents],
+            "agents": [agent_name(agent) for agent in agents],
             "colors": [agent_color(agent) for agent in agents],
             "features": [
                 [f.label for f in agent] for agent in obs_features(system.task)
