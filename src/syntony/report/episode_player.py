@@ -46,10 +46,11 @@ def build_episode_player(
     agents = range(system.task.num_agents)
     scene = episode_scene(system.task, episode.states, num_frames)
     scene = add_symbols(scene, episode.sent, num_frames)
+    note = "" if scene is None else scene.note
     return EpisodePlayer(
         name,
         title,
-        _caption(system, episode, num_frames, seed),
+        " ".join(filter(None, [_caption(system, episode, num_frames, seed), note])),
         {
             "agents": [agent_name(agent) for agent in agents],
             "colors": [agent_color(agent) for agent in agents],
