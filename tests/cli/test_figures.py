@@ -37,10 +37,15 @@ def test_figures_of_a_paper(capsys: pytest.CaptureFixture[str]):
     write_run()
     flags = ["--width", "icml", "--font", "serif", "--no-title", "--format"]
     assert main(["figures", "one", *flags, "svg"]) == 0
-    text = Path("one/figures/learning_curve.svg").read_text()
+    figure = Path("one/figures/learning_curve.svg")
+    serif = figure.read_text()
     # 3.25 inches of 72 points.
-    assert 'width="234pt"' in text
-    assert "serif" in text
+    assert 'width="234pt"' in serif
+    assert main(["figures", "one", "--width", "icml", "--no-title"]) == 0
+    sans = figure.read_text()
+    assert 'width="234pt"' in sans
+    # Letters are stored as their outlines.
+    assert sans != serif
     assert main(["figures", "one", *flags, "csv"]) == 0
     rows = Path("one/figures/learning_curve.csv").read_text().splitlines()
     assert rows[0] == "panel,curve,x,y"
@@ -50,8 +55,8 @@ def test_figures_of_a_paper(capsys: pytest.CaptureFixture[str]):
 
 
 def test_figures_of_several_runs(capsys: pytest.CaptureFixture[str]):
-    for name in ("one", "two"):
-        write_run(name)
+    write_run("one")
+    write_run("two", settings={"rate": 0.2})
     assert main(["figures", "one", "two", "--out", "both", "--format", "pdf"]) == 0
     written = capsys.readouterr().out.split()
     assert "both/comparison.tex" in written
