@@ -55,8 +55,9 @@ def test_figures_of_a_paper(capsys: pytest.CaptureFixture[str]):
 
 
 def test_figures_of_several_runs(capsys: pytest.CaptureFixture[str]):
-    write_run("one")
-    write_run("two", settings={"rate": 0.2})
+    train = ["train", "toy", "--steps", "200", "--eval-every", "100", "--quiet"]
+    assert main([*train, "--out", "one"]) == 0
+    assert main([*train, "--out", "two", "--rate", "0.2"]) == 0
     assert main(["figures", "one", "two", "--out", "both", "--format", "pdf"]) == 0
     written = capsys.readouterr().out.split()
     assert "both/comparison.tex" in written
