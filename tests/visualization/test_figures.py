@@ -154,7 +154,7 @@ def test_belief_panel_shows_every_feature_of_every_teammate(key: Key[Array, ""])
     texts = [text.get_text() for text in value_axes.texts]
     assert texts[0] == "agent A sees"
     assert texts[1:6] == ["food 1", "food 2", "itself", "other 1", "other 2"]
-    assert texts[6] == "agent 3 sees"
+    assert texts[6] == "agent C sees"
     labels = [label.get_text() for label in weight_axes.get_xticklabels()]
     assert labels[:3] == ["row", "column", "level"]
 
@@ -197,7 +197,7 @@ def test_long_names_of_entities_are_beside_their_features(key: Key[Array, ""]):
     assert labels[:2] == ["velocity x", "velocity y"]
     assert [text.get_text() for text in value_axes.texts] == [
         "agent B sees",
-        "agent 3 sees",
+        "agent C sees",
     ]
 
 
