@@ -34,8 +34,8 @@ test-crash: $(READY)  ## Test kills, failing disks, hostile folders, all of them
 	@echo "1,000 kills, every failing write, 10,000 damaged folders: about two hours"
 	@$(PYTEST) -rs --numprocesses 2 -m crash
 
-test-browser: $(READY)  ## Test a report in Chromium (a minute; needs playwright)
-	@echo "A report in Chromium, by mouse and by keyboard: about a minute"
+test-browser: docs  ## Test docs and a report in Chromium (5 minutes; needs playwright)
+	@echo "The documentation from disk, and a report by mouse and by keyboard"
 	@$(PYTEST) -rs -m slow tests/browser
 
 test-jax-envs: $(JAX_ENVS)/.ready  ## Test JaxMARL and Jumanji, in an environment of their own (8 minutes)
@@ -57,7 +57,7 @@ lint: $(READY)  ## Check style and types
 bench: $(READY)  ## Measure the speed of training
 	@$(BIN)/python benchmarks/training_speed.py
 
-docs: $(READY)  ## Build the documentation into site/
+docs: $(READY)  ## Build the documentation into site/, to be opened by a double click
 	@$(BIN)/zensical build --strict --clean
 
 lock: $(READY)  ## Resolve requirements.lock again, after editing pyproject.toml

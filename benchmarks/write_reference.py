@@ -35,6 +35,25 @@ With individual rewards `eval/return_mean_agent_0`, … are the returns of the a
 | key | unit | meaning |
 |---|---|---|
 """
+METRICS_END = """
+
+## Bit error rates
+
+`syntony evaluate LINK --json` also has `ber`, the share of wrong bits, beside
+`bler`, the share of wrong blocks. Bits are those of `labels` in `model.npz`:
+message m has the binary digits of m, most significant first. The training does not
+know these labels, and they are not chosen so that messages that are easily confused
+differ in few bits: a wrong block has about half of its bits wrong. So `ber` is that
+of a code whose labels are arbitrary, not of the best labels, and is not shown in
+tables. Classical codes have Gray labels where their constellations have.
+
+## Intervals over seeds
+
+Those of three seeds or more are Student's. Where the range of a metric is known
+(error rates; returns in tasks with a `score_range`) they are computed on the scale
+of the logit, and end within the range. Of two seeds both are shown, and no
+interval.
+"""
 CONFIGURATION_PAGE = """# Configuration
 
 Every constant of every system, with its default and meaning, as `syntony train SYSTEM
@@ -55,7 +74,7 @@ def main() -> None:
 def pages() -> dict[str, str]:
     """Text of every generated page, by the name of its file."""
     return {
-        "metrics.md": NOTE + METRICS_PAGE + "\n".join(_metric_rows()) + "\n",
+        "metrics.md": NOTE + METRICS_PAGE + "\n".join(_metric_rows()) + METRICS_END,
         "configuration.md": NOTE + CONFIGURATION_PAGE + "".join(_systems()),
     }
 

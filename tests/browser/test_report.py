@@ -85,7 +85,7 @@ def shared(browser: Any, file: Path) -> Iterator[OpenPage]:
 def opened(shared: OpenPage) -> Iterator[OpenPage]:
     """The shared page with its player at the first step; opening a new one is slow."""
     player = shared.page.locator(".player").first
-    player.get_by_label("agent 1", exact=True).check()
+    player.get_by_label("agent A", exact=True).check()
     player.locator(".stage").press("Home")
     yield shared
     assert shared.problems == []
@@ -170,7 +170,7 @@ def test_the_player_by_mouse(opened: OpenPage):
     assert step_text(page).startswith("step 0 of ")
     assert player.locator(".scene svg").inner_html() == before
     title = player.locator(".obs-window").first.inner_text()
-    player.get_by_label("agent 2", exact=True).click()
+    player.get_by_label("agent B", exact=True).click()
     assert player.locator(".obs-window").first.inner_text() != title
     paused = pause_midway(page)
     page.wait_for_timeout(1000)

@@ -33,6 +33,38 @@ def test_figures_are_in_the_run_folder(
     assert note.startswith("note: one")
 
 
+def test_figures_of_a_paper(capsys: pytest.CaptureFixture[str]):
+    write_run()
+    flags = ["--width", "icml", "--font", "serif", "--no-title", "--format"]
+    assert main(["figures", "one", *flags, "svg"]) == 0
+    figure = Path("one/figures/learning_curve.svg")
+    serif = figure.read_text()
+    # 3.25 inches of 72 points.
+    assert 'width="234pt"' in serif
+    assert main(["figures", "one", "--width", "icml", "--no-title"]) == 0
+    sans = figure.read_text()
+    assert 'width="234pt"' in sans
+    # Letters are stored as their outlines.
+    assert sans != serif
+    assert main(["figures", "one", *flags, "csv"]) == 0
+    rows = Path("one/figures/learning_curve.csv").read_text().splitlines()
+    assert rows[0] == "panel,curve,x,y"
+    assert [row.split(",")[-1] for row in rows[1:]] == ["0.0", "0.5", "1.0"]
+    assert not Path("one/figures/learning_curve.png").exists()
+    capsys.readouterr()
+
+
+def test_figures_of_several_runs(capsys: pytest.CaptureFixture[str]):
+    train = ["train", "toy", "--steps", "200", "--eval-every", "100", "--quiet"]
+    assert main([*train, "--out", "one"]) == 0
+    assert main([*train, "--out", "two", "--rate", "0.2"]) == 0
+    assert main(["figures", "one", "two", "--out", "both", "--format", "pdf"]) == 0
+    written = capsys.readouterr().out.split()
+    assert "both/comparison.tex" in written
+    assert any(name.startswith("both/curves-") for name in written)
+    assert all(Path(name).stat().st_size > 0 for name in written)
+
+
 def test_html_and_tex_in_names_are_text(
     capsys: pytest.CaptureFixture[str],
 ):
@@ -46,12 +78,16 @@ def test_html_and_tex_in_names_are_text(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("figures", "Missing from syntony figures: RUN"),
+        ("figures", "Missing from syntony figures: RUN..."),
+        ("figures one --out x", "--out is of several runs"),
+        ("figures one --width wide", "--width: unknown value 'wide'"),
+        ("figures one --font mono", "--font: unknown value 'mono'"),
         ("figures nowhere", "there is no run nowhere; expected a run's folder"),
         ("figures .", ". is not the folder of a run: no settings.json"),
         ("figures one --format jpg", "--format: unknown value 'jpg'; did you mean"),
         ("figures one --fromat png", "unknown flag '--fromat'; did you mean"),
-        ("figures one two", "'two' is one argument too many"),
+        ("figures one two", "there is no run two; expected a run's folder"),
+        ("figures one one --checkpoint best", "--checkpoint is of one run"),
         ("figures empty", "empty cannot be drawn: nothing has been measured in it"),
         ("figures damaged", "damaged/metrics.jsonl is damaged in line 2"),
         ("figures full", "full/figures is no folder; expected one"),
@@ -83,7 +119,7 @@ def test_invalid_arguments(
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("figures", ["RUN", "svg, pdf or png", "default: svg"]),
+        ("figures", ["RUN...", "svg, pdf, png; or csv", "default: svg", "--width W"]),
         ("render", ["RUN", "FILE.gif", "--fps FLOAT", "--max-steps INT"]),
     ],
 )

@@ -77,8 +77,12 @@ def test_statistics_of_a_group_by_hand(pair: list[str]):
     # The mean of a straight line from zero is half of its end.
     assert good["area_under_curve"] == pytest.approx(0.4)
     finals = np.array([0.0, 0.8, 0.8, 1.0, 0.8])
-    low, high = stats.ttest_1samp(finals, 0.0).confidence_interval()
-    assert (good["mean_low"], good["mean_high"]) == pytest.approx((low, high))
+    _, high = stats.ttest_1samp(finals, 0.0).confidence_interval()
+    # Returns are from 0 to 1, and this interval is not: that of the logit is.
+    assert high > 1
+    odds, factor = 0.68 / 0.32, np.exp((high - 0.68) / (0.68 * 0.32))
+    ends = [x / (1 + x) for x in (odds / factor, odds * factor)]
+    assert [good["mean_low"], good["mean_high"]] == pytest.approx(ends)
 
 
 def test_steps_to_threshold_by_hand(pair: list[str]):

@@ -51,10 +51,10 @@ def plots(sections: dict[str, Section]) -> dict[str, Plot]:
 def test_the_section_has_all_plots(plots: dict[str, Plot]):
     assert list(plots) == [
         "Return over SNR",
-        "Symbols of agent 1",
-        "Symbols of agent 2",
-        "Belief of agent 1 about agent 2",
-        "Belief of agent 2 about agent 1",
+        "Symbols of agent A",
+        "Symbols of agent B",
+        "Belief of agent A about agent B",
+        "Belief of agent B about agent A",
         "Energy per feature",
     ]
     for plot in plots.values():
@@ -75,7 +75,7 @@ def test_returns_are_beside_the_known_ones(plots: dict[str, Plot]):
 
 
 def test_symbols_are_colored_by_the_cue(plots: dict[str, Plot]):
-    traces = plots["Symbols of agent 2"].figure["data"]
+    traces = plots["Symbols of agent B"].figure["data"]
     assert [trace["name"] for trace in traces] == [f"cue {k}" for k in range(1, 5)]
     for trace, point in zip(traces, np.asarray(QPSK), strict=True):
         np.testing.assert_allclose(trace["x"], point[0], atol=1e-6)
@@ -84,7 +84,7 @@ def test_symbols_are_colored_by_the_cue(plots: dict[str, Plot]):
 
 
 def test_the_slider_shows_the_snapshots(plots: dict[str, Plot]):
-    slider = plots["Symbols of agent 1"].slider
+    slider = plots["Symbols of agent A"].slider
     assert slider is not None
     assert slider.frame_labels == ["0", "4", "8", "end"]
     frames: list[Any] = list(slider.x)
@@ -93,7 +93,7 @@ def test_the_slider_shows_the_snapshots(plots: dict[str, Plot]):
 
 
 def test_beliefs_follow_the_received_symbol(plots: dict[str, Plot]):
-    for trace in plots["Belief of agent 1 about agent 2"].figure["data"]:
+    for trace in plots["Belief of agent A about agent B"].figure["data"]:
         expected = np.asarray(QPSK)[int(trace["name"][-1]) - 1]
         cells = np.stack([trace["x"], trace["y"]], axis=-1)
         assert len(cells) > 3

@@ -152,9 +152,9 @@ def test_belief_panel_shows_every_feature_of_every_teammate(key: Key[Array, ""])
     _, value_axes, weight_axes = episode_figures(key)["belief"].axes
     assert len(weight_axes.patches) - 10 == 2 * TASK.obs_dim, "a bar each, 10 spans"
     texts = [text.get_text() for text in value_axes.texts]
-    assert texts[0] == "agent 1 sees"
+    assert texts[0] == "agent A sees"
     assert texts[1:6] == ["food 1", "food 2", "itself", "other 1", "other 2"]
-    assert texts[6] == "agent 3 sees"
+    assert texts[6] == "agent C sees"
     labels = [label.get_text() for label in weight_axes.get_xticklabels()]
     assert labels[:3] == ["row", "column", "level"]
 
@@ -196,8 +196,8 @@ def test_long_names_of_entities_are_beside_their_features(key: Key[Array, ""]):
     labels = [label.get_text() for label in weight_axes.get_xticklabels()]
     assert labels[:2] == ["velocity x", "velocity y"]
     assert [text.get_text() for text in value_axes.texts] == [
-        "agent 2 sees",
-        "agent 3 sees",
+        "agent B sees",
+        "agent C sees",
     ]
 
 
@@ -205,7 +205,7 @@ def test_only_teammates_that_fit_are_shown(key: Key[Array, ""]):
     """Of 71 features each, those of a second teammate would be too many."""
     _, value_axes, _ = plot_beliefs_of(syntony.task("rware-tiny-4ag"), key).axes
     headings = [t.get_text() for t in value_axes.texts if t.get_text().endswith("sees")]
-    assert headings == ["agent 2 sees"]
+    assert headings == ["agent B sees"]
 
 
 @pytest.mark.parametrize("name", ["frames", "belief"])

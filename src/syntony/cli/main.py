@@ -69,7 +69,7 @@ COMMANDS = {
     "evaluate": Command("syntony.cli.evaluate:Evaluate", "RUN"),
     "compare": Command("syntony.cli.compare:Compare", "RUN..."),
     "report": Command("syntony.cli.report:Report", "RUN..."),
-    "figures": Command("syntony.cli.figures:Figures", "RUN"),
+    "figures": Command("syntony.cli.figures:Figures", "RUN..."),
     "render": Command("syntony.cli.render:Render", "RUN"),
     "verify": Command("syntony.cli.verify:Verify", "RUN", needs_jax=False),
     "check": Command("syntony.cli.check:Check", "ID"),

@@ -268,7 +268,7 @@ def _summarize_group(
         "label": group.label,
         "system": group.system,
         "seeds": len(truncated_curves),
-        **_aggregate_scores([finals]),
+        **_aggregate_scores([finals], task_runs.possible),
         "optimality_gap": task_runs.score_range
         and statistics.optimality_gap([to_unit_range(finals, task_runs.score_range)]),
         "area_under_curve": area.value,
@@ -309,12 +309,15 @@ def group_method_name(group: RunGroup) -> str:
     return reported_results.method_name(group.system, settings)
 
 
-def _aggregate_scores(scores_per_task: ScoresPerTask) -> GroupScores:
+def _aggregate_scores(
+    scores_per_task: ScoresPerTask, possible: tuple[float, float] | None = None
+) -> GroupScores:
     """IQM, mean and median of scores, with intervals of the first two."""
     low = high = None
     pooled = statistics.pool_scores(scores_per_task)
     if len(scores_per_task) == 1:
-        band = mean_over_seeds(np.asarray(scores_per_task[0])[:, None])
+        scores = np.asarray(scores_per_task[0])[:, None]
+        band = mean_over_seeds(scores, possible=possible)
         low = _finite_or_none(float(band.low[0]))
         high = _finite_or_none(float(band.high[0]))
     iqm = _with_interval(scores_per_task, statistics.interquartile_mean)

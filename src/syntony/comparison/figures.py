@@ -25,6 +25,7 @@ from syntony.evaluation.learning_curves import LearningCurve
 from syntony.training.progress import ERROR_RATE_METRICS, metric_label
 from syntony.visualization import figures, link_figures
 from syntony.visualization.figures import LINE_COLORS, STYLE_SHEET
+from syntony.visualization.print_options import DEFAULT_PRINT_OPTIONS, PrintOptions
 
 NUM_THRESHOLDS = 201
 """Number of thresholds of a performance profile."""
@@ -39,12 +40,19 @@ class LineStyle(TypedDict):
     ls: str
 
 
-def draw_comparison(comparison: Comparison, folder: Path) -> list[Path]:
+def draw_comparison(
+    comparison: Comparison,
+    folder: Path,
+    formats: Sequence[str] = ("svg", "png"),
+    options: PrintOptions = DEFAULT_PRINT_OPTIONS,
+) -> list[Path]:
     """Draws learning curves and a performance profile per task, and a profile over all.
 
     Args:
         comparison: the result of `compare`.
         folder: folder of the figures; it is made if needed.
+        formats: svg, pdf, png or csv, one or several.
+        options: width, font and titles.
 
     Returns:
         The files.
@@ -66,7 +74,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     return [
         path
         for name, figure in drawn.items()
-        for path in figures.save_figure(figure, folder / name)
+        for path in figures.save_figure(figure, folder / name, formats, options)
     ]
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from syntony.comparison.other_logs import METRIC, is_other_log, read_other_log
 from syntony.errors import InvalidInputError, unknown_name_error, visible
 from syntony.evaluation.learning_curves import points_by_seed
+from syntony.evaluation.statistics import RATE_RANGE
 from syntony.evaluation.stored_run import (
     FlatSettings,
     flatten_settings,
@@ -28,6 +29,7 @@ from syntony.tasks.external.external_env import ExternalEnv
 from syntony.tasks.registry import task as parse_task
 from syntony.tasks.task import HasScoreRange, Task
 from syntony.training import metrics_log
+from syntony.training.primary_metrics import ERROR_RATE_METRICS
 from syntony.training.progress import eval_metric_names
 from syntony.training.run_config import (
     RunConfig,
@@ -78,7 +80,12 @@ class TaskRuns(NamedTuple):
     """Unit of the training steps, e.g. `environment steps`."""
     groups: list[RunGroup]
     score_range: tuple[float, float] | None = None
-    """Lowest and highest value of the metric; None where they are not known."""
+    """Lowest and highest return in the task; None where they are not known."""
+
+    @property
+    def possible(self) -> tuple[float, float] | None:
+        """Lowest and highest value of the metric; None where they are not known."""
+        return RATE_RANGE if self.metric in ERROR_RATE_METRICS else self.score_range
 
 
 class RunInfo(NamedTuple):

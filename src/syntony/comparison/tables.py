@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,8 @@ LATEX_ESCAPES = {
     "=": "$=$",
 }
 """LaTeX code of special characters."""
+MINUS_SIGN = re.compile(r"(?<![\w.:-])-(?=\.?\d)")
+"""Sign of a negative number; the hyphens of names and exponents are none."""
 
 
 class TextTable(NamedTuple):
@@ -285,4 +288,5 @@ def _to_latex_table(table: TextTable) -> str:
 
 
 def _escape_latex(text: str) -> str:
-    return "".join(LATEX_ESCAPES.get(character, character) for character in text)
+    escaped = "".join(LATEX_ESCAPES.get(character, character) for character in text)
+    return MINUS_SIGN.sub("$-$", escaped)

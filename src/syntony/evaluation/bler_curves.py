@@ -14,7 +14,7 @@ class LinkRates(TypedDict):
 
     bler: float
     bler_low: float | None
-    """End of Student's interval over the seeds; None for one seed."""
+    """End of Student's interval over the seeds; None for one or two seeds."""
     bler_high: float | None
     ml_bler: NotRequired[float]
     """With maximum-likelihood detection of the link's codebook, where it is known."""

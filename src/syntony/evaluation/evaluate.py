@@ -1,14 +1,20 @@
 """Evaluation of runs: the metrics of each seed and over seeds, with intervals."""
 
+from collections.abc import Mapping
 from typing import TypedDict
 
 import numpy as np
 
-from syntony.evaluation.statistics import mean_over_seeds
-from syntony.tasks.task import Task
+from syntony.evaluation.statistics import MIN_SEEDS_FOR_INTERVAL, mean_over_seeds
+from syntony.systems.system import ActsInEpisodes
+from syntony.tasks.task import HasScoreRange, Task
 from syntony.training.metrics_log import MetricsRow, means_with_intervals
 from syntony.training.run import Run
 from syntony.training.run_config import run_config_to_dict, task_and_channel_id
+
+ScoreRanges = Mapping[str, tuple[float, float]]
+"""Lowest and highest possible value, by metric."""
+NO_RANGES: ScoreRanges = {}
 
 
 class MetricsEvaluation(TypedDict):
@@ -35,7 +41,8 @@ def evaluate_metrics(
     """Evaluates the metrics of all seeds of a run, of any system, in new episodes.
 
     Intervals are of 95 %: those of a seed bootstrap its episodes; those of `all` are
-    Student's, over the means of the seeds, and None for one seed.
+    Student's, over the means of the seeds, and None for one or two seeds; those of
+    returns whose range is known end within it.
 
     Args:
         run: the run.
@@ -62,30 +69,39 @@ def evaluate_metrics(
     task_id = str(stored["id"]) if isinstance(stored, dict) else ""
     if task is not None:
         task_id = task.id
+    system = run.system
+    trained_in = system.task if isinstance(system, ActsInEpisodes) else None
+    ranges = return_ranges(task or trained_in)
     return {
         "run": run.path.name,
         "system": str(config["system"]),
         "task": task_id or task_and_channel_id(config),
         "episodes": episodes,
         "seeds": seeds,
-        "all": aggregate_over_seeds(seeds, names),
+        "all": aggregate_over_seeds(seeds, names, ranges),
         # The metrics log holds evaluations in the task of the training only.
-        "untrained": scores_before_training(run, names) if task is None else {},
+        "untrained": {}
+        if task is not None
+        else scores_before_training(run, names, ranges),
     }
 
 
-def aggregate_over_seeds(rows: list[MetricsRow], metrics: list[str]) -> MetricsRow:
-    """Mean over seeds of each metric, with Student's interval; None for one seed.
+def aggregate_over_seeds(
+    rows: list[MetricsRow], metrics: list[str], ranges: ScoreRanges = NO_RANGES
+) -> MetricsRow:
+    """Mean over seeds of each metric, with its interval; None for one or two seeds.
 
     Args:
         rows: one row per seed.
         metrics: names of the metrics.
+        ranges: lowest and highest possible value of those metrics that have one.
     """
     result: MetricsRow = {}
     for name in metrics:
         means = np.array([row[name] for row in rows], float)
-        mean, low, high = (float(x[0]) for x in mean_over_seeds(means[:, None]))
-        has_interval = len(means) > 1
+        band = mean_over_seeds(means[:, None], possible=ranges.get(name))
+        mean, low, high = (float(x[0]) for x in band)
+        has_interval = len(means) >= MIN_SEEDS_FOR_INTERVAL
         result |= {
             name: mean,
             f"{name}_low": low if has_interval else None,
@@ -94,7 +110,16 @@ def aggregate_over_seeds(rows: list[MetricsRow], metrics: list[str]) -> MetricsR
     return result
 
 
-def scores_before_training(run: Run, metrics: list[str]) -> MetricsRow:
+def return_ranges(task: Task | None) -> dict[str, tuple[float, float]]:
+    """Lowest and highest possible value of the returns in a task, where known."""
+    score_range = task.score_range if isinstance(task, HasScoreRange) else None
+    names = ("eval/return_mean", "eval/return_mean_greedy")
+    return {} if score_range is None else dict.fromkeys(names, score_range)
+
+
+def scores_before_training(
+    run: Run, metrics: list[str], ranges: ScoreRanges = NO_RANGES
+) -> MetricsRow:
     """Metrics over seeds at step 0, from the run's metrics log; empty without any."""
     rows = [row for row in run.metrics() if row["step"] == 0]
-    return aggregate_over_seeds(rows, metrics) if rows else {}
+    return aggregate_over_seeds(rows, metrics, ranges) if rows else {}

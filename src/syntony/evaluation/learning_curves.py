@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from syntony.errors import InvalidInputError
+from syntony.evaluation.statistics import ConfidenceBand, mean_over_seeds
 from syntony.training import metrics_log
 from syntony.training.run_folder import RunFolder
 
@@ -21,6 +22,12 @@ class LearningCurve(NamedTuple):
 
     steps: Float[np.ndarray, " T"]
     scores: Float[np.ndarray, "S T"]
+    possible: tuple[float, float] | None = None
+    """Lowest and highest possible score, where known: intervals end within it."""
+
+    def over_seeds(self) -> ConfidenceBand:
+        """Mean over seeds with its interval, at each step."""
+        return mean_over_seeds(self.scores, possible=self.possible)
 
 
 def read_learning_curve(run: Path, metric: str = DEFAULT_METRIC) -> LearningCurve:

@@ -24,6 +24,7 @@ from syntony.evaluation.reference_link import (
     train_reference,
 )
 from syntony.evaluation.references import classical_rates, closed_form_rates
+from syntony.evaluation.statistics import RATE_RANGE
 from syntony.jax_settings import standard_jax_settings
 from syntony.systems.link.codes import bits_per_message
 from syntony.systems.registry import system_name
@@ -55,6 +56,7 @@ class LinkEvaluation(TypedDict):
     """Bounds and closed forms between them, where there are several SNRs."""
 
 
+RATE_RANGES = {"bler": RATE_RANGE, "ml_bler": RATE_RANGE}
 GRID_POINTS = 25
 """SNRs of the grid between the lowest and the highest one of an evaluation."""
 
@@ -71,7 +73,8 @@ def evaluate_link(
 ) -> LinkEvaluation:
     """Measures the error rates of all seeds of a link over SNR.
 
-    Intervals are of 95 %: Wilson's for a seed, Student's over the seeds for all.
+    Intervals are of 95 %: Wilson's for a seed, Student's on the scale of the logit
+    over three seeds or more for all.
 
     Args:
         run: a run of a link.
@@ -183,14 +186,14 @@ def _points(
 
 
 def _rates_over_seeds(rows: list[MetricsRow]) -> LinkRates:
-    over_seeds = aggregate_over_seeds(rows, ["bler"])
+    over_seeds = aggregate_over_seeds(rows, ["bler"], RATE_RANGES)
     rates: LinkRates = {
         "bler": over_seeds["bler"],
         "bler_low": over_seeds["bler_low"],
         "bler_high": over_seeds["bler_high"],
     }
     if "ml_bler" in rows[0]:
-        ml_over_seeds = aggregate_over_seeds(rows, ["ml_bler"])
+        ml_over_seeds = aggregate_over_seeds(rows, ["ml_bler"], RATE_RANGES)
         rates["ml_bler"] = ml_over_seeds["ml_bler"]
         rates["ml_bler_low"] = ml_over_seeds["ml_bler_low"]
         rates["ml_bler_high"] = ml_over_seeds["ml_bler_high"]

@@ -9,9 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from syntony.errors import InvalidInputError
+from syntony.evaluation.evaluate import return_ranges
 from syntony.evaluation.learning_curves import LearningCurve, read_learning_curve
+from syntony.evaluation.statistics import RATE_RANGE
 from syntony.systems.registry import system_label
+from syntony.systems.system import ActsInEpisodes
 from syntony.training import metrics_log
+from syntony.training.primary_metrics import ERROR_RATE_METRICS
 from syntony.training.run import Run, load
 from syntony.training.run_config import task_and_channel_id
 from syntony.training.run_folder import RunFolder
@@ -124,7 +128,18 @@ def read_metric_curve(stored_run: StoredRun, metric: str) -> LearningCurve | Non
     kept = np.unique(
         np.linspace(0, last, min(MAX_CURVE_POINTS, last + 1)).round().astype(int)
     )
-    return LearningCurve(curve.steps[kept], curve.scores[:, kept])
+    possible = _possible_range(stored_run, metric)
+    return LearningCurve(curve.steps[kept], curve.scores[:, kept], possible)
+
+
+def _possible_range(stored_run: StoredRun, metric: str) -> tuple[float, float] | None:
+    """Lowest and highest possible value of a metric of a run, where known."""
+    if metric in ERROR_RATE_METRICS:
+        return RATE_RANGE
+    system = None if stored_run.run is None else stored_run.run.system
+    if not isinstance(system, ActsInEpisodes):
+        return None
+    return return_ranges(system.task).get(metric)
 
 
 def read_run_settings(folder: RunFolder) -> tuple[JsonObject, str]:

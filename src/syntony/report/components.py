@@ -103,6 +103,8 @@ class Section(NamedTuple):
     parts: list[SectionPart]
     notes: list[str]
     """Paragraphs above the parts: what is missing, and why."""
+    collapsed: bool = False
+    """Whether only the title is visible until a click opens the section."""
 
 
 def run_style(index: int) -> LineStyle:

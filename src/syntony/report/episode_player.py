@@ -16,7 +16,7 @@ from syntony.systems.system import (
 from syntony.tasks.task import Drawable, DrawsObservations
 from syntony.visualization.obs_features import obs_features
 from syntony.visualization.scenes import add_symbols, episode_scene
-from syntony.visualization.style import agent_color
+from syntony.visualization.style import agent_color, agent_name
 
 MAX_PLAYER_VALUES = 400_000
 """Values in the data of an episode; a longer episode is truncated."""
@@ -46,12 +46,13 @@ def build_episode_player(
     agents = range(system.task.num_agents)
     scene = episode_scene(system.task, episode.states, num_frames)
     scene = add_symbols(scene, episode.sent, num_frames)
+    note = "" if scene is None else scene.note
     return EpisodePlayer(
         name,
         title,
-        _caption(system, episode, num_frames, seed),
+        " ".join(filter(None, [_caption(system, episode, num_frames, seed), note])),
         {
-            "agents": [f"agent {agent + 1}" for agent in agents],
+            "agents": [agent_name(agent) for agent in agents],
             "colors": [agent_color(agent) for agent in agents],
             "features": [
                 [f.label for f in agent] for agent in obs_features(system.task)

@@ -13,6 +13,7 @@ from syntony.errors import InvalidInputError
 from syntony.jax_settings import standard_jax_settings
 from syntony.report.components import EpisodePlayer, Plot, Section, to_jsonable
 from syntony.report.runs import ReportRun, load_report_runs
+from syntony.report.sections.comparison import comparison_sections
 from syntony.report.sections.learning_curves import learning_sections, overview_section
 from syntony.report.sections.link import link_section
 from syntony.report.sections.provenance import provenance_section
@@ -103,8 +104,12 @@ def _write_page(path: Path, names: str, sections: Sequence[Section]) -> Path:
 def build_sections(
     report_runs: Sequence[ReportRun], print_fn: PrintFn
 ) -> list[Section]:
-    """Sections of a report, in their order on the page."""
-    sections = [overview_section(report_runs), *learning_sections(report_runs)]
+    """Sections of a report, in their order on the page.
+
+    Results first: scores, comparison, what each run has learned; then learning curves,
+    and the settings.
+    """
+    sections = [*comparison_sections(report_runs), overview_section(report_runs)]
     for index, report_run in enumerate(report_runs):
         run = report_run.stored.run
         if run is None:
@@ -117,6 +122,7 @@ def build_sections(
             for capability, make_section in CAPABILITY_SECTIONS
             if isinstance(run.system, capability)
         ]
+    sections += learning_sections(report_runs)
     return [*sections, provenance_section(report_runs)]
 
 

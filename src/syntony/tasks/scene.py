@@ -98,6 +98,8 @@ class Scene(NamedTuple):
     margin: Number = 0.05
     """Width of an empty margin around the bounds."""
     strip: Strip | None = None
+    note: str = ""
+    """What numbers and marks of the shapes mean, as a sentence."""
 
 
 def grid_scene(

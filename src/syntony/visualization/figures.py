@@ -15,10 +15,15 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from syntony.evaluation.learning_curves import LearningCurve
-from syntony.evaluation.statistics import mean_over_seeds
 from syntony.tasks.scene import Feature
 from syntony.training.atomic_io import atomic_write_bytes
 from syntony.visualization import scene_drawing
+from syntony.visualization.print_options import (
+    DEFAULT_PRINT_OPTIONS,
+    PrintOptions,
+    apply_print_options,
+    figure_data,
+)
 from syntony.visualization.scenes import EpisodeScene
 from syntony.visualization.style import (
     BLACK,
@@ -29,6 +34,7 @@ from syntony.visualization.style import (
     STYLE_SHEET,
     TextStyle,
     agent_color,
+    agent_name,
     seeds_label,
 )
 
@@ -51,25 +57,35 @@ ReportedPoints = Sequence[tuple[float, float]]
 
 
 def save_figure(
-    figure: Figure, path: Path, formats: Sequence[str] = ("svg", "png")
+    figure: Figure,
+    path: Path,
+    formats: Sequence[str] = ("svg", "png"),
+    options: PrintOptions = DEFAULT_PRINT_OPTIONS,
 ) -> list[Path]:
     """Writes a figure as `path`.svg, `path`.png, ...; returns the files.
 
     Args:
-        figure: the figure.
+        figure: the figure; titles, font and size are changed as the options say.
         path: the file without its ending; missing folders are created.
-        formats: svg, png or pdf, one or several.
+        formats: svg, png, pdf or csv (the data), one or several.
+        options: width, font and titles.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    data = figure_data(figure) if "csv" in formats else ""
+    formats = [suffix for suffix in formats if suffix != "csv"]
     _disable_mathtext(figure)
+    apply_print_options(figure, options)
     # No `with_suffix`: a name may contain a dot.
     files = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
-    with style.context(STYLE_SHEET):
+    if data:
+        atomic_write_bytes(path.with_name(f"{path.name}.csv"), data.encode())
+    font = {"font.family": options.font_family}
+    with style.context([STYLE_SHEET, font]):
         for file in files:
             content, metadata = io.BytesIO(), REPRODUCIBLE_METADATA[file.suffix]
             figure.savefig(content, format=file.suffix[1:], metadata=metadata)
             atomic_write_bytes(file, content.getvalue())
-    return files
+    return [*files, path.with_name(f"{path.name}.csv")] if data else files
 
 
 def _disable_mathtext(figure: Figure) -> None:
@@ -149,7 +165,7 @@ def _plot_curve(
     axes: Axes, name: str, curve: LearningCurve, color: str, *, steps_per_unit: float
 ) -> None:
     """Plots each seed, the mean over seeds, and its interval from three seeds on."""
-    band, steps = mean_over_seeds(curve.scores), curve.steps / steps_per_unit
+    band, steps = curve.over_seeds(), curve.steps / steps_per_unit
     seeds = len(curve.scores)
     label = seeds_label(name, seeds)
     axes.plot(steps, curve.scores.T, color=color, lw=0.5, alpha=0.4)
@@ -366,7 +382,7 @@ def _label_entities(
     for teammate, names in features.items():
         color = agent_color(teammate)
         _annotate_feature(
-            *(value_axes, left, 2.0, f"agent {teammate + 1} sees"),
+            *(value_axes, left, 2.0, f"{agent_name(teammate)} sees"),
             {"fontsize": 7, "color": color, "va": "bottom"},
         )
         for index, (entity, count) in enumerate(_entity_blocks(names)):

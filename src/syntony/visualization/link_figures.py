@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from syntony.evaluation.bler_curves import BLERCurves, bler_curves, seed_bler
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.link import LinkEvaluation
-from syntony.evaluation.statistics import mean_over_seeds
 from syntony.training.metrics_log import MetricsRow
 from syntony.visualization.style import (
     BLACK,
@@ -141,7 +140,7 @@ def plot_bler_over_training(
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
     axes = figure.add_subplot()
     for (name, curve), color in zip(curves.items(), LINE_COLORS, strict=False):
-        band = mean_over_seeds(curve.scores)
+        band = curve.over_seeds()
         axes.semilogy(curve.steps, mask_low_rates(band.mean), color=color, label=name)
         low = np.maximum(band.low, MIN_PLOTTED_RATE)
         axes.fill_between(curve.steps, low, band.high, color=color, alpha=0.2, lw=0)

@@ -53,6 +53,7 @@ from syntony.visualization import (
 )
 from syntony.visualization.obs_features import obs_features
 from syntony.visualization.output_files import PrintFn
+from syntony.visualization.print_options import DEFAULT_PRINT_OPTIONS, PrintOptions
 from syntony.visualization.scenes import add_symbols, episode_scene
 
 MAX_EVALUATION_BYTES = 2**24
@@ -79,6 +80,7 @@ def save_run_figures(
     run: Path | Run,
     formats: Sequence[str] = ("svg", "png"),
     *,
+    options: PrintOptions = DEFAULT_PRINT_OPTIONS,
     print_fn: PrintFn = lambda _: None,
     trust: bool = False,
 ) -> list[Path]:
@@ -86,7 +88,8 @@ def save_run_figures(
 
     Args:
         run: the run folder; or the run, as `load` gives it.
-        formats: svg, pdf or png, one or several.
+        formats: svg, pdf, png or csv, one or several.
+        options: width, font and titles.
         print_fn: called with a line for everything that cannot be drawn.
         trust: whether to import what the run names; see `load`.
 
@@ -109,7 +112,10 @@ def save_run_figures(
     for note in notes:
         print_fn(note)
     try:
-        saved = [figures.save_figure(f, folder / n, formats) for n, f in named.items()]
+        saved = [
+            figures.save_figure(figure, folder / name, formats, options)
+            for name, figure in named.items()
+        ]
     except OSError as error:
         raise output_files.write_error(folder, error) from None
     return [file for files in saved for file in files]
@@ -242,7 +248,7 @@ def _episode_figures(run: Run, notes: list[str]) -> Iterator[NamedFigure]:
                 scene=scene,
                 step=middle,
                 agent=0,
-                title=f"Belief of agent 1 at step {middle}",
+                title=f"Belief of agent A at step {middle}",
             ),
         )
 

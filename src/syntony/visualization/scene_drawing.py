@@ -20,7 +20,7 @@ from matplotlib.transforms import Affine2D
 
 from syntony.tasks.scene import Circle, Line, Number, Role, Shape, Square
 from syntony.visualization.scenes import EpisodeScene
-from syntony.visualization.style import agent_color, role_color
+from syntony.visualization.style import agent_color, agent_name, role_color
 
 STATIC_ZORDER, PATH_ZORDER, DYNAMIC_ZORDER = 1, 2, 3
 """Matplotlib z-orders, lowest first."""
@@ -84,7 +84,7 @@ def draw_paths(axes: Axes, frames: Sequence[Sequence[Shape]]) -> None:
 def add_agent_legend(axes: Axes, num_agents: int) -> None:
     """Adds a legend of the agents' colors below the scene."""
     handles = [
-        axes.scatter([], [], color=agent_color(agent), label=f"agent {agent + 1}")
+        axes.scatter([], [], color=agent_color(agent), label=agent_name(agent))
         for agent in range(num_agents)
     ]
     position = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}

@@ -24,6 +24,8 @@ class EpisodeScene(NamedTuple):
     """Shapes of every frame."""
     frames: list[tuple[Shape, ...]]
     """Shapes of each step."""
+    note: str = ""
+    """What numbers and marks mean, as a sentence."""
 
 
 def episode_scene(
@@ -55,7 +57,8 @@ def episode_scene(
     # Lines to an edge end at the border of the scenes, within their margin.
     border = _expand(area, -first.margin)
     static = tuple(_clip_line(shape, border) for shape in first.static)
-    return EpisodeScene((left, top, width, height + strip_height), static, frames)
+    bounds = (left, top, width, height + strip_height)
+    return EpisodeScene(bounds, static, frames, first.note)
 
 
 def add_symbols(
@@ -94,6 +97,7 @@ def add_symbols(
         (left, top, width, height + side),
         (*scene.static, *static),
         [(*shapes, *added) for shapes, added in zip(scene.frames, shown, strict=True)],
+        scene.note,
     )
 
 

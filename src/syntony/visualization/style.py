@@ -1,6 +1,7 @@
 """Style of every figure, scene and report: colors, style sheet, drawn error rates."""
 
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TypedDict
 
 import numpy as np
@@ -58,6 +59,15 @@ class TextStyle(TypedDict, total=False):
 def agent_color(agent: int) -> str:
     """Color of an agent, the same in every figure."""
     return AGENT_COLORS[agent % len(AGENT_COLORS)]
+
+
+def agent_name(agent: int) -> str:
+    """Name of an agent, the same in every figure, e.g. `agent A`.
+
+    A letter, as the numbers on a board are e.g. levels.
+    """
+    first, last = divmod(agent, len(ascii_uppercase))
+    return f"agent {ascii_uppercase[first - 1] if first else ''}{ascii_uppercase[last]}"
 
 
 def level_color(level: int, count: int) -> str:

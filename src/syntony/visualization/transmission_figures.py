@@ -18,6 +18,7 @@ from syntony.visualization.style import (
     LINE_COLORS,
     STYLE_SHEET,
     agent_color,
+    agent_name,
     level_color,
 )
 
@@ -55,7 +56,7 @@ def plot_symbols(
                 color = level_color(level, len(code.levels.names))
                 axes.scatter(*points.T, color=color, s=6, lw=0, label=name)
             axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-            axes.set_title(f"agent {agent + 1}, use {use + 1}")
+            axes.set_title(f"{agent_name(agent)}, use {use + 1}")
         figure.axes[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.suptitle(title, fontsize=8)
     return figure
@@ -71,7 +72,7 @@ def plot_energy_per_feature(codes: Sequence[AgentCode], *, title: str = "") -> F
     for agent, code in enumerate(codes):
         shares = [code.shares.get(entity, np.nan) for entity in entities]
         position = np.arange(len(entities)) + width * (agent - (len(codes) - 1) / 2)
-        label = f"agent {agent + 1}"
+        label = agent_name(agent)
         axes.bar(position, shares, width, color=agent_color(agent), label=label)
     axes.set_xticks(range(len(entities)), entities, rotation=40, ha="right")
     axes.set(ylim=(0, 1.02), ylabel="share of the codewords' variance", title=title)

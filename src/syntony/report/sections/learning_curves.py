@@ -6,7 +6,7 @@ import numpy as np
 
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.metric_info import metric_display_name, metric_meaning
-from syntony.evaluation.statistics import mean_over_seeds
+from syntony.evaluation.statistics import MIN_SEEDS_FOR_INTERVAL
 from syntony.evaluation.stored_run import StoredRun, read_metric_curve
 from syntony.report.components import (
     Plot,
@@ -31,9 +31,6 @@ from syntony.visualization.style import (
     seeds_label,
 )
 
-MIN_SEEDS_FOR_INTERVAL = 3
-"""Seeds from which an interval is drawn; that of two seeds is very wide."""
-
 
 def learning_sections(report_runs: Sequence[ReportRun]) -> list[Section]:
     """One section per task or channel, with the curves of all runs on it overlaid."""
@@ -48,7 +45,9 @@ def learning_sections(report_runs: Sequence[ReportRun]) -> list[Section]:
         parts: list[SectionPart] = [*_link_loss_plots(group), *drawn]
         notes = [] if parts else ["Nothing has been measured yet."]
         title = f"Learning: {environment or 'no task'}"
-        sections.append(Section(f"learning-{index}", title, parts, notes))
+        sections.append(
+            Section(f"learning-{index}", title, parts, notes, collapsed=True)
+        )
     return sections
 
 
@@ -58,7 +57,7 @@ def overview_section(report_runs: Sequence[ReportRun]) -> Section:
     rows = [_overview_row(report_run) for report_run in report_runs]
     caption = (
         "Scores are those of the last evaluation that all seeds of a run had: mean "
-        "over seeds, and its 95 % interval (Student's)."
+        "over seeds, and its 95 % interval (Student's), of two seeds both."
     )
     notes = [
         f"{r.label}: only logged metrics are shown; {r.stored.load_error}."
@@ -74,13 +73,16 @@ def final_score_text(stored_run: StoredRun) -> str:
         curve = read_metric_curve(stored_run, name)
         if curve is None:
             continue
-        final = mean_over_seeds(curve.scores[:, -1:])
+        final = curve._replace(scores=curve.scores[:, -1:]).over_seeds()
         form = ".2e" if name in ERROR_RATE_METRICS else ".3f"
         mean, low, high = (float(bound[0]) for bound in final)
         text = f"{metric_label(name)} {mean:{form}}"
-        # The interval of few seeds may extend below 0.
-        low = max(low, 0.0) if name in ERROR_RATE_METRICS else low
-        return text if np.isnan(low) else f"{text} [{low:{form}}, {high:{form}}]"
+        if len(curve.scores) == 1:
+            return text
+        if len(curve.scores) < MIN_SEEDS_FOR_INTERVAL:
+            seeds = ", ".join(f"{score:{form}}" for score in curve.scores[:, -1])
+            return f"{text} ({seeds})"
+        return f"{text} [{low:{form}}, {high:{form}}]"
     return "not measured yet"
 
 
@@ -124,7 +126,7 @@ def _metric_plot(metric: str, report_runs: Sequence[ReportRun]) -> Plot | None:
         if curve is None or not np.isfinite(curve.scores).any():
             continue
         if is_rate:
-            curve = LearningCurve(curve.steps, mask_low_rates(curve.scores))
+            curve = curve._replace(scores=mask_low_rates(curve.scores))
         traces += _curve_traces(curve, report_run, log_scale=is_rate)
         scores.append(curve.scores)
     if not traces:
@@ -153,7 +155,7 @@ def _curve_traces(
     """Traces of the interval of the mean, of each seed, and of the mean over seeds."""
     style, name = report_run.style, escape_html(report_run.label)
     num_seeds = len(curve.scores)
-    over_seeds = mean_over_seeds(curve.scores)
+    over_seeds = curve.over_seeds()
     traces = []
     if num_seeds >= MIN_SEEDS_FOR_INTERVAL:
         low, high = over_seeds.low, over_seeds.high
@@ -180,7 +182,7 @@ def _link_loss_plots(report_runs: Sequence[ReportRun]) -> list[Plot]:
         logged = {n: c for n, c in curves.items() if c is not None}
         traces = []
         for index, (name, curve) in enumerate(logged.items()):
-            mean = mask_low_rates(mean_over_seeds(curve.scores).mean)
+            mean = mask_low_rates(curve.over_seeds().mean)
             style = report_run.style._replace(dash=("solid", "dash")[index])
             label = name.partition("/")[2].replace("_", " ")
             traces.append(line_trace(curve.steps, mean, label, style))

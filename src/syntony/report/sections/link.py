@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Key
 
 from syntony.channels.channel import AnyChannel, transmit
+from syntony.channels.feedback import Feedback
 from syntony.channels.snr import finite_snr_db
 from syntony.equations import limits
 from syntony.equations.signal import pairs_to_complex
@@ -95,7 +96,9 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     parts += _codebook_plots(report_run, link, state, snapshots)
     if not channel.is_black_box:
         parts.append(_per_message_plot(report_run, link, state, channel))
-        if isinstance(link, LearnsFromFeedback):
+        if isinstance(link, LearnsFromFeedback) and link.feedback == Feedback():
+            notes.append("Feedback is perfect: the transmitter receives every loss.")
+        elif isinstance(link, LearnsFromFeedback):
             parts.append(_feedback_plot(report_run, link, state))
     parts.append(_summary_table(link, state, seed))
     if len(run.seeds) > 1:

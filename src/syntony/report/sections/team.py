@@ -35,7 +35,7 @@ from syntony.tasks.rollout import Trajectory
 from syntony.tasks.scene import Feature
 from syntony.training.seed_scheduler import seed_keys
 from syntony.visualization.obs_features import obs_features
-from syntony.visualization.style import agent_color
+from syntony.visualization.style import agent_color, agent_name
 
 NUM_EPISODES = 60
 """Episodes collected for a report: half of them to fit the probes, half to test."""
@@ -95,7 +95,7 @@ def team_section(index: int, report_run: ReportRun) -> Section:
     if isinstance(system, HasBeliefs):
         samples = collect_belief_samples(system, state, episodes, latent_key)
         parts += [
-            _filter_weight_plot(name, system, samples),
+            *_filter_weight_plots(name, system, samples, notes),
             _belief_scatter_plot(name, samples),
             _probe_table(samples),
         ]
@@ -149,20 +149,31 @@ def _stride(size: int, max_count: int) -> int:
     return max(1, -(-size // max_count))
 
 
-def _filter_weight_plot(name: str, system: HasBeliefs, samples: BeliefSamples) -> Plot:
-    """Heat map of mean filter weights of each agent and teammate."""
+def _filter_weight_plots(
+    name: str, system: HasBeliefs, samples: BeliefSamples, notes: list[str]
+) -> list[Plot]:
+    """Heat map of mean filter weights of each agent and teammate; a note if all are 1.
+
+    Args:
+        name: prefix of the name of downloaded files.
+        system: the team.
+        samples: its beliefs.
+        notes: gets the sentence that takes the place of a plot of one color.
+    """
     per_feature = system.task.obs_dim <= MAX_HEATMAP_COLUMNS
     trace = _filter_weight_heatmap(system, samples, per_feature)
     low, high = float(np.nanmin(trace["z"])), float(np.nanmax(trace["z"]))
-    note = " The filters keep every feature." if low > 0.99 else ""
-    return Plot(
+    if low > 0.99:
+        notes.append(f"All filter weights are above {low:.2f}: every feature is kept.")
+        return []
+    plot = Plot(
         name=f"{name}-filters",
         title="Filter weights",
         alt=f"Heat map of mean filter weights, from {low:.2f} to {high:.2f}: a row for "
         "each agent and teammate, a column for each feature of its observation.",
         caption="Mean filter weight w, from 0 (ignored) to 1 (kept), of each "
         f"{'feature' if per_feature else 'entity'} in a teammate's observation. "
-        f"Weights here are {low:.3f} to {high:.3f}.{note}",
+        f"Weights here are {low:.3f} to {high:.3f}.",
         figure=plotly_figure(
             [trace],
             xlabel="",
@@ -174,6 +185,7 @@ def _filter_weight_plot(name: str, system: HasBeliefs, samples: BeliefSamples) -
         width="wide",
         min_width_px=28 * len(trace["x"]) + 160,
     )
+    return [plot]
 
 
 def _filter_weight_heatmap(
@@ -232,7 +244,7 @@ def _belief_scatter_plot(name: str, samples: BeliefSamples) -> Plot:
                 "y": scores[selected, 1]
                 if scores.shape[1] > 1
                 else 0 * scores[selected, 0],
-                "name": f"agent {agent + 1}",
+                "name": agent_name(agent),
                 "marker": {"color": agent_color(int(agent)), "size": 5, "opacity": 0.6},
             }
         )

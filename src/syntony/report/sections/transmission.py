@@ -41,6 +41,7 @@ from syntony.visualization.obs_features import obs_features
 from syntony.visualization.style import (
     SCREEN_GRAY,
     agent_color,
+    agent_name,
     level_color,
 )
 from syntony.visualization.transmission_figures import plotted_snrs_db, seed_returns
@@ -200,9 +201,10 @@ def _constellation_plot(
     hint = "" if slider is None else " The slider shows them during training."
     return Plot(
         name=f"{name}-constellation-{agent + 1}",
-        title=f"Symbols of agent {agent + 1}",
-        alt=f"{uses} scatter plots, one per channel use: the symbols that agent "
-        f"{agent + 1} sends, in {len(code.levels.names)} colors by what it saw.",
+        title=f"Symbols of {agent_name(agent)}",
+        alt=f"{uses} scatter plots, one per channel use: the symbols that "
+        f"{agent_name(agent)} sends, in {len(code.levels.names)} colors by what it "
+        "saw.",
         caption="The symbols that the agent sends for its observations in episodes, "
         f"colored by what they follow most: {_level_title(code.levels)}.{hint}",
         figure=plotly_figure(
@@ -329,9 +331,10 @@ def _belief_plot(
     first = " in the first channel use" if received_uses > 1 else ""
     return Plot(
         name=f"{name}-belief-{receiver + 1}-{sender + 1}",
-        title=f"Belief of agent {receiver + 1} about agent {sender + 1}",
-        alt=f"The plane of the symbols that agent {receiver + 1} receives of agent "
-        f"{sender + 1}, colored by its mean belief, in {len(levels.names)} colors.",
+        title=f"Belief of {agent_name(receiver)} about {agent_name(sender)}",
+        alt=f"The plane of the symbols that {agent_name(receiver)} receives of "
+        f"{agent_name(sender)}, colored by its mean belief, in {len(levels.names)} "
+        "colors.",
         caption=f"Mean belief for each received symbol{first}: the color is that of "
         "the level nearest to the mean of the decoded observations in a cell of the "
         "plane; point at it to read the mean. The colors are those of the symbols.",
@@ -397,7 +400,7 @@ def _share_plot(name: str, codes: Sequence[AgentCode]) -> Plot:
             "type": "bar",
             "x": entities,
             "y": [code.shares.get(entity, np.nan) for entity in entities],
-            "name": f"agent {agent + 1}",
+            "name": agent_name(agent),
             "marker": {"color": agent_color(agent)},
         }
         for agent, code in enumerate(codes)
@@ -407,7 +410,7 @@ def _share_plot(name: str, codes: Sequence[AgentCode]) -> Plot:
         name=f"{name}-energy-per-feature",
         title="Energy per feature",
         alt="Bar chart of the share of the variance of the codewords that follows each "
-        f"of {len(entities)} entities; of agent 1 most, {largest[1]:.0%}, follows "
+        f"of {len(entities)} entities; of agent A most, {largest[1]:.0%}, follows "
         f"{largest[0]}.",
         caption="Share of the variance of an agent's codewords that follows each "
         "entity of its observation: 1 − E‖x − E[x | entity]‖² / E‖x − E[x]‖². Shares "

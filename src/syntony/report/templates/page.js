@@ -78,6 +78,51 @@ function bindTheme() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
 }
 
+function resizePlots(parent) {
+  for (const plot of parent.querySelectorAll(".js-plotly-plot")) Plotly.Plots.resize(plot);
+}
+
+// Figures of a closed section have no size until it is opened; links open it.
+function bindDetails() {
+  for (const details of document.querySelectorAll("details")) {
+    details.addEventListener("toggle", () => { if (details.open) resizePlots(details); });
+  }
+  for (const link of document.querySelectorAll("nav a")) {
+    link.addEventListener("click", () => {
+      const details = document.querySelector(`${link.getAttribute("href")} details.section`);
+      if (details) details.open = true;
+    });
+  }
+}
+
+// On paper everything is light, open, and as wide as the page.
+const PRINT_WIDTH = 680;
+
+function bindPrint() {
+  let theme = "";
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    theme = document.documentElement.dataset.theme ?? "";
+    document.documentElement.dataset.theme = "light";
+    closed = [...document.querySelectorAll("details.section:not([open])")];
+    for (const details of closed) details.open = true;
+    applyTheme();
+    for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+      const width = Math.min(PRINT_WIDTH, plot.parentElement.clientWidth || PRINT_WIDTH);
+      Plotly.relayout(plot, { width, autosize: false });
+    }
+  });
+  addEventListener("afterprint", () => {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    for (const details of closed) details.open = false;
+    applyTheme();
+    for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+      Plotly.relayout(plot, { width: null, autosize: true });
+    }
+  });
+}
+
 function bindDownloads(block, plot, name) {
   for (const button of block.querySelectorAll("[data-download]")) {
     button.addEventListener("click", () => {

@@ -21,6 +21,8 @@ async function start() {
 }
 
 bindTheme();
+bindDetails();
+bindPrint();
 start().catch((error) => {
   const message = document.getElementById("error");
   message.textContent = "The figures cannot be drawn: this browser is too old, or the file is damaged.";

@@ -49,7 +49,8 @@ def board_scene(
             shapes.append(food)
     for agent, (row, column) in enumerate(agents):
         shapes.append(Circle(column, row, 0.34, agent, level[agent].item()))
-    return grid_scene(size, size, shapes)
+    note = "Numbers are levels: a food needs the sum of the agents that load it."
+    return grid_scene(size, size, shapes)._replace(note=note)
 
 
 def feature_names(*, foods: int, players: int) -> list[Feature]:
