@@ -10,6 +10,7 @@ from rich.console import Console
 
 from syntony.cli import main
 from syntony.cli.study_display import render_study, summary
+from syntony.report.components import Plot, Table
 from syntony.report.study_page import study_sections
 from syntony.studies.status import (
     CellStatus,
@@ -79,19 +80,19 @@ def test_the_report_has_the_best_settings_first(sweep: Sweep):
         "Equal budgets: as many settings, seeds and steps for every system."
     ]
     best, one_slice, curves = cell.parts
-    assert best.kind == "table"
+    assert isinstance(best, Table)
     # A flag with one value is none that varies.
     assert best.header == ["rank", "rate", "score", "seeds", "trial"]
     assert [row[1] for row in best.rows] == ["0.3", "0.1", "0.5"]
-    assert one_slice.kind == "plot"
+    assert isinstance(one_slice, Plot)
     (points,) = one_slice.figure["data"]
     assert dict(zip(points["x"], points["y"], strict=True)) == pytest.approx(
         {rate: -((rate - 0.3) ** 2) + 900e-6 + 0.5e-3 for rate in (0.1, 0.3, 0.5)}
     )
-    assert curves.kind == "plot"
+    assert isinstance(curves, Plot)
     # Of each setting a band and a line.
     assert len(curves.figure["data"]) == 6
-    assert cost.parts[0].kind == "table"
+    assert isinstance(cost.parts[0], Table)
     assert cost.parts[0].rows[0][1:6] == ["3", "2", "900", "5,400", "5,400"]
 
 
