@@ -48,7 +48,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def add_node(cluster: Any) -> None:
-    cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    # Not waited for: on a busy machine a node takes longer to join than Ray waits.
+    cluster.add_node(wait=False, num_cpus=1, object_store_memory=80_000_000)
 
 
 def remove_nodes(cluster: Any, done: threading.Event, removed: list[int]) -> None:

@@ -1,7 +1,7 @@
 """Running of studies: their flags are those of `syntony train`."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from syntony.cli.config_file import ConfigFile, Entry, line_of
@@ -13,6 +13,7 @@ from syntony.studies.runner import StudyPlan, StudyRunner
 from syntony.studies.sources import make_sources
 from syntony.studies.speed import measure_speeds
 from syntony.studies.status import (
+    Budget,
     StudyStatus,
     budget_note,
     budgets,
@@ -84,17 +85,9 @@ def sweep(
             folder, workers, cores, gpus, address, minutes, partition
         )
         made = make_engine(engine, options)
-        folder.write_study(
-            {
-                "study": study_to_dict(loaded),
-                "budgets": [x._asdict() for x in found],
-                "budget_note": budget_note(found),
-                "engine": engine,
-                "slots": made.slots,
-                "cores": made.cores,
-                **collect_provenance(),
-            }
-        )
+        description = _describe(loaded, found) | {"engine": engine}
+        slots = {"slots": made.slots, "cores": made.cores}
+        folder.write_study(description | slots | collect_provenance())
         sources = make_sources(loaded, folder)
         metric = None if loaded.search is None else loaded.search.metric
         plan = StudyPlan(sources, found, loaded.retries, metric, arguments.of)
@@ -103,6 +96,15 @@ def sweep(
                 display.tell(line)
             StudyRunner(folder, plan, made, display).run()
     return read_study_status(folder.path)
+
+
+def _describe(study: Study, found: Sequence[Budget]) -> dict[str, object]:
+    """Entries of `study.json`: the study and its budgets."""
+    return {
+        "study": study_to_dict(study),
+        "budgets": [x._asdict() for x in found],
+        "budget_note": budget_note(found),
+    }
 
 
 def _introduction(

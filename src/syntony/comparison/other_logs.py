@@ -8,6 +8,7 @@ exported. Nothing is executed: files that hold Python objects (pickles) are refu
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -97,7 +98,7 @@ def _read_epymarl(path: Path) -> OtherLog:
     seed = config.get("seed")
     if type(seed) is not int:
         raise InvalidInputError(f"{path / 'config.json'} has no seed")
-    scalars = {
+    scalars: dict[str, str | int | float | None] = {
         name: value
         for name, value in config.items()
         if isinstance(value, str | int | float) and name != "seed"
@@ -140,8 +141,9 @@ def _number(value: object) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    is_number = isinstance(value, int | float) and abs(value) < float("inf")
-    return float(value) if is_number and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def _read_csv(path: Path) -> list[Mapping[str, object]]:

@@ -32,7 +32,7 @@ OBJECT_STORE_BYTES = 100_000_000
 
 
 class TaskResult(NamedTuple):
-    """What a task returns."""
+    """Result of a task."""
 
     outcome: Outcome
     files: bytes

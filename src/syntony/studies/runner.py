@@ -56,7 +56,7 @@ class StudyInterrupted(TrainingInterrupted):
 
 
 class StudyPlan(NamedTuple):
-    """What a study runs, and how."""
+    """Trials of a study, and how they are run."""
 
     sources: Mapping[str, TrialSource]
     """The source of the trials of each cell, by the name of the cell."""

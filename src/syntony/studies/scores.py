@@ -15,7 +15,7 @@ MIN_ERROR_RATE = 1e-7
 
 
 class Progress(NamedTuple):
-    """What a trial has reached."""
+    """Progress of a trial."""
 
     steps: int
     """Step that all of its seeds have reached."""

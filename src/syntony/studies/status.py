@@ -18,7 +18,7 @@ MAX_READ = 64
 
 
 class Budget(NamedTuple):
-    """What a cell may use, which is the same for all systems on a task."""
+    """Budget of a cell, the same for all systems on a task."""
 
     title: str
     settings: int

@@ -64,7 +64,7 @@ class StudyFolder:
         return self.path / "trials" / name
 
     def log_path(self, name: str) -> Path:
-        """What a trial printed."""
+        """Log of what a trial printed."""
         return self.path / "logs" / f"{name}.log"
 
     def contains_study(self) -> bool:

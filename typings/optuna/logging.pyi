@@ -1,0 +1,3 @@
+WARNING: int
+
+def set_verbosity(level: int) -> None: ...
