@@ -19,7 +19,6 @@ product of JAX, PyTorch and NumPy, measured in the same turns.
 import argparse
 import csv
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -34,8 +33,6 @@ BATCHES = {1000: 50, 10_000: 5}
 """Batch size, and iterations that are timed together."""
 TURNS = 7
 MESSAGES, USES, HIDDEN, SNR_DB = 256, 4, 256, 10.0
-TARGET_BLER = 6.2e-3
-"""Block error rate of uncoded QPSK at 10 dB."""
 EVALUATION_BLOCKS = 100_000
 COLUMNS = ("measure", "batch", "threads", "syntony", "pytorch", "limit", "load")
 Timed = Callable[[], Any]
@@ -79,7 +76,6 @@ def measure(threads: int) -> list[dict[str, Any]]:
     rows = [evaluation(products)]
     for batch, iterations in BATCHES.items():
         rows += training(batch, iterations, products)
-    rows += to_target()
     # Timings are valid for a load of 1 to 2.
     load = round(os.getloadavg()[0], 1)
     return [{"threads": threads, "load": load} | row for row in rows]
@@ -167,53 +163,6 @@ def torch_link(batch: int) -> Any:
     return TorchLink(
         MESSAGES, USES, HIDDEN, batch=batch, snr_db=SNR_DB, variance=variance
     )
-
-
-def to_target(chunk: int = 25) -> list[dict[str, Any]]:
-    """Iterations and seconds to `TARGET_BLER`, without compilation and evaluation."""
-    import jax
-    import numpy as np
-
-    link, programs, _ = compiled_link(1000, EVALUATION_BLOCKS)
-    train_state = programs.init(link, jax.random.key(0))
-    bounds = np.int32(2**30), np.int32(chunk)
-
-    def train() -> None:
-        nonlocal train_state
-        train_state, _ = programs.train_chunk(link, train_state, *bounds)
-        jax.block_until_ready(train_state)
-
-    def error_rate(_: int) -> float:
-        samples = programs.evaluate(link, train_state.state, jax.random.key(1))
-        return float(np.mean(samples["eval/bler"]))
-
-    peer = torch_link(1000)
-    ours = until_target(train, error_rate)
-    theirs = until_target(partial(repeat, peer.iterate, chunk), peer.error_rate)
-    target = f"to a block error rate of {TARGET_BLER}"
-    return [
-        {
-            "measure": f"{unit} {target}",
-            "batch": 1000,
-            "syntony": round(ours[i] * factor, 2),
-            "pytorch": round(theirs[i] * factor, 2),
-        }
-        for i, (unit, factor) in enumerate((("iterations", chunk), ("seconds", 1)))
-    ]
-
-
-def until_target(
-    train: Timed, error_rate: Callable[[int], float], max_rounds: int = 100
-) -> tuple[float, float]:
-    """Rounds and seconds of training to the target error rate, or NaN."""
-    seconds = 0.0
-    for rounds in range(1, max_rounds + 1):
-        start = time.perf_counter()
-        train()
-        seconds += time.perf_counter() - start
-        if error_rate(EVALUATION_BLOCKS) <= TARGET_BLER:
-            return rounds, seconds
-    return math.nan, math.nan
 
 
 def evaluation(products: dict[str, Timed]) -> dict[str, Any]:
