@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_returns_of_qpsk(run: Run):
-    programs = jitted_evaluation()._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
+    programs = jitted_evaluation()._cache_size()  # pyright: ignore[reportFunctionMemberAccess]
     snrs_db = [-5.0, 0.0, 5.0]
     result = evaluate_over_snr(run, snrs_db, episodes=EPISODES)
     points = result["points"]
@@ -31,7 +31,7 @@ def test_the_returns_of_qpsk(run: Run):
         mean, error = point["all"]["eval/return_mean"], 5 * 0.5 / (4 * EPISODES) ** 0.5
         assert mean == pytest.approx(point["bounds"]["QPSK, MAP"], abs=error)
         assert [row["seed"] for row in point["seeds"]] == [0, 1]
-    assert jitted_evaluation()._cache_size() == programs + 1  # pyright: ignore[reportAttributeAccessIssue]
+    assert jitted_evaluation()._cache_size() == programs + 1  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def test_a_sweep_of_what_has_no_snr(tmp_path: Path):

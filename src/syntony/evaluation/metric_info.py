@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class MetricInfo(NamedTuple):
-    """What is known of a metric."""
+    """Title, unit and meaning of a metric."""
 
     unit: str
     meaning: str

@@ -234,7 +234,7 @@ def _belief_scatter_plot(name: str, samples: BeliefSamples) -> Plot:
     stride += stride % (int(samples.agent.max()) + 1) == 0
     kept = np.arange(0, len(scores), stride)
     traces = []
-    for agent in np.unique(samples.agent):
+    for agent in np.unique(samples.agent).tolist():
         selected = kept[samples.agent[kept] == agent]
         traces.append(
             {
