@@ -16,7 +16,9 @@ import report_runs
 
 from syntony.errors import InvalidInputError
 from syntony.report.page import write_report
+from syntony.report.runs import load_report_runs
 from syntony.report.sections import link
+from syntony.report.sections.comparison import comparison_sections
 
 # Some tests edit the settings, of which reports warn.
 pytestmark = pytest.mark.filterwarnings("ignore:.*settings.json was changed after")
@@ -250,6 +252,14 @@ def remove_a_metric_sum(checkpoint: Path) -> None:
     np.savez(
         checkpoint, allow_pickle=False, **arrays, **{HASH_KEY: array_digest(arrays)}
     )
+
+
+def test_runs_on_different_tasks_are_not_compared(runs: dict[str, Path]):
+    team, link_run = load_report_runs([str(runs[x]) for x in ("team", "link")])
+    plain, _ = load_report_runs([str(runs[x]) for x in ("plain", "link")])
+    assert comparison_sections([team, link_run]) == []
+    (section,) = comparison_sections([team, plain, link_run])
+    assert section.title == "Comparison"
 
 
 def test_a_run_of_an_older_version_has_all_sections(

@@ -10,7 +10,7 @@ from syntony.report.runs import ReportRun
 
 
 def comparison_sections(report_runs: Sequence[ReportRun]) -> list[Section]:
-    """Section with the tables of a comparison; none of a single run.
+    """Section with the tables of a comparison; none where no two groups share a task.
 
     Args:
         report_runs: the runs; those that cannot be compared have no section.
@@ -20,6 +20,8 @@ def comparison_sections(report_runs: Sequence[ReportRun]) -> list[Section]:
     try:
         results = compare([str(x.stored.path) for x in report_runs]).results
     except InvalidInputError:
+        return []
+    if all(len(task["groups"]) < 2 for task in results["tasks"]):
         return []
     parts: list[SectionPart] = [
         Table(table.title, list(table.header), [list(row) for row in table.rows])

@@ -164,7 +164,7 @@ def _filter_weight_plots(
     trace = _filter_weight_heatmap(system, samples, per_feature)
     low, high = float(np.nanmin(trace["z"])), float(np.nanmax(trace["z"]))
     if low > 0.99:
-        notes.append(f"All filter weights are above {low:.2f}: every feature is kept.")
+        notes.append("All filter weights are above 0.99: every feature is kept.")
         return []
     plot = Plot(
         name=f"{name}-filters",
