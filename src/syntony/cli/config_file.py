@@ -6,7 +6,6 @@ a configuration file, too. A flag on the command line wins over the file.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from syntony.cli.config_template import iter_constants
 from syntony.cli.flags import is_flag
 from syntony.errors import InvalidInputError
 from syntony.training.folder_walk import MAX_SETTINGS_BYTES
-from syntony.training.safe_io import read_json
+from syntony.training.safe_io import read_json, read_toml
 from syntony.training.trust import check_trust
 
 SYSTEM, SOURCE = "system", "made_from"
@@ -128,18 +127,10 @@ def read_config_file(path: Path, *, trust: bool = False) -> ConfigFile:
     if path.suffix == ".json":
         return _read_settings(path, trust=trust)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SETTINGS_BYTES + 1)
-        if len(content) > MAX_SETTINGS_BYTES:
-            limit = f"{MAX_SETTINGS_BYTES:,} bytes"
-            raise InvalidInputError(f"{path} is larger than {limit}")
-        text = content.decode()
-        values = tomllib.loads(text)
+        values, lines = read_toml(path, MAX_SETTINGS_BYTES)
     except OSError as error:
         raise InvalidInputError(f"--config {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{path} is no TOML: {error}") from None
-    entries = dict(_iter_entries(path, values, text.splitlines()))
+    entries = dict(_iter_entries(path, values, lines))
     system = entries.pop(SYSTEM, None)
     is_of_run = entries.pop(SOURCE.replace("_", "-"), None) is not None
     name = None if system is None else str(system.value)

@@ -59,7 +59,7 @@ def print_columns(rows: Sequence[tuple[str, str]]) -> None:
 
     A text without a name stands in lines of its own.
     """
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else MAX_WIDTH
+    width = _columns()
     names = max((len(name) for name, _ in rows), default=0)
     indent = min(names + 2, width - MIN_TEXT_WIDTH)
     for name, text in rows:

@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import NamedTuple, cast
 from syntony.errors import InvalidInputError, unknown_name_error
 from syntony.training.folder_walk import MAX_SETTINGS_BYTES
 from syntony.training.run_config import seed_sequence
+from syntony.training.safe_io import read_toml
 
 FlagValue = str | int | float
 Flags = dict[str, FlagValue]
@@ -259,18 +259,9 @@ def read_study(path: str | os.PathLike[str]) -> Study:
         InvalidInputError: the file cannot be read, or an entry is unknown or invalid.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_SETTINGS_BYTES + 1)
-        if len(content) > MAX_SETTINGS_BYTES:
-            limit = f"{MAX_SETTINGS_BYTES:,} bytes"
-            raise InvalidInputError(f"{path} is larger than {limit}")
-        values = tomllib.loads(content.decode())
+        values, _ = read_toml(Path(path), MAX_SETTINGS_BYTES)
     except OSError as error:
         raise InvalidInputError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InvalidInputError):
-            raise
-        raise InvalidInputError(f"{path} is no TOML: {error}") from None
     try:
         return study_from_dict(values)
     except InvalidInputError as error:

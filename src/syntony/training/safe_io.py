@@ -5,6 +5,7 @@ import json
 import math
 import os
 import stat
+import tomllib
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -82,6 +83,27 @@ def read_json(path: Path, max_bytes: int) -> object:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
+
+
+def read_toml(path: Path, max_bytes: int) -> tuple[dict[str, object], list[str]]:
+    """Entries of a TOML file that the user names, and its lines.
+
+    Args:
+        max_bytes: most bytes that the file may have.
+
+    Raises:
+        InvalidInputError: the file is too large, or is not TOML.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise InvalidInputError(f"{path} is larger than {max_bytes:,} bytes")
+    try:
+        text = content.decode()
+        return tomllib.loads(text), text.splitlines()
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path} is no TOML: {error}") from None
 
 
 def _size(file: BinaryIO) -> int:
