@@ -52,7 +52,10 @@ def main() -> None:
     }
     print("ratio", "  ".join(f"{name} {value}" for name, value in ratios.items()))
     if args.json:
-        facts = {"command": " ".join(sys.argv), "load_1_min": os.getloadavg()[0]}
+        # Imported late, as is all of Syntony: the loop of JaxMARL runs without it.
+        from syntony.training.provenance import collect_provenance
+
+        facts = collect_provenance() | {"load_1_min": os.getloadavg()[0]}
         args.json.write_text(json.dumps(facts | rows | {"ratio": ratios}, indent=2))
 
 

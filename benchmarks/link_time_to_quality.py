@@ -16,9 +16,7 @@ most the target.
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +30,7 @@ from syntony.presets.registry import default_preset, preset
 from syntony.systems.link.link import Link
 from syntony.training.compiled import compile_programs
 from syntony.training.devices import worker_devices
+from syntony.training.provenance import collect_provenance
 
 TARGETS = (6.2e-3, 2e-3, 1e-3)
 """Block error rates; the first is that of uncoded QPSK."""
@@ -55,7 +54,8 @@ def main() -> None:
         name: [times_to_targets(*make(seed)) for seed in range(args.seeds)]
         for name, make in makers.items()
     }
-    text = json.dumps(facts() | summary(seeds) | {"seeds": seeds}, indent=2)
+    facts = collect_provenance() | {"load_1_min": round(os.getloadavg()[0], 1)}
+    text = json.dumps(facts | summary(seeds) | {"seeds": seeds}, indent=2)
     print(text)
     if args.json:
         args.json.write_text(text + "\n")
@@ -142,19 +142,6 @@ def summary(seeds: dict[str, list[Any]]) -> dict[str, Any]:
         row["ratio"] = round(theirs / ours, 2) if ours and theirs else None
         medians[target] = row
     return {"processor_seconds_to_bler": medians}
-
-
-def facts() -> dict[str, object]:
-    """Commit and machine of the measurement."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return {
-        "command": "python benchmarks/link_time_to_quality.py",
-        "commit": commit.stdout.strip(),
-        "machine": platform.processor() or platform.machine(),
-        "load_1_min": round(os.getloadavg()[0], 1),
-    }
 
 
 if __name__ == "__main__":
