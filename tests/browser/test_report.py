@@ -1,6 +1,5 @@
 """A report in a real browser: no errors or requests; use by mouse and by keyboard."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +12,6 @@ import report_runs
 from syntony.report.page import write_report
 
 pytestmark = pytest.mark.slow
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="needs playwright: pip install playwright"
-)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-if CHROMIUM is None:
-    pytest.skip("needs chromium, e.g. apt install chromium", allow_module_level=True)
 
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 LOCAL = ("file:", "data:", "blob:")
@@ -33,15 +26,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         report_runs.link(folder / "link"),
     ]
     return write_report(runs, folder / "report.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as start:
-        options = {"args": ["--no-sandbox", "--disable-gpu"], "headless": True}
-        browser = start.chromium.launch(executable_path=CHROMIUM, **options)
-        yield browser
-        browser.close()
 
 
 class OpenPage:

@@ -1,19 +1,11 @@
 """The documentation in a real browser, opened from disk: nothing cut off or missing."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.slow
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="needs playwright: pip install playwright"
-)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-if CHROMIUM is None:
-    pytest.skip("needs chromium, e.g. apt install chromium", allow_module_level=True)
 
 SITE = Path(__file__).parents[2] / "site"
 # A server names that of a missing page by absolute paths.
@@ -39,15 +31,6 @@ MEASURE = """() => ({
     overflow: document.documentElement.scrollWidth - innerWidth,
     background: getComputedStyle(document.body).backgroundColor,
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as start:
-        options = {"args": ["--no-sandbox", "--disable-gpu"], "headless": True}
-        browser = start.chromium.launch(executable_path=CHROMIUM, **options)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("view", VIEWS)
