@@ -171,36 +171,27 @@ def test_mixture_receiver_against_scipy(key):
     np.testing.assert_allclose(receiver(jnp.array(y)), want, rtol=1e-3, atol=1e-3)
 
 
-def test_quadratic_receiver_is_optimal_for_gaussian_blocks(key):
-    """Weights from the means and covariances h hᴴ + N_0 I give SciPy's posterior."""
-    mean, tap = pairs_to_complex(random_normal(2, 5, 3, 2))
+def test_quadratic_receiver_is_optimal_for_fading_blocks_of_equal_energy(key):
+    """Weights from the covariances h hᴴ + N_0 I give SciPy's posterior."""
+    tap = pairs_to_complex(random_normal(5, 3, 2))
+    tap *= 1.7 / np.linalg.norm(tap, axis=1, keepdims=True)
     y, noise_power = pairs_to_complex(random_normal(6, 3, 2, seed=1)), 0.5
+    real_y = np.concatenate([np.real(y), np.imag(y)], -1)
     want = np.zeros((6, 5))
-    forms, linear, bias = [], [], []
     for m in range(5):
         cov: Any = np.outer(tap[m], tap[m].conj()) + noise_power * np.eye(3)
-        inverse = np.linalg.inv(cov)
         real_cov = np.block(
             [[np.real(cov), -np.imag(cov)], [np.imag(cov), np.real(cov)]]
         )
-        real_cov = real_cov / 2
-        real = [np.concatenate([np.real(z), np.imag(z)], -1) for z in (y, mean[m])]
-        want[:, m] = scipy.stats.multivariate_normal.logpdf(real[0], real[1], real_cov)
-        energy = np.sum(np.abs(tap[m]) ** 2)
-        scale = np.sqrt(1 / (noise_power * (noise_power + energy)))
-        forms.append([scale * tap[m]])
-        linear.append(2 * inverse @ mean[m])
-        bias.append(
-            -np.log(np.linalg.det(cov).real) - (mean[m].conj() @ inverse @ mean[m]).real
-        )
+        want[:, m] = scipy.stats.multivariate_normal.logpdf(real_y, cov=real_cov / 2)
+    forms = tap / np.sqrt(noise_power * (noise_power + 1.7**2))
     receiver = QuadraticReceiver(3, 5, 1, key=key)
     receiver = eqx.tree_at(
-        lambda r: (r.forms, r.linear.weight, r.linear.bias),
+        lambda r: (r.forms, r.linear),
         receiver,
         (
-            jnp.array(complex_to_pairs(np.array(forms))),
-            jnp.array(complex_to_pairs(np.array(linear)).reshape(5, -1).T),
-            jnp.array(bias),
+            jnp.array(complex_to_pairs(forms[:, None])),
+            jax.tree.map(jnp.zeros_like, receiver.linear),
         ),
     )
     got = receiver(jnp.array(complex_to_pairs(y), jnp.float32))
@@ -209,6 +200,34 @@ def test_quadratic_receiver_is_optimal_for_gaussian_blocks(key):
         scipy.special.log_softmax(want, axis=1),
         rtol=1e-3,
         atol=1e-3,
+    )
+
+
+def test_quadratic_receiver_agrees_with_numpy(key):
+    receiver = QuadraticReceiver(3, 5, 2, key=key)
+    y = random_normal(64, 3, 2)
+    match = np.einsum("mkd,bd->bmk", pairs_to_complex(receiver.forms).conj(),
+                      pairs_to_complex(y))  # fmt: skip
+    level = np.sqrt(np.sum(y**2, axis=(1, 2)) / 3)[:, None]
+    linear = y.reshape(64, -1) @ np.asarray(receiver.linear.weight)
+    want = np.sum(np.abs(match) ** 2, axis=-1) + level * linear
+    want += level**2 * np.asarray(receiver.linear.bias)
+    np.testing.assert_allclose(receiver(jnp.array(y)), want, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("gain", [1e-20, 1e-15, 1e-3, 1e3])
+@pytest.mark.parametrize("kind", ["quadratic", "equalizing"])
+def test_decisions_do_not_depend_on_the_gain_of_a_block(key, kind, gain):
+    receiver = (
+        QuadraticReceiver(3, 5, 2, key=key)
+        if kind == "quadratic"
+        else equalizing_receiver(3, 7, 5, 4, key=key)
+    )
+    y = jnp.array(random_normal(500, 3, 2))
+    decisions = jnp.argmax(receiver(y), axis=1)
+    assert len(np.unique(decisions)) > 1
+    np.testing.assert_array_equal(
+        jnp.argmax(receiver(jnp.float32(gain) * y), axis=1), decisions
     )
 
 

@@ -17,6 +17,8 @@ from syntony.networks.user_network import NetworkSpec, UserNetwork, make_user_ne
 
 TRANSMITTERS = ("mlp",)
 """Names of the built-in transmitters."""
+MIN_CONFIDENCE = 1e-30
+"""Factor of the logits of a block in a fade, at least: at 0 no decision is left."""
 
 
 class Transmitter(eqx.Module):
@@ -199,12 +201,14 @@ class MixtureReceiver(eqx.Module):
 
 
 class QuadraticReceiver(eqx.Module):
-    """Received block to one logit per message: Σ_k |w_mkᴴ y|² + Re v_mᴴ y + b_m.
+    """Received block to one logit per message: Σ_k |w_mkᴴ y|² + r Re v_mᴴ y + r² b_m.
 
-    They are the logits of the optimal receiver where the received block of a message is
-    complex Gaussian, with a mean and a covariance of its own, K dimensions above white
-    noise: white noise alone (K = 0), Rayleigh and Rician fading (K = 1), K taps that
-    fade. An unknown phase has the same decisions.
+    r is the root mean square of the block, so that all logits grow with r²: the
+    decision does not depend on the gain of a block, however deep it fades. They are the
+    logits of the optimal receiver for codewords of equal energy where the received
+    block of a message is complex Gaussian with a covariance of its own, K dimensions
+    above white noise: Rayleigh fading (K = 1), K taps that fade. An unknown phase has
+    the same decisions.
     """
 
     forms: Float[Array, "M K D 2"]
@@ -228,9 +232,12 @@ class QuadraticReceiver(eqx.Module):
     def __call__(self, y: Float[Array, "B D 2"]) -> Float[Array, "B M"]:
         """Logits of all messages, for each block."""
         messages, rank, uses, _ = self.forms.shape
-        match = correlation(y, self.forms.reshape(messages * rank, uses, 2))
+        # At r = 1, of which no square can underflow.
+        unit, level = normalize_blocks(y)
+        match = correlation(unit, self.forms.reshape(messages * rank, uses, 2))
         energy = jnp.sum(match**2, axis=-1).reshape(-1, messages, rank)
-        return jnp.sum(energy, axis=-1) + self.linear(y.reshape(len(y), -1))
+        logits = jnp.sum(energy, axis=-1) + self.linear(unit.reshape(len(y), -1))
+        return jnp.maximum(level**2, MIN_CONFIDENCE)[:, None] * logits
 
 
 class EqualizingReceiver(eqx.Module):
@@ -283,7 +290,7 @@ class EqualizingReceiver(eqx.Module):
         # A level of zero has no logarithm.
         log_level = jnp.log(jnp.maximum(level, 1e-30))[:, None]
         confidence = jax.nn.sigmoid(2.0 * (log_level - self.log_noise))
-        return confidence * self._equalize(unit)
+        return jnp.maximum(confidence, MIN_CONFIDENCE) * self._equalize(unit)
 
     def estimate_channel(self, y: Float[Array, "B D 2"]) -> Float[Array, "B 2"]:
         """Channel estimate ĥ, one complex number per block."""

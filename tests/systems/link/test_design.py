@@ -127,21 +127,48 @@ def test_training_starts_from_the_codebook(name):
     assert float(link.perturbation_variance(state)) == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "batch_size", "factor"),
+    [("network", 48, 1.0), ("qpsk", 48, 0.2), ("qpsk", 480, 1.0), ("pam4", 24, 0.1)],
+)
+def test_a_code_is_learned_slowly_with_few_blocks_per_message(name, batch_size, factor):
+    """The first step of Adam changes weights by the learning rate."""
+    schedule = TrainingSchedule(batch_size=batch_size, decay="constant")
+    settings = SIZES | {"schedule": schedule, "receiver": "mlp"}
+    link = Link(**settings, initial_codebook=name)
+    state = link.init(jax.random.key(0))
+    grad = np.random.default_rng(0).normal(size=(16, 2, 2)).astype(np.float32)
+    after = link.update_transmitter(state, jnp.array(grad))
+    change = jnp.abs(after.transmitter.out.bias - state.transmitter.out.bias)
+    assert float(change.max()) == pytest.approx(factor * 5e-4, rel=1e-2)
+
+
 @pytest.mark.parametrize("gain", [1e-30, 1e-3, 1e4, 1e30])
-def test_normalized_blocks_do_not_depend_on_gain_and_offset(gain):
-    generator = np.random.default_rng(0)
-    y = generator.normal(size=(3, 400, 2, 2)).astype(np.float32)
+def test_normalized_blocks_do_not_depend_on_the_gain(gain):
+    y = np.random.default_rng(0).normal(size=(3, 400, 2, 2)).astype(np.float32) + 1
     stats = scaled = ReceivedStats.init(2)
     for batch in y:
         stats = update_received_stats(stats, jnp.array(batch))
-        scaled = update_received_stats(scaled, jnp.float32(gain) * (batch + 7.0))
+        scaled = update_received_stats(scaled, jnp.float32(gain) * batch)
     want = normalize_received(stats, jnp.array(y[-1]))
-    got = normalize_received(scaled, jnp.float32(gain) * (y[-1] + 7.0))
+    got = normalize_received(scaled, jnp.float32(gain) * y[-1])
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
     blocks = y.reshape(-1, 2, 2)
     np.testing.assert_allclose(stats.mean, blocks.mean(0), atol=1e-5)
     power = ((blocks - blocks.mean(0)) ** 2).sum(-1).mean()
     assert float(stats.log_level) == pytest.approx(np.log(power) / 2, abs=5e-3)
+
+
+@pytest.mark.parametrize("offset", [1.0, 1e2, 1e4])
+def test_normalized_blocks_have_no_offset(offset):
+    """But for the error of the mean of 1,200 blocks, and float32 at this offset."""
+    y = np.random.default_rng(0).normal(size=(3, 400, 2, 2)).astype(np.float32)
+    stats = ReceivedStats.init(2)
+    for batch in y:
+        stats = update_received_stats(stats, jnp.array(batch + offset))
+    got = normalize_received(stats, jnp.array(y[-1] + offset))
+    level = np.sqrt(np.mean(np.sum(y**2, axis=-1)))
+    np.testing.assert_allclose(got, y[-1] / level, atol=0.05)
 
 
 def test_one_outlier_does_not_move_the_statistics():
@@ -150,6 +177,32 @@ def test_one_outlier_does_not_move_the_statistics():
     after = update_received_stats(stats, y.at[3, 1, 0].set(1e30))
     assert float(after.log_level) < 100.0
     np.testing.assert_array_equal(after.mean, stats.mean)
+
+
+def test_blocks_without_a_mean_are_only_scaled():
+    """A deep fade is smaller than what a mean differs from zero by chance."""
+    rng = np.random.default_rng(0)
+    stats = ReceivedStats.init(2)
+    for batch in rng.normal(size=(300, 100, 2, 2)).astype(np.float32):
+        stats = update_received_stats(stats, jnp.array(batch))
+    assert np.abs(stats.mean).max() > 1e-3
+    y = jnp.array(rng.normal(size=(50, 2, 2)) * 1e-6, jnp.float32)
+    np.testing.assert_array_equal(
+        normalize_received(stats, y), y * jnp.exp(-stats.log_level)
+    )
+
+
+def test_the_error_of_a_mean_is_that_of_its_batches():
+    """Its variance over many runs, in units of r², is what the statistics say."""
+    y = np.random.default_rng(0).normal(size=(150, 500, 16, 1, 2))
+    start = jax.tree.map(lambda x: jnp.stack([x] * 500), ReceivedStats.init(1))
+    update = jax.vmap(update_received_stats)
+    stats, _ = jax.lax.scan(
+        lambda stats, batch: (update(stats, batch), None), start, jnp.array(y, float)
+    )
+    mean = np.asarray(stats.mean[:, 0]) / np.exp(np.asarray(stats.log_level))[:, None]
+    measured = np.mean(np.sum(mean**2, axis=-1))
+    assert float(stats.mean_error[0]) == pytest.approx(measured, rel=0.15)
 
 
 def test_neighbors_of_blocks_against_numpy():

@@ -632,7 +632,10 @@ class OverTheAir(TransmittingTeam):
                 dict[str, PyTree[Float[Array, "..."]]], self.smpe.params(state.team)
             ),
             "transmitter": state.link.transmitters,
-            "received_stats": {"mean": stats.mean, "level": jnp.exp(stats.log_level)},
+            "received_stats": {
+                "mean": stats.significant_mean,
+                "level": jnp.exp(stats.log_level),
+            },
         }
 
     def weights(self, state: OverTheAirState) -> dict[str, PyTree[Array]]:

@@ -598,7 +598,7 @@ class Link:
         }
         if (stats := state.received_stats) is not None:
             level = jnp.exp(stats.log_level)
-            params["received_stats"] = {"mean": stats.mean, "level": level}
+            params["received_stats"] = {"mean": stats.significant_mean, "level": level}
         return params
 
     def weights(self, state: LinkState) -> dict[str, PyTree[Array]]:

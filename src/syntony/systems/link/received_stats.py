@@ -19,6 +19,8 @@ MAX_BATCHES = 2**20
 """Number of batches from which they are not counted any more: their weight is least."""
 MAX_LEVEL_CHANGE = 6.9
 """Change of ln r, a factor of 1,000, above which a batch does not move the mean."""
+MIN_MEAN_DEVIATIONS = 5.0
+"""Standard errors of a mean below which it counts as zero."""
 MAX_AMPLITUDE = 30.0
 """Amplitude at which the real parts of normalized symbols are clipped."""
 
@@ -28,6 +30,8 @@ class ReceivedStats(NamedTuple):
 
     mean: Float[Array, "D 2"]
     """Mean of each symbol of a block."""
+    mean_error: Float[Array, ""]
+    """Variance of the mean of a symbol, a complex number, in units of r²."""
     log_level: Float[Array, ""]
     """ln r; r is the root mean square of the symbols, less their means."""
     batches: Int[Array, ""]
@@ -36,7 +40,22 @@ class ReceivedStats(NamedTuple):
     @classmethod
     def init(cls, uses: int) -> "ReceivedStats":
         """Statistics of no batches, for received blocks of D = `uses` symbols."""
-        return cls(jnp.zeros((uses, 2)), jnp.zeros(()), jnp.zeros((), jnp.int32))
+        zero = jnp.zeros(())
+        return cls(jnp.zeros((uses, 2)), zero, jnp.copy(zero), jnp.zeros((), jnp.int32))
+
+    @property
+    def significant_mean(self) -> Float[Array, "D 2"]:
+        """μ · max(0, 1 − k² v / |μ|²), the means less what may be chance.
+
+        v is the variance of a mean by chance, and k `MIN_MEAN_DEVIATIONS`. Under fading
+        symbols have no mean: a block in a deep fade, which is smaller than an error of
+        the mean, stays as it is.
+        """
+        # In units of r, whose square may not be a float32.
+        power = jnp.sum((self.mean * jnp.exp(-self.log_level)) ** 2, axis=-1)
+        threshold = MIN_MEAN_DEVIATIONS**2 * self.mean_error
+        significance = 1.0 - threshold / jnp.maximum(power, 1e-30)
+        return self.mean * jnp.maximum(significance, 0.0)[:, None]
 
 
 @jax.jit
@@ -60,8 +79,10 @@ def update_received_stats(
     rate = jnp.maximum(1.0 / (stats.batches + 1.0), MIN_RATE)
     change = log_level - stats.log_level
     is_outlier = ~first & (jnp.abs(change) > MAX_LEVEL_CHANGE)
+    mean_rate = jnp.where(is_outlier, 0.0, rate)
     return ReceivedStats(
-        stats.mean + jnp.where(is_outlier, 0.0, rate) * (mean - stats.mean),
+        stats.mean + mean_rate * (mean - stats.mean),
+        (1.0 - mean_rate) ** 2 * stats.mean_error + mean_rate**2 / len(y),
         stats.log_level + jnp.where(has_power, rate, 0.0) * change,
         jnp.minimum(stats.batches + 1, MAX_BATCHES),
     )
@@ -78,10 +99,13 @@ def restart_stats(stats: ReceivedStats | None) -> ReceivedStats | None:
 def normalize_received(
     stats: ReceivedStats | None, y: Float[Array, "B D 2"]
 ) -> Float[Array, "B D 2"]:
-    """Received blocks (y − μ) / r, clipped at `MAX_AMPLITUDE`; y if stats are None."""
+    """Received blocks (y − μ) / r, clipped at `MAX_AMPLITUDE`; y if stats are None.
+
+    μ are the significant means.
+    """
     if stats is None:
         return y
-    unit = (y - stats.mean) * jnp.exp(-stats.log_level)
+    unit = (y - stats.significant_mean) * jnp.exp(-stats.log_level)
     return jnp.clip(unit, -MAX_AMPLITUDE, MAX_AMPLITUDE)
 
 
