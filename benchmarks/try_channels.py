@@ -1,10 +1,12 @@
 """Links with their defaults over channels that students try.
 
     python benchmarks/try_channels.py --seeds 0,1,2 --steps 3000 OUT.csv
+    python benchmarks/try_channels.py --seeds 0 --classical OUT.csv
 
 Each row of OUT.csv is one evaluation: channel, what the trials chose, seed, step, and
 the block error rate of 50,000 random messages. The goal is that of a classical scheme
-over the same channel, or below it.
+over the same channel, or below it. With --classical, the transmitter is that of the
+scheme, and only the receiver is trained.
 """
 
 import argparse
@@ -42,8 +44,22 @@ CHANNELS = {
 """Id, messages M, uses C, and the goal of the block error rate."""
 SETTINGS = {"ISI, neighbors": {"receiver_neighbors": 1}}
 """Settings of a row that are not the defaults."""
+CLASSICAL = {
+    "one-bit ADC": "qpsk",
+    "square law": "ask4",
+    "IM/DD": "pam4",
+    "impulses": "qam16",
+    "random phase": "pilot",
+    "ISI over blocks": "qpsk",
+    "phase drift": "qpsk",
+    "16-bit ADC": "qpsk",
+    "OFDM": "comb",
+    "RF front end": "qpsk",
+    "ISI, neighbors": "qpsk",
+}
+"""Transmitter of the classical scheme of each row."""
 FACTS = ("channel", "id", "messages", "uses", "goal")
-CHOICES = ("initial_codebook", "receiver", "decay")
+CHOICES = ("transmitter", "initial_codebook", "receiver", "decay")
 FIELDS = [*FACTS, *CHOICES, "seed", "step", "bler"]
 
 
@@ -54,16 +70,20 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--only", nargs="*", default=list(CHANNELS))
+    parser.add_argument("--classical", action="store_true")
     options = parser.parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",")]
     for name in options.only:
-        write_rows(options.out, try_channel(name, seeds, options.steps))
+        transmitter = CLASSICAL[name] if options.classical else "mlp"
+        write_rows(options.out, try_channel(name, seeds, options.steps, transmitter))
 
 
-def try_channel(name: str, seeds: list[int], steps: int) -> list[dict[str, object]]:
+def try_channel(
+    name: str, seeds: list[int], steps: int, transmitter: str
+) -> list[dict[str, object]]:
     """Rows of one channel."""
     id, messages, uses, goal = CHANNELS[name]
-    size = {"messages": messages, "uses": uses}
+    size = {"messages": messages, "uses": uses, "transmitter": transmitter}
     link = syntony.Link(channel=id, **size, **SETTINGS.get(name, {}))  # pyright: ignore[reportArgumentType]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
@@ -83,6 +103,7 @@ def try_channel(name: str, seeds: list[int], steps: int) -> list[dict[str, objec
         "messages": messages,
         "uses": uses,
         "goal": goal,
+        "transmitter": transmitter,
         "initial_codebook": chosen["initial_codebook"],
         "receiver": chosen["receiver"],
         "decay": chosen["schedule"]["decay"],

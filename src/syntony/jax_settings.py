@@ -5,6 +5,7 @@ them otherwise. Ours hold for one thread, and end with the call.
 """
 
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import jax
@@ -37,6 +38,13 @@ def enter_standard_jax_settings() -> None:
     """Does the same for all that the present thread will do, e.g. a worker."""
     for context in _differing_settings():
         context.__enter__()
+
+
+def make_thread_pool(num_threads: int) -> ThreadPoolExecutor:
+    """Threads, at least one, in which JAX has our settings."""
+    return ThreadPoolExecutor(
+        max(1, num_threads), initializer=enter_standard_jax_settings
+    )
 
 
 def _differing_settings() -> Generator[AbstractContextManager[object], None, None]:

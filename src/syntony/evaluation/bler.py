@@ -17,7 +17,6 @@ Source: Haldane, "On a method of estimating frequencies", Biometrika 33 (1945); 
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -34,7 +33,7 @@ from syntony.channels.channel import (
 )
 from syntony.channels.ml import ml_metric
 from syntony.equations.statistics import wilson_interval
-from syntony.jax_settings import enter_standard_jax_settings
+from syntony.jax_settings import make_thread_pool
 from syntony.systems.link.gradient_estimators import sample_messages
 from syntony.systems.system import StateT, TransmitsMessages
 from syntony.training.devices import compiler_options, process_cpu_count
@@ -160,9 +159,7 @@ def simulate_bler(
         return [_to_error_counts(simulate_point(point, *stop)) for point in points]
     program = jax.jit(simulate_point).lower(points[0], *stop)
     compiled = program.compile(compiler_options())
-    with ThreadPoolExecutor(
-        process_cpu_count(), initializer=enter_standard_jax_settings
-    ) as pool:
+    with make_thread_pool(process_cpu_count()) as pool:
         jobs = [pool.submit(compiled, point, *stop) for point in points]
         return [_to_error_counts(jax.device_get(job.result())) for job in jobs]
 

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, wait
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from syntony.channels.black_box import try_out
 from syntony.channels.missing import require_channel
 from syntony.errors import InvalidInputError
 from syntony.jax_settings import (
-    enter_standard_jax_settings,
+    make_thread_pool,
     standard_jax_settings,
 )
 from syntony.systems.registry import system_label
@@ -504,7 +504,7 @@ def _train_seeds(
     devices = worker_devices(
         sum(x.next_eval_step is not None for x in seed_runs.values())
     )
-    pool = _make_pool(len(devices))
+    pool = make_thread_pool(len(devices))
     errors: list[Exception] = []
     try:
         with handle_signals() as request:
@@ -536,13 +536,6 @@ def _train_seeds(
     if any(x.next_eval_step is not None for x in seed_runs.values()):
         request.raise_interrupted(recorder.path)
     recorder.print_summary()
-
-
-def _make_pool(num_workers: int) -> ThreadPoolExecutor:
-    """Threads in which JAX has the settings of this one."""
-    return ThreadPoolExecutor(
-        max(1, num_workers), initializer=enter_standard_jax_settings
-    )
 
 
 def _record_chunk(

@@ -17,6 +17,7 @@ from jaxtyping import Array, Complex, Float, Key
 
 from syntony.channels.channel import ChannelWithMemory, HasBLERBounds, transmit
 from syntony.equations import signal
+from syntony.jax_settings import make_thread_pool
 from syntony.networks.modems import ConstantTransmitter
 from syntony.systems.link.codes import classical_starts
 from syntony.systems.link.gradient_estimators import sample_messages
@@ -187,16 +188,31 @@ def run_trials(link: "Link", key: Key[Array, ""]) -> Design:
     candidates = list(_iter_candidates(link, init_key))
     left_out: list[DesignTrial] = []
     for round_key, (iterations, survivors) in zip(round_keys, ROUNDS, strict=True):
-        # All pairs have the same messages and noise.
-        candidates = [
-            each.train(jax.random.fold_in(round_key, 0), iterations)
-            for each in candidates
-        ]
+        candidates = _train_all(candidates, round_key, iterations)
         candidates.sort(key=lambda candidate: candidate.compared_loss)
         left_out = [each.trial for each in candidates[survivors:]] + left_out
         candidates = candidates[:survivors]
     trials = [candidates[0].trial, *left_out]
     return Design(trials, _channel_moves(candidates[0], idle_key))
+
+
+def _train_all(
+    candidates: list[Candidate], key: Key[Array, ""], iterations: int
+) -> list[Candidate]:
+    """The pairs after more iterations, all with the same messages and noise."""
+    key = jax.random.fold_in(key, 0)
+
+    def train_receiver(name: str) -> list[Candidate]:
+        pairs = [each for each in candidates if each.link.receiver == name]
+        return [pair.train(key, iterations) for pair in pairs]
+
+    names = dict.fromkeys(each.link.receiver for each in candidates)
+    # A user's channel may not be ready for other threads.
+    if candidates[0].link.channel.is_black_box:
+        return [pair for name in names for pair in train_receiver(name)]
+    # Most of the time is compilation, of one program for each receiver.
+    with make_thread_pool(len(names)) as pool:
+        return [pair for pairs in pool.map(train_receiver, names) for pair in pairs]
 
 
 def _iter_candidates(link: "Link", key: Key[Array, ""]) -> Iterator[Candidate]:

@@ -206,7 +206,7 @@ class Link:
         transmitter = make_any_transmitter(
             self.transmitter_spec, self.messages, self.uses, transmitter_key
         )
-        if self.initial_codebook not in (design.AUTO, design.NETWORK):
+        if self.starts_from_codebook:
             code = classical_code(self.initial_codebook, self.messages, self.uses)
             codewords = jnp.asarray(signal.complex_to_pairs(code.codebook), float)
             transmitter = cast(Transmitter, transmitter).with_codewords(codewords)
@@ -453,7 +453,10 @@ class Link:
         """
         _, codebook_vjp = jax.vjp(self.codebook, state.transmitter)
         (weight_grad,) = codebook_vjp(grad)
-        optimizer = self.schedule.optimizer_at(state.iterations)
+        lr_multiplier = 1.0
+        if self.starts_from_codebook:
+            lr_multiplier = self.schedule.codebook_lr_multiplier(self.messages)
+        optimizer = self.schedule.optimizer_at(state.iterations, lr_multiplier)
         transmitter, opt_state = apply_gradients(
             optimizer, weight_grad, state.transmitter_opt_state, state.transmitter
         )
@@ -481,9 +484,9 @@ class Link:
 
     def perturbation_variance(self, state: LinkState) -> Float[Array, ""]:
         """Perturbation variance σ_π² of the present iteration."""
+        progress = self.schedule.progress_fraction(state.iterations)
         return self.perturbation.variance_at(
-            self.schedule.progress_fraction(state.iterations),
-            from_codebook=self.initial_codebook not in (design.AUTO, design.NETWORK),
+            progress, from_codebook=self.starts_from_codebook
         )
 
     def mean_over_batches(
@@ -710,6 +713,11 @@ class Link:
         if self.receiver == design.AUTO:
             return "quadratic" if self.channel.has_unknown_gain else "mlp"
         return self.receiver
+
+    @property
+    def starts_from_codebook(self) -> bool:
+        """Whether the transmitter learns from a classical code."""
+        return self.initial_codebook not in (design.AUTO, design.NETWORK)
 
     @property
     def can_start_from_codebook(self) -> bool:

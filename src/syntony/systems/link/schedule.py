@@ -12,6 +12,8 @@ from syntony.systems.optimizers import LearningRate, make_optimizer, validate_op
 
 DEFAULT_DECAY_ITERATIONS = 10_000
 """Where a link is stepped without `train`, which knows the training length."""
+MIN_CODEWORD_BLOCKS = 15
+"""Blocks of each message in a batch below which a code is learned more slowly."""
 
 
 @pytree_dataclass
@@ -36,7 +38,8 @@ class TrainingSchedule:
     """Optimizer of both sides: adam, sgd, rmsprop, or python:MODULE:FUNCTION, a
     function of the learning rate that returns an optax.GradientTransformation."""
     learning_rate: float = field(5e-4, limits=above(0))
-    """Learning rate of the transmitter at the start of training."""
+    """Learning rate of the transmitter at the start of training. From a classical code,
+    with b < 15 blocks of each message in a batch, it is b / 15 times that."""
     final_learning_rate: float = field(1e-5, limits=above(0))
     """Learning rate of the transmitter at the end, if it decays."""
     decay: Literal["auto", "cosine", "constant"] = field("auto", static=True)
@@ -85,6 +88,15 @@ class TrainingSchedule:
         return make_optimizer(
             self.optimizer, learning_rate, max_grad_norm=self.max_grad_norm
         )
+
+    def codebook_lr_multiplier(self, messages: int) -> float:
+        """Factor of the transmitter's learning rate where it learns a classical code.
+
+        It is b / `MIN_CODEWORD_BLOCKS`, at most 1, with b blocks of each message in a
+        batch. With few of them the gradient of a codeword is mostly noise, and steps of
+        full length lead away from the code.
+        """
+        return min(1.0, self.batch_size / (MIN_CODEWORD_BLOCKS * messages))
 
     @jax.jit
     def transmitter_steps_at(self, iterations: Int[Array, ""]) -> Int[Array, ""]:
