@@ -231,10 +231,23 @@ def test_decisions_do_not_depend_on_the_gain_of_a_block(key, kind, gain):
     )
 
 
-def test_a_transmitter_starts_from_a_given_codebook(key):
-    codewords = random_normal(5, 3, 2)
-    transmitter = Transmitter(5, 7, 3, key=key).with_codewords(jnp.array(codewords))
+@pytest.mark.parametrize(("messages", "hidden"), [(5, 7), (16, 256), (256, 256)])
+def test_a_transmitter_starts_from_a_given_codebook(key, messages, hidden):
+    """It has the codewords, and weights of which a small step is a small step."""
+    codewords = random_normal(messages, 3, 2)
+    embed_key, noise_key = jax.random.split(jax.random.key(1))
+    transmitter = Transmitter(messages, hidden, 3, key=key).with_codewords(
+        jnp.array(codewords), embed_key
+    )
     np.testing.assert_allclose(transmitter(), codewords, rtol=1e-3, atol=1e-3)
+    leaves, treedef = jax.tree.flatten(transmitter)
+    signs = jax.random.split(noise_key, len(leaves))
+    moved = [
+        leaf + 5e-4 * jax.random.rademacher(key, leaf.shape, float)
+        for leaf, key in zip(leaves, signs, strict=True)
+    ]
+    change = jax.tree.unflatten(treedef, moved)() - codewords
+    assert np.sqrt(np.mean(np.square(change))) < 0.05
 
 
 def test_gradients_of_all_weights_are_finite_and_not_zero(key):

@@ -70,7 +70,9 @@ class LayerNorm(eqx.Module):
         return x * jax.lax.rsqrt(variance + 1e-5) * self.scale + self.bias
 
 
-def orthogonal_init(layer: LayerT, gain: float, key: Key[Array, ""]) -> LayerT:
+def orthogonal_init(
+    layer: LayerT, gain: float | Float[Array, ""], key: Key[Array, ""]
+) -> LayerT:
     """The layer with random (semi-)orthogonal matrices times `gain`, and zero biases.
 
     Source: Saxe, McClelland & Ganguli, "Exact solutions to the nonlinear dynamics of

@@ -12,7 +12,7 @@ from syntony.equations.signal import (
     gaussian_mixture_log_density,
     normalize_blocks,
 )
-from syntony.networks.layers import MLP, Linear
+from syntony.networks.layers import MLP, Linear, orthogonal_init
 from syntony.networks.user_network import NetworkSpec, UserNetwork, make_user_network
 
 TRANSMITTERS = ("mlp",)
@@ -48,16 +48,27 @@ class Transmitter(eqx.Module):
         codewords = self.out(self._features())
         return codewords.reshape(len(codewords), -1, 2)
 
-    def with_codewords(self, codewords: Float[Array, "M C 2"]) -> "Transmitter":
+    def with_codewords(
+        self, codewords: Float[Array, "M C 2"], key: Key[Array, ""]
+    ) -> "Transmitter":
         """The transmitter with these codewords, by another output layer.
 
         They are the nearest in the sense of least squares: exact where there are at
-        least as many hidden units as messages.
+        least as many hidden units as messages. The embeddings become orthogonal: with
+        as many messages as hidden units, random ones are nearly dependent, output
+        weights would be in the thousands, and each step would destroy the code.
+
+        Args:
+            codewords: of all messages.
+            key: consumed.
         """
+        gain = jnp.sqrt(jnp.mean(jnp.sum(self.embed.weight**2, axis=1)))
+        embed = orthogonal_init(self.embed, gain, key)
+        features = jax.nn.elu(embed.weight)
         bias = jnp.mean(codewords, axis=0).reshape(-1)
         target = codewords.reshape(len(codewords), -1) - bias
-        weight, *_ = jnp.linalg.lstsq(self._features(), target)
-        leaves = self.embed.weight, self.embed.bias, weight, bias
+        weight, *_ = jnp.linalg.lstsq(features, target)
+        leaves = embed.weight, embed.bias, weight, bias
         return jax.tree.unflatten(jax.tree.structure(self), leaves)
 
     def _features(self) -> Float[Array, "M H"]:

@@ -4,6 +4,7 @@ A code by name, or in a file, is a fixed transmitter: only the receiver is train
 """
 
 from pathlib import Path
+from typing import cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from syntony.networks.modems import (
     TRANSMITTERS,
     AnyTransmitter,
     ConstantTransmitter,
+    Transmitter,
     make_transmitter,
 )
 from syntony.networks.user_network import NetworkSpec, check_network
@@ -50,6 +52,22 @@ def make_any_transmitter(
         return make_transmitter(spec, messages, uses, key)
     codebook = fixed_code(spec.name, messages, uses).codebook
     return ConstantTransmitter(jnp.asarray(complex_to_pairs(codebook)))
+
+
+def with_classical_code(
+    transmitter: AnyTransmitter, name: str, uses: int, key: Key[Array, ""]
+) -> AnyTransmitter:
+    """Transmitter that learns from a classical code.
+
+    Args:
+        transmitter: a new one, whose output layer reaches any codebook.
+        name: of the code.
+        uses: C.
+        key: consumed.
+    """
+    new = cast(Transmitter, transmitter)
+    codebook = classical_code(name, len(new.embed.weight), uses).codebook
+    return new.with_codewords(jnp.asarray(complex_to_pairs(codebook), float), key)
 
 
 def check_transmitter(

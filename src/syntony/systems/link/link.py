@@ -41,17 +41,16 @@ from syntony.equations import signal
 from syntony.networks.modems import (
     TRANSMITTERS,
     AnyTransmitter,
-    Transmitter,
     transmitter_spec,
 )
 from syntony.networks.user_network import NetworkSpec
 from syntony.pytrees import PyTree
 from syntony.systems.link import design
 from syntony.systems.link.checks import check_link
-from syntony.systems.link.codes import classical_code
 from syntony.systems.link.fixed_transmitters import (
     is_fixed_transmitter,
     make_any_transmitter,
+    with_classical_code,
 )
 from syntony.systems.link.gradient_estimators import (
     GRADIENT_ESTIMATORS,
@@ -207,9 +206,10 @@ class Link:
             self.transmitter_spec, self.messages, self.uses, transmitter_key
         )
         if self.starts_from_codebook:
-            code = classical_code(self.initial_codebook, self.messages, self.uses)
-            codewords = jnp.asarray(signal.complex_to_pairs(code.codebook), float)
-            transmitter = cast(Transmitter, transmitter).with_codewords(codewords)
+            code_key = jax.random.fold_in(transmitter_key, 0)
+            transmitter = with_classical_code(
+                transmitter, self.initial_codebook, self.uses, code_key
+            )
         receiver = make_receiver(
             self.receiver_name,
             (2 * self.receiver_neighbors + 1) * self.received_uses,
