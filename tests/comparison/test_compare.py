@@ -149,6 +149,21 @@ def test_probability_of_improvement_by_counting(pair: list[str]):
     assert improvement["low"] < 12.5 / 15 < improvement["high"] <= 1.0
 
 
+@pytest.mark.parametrize(("groups", "pairs"), [(20, 190), (21, 20)])
+def test_of_many_groups_only_the_best_is_compared(tmp_path: Path, groups, pairs):
+    runs = [
+        write(tmp_path / f"{i}", linear(0.1, 0.9 if i == 3 else 0.2), system=f"s{i}")
+        for i in range(groups)
+    ]
+    results = compare(runs).results
+    found = results["tasks"][0]["probability_of_improvement"]
+    assert len(found) == pairs
+    is_limited = groups > 20
+    assert is_limited == any("only the best one" in x for x in results["notes"])
+    if is_limited:
+        assert {pair["x"] for pair in found} == {"s3"}
+
+
 def test_comparison_at_the_last_common_step(tmp_path: Path):
     long = write(tmp_path / "long", linear(1.0, end=200), system="long")
     short = write(tmp_path / "short", linear(0.3, end=50), system="short")

@@ -1,8 +1,8 @@
 """Groups of runs: runs of the same task and settings, and the labels of groups."""
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -228,7 +228,7 @@ def _read_other_info(group_name: str, path: Path) -> RunInfo:
 def _return_range(run_settings: Mapping[str, object]) -> tuple[float, float] | None:
     """Lowest and highest return in the task of a run; None if they are unknown."""
     try:
-        task = _parse_task(run_settings)
+        task = _parse_task(run_settings.get("task"))
     except (InvalidInputError, KeyError):
         return None
     return task.score_range if isinstance(task, HasScoreRange) else None
@@ -246,8 +246,9 @@ def group_labels(run_infos: Sequence[RunInfo]) -> list[str]:
     """
     label_by_key: dict[tuple[object, ...], str] = {}
     labels = []
+    shared = _shared_overrides(run_infos)
     for info in run_infos:
-        distinct = _distinct_overrides(info, run_infos)
+        distinct = _find_overrides(shared.get(info.system, {}), info.overrides)
         settings = sorted(distinct.items(), key=str)
         key = (info.group_name,) if info.group_name else ("", info.system, *settings)
         words = [system_label(info.system), *_format_overrides(distinct)]
@@ -261,31 +262,25 @@ def group_labels(run_infos: Sequence[RunInfo]) -> list[str]:
 
 def _shared_override_notes(run_infos: Sequence[RunInfo]) -> Iterator[str]:
     """Yields a note on overrides that all runs of a system share and labels omit."""
-    unnamed = [info for info in run_infos if not info.group_name]
-    for system in dict.fromkeys(info.system for info in unnamed):
-        first = next(info for info in unnamed if info.system == system)
-        distinct = _distinct_overrides(first, run_infos)
-        shared = {k: v for k, v in first.overrides.items() if k not in distinct}
+    for system, shared in _shared_overrides(run_infos).items():
         if shared:
             settings = ", ".join(_format_overrides(shared))
             label = system_label(system)
             yield f"all runs of {label} have {settings}, other than their preset"
 
 
-def _distinct_overrides(
-    run_info: RunInfo, run_infos: Sequence[RunInfo]
-) -> FlatSettings:
-    """Overrides of a run that not all unnamed runs of its system share."""
-    all_overrides = [
-        info.overrides
-        for info in run_infos
-        if info.system == run_info.system and not info.group_name
-    ]
-    return {
-        path: value
-        for path, value in run_info.overrides.items()
-        if any(path not in other or other[path] != value for other in all_overrides)
-    }
+def _shared_overrides(run_infos: Sequence[RunInfo]) -> dict[str, FlatSettings]:
+    """Overrides that all unnamed runs of a system share, by system."""
+    shared: dict[str, FlatSettings] = {}
+    for info in run_infos:
+        if not info.group_name:
+            previous = shared.get(info.system, info.overrides)
+            shared[info.system] = {
+                path: value
+                for path, value in previous.items()
+                if path in info.overrides and info.overrides[path] == value
+            }
+    return shared
 
 
 def _format_overrides(overrides: FlatSettings) -> list[str]:
@@ -308,16 +303,33 @@ def _format_value(value: object) -> str:
 
 def _preset_settings(run_settings: Mapping[str, object], preset: str) -> FlatSettings:
     """Settings of a preset for a run's task; empty if the preset is unknown."""
-    name = str(run_settings["system"])
-    known = was_trained_here(run_settings)
+    name, task = str(run_settings["system"]), json.dumps(run_settings.get("task"))
+    if was_trained_here(run_settings):
+        return _find_preset_settings(name, preset, task, trusted=True)
+    # A comparison needs no code of a user, and imports none from elsewhere.
+    with without_user_code():
+        return _find_preset_settings(name, preset, task, trusted=False)
+
+
+@functools.lru_cache(maxsize=256)
+def _find_preset_settings(
+    name: str, preset: str, task_settings: str, *, trusted: bool
+) -> FlatSettings:
+    """Settings of a system's preset, for a task whose settings are given as JSON.
+
+    Args:
+        name: name of the system.
+        preset: name of the preset.
+        task_settings: settings of the task, as JSON.
+        trusted: whether code of a user may be imported; results differ by it.
+    """
+    del trusted
     try:
-        # A comparison needs no code of a user, and imports none from elsewhere.
-        with nullcontext() if known else without_user_code():
-            task = _parse_task(run_settings)
-            # What follows from the training length is that of the default length.
-            steps = registry.default_run_options(name, task)["steps"]
-            system = resolve_steps(registry.preset(name, preset, task), steps)
-            config = run_config_to_dict(RunConfig(system=system, steps=1))
+        task = _parse_task(json.loads(task_settings))
+        # What follows from the training length is that of the default length.
+        steps = registry.default_run_options(name, task)["steps"]
+        system = resolve_steps(registry.preset(name, preset, task), steps)
+        config = run_config_to_dict(RunConfig(system=system, steps=1))
     except (InvalidInputError, KeyError):
         return {}
     return {
@@ -327,9 +339,8 @@ def _preset_settings(run_settings: Mapping[str, object], preset: str) -> FlatSet
     }
 
 
-def _parse_task(run_settings: Mapping[str, object]) -> Task | None:
+def _parse_task(settings: object) -> Task | None:
     """Task of a run; None for a link, whose presets do not depend on the channel."""
-    settings = run_settings.get("task")
     if settings is None:
         return None
     id = task_and_channel_id({"task": settings})
