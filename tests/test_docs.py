@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import get_type_hints
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 COPIES = sorted((DOCS / "images").glob("results-*.svg"))
@@ -85,8 +87,9 @@ def test_addresses_of_the_project_are_those_it_declares():
     ]
 
 
-def test_vendored_scripts_are_those_of_their_release():
-    folder = DOCS / "assets" / "katex"
+@pytest.mark.parametrize("name", ["katex", "iframe-worker"])
+def test_vendored_scripts_are_those_of_their_release(name: str):
+    folder = DOCS / "assets" / name
     lines = (folder / "SHA256SUMS").read_text().splitlines()
     stored = dict(line.split()[::-1] for line in lines if not line.startswith("#"))
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.*")}
