@@ -27,6 +27,7 @@ from syntony.evaluation.references import classical_rates, closed_form_rates
 from syntony.evaluation.statistics import RATE_RANGE
 from syntony.jax_settings import standard_jax_settings
 from syntony.systems.link.codes import bits_per_message
+from syntony.systems.link.labeling import label_numbers
 from syntony.systems.registry import system_name
 from syntony.systems.system import StateT, TransmitsMessages
 from syntony.training.metrics_log import MetricsRow
@@ -240,8 +241,12 @@ def _evaluate_seed(
     """One row per channel: the learned receiver, and the ML detector if known."""
     codebook = link.codewords(state)
     detectors = bler.link_detectors(link, state)
+    numbers = label_numbers(
+        np.asarray(pairs_to_complex(codebook), complex),
+        up_to_phase=link.channel.has_unknown_gain,
+    )
     points = bler.simulate_bler(
-        partial(bler.simulate_batch, codebook, detectors),
+        partial(bler.simulate_batch, codebook, detectors, label_numbers=numbers),
         channels,
         seed_keys(seed).post_training_eval,
         channel_state=link.channel_state(state),
