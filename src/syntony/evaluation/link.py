@@ -107,7 +107,7 @@ def evaluate_link(
         for seed, state in run.states.items()
     ]
     baselines = classical_rates(link, channels, *ends) | trained
-    analytic = _analytic_curves(link, channels)
+    analytic = analytic_curves(link, channels)
     result: LinkEvaluation = {
         "run": run.path.name,
         "system": system_name(link),
@@ -127,7 +127,7 @@ def evaluate_link(
     return result
 
 
-def _analytic_curves(
+def analytic_curves(
     link: TransmitsMessages, channels: Sequence[AnyChannel]
 ) -> AnalyticCurves | None:
     """Bounds and closed forms between the SNRs; None for a single SNR.

@@ -12,7 +12,7 @@ from syntony.evaluation.stored_run import (
     reject_duplicate_runs,
     run_path,
 )
-from syntony.report.components import LineStyle, run_style
+from syntony.report.components import LineStyle, run_styles
 from syntony.training.run import Run
 
 MAX_RUNS = 24
@@ -50,14 +50,14 @@ def load_report_runs(
         )
     paths = [run_path(run) for run in runs]
     reject_duplicate_runs(paths)
-    labels = _unique_labels([path.resolve() for path in paths])
     stored_runs = [
         read_stored_run(path if isinstance(run, str) else run, trust=trust)
         for run, path in zip(runs, paths, strict=True)
     ]
+    styles = run_styles([stored.system for stored in stored_runs])
+    labels = _unique_labels([path.resolve() for path in paths])
     return [
-        ReportRun(label, run_style(index), stored)
-        for index, (label, stored) in enumerate(zip(labels, stored_runs, strict=True))
+        ReportRun(*of_run) for of_run in zip(labels, styles, stored_runs, strict=True)
     ]
 
 

@@ -215,10 +215,15 @@ def _reference_traces(curves: BLERCurves) -> Iterator[Trace]:
     """Yields the traces of classical codes: gray, each with its own marker."""
     for index, name in enumerate(curves.baselines):
         snr_db, rates = curves.baseline(name)
+        gray, measured = LineStyle(SCREEN_GRAY, "dash"), curves.baselines[name]
+        if (measured.low < measured.high).any():
+            low = np.maximum(measured.low, MIN_PLOTTED_RATE)
+            yield band_trace(curves.snr_db, low, measured.high, gray, name)
         marker = REFERENCE_MARKERS[index % len(REFERENCE_MARKERS)]
         yield line_trace(
-            *(snr_db, mask_low_rates(rates), name, LineStyle(SCREEN_GRAY, "dash")),
+            *(snr_db, mask_low_rates(rates), name, gray),
             mode="lines+markers",
+            legendgroup=name,
             marker={"symbol": marker, "size": 8, "maxdisplayed": MAX_MARKERS},
         )
 
