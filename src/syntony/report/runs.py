@@ -54,11 +54,23 @@ def load_report_runs(
         read_stored_run(path if isinstance(run, str) else run, trust=trust)
         for run, path in zip(runs, paths, strict=True)
     ]
-    styles = run_styles([stored.system for stored in stored_runs])
     labels = _unique_labels([path.resolve() for path in paths])
+    styles = _styles_by_task(stored_runs)
     return [
         ReportRun(*of_run) for of_run in zip(labels, styles, stored_runs, strict=True)
     ]
+
+
+def _styles_by_task(stored_runs: Sequence[StoredRun]) -> list[LineStyle]:
+    """Line style of each run: only runs on one task are in one plot."""
+    by_task: dict[str, list[int]] = {}
+    for index, stored in enumerate(stored_runs):
+        by_task.setdefault(stored.task_or_channel, []).append(index)
+    styles: dict[int, LineStyle] = {}
+    for runs in by_task.values():
+        of_task = run_styles([stored_runs[index].system for index in runs])
+        styles |= dict(zip(runs, of_task, strict=True))
+    return [styles[index] for index in range(len(stored_runs))]
 
 
 def _unique_labels(paths: Sequence[Path]) -> Iterator[str]:
