@@ -53,7 +53,9 @@ def test_no_legend_is_on_data_or_cut_off(
     box = legend.get_window_extent()
     assert not [axes for axes in figure.axes if axes.get_legend()]
     for axes in figure.axes:
-        assert not box.overlaps(axes.get_tightbbox())
+        around = axes.get_tightbbox()
+        assert around is not None
+        assert not box.overlaps(around)
         assert axes.get_window_extent().height > 0.35 * figure.bbox.height
     assert figure.bbox.x0 - 1 <= box.x0 < box.x1 <= figure.bbox.x1 + 1
     assert figure.bbox.y0 - 1 <= box.y0
