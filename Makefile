@@ -59,6 +59,7 @@ bench: $(READY)  ## Measure the speed of training
 
 docs: $(READY)  ## Build the documentation into site/, to be opened by a double click
 	@$(BIN)/zensical build --strict --clean
+	@{ printf 'var __index = '; cat site/search.json; } >site/search.js  # found from disk
 
 lock: $(READY)  ## Resolve requirements.lock again, after editing pyproject.toml
 	@$(BIN)/pip install -qq uv

@@ -7,9 +7,9 @@ that all of them have reached.
 
 Writes to OUT: a CSV for each run (every evaluation of every seed, with the metrics of
 --also, e.g. train/kl_loss), `summary.csv` (the mean over seeds at milestones, with its
-95 % interval, beside the paper's value), `curves.svg` and `.png`, and `made_by.json`
-(command, commit, seeds, hardware). `syntony compare`, with the same arguments, compares
-the groups.
+95 % interval, beside the paper's value), and `made_by.json` (command, commit, seeds,
+hardware). `syntony compare`, with the same arguments, compares the groups, and
+`python benchmarks/draw_results.py` draws the figures of the documentation.
 """
 
 import argparse
@@ -23,14 +23,13 @@ from jaxtyping import Bool
 
 from syntony.comparison import reported_results
 from syntony.comparison.compare import reported_curve
-from syntony.comparison.figures import align_curves, reported_points
+from syntony.comparison.figures import align_curves
 from syntony.comparison.groups import TaskRuns, group_runs, parse_run_argument
 from syntony.errors import InvalidInputError
 from syntony.evaluation.learning_curves import DEFAULT_METRIC, LearningCurve
 from syntony.evaluation.statistics import mean_over_seeds
 from syntony.training import metrics_log
 from syntony.training.run_folder import RunFolder
-from syntony.visualization import figures
 
 MILESTONE_WINDOW = 100_000
 """A milestone averages the evaluations within this number of steps of it."""
@@ -70,14 +69,12 @@ def publish(
     for run in runs:
         write_evaluations(out / f"{run.name}.csv", run, metrics)
     curves = {
-        group.label: align_curves(group.seed_curves) for group in task_runs.groups
+        group.label: align_curves(group.seed_curves)._replace(
+            possible=task_runs.possible
+        )
+        for group in task_runs.groups
     }
     write_summary(out / "summary.csv", task_runs, curves)
-    paper = reported_points(task_runs, task_runs.groups, curves)
-    figure = figures.plot_learning_curves(curves, title=task_runs.task, paper=paper)
-    if len(curves) > 2:
-        figure = figures.move_legend_outside(figure)
-    figures.save_figure(figure, out / "curves")
     settings = {run.name: RunFolder(run).read_settings() for run in runs}
     made_by = {
         name: {key: values[key] for key in RUN_SETTINGS}

@@ -6,11 +6,11 @@
 
 Evaluates every run, and writes to OUT: `bler.csv` (block error rates over SNR of every
 seed, beside maximum-likelihood detection, classical codes and bounds),
-`convergence.csv`, `.svg` and `.png` (error rates during training), a figure of error
-rates for each run, and `made_by.json` (command, commit, seeds, hardware). With
---training-snr-only, every run is evaluated at its training SNR: `bler.csv`, and
-`bler.svg` and `.png` with all runs side by side. With --curves-only nothing is
-evaluated: `convergence` and `made_by.json` alone.
+`convergence.csv` (error rates during training) and `made_by.json` (command, commit,
+seeds, hardware). With --training-snr-only, every run is evaluated at its training SNR,
+for `bler.csv` alone. With --curves-only nothing is evaluated: `convergence.csv` and
+`made_by.json` alone. `python benchmarks/draw_results.py` draws the figures of the
+documentation.
 """
 
 import argparse
@@ -26,7 +26,6 @@ from syntony.evaluation.learning_curves import read_learning_curve
 from syntony.evaluation.link import evaluate_link
 from syntony.training.devices import enable_compilation_cache
 from syntony.training.run import Run, load
-from syntony.visualization import figures, link_figures
 
 RUN_SETTINGS = (
     "command",
@@ -59,7 +58,7 @@ def main() -> None:
     made_by = {name: run_settings(run) for name, run in runs.items()}
     (out / "made_by.json").write_text(json.dumps(made_by, indent=1) + "\n")
     if args.curves_only:
-        draw_convergence(out, runs)
+        write_convergence(out, runs)
         return
     snrs_db = None if args.training_snr_only else parse_snr_range(args.snr_db)
     evaluations = {
@@ -72,24 +71,15 @@ def main() -> None:
         for name, run in runs.items()
     }
     write_rates(out / "bler.csv", evaluations)
-    if args.training_snr_only:
-        seeds = {name: x["points"][0]["seeds"] for name, x in evaluations.items()}
-        figures.save_figure(link_figures.plot_bler_per_run(seeds), out / "bler")
-        return
-    for name, evaluation in evaluations.items():
-        slug = name.replace(" ", "-").replace(",", "")
-        figures.save_figure(link_figures.plot_bler(evaluation, title=name), out / slug)
-    draw_convergence(out, runs)
+    if not args.training_snr_only:
+        write_convergence(out, runs)
 
 
-def draw_convergence(out: Path, runs: Mapping[str, Run]) -> None:
-    """Draws and writes the error rates of all runs during training."""
+def write_convergence(out: Path, runs: Mapping[str, Run]) -> None:
+    """Writes the error rates of all runs during training."""
     curves = {
         name: read_learning_curve(run.path, "eval/bler") for name, run in runs.items()
     }
-    figures.save_figure(
-        link_figures.plot_bler_over_training(curves), out / "convergence"
-    )
     with (out / "convergence.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("run", "iteration", "seed", "bler"))

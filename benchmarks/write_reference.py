@@ -40,12 +40,14 @@ METRICS_END = """
 ## Bit error rates
 
 `syntony evaluate LINK --json` also has `ber`, the share of wrong bits, beside
-`bler`, the share of wrong blocks. Bits are those of `labels` in `model.npz`:
-message m has the binary digits of m, most significant first. The training does not
-know these labels, and they are not chosen so that messages that are easily confused
-differ in few bits: a wrong block has about half of its bits wrong. So `ber` is that
-of a code whose labels are arbitrary, not of the best labels, and is not shown in
-tables. Classical codes have Gray labels where their constellations have.
+`bler`, the share of wrong blocks. The bits of message m are row m of `labels` in
+`model.npz` (`labels-seed1`, … for the codebooks of other seeds). After the training
+they are chosen so that codewords that are near each other differ in few bits: that
+leaves `bler` as it is and lowers `ber`. Over a channel with an unknown gain the
+distance is the least over all phases. With more than 256 messages, labels are the
+binary digits of m; a number of messages that is no power of two has neither labels
+nor `ber`. Of classical codes QPSK, PSK and QAM have Gray labels, all others the
+binary digits of m.
 
 ## Intervals over seeds
 

@@ -2,16 +2,18 @@
 
 import importlib
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import get_type_hints
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 COPIES = sorted((DOCS / "images").glob("results-*.svg"))
-PUBLISHED = {path.read_text() for path in (REPOSITORY / "results").rglob("*.svg")}
 PAGES = sorted(
     page
     for folder in (".", ".github", "docs", "results")
@@ -26,10 +28,28 @@ TABLES = [line for line in GLOSSARY.splitlines() if line.startswith("|")]
 NAMES = sorted(set(re.findall(r"`([a-z_]+(?:\.\w+)+)`", "\n".join(TABLES))))
 
 
-def test_figures_of_results_are_the_published_ones():
-    assert COPIES
-    for copy in COPIES:
-        assert copy.read_text() in PUBLISHED, f"{copy} is no figure of results"
+def test_figures_of_the_documentation_are_drawn_from_results(tmp_path: Path):
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    try:
+        import draw_results  # pyright: ignore[reportMissingImports]
+    finally:
+        sys.path.pop(0)
+    names = [*draw_results.LEARNING_CURVES, *draw_results.ERROR_RATES]
+    copies = {x.name: x.read_text() for x in COPIES}
+    assert copies.keys() == {f"results-{name}.svg" for name in names}
+    for name in ("simple-spread-3", "rware-tiny-2ag-hard"):
+        drawn = draw_results.figures.save_figure(
+            draw_results.draw(name), tmp_path / f"results-{name}", ["svg"]
+        )
+        assert drawn[0].read_text() == copies[drawn[0].name], (
+            f"{drawn[0].name} is old; run python benchmarks/draw_results.py"
+        )
+
+
+def test_results_have_no_pictures():
+    """A picture is stored once, where it is shown."""
+    folder = REPOSITORY / "results"
+    assert not [x for end in ("svg", "png", "gif") for x in folder.rglob(f"*.{end}")]
 
 
 def links(page: Path) -> Iterator[tuple[Path, str]]:
@@ -85,8 +105,9 @@ def test_addresses_of_the_project_are_those_it_declares():
     ]
 
 
-def test_vendored_scripts_are_those_of_their_release():
-    folder = DOCS / "assets" / "katex"
+@pytest.mark.parametrize("name", ["katex", "iframe-worker"])
+def test_vendored_scripts_are_those_of_their_release(name: str):
+    folder = DOCS / "assets" / name
     lines = (folder / "SHA256SUMS").read_text().splitlines()
     stored = dict(line.split()[::-1] for line in lines if not line.startswith("#"))
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.*")}

@@ -13,7 +13,10 @@ from syntony.report.page import write_report
 
 pytestmark = pytest.mark.slow
 
-SIZES = {"wide": (1280, 900), "phone": (390, 844)}
+SIZES = {"wide": (1280, 900), "phone": (390, 844), "print": (718, 1047)}
+PAST_THE_PAGE = """() => [...document.querySelectorAll("table, svg, figure, .block")]
+    .filter((x) => x.getBoundingClientRect().right > 719)
+    .map((x) => x.outerHTML.slice(0, 120))"""
 LOCAL = ("file:", "data:", "blob:")
 
 
@@ -75,7 +78,7 @@ def opened(shared: OpenPage) -> Iterator[OpenPage]:
     assert shared.problems == []
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["wide", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_page_fits_the_screen_and_has_the_theme(
     browser: Any, file: Path, tmp_path: Path, size: str, theme: str
@@ -91,6 +94,25 @@ def test_page_fits_the_screen_and_has_the_theme(
     assert (pixels[0, :5].mean() < 0.5) == (theme == "dark")
     # Text has contrast to its background.
     assert pixels.std() > 0.05
+    open_page.context.close()
+    assert open_page.problems == []
+
+
+def test_it_is_printed_light_and_within_the_page(
+    browser: Any, file: Path, tmp_path: Path
+):
+    open_page = OpenPage(browser, file, "print", "dark")
+    page = open_page.page
+    page.emulate_media(media="print")
+    page.evaluate("() => { dispatchEvent(new Event('beforeprint')); }")
+    page.wait_for_timeout(1000)
+    assert page.evaluate(PAST_THE_PAGE) == []
+    assert page.locator("details.section:not([open])").count() == 0
+    page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert read_pixels(tmp_path / "page.png")[0, :5].mean() > 0.9, "light"
+    page.evaluate("() => { dispatchEvent(new Event('afterprint')); }")
+    page.emulate_media(media="screen")
+    assert page.locator("details.section:not([open])").count() > 0
     open_page.context.close()
     assert open_page.problems == []
 

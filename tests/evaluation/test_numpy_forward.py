@@ -27,8 +27,8 @@ class Interference:
         return GAIN * (y + real + 1j * imaginary) + OFFSET
 
 
-def numpy_bler(path, channel, blocks):
-    """Block error rate of random messages; nothing of the package is called."""
+def numpy_error_rates(path, channel, blocks):
+    """Block and bit error rate; nothing of the package is called."""
     with np.load(path / "model.npz") as file:
         model = {name: file[name] for name in file.files}
     pairs = np.loadtxt(path / "codebook.csv", delimiter=",")
@@ -42,7 +42,9 @@ def numpy_bler(path, channel, blocks):
         for i in (0, 1)
     )
     hidden = np.maximum(x.reshape(blocks, -1) @ first[0] + first[1], 0.0)
-    return np.mean(np.argmax(hidden @ last[0] + last[1], axis=1) != message)
+    decision = np.argmax(hidden @ last[0] + last[1], axis=1)
+    wrong_bits = model["labels"][decision] != model["labels"][message]
+    return wrong_bits.any(axis=1).mean(), wrong_bits.mean()
 
 
 def test_evaluation_agrees_with_numpy_over_a_channel_with_memory(tmp_path):
@@ -63,7 +65,8 @@ def test_evaluation_agrees_with_numpy_over_a_channel_with_memory(tmp_path):
     (row,) = evaluate_link(
         run, target_block_errors=1500, max_blocks=30_000, reference="none"
     )["points"]
-    want = numpy_bler(tmp_path / "run", Interference(), 20_000)
+    want, ber = numpy_error_rates(tmp_path / "run", Interference(), 20_000)
     # Interference alone errs often, and more than guessing never.
     assert 0.05 < want < 0.5
     assert abs(row["bler"] - want) < 5 * (want * (1 - want) * (1 / 5000)) ** 0.5
+    assert abs(row["seeds"][0]["ber"] - ber) < 5 * (ber / 5000) ** 0.5

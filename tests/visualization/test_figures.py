@@ -48,8 +48,7 @@ def test_learning_curves_show_mean_seeds_and_paper():
         paper={"ours": [(1.0, 0.4)]},
     )
     (axes,) = figure.axes
-    legend = axes.get_legend()
-    assert legend is not None
+    (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "ours (3 seeds)",
         "theirs (2 seeds)",

@@ -50,7 +50,7 @@ COMMON_OPTIONS = {
     "eval-every": ("INT", "steps between two evaluations"),
     "num-envs": ("INT", "environments side by side"),
     "hidden": ("INT", "width of the networks' layers"),
-    "batch-size": ("INT", "blocks or transitions of a batch"),
+    "batch-size": ("INT", "blocks of a link, or replayed episodes, in a batch"),
     "learning-rate": ("FLOAT", "learning rate"),
     "actor-lr": ("FLOAT", "learning rate of the actors"),
     "critic-lr": ("FLOAT", "learning rate of the critics"),

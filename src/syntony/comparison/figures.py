@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -24,20 +23,15 @@ from syntony.evaluation import learning_curves
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.training.progress import ERROR_RATE_METRICS, metric_label
 from syntony.visualization import figures, link_figures
-from syntony.visualization.figures import LINE_COLORS, STYLE_SHEET
+from syntony.visualization.figures import STYLE_SHEET
+from syntony.visualization.legends import add_legend_below, line_style
 from syntony.visualization.print_options import DEFAULT_PRINT_OPTIONS, PrintOptions
+from syntony.visualization.style import LineLook, line_looks
 
 NUM_THRESHOLDS = 201
 """Number of thresholds of a performance profile."""
-LINE_STYLES = ("-", "--", ":", "-.")
-"""Line styles that distinguish more groups than there are colors."""
-
-
-class LineStyle(TypedDict):
-    """Matplotlib's keywords of a line."""
-
-    color: str
-    ls: str
+MAX_LINES = 7
+"""Learning curves in one figure: further ones are in another."""
 
 
 def draw_comparison(
@@ -90,10 +84,15 @@ def align_curves(seed_curves: Iterable[SeedCurve]) -> LearningCurve:
 
 def _learning_curve_figures(task_runs: TaskRuns) -> Iterable[tuple[str, Figure]]:
     """Yields figures with a suffix of their names; each has one group per color."""
-    for start in range(0, len(task_runs.groups), len(LINE_COLORS)):
-        groups = task_runs.groups[start : start + len(LINE_COLORS)]
-        curves = {group.label: align_curves(group.seed_curves) for group in groups}
-        suffix = f"-{start // len(LINE_COLORS) + 1}" if start else ""
+    for start in range(0, len(task_runs.groups), MAX_LINES):
+        groups = task_runs.groups[start : start + MAX_LINES]
+        curves = {
+            group.label: align_curves(group.seed_curves)._replace(
+                possible=task_runs.possible
+            )
+            for group in groups
+        }
+        suffix = f"-{start // MAX_LINES + 1}" if start else ""
         if task_runs.metric in ERROR_RATE_METRICS:
             figure = link_figures.plot_bler_over_training(
                 curves, title=task_runs.task, xlabel=task_runs.step_unit
@@ -108,7 +107,7 @@ def _learning_curve_figures(task_runs: TaskRuns) -> Iterable[tuple[str, Figure]]
                 ylabel=ylabel,
                 paper=paper,
             )
-        yield suffix, figures.move_legend_outside(figure)
+        yield suffix, figure
 
 
 def reported_points(
@@ -176,12 +175,9 @@ def plot_performance_profiles(
     lower_is_better = metric in ERROR_RATE_METRICS
     all_scores = np.concatenate([x for samples in scores.values() for x in samples])
     thresholds = _profile_thresholds(all_scores, lower_is_better)
-    for number, (name, samples) in enumerate(scores.items()):
-        line_style: LineStyle = {
-            "color": LINE_COLORS[number % len(LINE_COLORS)],
-            "ls": LINE_STYLES[number // len(LINE_COLORS)],
-        }
-        _plot_profile(axes, name, samples, thresholds, lower_is_better, line_style)
+    looks = line_looks([*scores])
+    for (name, samples), look in zip(scores.items(), looks, strict=True):
+        _plot_profile(axes, name, samples, thresholds, lower_is_better, look)
     if lower_is_better:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -192,8 +188,7 @@ def plot_performance_profiles(
     side = "below" if lower_is_better else "above"
     axes.set(title=title, xlabel=f"τ, {quantity}", ylabel=f"fraction of seeds {side} τ")
     axes.set_ylim(-0.02, 1.02)
-    axes.legend(title="fraction, 95 % interval")
-    return figures.move_legend_outside(figure)
+    return add_legend_below(figure, "fraction, 95 % interval")
 
 
 def _profile_thresholds(
@@ -214,7 +209,7 @@ def _plot_profile(
     samples: Sequence[Float[np.ndarray, " S"]],
     thresholds: Float[np.ndarray, " K"],
     lower_is_better: bool,
-    line_style: LineStyle,
+    look: LineLook,
 ) -> None:
     """Draws the mean fraction over tasks as a line, and its interval as a band."""
     sign = -1.0 if lower_is_better else 1.0
@@ -230,9 +225,10 @@ def _plot_profile(
     low, high = np.clip(np.transpose(combined), 0.0, 1.0)
     seeds = sum(map(len, samples))
     label = f"{name} ({seeds} seed{'s' if seeds > 1 else ''})"
-    mean, color = np.mean(fractions, axis=0), line_style["color"]
-    axes.plot(thresholds, mean, label=label, ds="steps-mid", zorder=3, **line_style)
-    axes.fill_between(thresholds, low, high, step="mid", lw=0, color=color, alpha=0.12)
+    mean, band = np.mean(fractions, axis=0), {"color": look.color, "alpha": 0.12}
+    keywords = line_style(look)
+    axes.plot(thresholds, mean, label=label, ds="steps-mid", zorder=3, **keywords)
+    axes.fill_between(thresholds, low, high, step="mid", lw=0, **band)
 
 
 def _wilson_intervals(

@@ -67,8 +67,9 @@ class SimulatedBatch(NamedTuple):
     channel_state: ChannelState
     """State of the channel after the batch."""
     message: Int[Array, " B"]
+    """Messages, as the numbers of their bit labels."""
     decisions: Int[Array, "D B"]
-    """Decisions of each of D detectors."""
+    """Decisions of each of D detectors, likewise."""
 
 
 SimulateFn = Callable[[Key[Array, ""], AnyChannel, ChannelState], SimulatedBatch]
@@ -89,6 +90,7 @@ def simulate_batch(
     key: Key[Array, ""],
     channel: AnyChannel,
     channel_state: ChannelState,
+    label_numbers: Int[np.ndarray, " M"] | None = None,
 ) -> SimulatedBatch:
     """Transmits a batch of random messages, and decides it with all detectors.
 
@@ -98,6 +100,7 @@ def simulate_batch(
         key: consumed.
         channel: channel between the codebook and the detectors.
         channel_state: what earlier blocks left in a channel with memory, else ().
+        label_numbers: bit label of each message, as a number; None: its index.
     """
     message_key, channel_key = jax.random.split(key)
     message = sample_messages(message_key, BATCH_SIZE, len(codebook))
@@ -105,6 +108,9 @@ def simulate_batch(
     channel_state, y = transmit(channel, channel_key, channel_state, sent)
     metrics = [detect(y, codebook, channel) for detect in detectors]
     decisions = jnp.stack([jnp.argmax(metric, axis=-1) for metric in metrics])
+    if label_numbers is not None:
+        labels = jnp.asarray(label_numbers, message.dtype)
+        message, decisions = labels[message], labels[decisions]
     return SimulatedBatch(channel_state, message, decisions)
 
 

@@ -63,8 +63,8 @@ class BLERCurves(NamedTuple):
     ml_bler: list[list[float]]
     """With maximum-likelihood detection of the link's codebook, one entry per seed;
     empty if the channel has no ML metric."""
-    baselines: dict[str, list[float]]
-    """Of classical codes, by name."""
+    baselines: dict[str, SeedBLER]
+    """Of classical codes, by name; without a width where they are computed."""
     analytic: AnalyticCurves
     """Bounds, and codes with a closed form, on a dense grid where there is one."""
 
@@ -76,7 +76,7 @@ class BLERCurves(NamedTuple):
         """
         if name in self.analytic["baselines"]:
             return self.analytic["snr_db"], self.analytic["baselines"][name]
-        return self.snr_db, self.baselines[name]
+        return self.snr_db, self.baselines[name].bler.tolist()
 
 
 def bler_curves(
@@ -110,7 +110,7 @@ def bler_curves(
             [row["ml_bler"] for row in rows] for rows in by_seed if "ml_bler" in rows[0]
         ],
         baselines={
-            name: [point["baselines"][name]["bler"] for point in points]
+            name: seed_bler([point["baselines"][name] for point in points])
             for name in first["baselines"]
         },
         analytic=analytic or {"snr_db": snr_db, "bounds": bounds, "baselines": {}},

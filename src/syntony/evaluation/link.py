@@ -27,6 +27,7 @@ from syntony.evaluation.references import classical_rates, closed_form_rates
 from syntony.evaluation.statistics import RATE_RANGE
 from syntony.jax_settings import standard_jax_settings
 from syntony.systems.link.codes import bits_per_message
+from syntony.systems.link.labeling import label_numbers
 from syntony.systems.registry import system_name
 from syntony.systems.system import StateT, TransmitsMessages
 from syntony.training.metrics_log import MetricsRow
@@ -106,7 +107,7 @@ def evaluate_link(
         for seed, state in run.states.items()
     ]
     baselines = classical_rates(link, channels, *ends) | trained
-    analytic = _analytic_curves(link, channels)
+    analytic = analytic_curves(link, channels)
     result: LinkEvaluation = {
         "run": run.path.name,
         "system": system_name(link),
@@ -126,7 +127,7 @@ def evaluate_link(
     return result
 
 
-def _analytic_curves(
+def analytic_curves(
     link: TransmitsMessages, channels: Sequence[AnyChannel]
 ) -> AnalyticCurves | None:
     """Bounds and closed forms between the SNRs; None for a single SNR.
@@ -240,8 +241,12 @@ def _evaluate_seed(
     """One row per channel: the learned receiver, and the ML detector if known."""
     codebook = link.codewords(state)
     detectors = bler.link_detectors(link, state)
+    numbers = label_numbers(
+        np.asarray(pairs_to_complex(codebook), complex),
+        up_to_phase=link.channel.has_unknown_gain,
+    )
     points = bler.simulate_bler(
-        partial(bler.simulate_batch, codebook, detectors),
+        partial(bler.simulate_batch, codebook, detectors, label_numbers=numbers),
         channels,
         seed_keys(seed).post_training_eval,
         channel_state=link.channel_state(state),

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from syntony.training.safe_io import JsonObject
-from syntony.visualization.style import SCREEN_LINE_COLORS
+from syntony.visualization.style import line_looks
 
 # Nested dictionaries whose keys and values only Plotly's JavaScript defines.
 PlotlyObject = dict[str, Any]
@@ -21,7 +21,13 @@ Trace = PlotlyObject
 BlockWidth = Literal["third", "half", "wide"]
 """Share of a large screen's width; on a small screen all blocks have full width."""
 
-DASHES = ("solid", "dash", "dot", "dashdot")
+PLOTLY_DASHES = {
+    "solid": "solid",
+    "dashed": "dash",
+    "dashdot": "dashdot",
+    "dotted": "dot",
+}
+"""Plotly's names of `style.DASHES`."""
 SIGNIFICANT_DIGITS = 5
 """Significant digits of plotted values: finer than the pixels of any screen."""
 
@@ -107,11 +113,13 @@ class Section(NamedTuple):
     """Whether only the title is visible until a click opens the section."""
 
 
-def run_style(index: int) -> LineStyle:
-    """Line style of a run by its index: all colors first, then other dashes."""
-    num_colors = len(SCREEN_LINE_COLORS)
-    dash = DASHES[index // num_colors % len(DASHES)]
-    return LineStyle(SCREEN_LINE_COLORS[index % num_colors], dash)
+def run_styles(systems: Sequence[str]) -> list[LineStyle]:
+    """Line styles of runs: the color of their algorithm, as in figures, and dashes.
+
+    Args:
+        systems: names of the runs' systems.
+    """
+    return [LineStyle(x.color, PLOTLY_DASHES[x.dash]) for x in line_looks(systems)]
 
 
 def line_trace(

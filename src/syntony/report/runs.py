@@ -12,7 +12,7 @@ from syntony.evaluation.stored_run import (
     reject_duplicate_runs,
     run_path,
 )
-from syntony.report.components import LineStyle, run_style
+from syntony.report.components import LineStyle, run_styles
 from syntony.training.run import Run
 
 MAX_RUNS = 24
@@ -50,15 +50,27 @@ def load_report_runs(
         )
     paths = [run_path(run) for run in runs]
     reject_duplicate_runs(paths)
-    labels = _unique_labels([path.resolve() for path in paths])
     stored_runs = [
         read_stored_run(path if isinstance(run, str) else run, trust=trust)
         for run, path in zip(runs, paths, strict=True)
     ]
+    labels = _unique_labels([path.resolve() for path in paths])
+    styles = _styles_by_task(stored_runs)
     return [
-        ReportRun(label, run_style(index), stored)
-        for index, (label, stored) in enumerate(zip(labels, stored_runs, strict=True))
+        ReportRun(*of_run) for of_run in zip(labels, styles, stored_runs, strict=True)
     ]
+
+
+def _styles_by_task(stored_runs: Sequence[StoredRun]) -> list[LineStyle]:
+    """Line style of each run: only runs on one task are in one plot."""
+    by_task: dict[str, list[int]] = {}
+    for index, stored in enumerate(stored_runs):
+        by_task.setdefault(stored.task_or_channel, []).append(index)
+    styles: dict[int, LineStyle] = {}
+    for runs in by_task.values():
+        of_task = run_styles([stored_runs[index].system for index in runs])
+        styles |= dict(zip(runs, of_task, strict=True))
+    return [styles[index] for index in range(len(stored_runs))]
 
 
 def _unique_labels(paths: Sequence[Path]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from syntony.report.components import (
     line_trace,
     log_axis,
     plotly_figure,
-    run_style,
+    run_styles,
 )
 from syntony.report.runs import sanitize_filename
 from syntony.studies.scores import to_objective
@@ -43,6 +43,7 @@ from syntony.training import metrics_log
 from syntony.training.primary_metrics import ERROR_RATE_METRICS
 from syntony.training.progress import format_duration, metric_label
 from syntony.training.run_folder import RunFolder
+from syntony.visualization.style import BLUE
 
 MAX_BEST = 5
 """Settings of a cell in the table of the best ones."""
@@ -176,7 +177,7 @@ def _slices(results: Sequence[SettingResult]) -> Iterator[Plot]:
             "y": [x.score for x in scored],
             "text": [escape_html(x.label) for x in scored],
             "name": escape_html(name),
-            "marker": {"color": run_style(0).color, "size": 8, "opacity": 0.7},
+            "marker": {"color": BLUE, "size": 8, "opacity": 0.7},
         }
         yield Plot(
             name=sanitize_filename(f"slice-{name}"),
@@ -209,11 +210,11 @@ def _curves_plot(
     traces: list[Trace] = []
     scores: list[np.ndarray] = []
     drawn = [x for x in results if x.score is not None][:MAX_CURVES]
-    for index, result in enumerate(drawn):
-        curve = _read_curve(result, folder)
+    styles = run_styles([result.label for result in drawn])
+    for result, style in zip(drawn, styles, strict=True):
+        curve, name = _read_curve(result, folder), escape_html(result.label)
         if curve is None:
             continue
-        style, name = run_style(index), escape_html(result.label)
         band = mean_over_seeds(curve.scores)
         if len(curve.scores) > 1:
             traces.append(band_trace(curve.steps, band.low, band.high, style, name))

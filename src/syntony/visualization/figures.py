@@ -18,6 +18,7 @@ from syntony.evaluation.learning_curves import LearningCurve
 from syntony.tasks.scene import Feature
 from syntony.training.atomic_io import atomic_write_bytes
 from syntony.visualization import scene_drawing
+from syntony.visualization.legends import add_legend_below, line_style
 from syntony.visualization.print_options import (
     DEFAULT_PRINT_OPTIONS,
     PrintOptions,
@@ -27,14 +28,18 @@ from syntony.visualization.print_options import (
 from syntony.visualization.scenes import EpisodeScene
 from syntony.visualization.style import (
     BLACK,
+    BLUE,
+    DASHES,
     GRAY,
-    LINE_COLORS,
+    MARKERS,
     ORANGE,
     SKY,
     STYLE_SHEET,
+    LineLook,
     TextStyle,
     agent_color,
     agent_name,
+    line_looks,
     seeds_label,
 )
 
@@ -51,6 +56,9 @@ LETTER_INCHES = 0.05
 """Mean width of a letter in 6 pt."""
 MAX_BELIEF_FEATURES = 80
 """Features in a figure of beliefs: those of as many teammates as fit, at least one."""
+
+PAPER_MARKERS = ("o", "D", "s", "^")
+"""Markers of the points of a paper, of one curve each."""
 
 ReportedPoints = Sequence[tuple[float, float]]
 """(million steps, score) pairs."""
@@ -119,11 +127,13 @@ def plot_learning_curves(
     """
     figure = Figure(figsize=(4.2, 2.6), layout="constrained")
     axes = figure.subplots()
-    colors = dict(zip(curves, LINE_COLORS, strict=False))
+    looks = dict(zip(curves, line_looks([*curves]), strict=True))
     for name, curve in curves.items():
-        _plot_curve(axes, name, curve, colors[name], steps_per_unit=steps_per_unit)
+        _plot_curve(axes, name, curve, looks[name], steps_per_unit=steps_per_unit)
+    markers = itertools.cycle(PAPER_MARKERS)
     for name, points in (paper or {}).items():
-        _plot_reported_points(axes, name, points, colors.get(name, BLACK))
+        color = looks[name].color if name in looks else BLACK
+        _plot_reported_points(axes, name, points, color, next(markers))
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.margins(x=0.02)
     axes.set_xlim(left=0)
@@ -132,25 +142,7 @@ def plot_learning_curves(
     content = (
         "mean, its 95 % interval, each seed" if has_interval else "mean, each seed"
     )
-    axes.legend(loc="best", title=content, title_fontsize=7, alignment="left")
-    return figure
-
-
-@style.context(STYLE_SHEET)
-def move_legend_outside(figure: Figure) -> Figure:
-    """Moves the legend beside the axes, where many names do not cover the curves."""
-    (axes,) = figure.axes
-    handles, labels = axes.get_legend_handles_labels()
-    legend = axes.get_legend()
-    assert legend is not None
-    title = legend.get_title().get_text()
-    legend.remove()
-    width, height = figure.get_size_inches()
-    # Width of the handles, plus that of the longest name in 7 pt, in inches.
-    figure.set_size_inches(width + 0.9 + 0.052 * max(map(len, labels)), height)
-    position = {"loc": "outside right upper", "alignment": "left", "title_fontsize": 7}
-    figure.legend(handles, labels, title=title or None, **position)
-    return figure
+    return add_legend_below(figure, content)
 
 
 def _axis_limits(lines: Sequence[ArrayLike]) -> tuple[float, float]:
@@ -162,27 +154,32 @@ def _axis_limits(lines: Sequence[ArrayLike]) -> tuple[float, float]:
 
 
 def _plot_curve(
-    axes: Axes, name: str, curve: LearningCurve, color: str, *, steps_per_unit: float
+    axes: Axes,
+    name: str,
+    curve: LearningCurve,
+    look: LineLook,
+    *,
+    steps_per_unit: float,
 ) -> None:
     """Plots each seed, the mean over seeds, and its interval from three seeds on."""
     band, steps = curve.over_seeds(), curve.steps / steps_per_unit
     seeds = len(curve.scores)
     label = seeds_label(name, seeds)
-    axes.plot(steps, curve.scores.T, color=color, lw=0.5, alpha=0.4)
-    axes.plot(steps, band.mean, color=color, label=label, zorder=3)
+    axes.plot(steps, curve.scores.T, color=look.color, lw=0.5, alpha=0.4)
+    axes.plot(steps, band.mean, label=label, zorder=3, **line_style(look))
     if seeds > 2:
         edges = (steps, band.low, band.high)
-        axes.fill_between(*edges, color=color, alpha=0.15, linewidth=0)
+        axes.fill_between(*edges, color=look.color, alpha=0.15, linewidth=0)
 
 
 def _plot_reported_points(
-    axes: Axes, name: str, points: ReportedPoints, color: str
+    axes: Axes, name: str, points: ReportedPoints, color: str, marker: str
 ) -> None:
     x, y = zip(*points, strict=True)
     label = f"{name}, paper (read off its figure)"
     axes.plot(
         *(x, y),
-        "o",
+        marker,
         mfc="white",
         mec=color,
         ms=4,
@@ -216,7 +213,8 @@ def plot_metric_panels(
     figure = Figure(figsize=size, layout="constrained")
     for index, (name, curve) in enumerate(curves.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
-        _plot_curve(axes, name, curve, LINE_COLORS[0], steps_per_unit=steps_per_unit)
+        look = LineLook(BLUE, DASHES[0], MARKERS[0])
+        _plot_curve(axes, name, curve, look, steps_per_unit=steps_per_unit)
         axes.set_title(name)
         axes.margins(x=0.02)
         axes.set_xlim(left=0)

@@ -13,12 +13,14 @@ from syntony.evaluation.bler_curves import BLERCurves, bler_curves, seed_bler
 from syntony.evaluation.learning_curves import LearningCurve
 from syntony.evaluation.link import LinkEvaluation
 from syntony.training.metrics_log import MetricsRow
+from syntony.visualization.legends import add_legend_below, line_style
 from syntony.visualization.style import (
     BLACK,
     GRAY,
     LINE_COLORS,
     MIN_PLOTTED_RATE,
     STYLE_SHEET,
+    line_looks,
     mask_low_rates,
 )
 
@@ -49,6 +51,9 @@ def plot_bler(evaluation: LinkEvaluation, *, title: str = "") -> Figure:
         snr_db, rates = curves.baseline(name)
         style = REFERENCE_STYLES[index % len(REFERENCE_STYLES)]
         every = max(1, (len(snr_db) - 1) // 8)
+        measured = curves.baselines[name]
+        interval = {"color": style["color"], "alpha": 0.2, "lw": 0}
+        axes.fill_between(curves.snr_db, measured.low, measured.high, **interval)
         axes.semilogy(
             *(snr_db, mask_low_rates(rates)), label=name, markevery=every, **style
         )
@@ -65,8 +70,7 @@ def plot_bler(evaluation: LinkEvaluation, *, title: str = "") -> Figure:
         xlabel="Es/N0 per channel use (dB)", ylabel="block error rate", title=title
     )
     axes.grid(which="major", lw=0.3, alpha=0.5)
-    axes.legend(loc="lower left")
-    return figure
+    return add_legend_below(figure)
 
 
 REFERENCE_STYLES: tuple[LineStyle, ...] = (
@@ -139,19 +143,18 @@ def plot_bler_over_training(
     """
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
     axes = figure.add_subplot()
-    for (name, curve), color in zip(curves.items(), LINE_COLORS, strict=False):
-        band = curve.over_seeds()
-        axes.semilogy(curve.steps, mask_low_rates(band.mean), color=color, label=name)
+    for (name, curve), look in zip(curves.items(), line_looks([*curves]), strict=True):
+        band, steps = curve.over_seeds(), curve.steps
+        axes.semilogy(steps, mask_low_rates(band.mean), label=name, **line_style(look))
         low = np.maximum(band.low, MIN_PLOTTED_RATE)
-        axes.fill_between(curve.steps, low, band.high, color=color, alpha=0.2, lw=0)
+        axes.fill_between(steps, low, band.high, color=look.color, alpha=0.2, lw=0)
     # Limits from the means: intervals of few seeds may extend far below any rate.
     means = np.concatenate([np.ravel(line.get_ydata()) for line in axes.lines])
     if np.isfinite(means).any():
         axes.set_ylim(np.nanmin(means) / 3, min(np.nanmax(means) * 3, 1.5))
     axes.set(xlabel=xlabel, ylabel="block error rate", title=title)
     axes.grid(which="major", lw=0.3, alpha=0.5)
-    axes.legend()
-    return figure
+    return add_legend_below(figure)
 
 
 @style.context(STYLE_SHEET)

@@ -11,6 +11,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from syntony.visualization.legends import add_legend_below
+
 WIDTHS_INCHES = {"icml": 3.25, "ieee": 3.5, "full": 6.75}
 """Width of a column of ICML and of IEEE, and of a page, in inches."""
 
@@ -47,6 +49,8 @@ def apply_print_options(figure: Figure, options: PrintOptions) -> None:
         scale = WIDTHS_INCHES[options.width] / width
         # Labels keep their size: a narrow figure is not as low as it is narrow.
         figure.set_size_inches(width * scale, height * max(scale, scale**0.5))
+        if figure.legends:
+            add_legend_below(figure)
     if not options.titles:
         _remove_titles(figure)
     for text in figure.findobj(Text):

@@ -1,8 +1,11 @@
 """Style of every figure, scene and report: colors, style sheet, drawn error rates."""
 
+import itertools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_uppercase
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +24,28 @@ SCREEN_LINE_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 """Colors of lines on a screen: all of them are visible on white and on black."""
 LINE_COLORS = (*SCREEN_LINE_COLORS, BLACK)
 """Colors of lines on white paper, in the order of `print.mplstyle`."""
+
+BROWN, INDIGO, TEAL = "#9A6324", "#6A5ACD", "#148F9C"
+
+SYSTEM_COLORS = {
+    "smpe": BLUE,
+    "maa2c": VERMILLION,
+    "mappo": GREEN,
+    "ia2c": ORANGE,
+    "ippo": SKY,
+    "qmix": PURPLE,
+    "vdn": BROWN,
+    "smpe_official": INDIGO,
+    "air": TEAL,
+    "link": BLUE,
+}
+"""Color of each algorithm, the same in every figure and report. Links are never drawn
+beside teams."""
+MAX_PER_COLOR = 2
+"""Lines of an algorithm that have its color; they differ in their dashes."""
+DASHES = ("solid", "dashed", "dashdot", "dotted")
+MARKERS = ("", "s", "^", "D", "v", "x")
+"""With `DASHES`, they tell lines apart in gray print."""
 
 GRAY = "#737373"
 """Reference lines on white paper."""
@@ -68,6 +93,50 @@ def agent_name(agent: int) -> str:
     """
     first, last = divmod(agent, len(ascii_uppercase))
     return f"agent {ascii_uppercase[first - 1] if first else ''}{ascii_uppercase[last]}"
+
+
+class LineLook(NamedTuple):
+    """Look of the line of a group or run, also told apart in gray print."""
+
+    color: str
+    dash: str
+    """One of `DASHES`."""
+    marker: str
+    """One of `MARKERS`."""
+
+
+def line_looks(names: Sequence[str]) -> list[LineLook]:
+    """Looks of the lines of a figure.
+
+    A line has the color of its algorithm, if its name is one or begins with one, e.g.
+    "SMPE², 5 seeds" or "maa2c gamma=0.9". Lines of no algorithm, and more lines of one
+    algorithm than `MAX_PER_COLOR`, have colors that no other line has, as long as there
+    are any.
+
+    Args:
+        names: systems, or names in a legend that begin with a system.
+    """
+    used: list[str] = []
+    for name in names:
+        color = SYSTEM_COLORS.get(system_in_name(name), "")
+        used.append(color if used.count(color) < MAX_PER_COLOR else "")
+    candidates = (*SCREEN_LINE_COLORS, BROWN, INDIGO, TEAL)
+    free = [color for color in candidates if color not in used] or [*candidates]
+    spare = itertools.cycle(free)
+    return [
+        LineLook(
+            color or next(spare),
+            DASHES[index % len(DASHES)],
+            MARKERS[index // len(DASHES) % len(MARKERS)],
+        )
+        for index, color in enumerate(used)
+    ]
+
+
+def system_in_name(name: str) -> str:
+    """System that a name in a legend begins with; empty if with none."""
+    word = re.split(r"[ ,(]", name.lower().replace("²", ""), maxsplit=1)[0]
+    return word if word in SYSTEM_COLORS else ""
 
 
 def level_color(level: int, count: int) -> str:

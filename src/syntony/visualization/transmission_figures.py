@@ -12,6 +12,7 @@ from syntony.evaluation.over_snr import TeamOverSNR
 from syntony.evaluation.transmissions import AgentCode, Transmissions
 from syntony.systems.system import TransmitsObservations
 from syntony.training.metrics_log import MetricsRow
+from syntony.visualization.legends import add_legend_below
 from syntony.visualization.link_figures import BOUND_LINESTYLES
 from syntony.visualization.style import (
     GRAY,
@@ -76,8 +77,7 @@ def plot_energy_per_feature(codes: Sequence[AgentCode], *, title: str = "") -> F
         axes.bar(position, shares, width, color=agent_color(agent), label=label)
     axes.set_xticks(range(len(entities)), entities, rotation=40, ha="right")
     axes.set(ylim=(0, 1.02), ylabel="share of the codewords' variance", title=title)
-    axes.legend()
-    return figure
+    return add_legend_below(figure)
 
 
 @style.context(STYLE_SHEET)
@@ -106,8 +106,7 @@ def plot_return_over_snr(evaluation: TeamOverSNR, *, title: str = "") -> Figure:
         axes.plot(snrs_db, known, ls=dash, color=GRAY, lw=0.8, label=name)
     axes.set(xlabel="Es/N0 (dB)", ylabel="return", title=title)
     axes.grid(which="major", lw=0.3, alpha=0.5)
-    axes.legend()
-    return figure
+    return add_legend_below(figure)
 
 
 def plotted_snrs_db(system: TransmitsObservations) -> list[float]:

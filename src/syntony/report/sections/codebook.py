@@ -21,7 +21,7 @@ from syntony.visualization.codebook_history import (
     evenly_spaced,
     snapshot_codebooks,
 )
-from syntony.visualization.style import SCREEN_LINE_COLORS
+from syntony.visualization.style import BLUE, SCREEN_GRAY
 
 MAX_SHOWN_USES = 16
 """Channel uses that are drawn at most."""
@@ -29,6 +29,8 @@ MAX_SHOWN_MESSAGES = 512
 """Messages that are drawn at most."""
 GRID_COLUMNS = 4
 HISTOGRAM_BINS = 80
+REFERENCE_DASHES = ("dash", "dot", "dashdot")
+"""Dashes of classical codes, which are gray."""
 SUBPLOT_GAP = 0.05
 """Gap between two subplots, as a fraction of the figure's width."""
 
@@ -101,8 +103,8 @@ def distance_plots(
     edges = np.linspace(0.0, longest, HISTOGRAM_BINS)
     traces = []
     for index, (label, book) in enumerate(codes.items()):
-        color = SCREEN_LINE_COLORS[index % len(SCREEN_LINE_COLORS)]
-        style = LineStyle(color, "solid" if not index else "dash")
+        dash = REFERENCE_DASHES[(index - 1) % len(REFERENCE_DASHES)]
+        style = LineStyle(SCREEN_GRAY, dash) if index else LineStyle(BLUE, "solid")
         counts = np.histogram(_pairwise_distances(book), edges)[0]
         traces.append(step_histogram_trace(edges, counts * 2 / len(book), label, style))
     min_distance = limits.min_distance(codebook)
@@ -129,7 +131,7 @@ def _min_distance_plot(name: str, snapshots: CodebookHistory, step_unit: str) ->
     distances = [
         limits.min_distance(complex_codebook(book)) for book in snapshots.codebook
     ]
-    style = LineStyle(SCREEN_LINE_COLORS[0], "solid")
+    style = LineStyle(BLUE, "solid")
     trace = line_trace(
         snapshots.step, distances, "minimum distance", style, mode="lines+markers"
     )

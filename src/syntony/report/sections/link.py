@@ -15,8 +15,13 @@ from syntony.equations.signal import pairs_to_complex
 from syntony.equations.statistics import wilson_interval
 from syntony.errors import InvalidInputError
 from syntony.evaluation.bler import BATCH_SIZE
-from syntony.evaluation.bler_curves import BLERCurves, bler_curves
-from syntony.evaluation.bler_table import rate_cells, reference_sources, snr_cell
+from syntony.evaluation.bler_curves import BLERCurves, LinkPoint, bler_curves
+from syntony.evaluation.bler_table import (
+    format_rate,
+    rate_cells,
+    reference_sources,
+    snr_cell,
+)
 from syntony.evaluation.gradients import sample_gradients
 from syntony.evaluation.link import LinkEvaluation, evaluate_link
 from syntony.report.components import (
@@ -89,7 +94,7 @@ def link_section(index: int, report_run: ReportRun) -> Section:
     if evaluation is not None:
         if len(evaluation["points"]) > 1:
             parts.append(_bler_plot(report_run, evaluation))
-        parts.append(_rates_table(evaluation))
+        parts.append(_rates_table(evaluation, finite_snr_db(channel)))
         if finite_snr_db(channel) is not None and not channel.is_black_box:
             channel = channel.with_snr(_snr_db_at_per_message_bler(evaluation))
     snapshots = _read_snapshots(report_run, link, seed, notes)
@@ -210,16 +215,25 @@ def _reference_traces(curves: BLERCurves) -> Iterator[Trace]:
     """Yields the traces of classical codes: gray, each with its own marker."""
     for index, name in enumerate(curves.baselines):
         snr_db, rates = curves.baseline(name)
+        gray, measured = LineStyle(SCREEN_GRAY, "dash"), curves.baselines[name]
+        if (measured.low < measured.high).any():
+            low = np.maximum(measured.low, MIN_PLOTTED_RATE)
+            yield band_trace(curves.snr_db, low, measured.high, gray, name)
         marker = REFERENCE_MARKERS[index % len(REFERENCE_MARKERS)]
         yield line_trace(
-            *(snr_db, mask_low_rates(rates), name, LineStyle(SCREEN_GRAY, "dash")),
+            *(snr_db, mask_low_rates(rates), name, gray),
             mode="lines+markers",
+            legendgroup=name,
             marker={"symbol": marker, "size": 8, "maxdisplayed": MAX_MARKERS},
         )
 
 
-def _rates_table(evaluation: LinkEvaluation) -> Table:
-    """Table of block error rates: of the link, of references, and of a bound."""
+def _rates_table(evaluation: LinkEvaluation, snr_db: float | None) -> Table:
+    """Table of block error rates: of the link, of references, and of a bound.
+
+    Args:
+        snr_db: SNR for which the bit error rate is told.
+    """
     points = evaluation["points"]
     rows = [[snr_cell(point), *rate_cells(point).values()] for point in points]
     caption = "Means over all seeds."
@@ -230,8 +244,24 @@ def _rates_table(evaluation: LinkEvaluation) -> Table:
         )
     if sources := reference_sources(points):
         caption += f" References: {'; '.join(sources)}."
+    caption += _bit_error_rate(points, snr_db)
     header = ["Es/N0 (dB)", *rate_cells(points[0])]
     return Table("Error rates", header, rows, caption)
+
+
+def _bit_error_rate(points: list[LinkPoint], snr_db: float | None) -> str:
+    """Sentence on the bit error rate at an SNR; empty where there is none."""
+    at = [point["seeds"] for point in points if point["snr_db"] == snr_db]
+    rates = [float(row["ber"]) for row in at[0] if "ber" in row] if at else []
+    if not rates:
+        return ""
+    where = "" if snr_db is None else f" at {snr_db:g} dB"
+    rate = format_rate(sum(rates) / len(rates))
+    return (
+        f" Bit error rate of the learned link{where}: {rate}, "
+        "with the bit labels of model.npz, which are chosen so that codewords near "
+        "each other differ in few bits."
+    )
 
 
 def _learned_bler_traces(curves: BLERCurves, style: LineStyle) -> list[Trace]:
