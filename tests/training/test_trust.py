@@ -141,8 +141,8 @@ def test_a_file_in_a_run_folder_is_never_imported(trusted: bool):
     (path / "__init__.py").write_text("import evil")
     channel = opened_channel(path, trust=trusted)
     assert is_missing(channel)
-    assert ("run folder" if trusted else "expected --trust") in channel.reason
-    with pytest.raises(InvalidInputError, match="is in the run folder"):
+    assert ("folder of a run" if trusted else "expected --trust") in channel.reason
+    with pytest.raises(InvalidInputError, match="the folder of a run or study"):
         import_user_module("runs.gift.evil")
     assert not Path("imported").exists()
 
