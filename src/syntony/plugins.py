@@ -92,7 +92,7 @@ def import_user_module(name: str) -> ModuleType:
 
 @contextmanager
 def without_user_code() -> Generator[None, None, None]:
-    """Context in which no module of a user is imported, and no program started."""
+    """Context in which no module or file of a user is used, and no program started."""
     token = _user_code_is_allowed.set(False)
     try:
         yield
@@ -115,6 +115,14 @@ def require_user_code(name: str) -> None:
     raise InvalidInputError(
         f"{name!r} is code that this run names; expected --trust to use it"
     )
+
+
+def require_user_files(path: Path) -> None:
+    """Raises InvalidInputError if a file that settings name must not be read here."""
+    if not _user_code_is_allowed.get():
+        raise InvalidInputError(
+            f"{path} is a file that this run names; expected --trust to read it"
+        )
 
 
 def is_standard_library(package: str) -> bool:

@@ -260,9 +260,8 @@ def _read_curve(result: SettingResult, folder: StudyFolder) -> LearningCurve | N
     for record in result.records:
         if record.state != "done":
             continue
-        run = RunFolder(folder.run_path(record.name))
-        run.check_content()
-        rows = metrics_log.read_rows(run.metrics_path)
+        path = RunFolder(folder.run_path(record.name)).metrics_path
+        rows = metrics_log.read_rows(path)
         points += [(x, y) for x, y in points_by_seed(rows, result.metric).values()]
     if not points:
         return None

@@ -33,9 +33,7 @@ def read_progress(run: Path, seeds: int, metric: str | None = None) -> Progress:
         metric: name of a metric; None: the primary one.
     """
     try:
-        folder = RunFolder(run)
-        folder.check_content()
-        rows = metrics_log.read_rows(folder.metrics_path)
+        rows = metrics_log.read_rows(RunFolder(run).metrics_path)
     except (InvalidInputError, OSError):
         return Progress(0, None)
     name = metric or primary_metric(rows)
