@@ -267,7 +267,7 @@ def write_journal(size: int) -> None:
             file.write(f"{json.dumps(event)}\n{json.dumps(done)}\n")
 
 
-@pytest.mark.parametrize("size", [2**16, pytest.param(2**20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [2**16, pytest.param(2**18, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("trial")
 def test_large_journals_need_bounded_memory(
     size: int, capfd: pytest.CaptureFixture[str]
