@@ -66,6 +66,9 @@ def visible(text: str) -> str:
 
     Raw, they change a terminal, or the order in which a text is read.
     """
+    if text.isprintable():
+        # Nearly all texts; many are read.
+        return text
     return "".join(
         f"\\x{ord(char):02x}"
         if ord(char) < 0x100 and unicodedata.category(char) == "Cc"

@@ -50,6 +50,8 @@ PETTINGZOO_EXTRAS = ("atari", "butterfly", "classic", "sisl")
 
 RUN_FILES = ("settings.json", "metrics.jsonl", "checkpoints")
 """Names of which a folder has one or more if it is a run's."""
+STUDY_FILES = ("study.json", "trials.jsonl", "trials")
+"""Likewise, of a study's folder."""
 KNOWN_LIBRARIES = ("jaxmarl", "jumanji")
 """Libraries that an untrusted run may name: of theirs only environments are made."""
 _user_code_is_allowed: ContextVar[bool] = ContextVar("allowed", default=True)
@@ -90,7 +92,7 @@ def import_user_module(name: str) -> ModuleType:
 
 @contextmanager
 def without_user_code() -> Generator[None, None, None]:
-    """Context in which no module of a user is imported, and no program started."""
+    """Context in which no module or file of a user is used, and no program started."""
     token = _user_code_is_allowed.set(False)
     try:
         yield
@@ -113,6 +115,14 @@ def require_user_code(name: str) -> None:
     raise InvalidInputError(
         f"{name!r} is code that this run names; expected --trust to use it"
     )
+
+
+def require_user_files(path: Path) -> None:
+    """Raises InvalidInputError if a file that settings name must not be read here."""
+    if not _user_code_is_allowed.get():
+        raise InvalidInputError(
+            f"{path} is a file that this run names; expected --trust to read it"
+        )
 
 
 def is_standard_library(package: str) -> bool:
@@ -227,7 +237,7 @@ def import_module(name: str) -> ModuleType:
 
 
 def _reject_run_folder(name: str) -> None:
-    """Raises InvalidInputError if a module lies in a run folder.
+    """Raises InvalidInputError if a module lies in the folder of a run or study.
 
     Whoever made the run wrote the file. Any folder below the current one is a package
     to Python.
@@ -242,16 +252,19 @@ def _reject_run_folder(name: str) -> None:
         for folder in (place, *place.parents, *place.resolve().parents):
             if is_run_folder(folder):
                 raise InvalidInputError(
-                    f"module {name!r} is in the run folder {folder}; expected code "
-                    "outside of run folders"
+                    f"module {name!r} is in {folder}, the folder of a run or study; "
+                    "expected code outside of such folders"
                 )
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Whether a folder has the files of a run."""
-    first, *others = RUN_FILES
-    is_file = (folder / first).is_file()
-    return is_file and any(os.path.lexists(folder / name) for name in others)
+    """Whether a folder has the files of a run or of a study."""
+    for first, *others in (RUN_FILES, STUDY_FILES):
+        if (folder / first).is_file() and any(
+            os.path.lexists(folder / name) for name in others
+        ):
+            return True
+    return False
 
 
 def import_user_object(

@@ -15,6 +15,7 @@ from hostile_folders import (
     LOGS,
     READING,
     STATES,
+    is_repeated,
     iter_attacks,
     make_folders,
     run_command,
@@ -103,7 +104,13 @@ def check(code: int, captured: Any, opened: list[tuple[str, str]]) -> None:
     }
 
 
-@pytest.mark.parametrize(("command", "hostile"), [*iter_attacks()])
+@pytest.mark.parametrize(
+    ("command", "hostile"),
+    [
+        pytest.param(*x, marks=pytest.mark.slow if is_repeated(*x) else ())
+        for x in iter_attacks()
+    ],
+)
 def test_hostile_folders_are_refused(
     command: str, hostile: str, capfd: pytest.CaptureFixture[str]
 ):

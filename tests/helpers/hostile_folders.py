@@ -20,6 +20,7 @@ from syntony.presets import registry as presets
 from syntony.systems import registry as systems
 from syntony.training.run import load
 
+NEW = ["--out", "runs/new", "--quiet"]
 COMMANDS = {
     "evaluate": ["evaluate", "gift", "--episodes", "1"],
     "evaluate with": ["evaluate", "own", "--with", "gift", "--episodes", "1"],
@@ -32,6 +33,8 @@ COMMANDS = {
     "compare": ["compare", "own", "gift"],
     "watch": ["watch", "gift", "--once"],
     "verify": ["verify", "gift"],
+    "train config": ["train", "--config", "gift/settings.json", *NEW],
+    "train config of a folder": ["train", "--config", "gift", *NEW],
 }
 PYTHON: dict[str, Callable[[], object]] = {
     "load": lambda: (load("gift").states, load("gift").metrics()),
@@ -44,6 +47,8 @@ STATES = ("train from",)
 """Commands that read settings and states alone."""
 OTHERS = ("evaluate with", "train from", "render", "train")
 """Commands that open a run as `evaluate` or `resume` do."""
+CONFIGS = ("train config", "train config of a folder")
+"""Commands that read the settings alone, as a configuration file."""
 LOGS = ("a deep row", "escapes in a metric")
 """Folders with a hostile metrics log."""
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\u202edetsurt\u2066\n\r"
@@ -116,6 +121,13 @@ HOSTILE = {
 }
 
 
+IN_SETTINGS = [
+    name for name in HOSTILE if name.startswith("code") or "settings" in name
+]
+IN_SETTINGS.append("a program")
+"""Folders whose settings are hostile."""
+
+
 def run_command(name: str) -> int:
     """Exit code of a command, or of a call as that of a command."""
     if name in COMMANDS:
@@ -150,8 +162,13 @@ def iter_attacks() -> Iterator[tuple[str, str]]:
     """Yields each command with each hostile folder that it is tried on."""
     for command in (*COMMANDS, *PYTHON):
         for hostile in HOSTILE:
-            if command not in OTHERS or hostile in ("code beside it", *LOGS):
+            if command not in CONFIGS or hostile in IN_SETTINGS:
                 yield command, hostile
+
+
+def is_repeated(command: str, hostile: str) -> bool:
+    """Whether another command that opens runs in the same way is tried on a folder."""
+    return command in (*OTHERS, *CONFIGS) and hostile not in ("code beside it", *LOGS)
 
 
 def open_all(run: Path, hostile: str) -> None:

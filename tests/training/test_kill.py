@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -80,11 +81,14 @@ def newest_step(path: Path) -> str:
     return max(steps, default="")
 
 
-def kill_run(starter: RunStarter, system: str, path: Path, index: int) -> bool:
-    """Resumes and kills a run; returns whether the kill left an incomplete file.
+def kill_run(starter: RunStarter, system: str, path: Path, index: int) -> bool | None:
+    """Resumes and kills a run.
 
     Of four kills one comes at a random time after the start, one while a file is
     written, and two some time after a checkpoint.
+
+    Returns:
+        Whether the kill left an incomplete file; None if the run ended before it.
     """
     generator = random.Random(index)
     before = newest_step(path)
@@ -96,11 +100,52 @@ def kill_run(starter: RunStarter, system: str, path: Path, index: int) -> bool:
         time.sleep(generator.uniform(0.0, DELAY))
         if index % 4 == 1:
             wait_for(lambda: partial_files(path), pid)
-    os.kill(pid, signal.SIGKILL)
-    assert starter.wait() == -signal.SIGKILL
+    code = send(starter, pid, signal.SIGKILL)
+    if code == 0:
+        return None
+    assert code == -signal.SIGKILL
     log = path / "metrics.jsonl"
     incomplete = log.exists() and log.read_bytes()[-1:] not in (b"\n", b"")
     return incomplete or bool(partial_files(path))
+
+
+def send(starter: RunStarter, pid: int, signum: int) -> int:
+    """Sends a signal to a run, which may have ended; returns its exit code."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signum)
+    return starter.wait()
+
+
+def kill_until_done(
+    starter: RunStarter, system: str, path: Path, kills: range
+) -> list[bool]:
+    """Kills a run again and again, then lets it end.
+
+    Args:
+        starter: starts it.
+        system: its system.
+        path: its folder.
+        kills: numbers of the kills.
+
+    Returns:
+        For each kill whether it left an incomplete file; they are fewer than `kills`
+        where the run ended before.
+    """
+    incomplete: list[bool] = []
+    for index in kills:
+        outcome = kill_run(starter, system, path, index)
+        if outcome is None:
+            return incomplete
+        incomplete.append(outcome)
+    pid = starter.start(system, path)
+    before = newest_step(path)
+    wait_for(lambda: newest_step(path) > before, pid)
+    code = send(starter, pid, signal.SIGINT)
+    if code != 0:
+        assert code == 128 + signal.SIGINT
+        starter.start(system, path)
+        assert starter.wait() == 0
+    return incomplete
 
 
 def assert_same_files(one: Path, other: Path) -> None:
@@ -135,19 +180,18 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     tmp_path: Path,
     assert_same_run: Callable,
 ):
-    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    whole = tmp_path / "whole"
     starter.start(system, whole)
     assert starter.wait() == 0
-    incomplete = [kill_run(starter, system, resumed, index) for index in range(kills)]
+    incomplete: list[bool] = []
+    while (done := len(incomplete)) < kills:
+        # How far a run comes between two kills depends on the machine.
+        resumed = tmp_path / f"resumed-{done}"
+        found = kill_until_done(starter, system, resumed, range(done, kills))
+        assert found, "it was killed at least once"
+        incomplete += found
+        assert_same_run(whole, resumed, range(2))
+        assert_same_files(whole, resumed)
+        assert not partial_files(resumed)
     # The test is only meaningful if a kill interrupted a write.
     assert any(incomplete)
-    pid = starter.start(system, resumed)
-    before = newest_step(resumed)
-    wait_for(lambda: newest_step(resumed) > before, pid)
-    os.kill(pid, signal.SIGINT)
-    assert starter.wait() == 128 + signal.SIGINT
-    starter.start(system, resumed)
-    assert starter.wait() == 0
-    assert_same_run(whole, resumed, range(2))
-    assert_same_files(whole, resumed)
-    assert not partial_files(resumed)

@@ -13,6 +13,7 @@ from toy_system import Toy
 from syntony.channels.missing import is_missing
 from syntony.errors import InvalidInputError, UntrustedCodeError
 from syntony.plugins import import_user_module, import_user_object, without_user_code
+from syntony.systems.link.fixed_transmitters import read_codebook
 from syntony.systems.link.link import Link
 from syntony.systems.marl.actor_critic import MAA2C
 from syntony.tasks.registry import task
@@ -141,8 +142,8 @@ def test_a_file_in_a_run_folder_is_never_imported(trusted: bool):
     (path / "__init__.py").write_text("import evil")
     channel = opened_channel(path, trust=trusted)
     assert is_missing(channel)
-    assert ("run folder" if trusted else "expected --trust") in channel.reason
-    with pytest.raises(InvalidInputError, match="is in the run folder"):
+    assert ("folder of a run" if trusted else "expected --trust") in channel.reason
+    with pytest.raises(InvalidInputError, match="the folder of a run or study"):
         import_user_module("runs.gift.evil")
     assert not Path("imported").exists()
 
@@ -211,3 +212,40 @@ def test_the_gate_itself():
     with without_user_code(), suppress(InvalidInputError):
         import_user_module("jumanji")
     assert not Path("imported").exists()
+
+
+CODEBOOKS = ["secret.csv", "runs/gift/codebook.csv", "{}/secret.csv"]
+
+
+@pytest.mark.parametrize("name", CODEBOOKS)
+def test_a_codebook_that_a_run_names_is_not_read(name: str):
+    """A file outside of the run, or a name that looks like one of it."""
+    path = Path(name.format(Path.cwd()))
+    link = Link(messages=4, uses=1).resolve_steps(100)
+    settings: Any = run_config_to_dict(RunConfig(system=link, steps=100))
+    settings["settings"]["transmitter"] = f"codebook:{path}"
+    path.write_text("1,0\n0,1\n-1,0\n0,-1\n")
+    folder = gift(settings)
+    for opens in (load, lambda x: resume(x, quiet=True)):
+        with pytest.raises(UntrustedCodeError, match=r"names files.*--trust"):
+            opens(folder)
+    with without_user_code(), pytest.raises(InvalidInputError, match="--trust to read"):
+        read_codebook(path, 4, 1)
+
+
+def test_a_codebook_of_a_run_that_was_trained_here_is_read():
+    link = Link(messages=4, uses=1).resolve_steps(100)
+    settings: Any = run_config_to_dict(RunConfig(system=link, steps=100))
+    settings["settings"]["transmitter"] = "codebook:own.csv"
+    Path("own.csv").write_text("1,0\n0,1\n-1,0\n0,-1\n")
+    folder = gift(settings)
+    assert load(folder, trust=True).config.steps == 100
+    trust.remember_trained(settings)
+    assert load(folder).config.steps == 100
+    # Another file of the same name is another one.
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    Path("own.csv").rename(elsewhere / "own.csv")
+    Path("own.csv").symlink_to(elsewhere / "own.csv")
+    with pytest.raises(UntrustedCodeError):
+        load(folder)

@@ -345,3 +345,16 @@ def test_huge_sizes_in_settings_allocate_nothing(run_copy: Path):
     (run_copy / "settings.json").write_text(json.dumps(original))
     with memory_limit(), pytest.raises(InvalidInputError, match="messages is"):
         load(run_copy)
+
+
+def test_the_numbers_of_a_log_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Short names make many numbers of few bytes."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step":1,"seed":0,"a":1}\n' * 5)
+    monkeypatch.setattr(metrics_log, "MAX_VALUES", 15)
+    assert len(metrics_log.read_rows(path)) == 5
+    monkeypatch.setattr(metrics_log, "MAX_VALUES", 14)
+    with pytest.raises(InvalidInputError, match="more than 14 numbers"):
+        metrics_log.read_rows(path)

@@ -29,6 +29,7 @@ from syntony.errors import (
 )
 from syntony.training.signals import TrainingDivergedError, TrainingInterrupted
 
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EIO, errno.EPIPE)
 INVALID_NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of a file whose name cannot exist: of what was typed, not of the disk."""
 XLA_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -107,7 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (EnvironmentStepError, TrainingDivergedError, OSError) as error:
             # OSError: e.g. a full disk or a removed folder; a traceback adds nothing.
             is_name = isinstance(error, OSError) and error.errno in INVALID_NAME_ERRORS
-            return _print_error(error, code=2 if is_name else 1)
+            named = _output_error(error) or error
+            return _print_error(named, code=2 if is_name else 1)
         except Exception as error:
             code = _print_known_fault(error)
             if code is None:
@@ -219,6 +221,17 @@ def _version_problem(error: Exception) -> str:
     return next(version_problems(), "")
 
 
+def _output_error(error: Exception) -> Exception | None:
+    """One line for an error of the standard output; None for another one."""
+    # Errors of files that are written here have a name.
+    if not isinstance(error, OSError) or error.filename is not None:
+        return None
+    if error.errno not in OUTPUT_ERRORS:
+        return None
+    text = f"the output cannot be written: {error.strerror}"
+    return OSError(text).with_traceback(error.__traceback__)
+
+
 def _memory_error(error: Exception) -> Exception:
     """One line for an error of Python, NumPy or JAX; ours say it already."""
     if isinstance(error, OutOfMemoryError):
@@ -229,8 +242,9 @@ def _memory_error(error: Exception) -> Exception:
 
 def _exit_now(code: int) -> NoReturn:
     """Ends the process without waiting for threads."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 

@@ -6,21 +6,32 @@ exported. Nothing is executed: files that hold Python objects (pickles) are refu
 """
 
 import csv
-import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from syntony.errors import InvalidInputError, visible
 from syntony.training.metrics_log import MetricsRow
-from syntony.training.safe_io import open_untrusted, read_json, visible_json
+from syntony.training.safe_io import open_untrusted, parse_int, read_json, visible_json
 
 METRIC = "eval/return_mean"
 """The metric under which their returns are compared."""
 MAX_BYTES = 2**28
+"""Size of a table, at most; it is read row by row."""
+MAX_JSON_BYTES = 2**22
+"""Size of a JSON file, at most: its values take twenty times the memory of its text."""
+MAX_LINE_BYTES = 2**20
+MAX_POINTS = 250_000
+"""Most returns of a log."""
+MAX_COLUMNS = 10_000
+"""Most columns of a table."""
+MAX_STEP = 2**53
+MAX_SEED = 2**31
+MAX_TEXT = 200
+"""Most characters of a text in a log."""
 EPYMARL_FILES = ("metrics.json", "info.json")
 EPYMARL_RETURNS = ("test_return_mean", "return_mean")
 """Their names of the return, the first that a log has."""
@@ -77,14 +88,21 @@ def read_other_log(path: Path, task: str = "") -> OtherLog:
             f"{path} is no run and no log; expected a folder, or a file .csv or .json"
         )
     rows = _read_csv(path) if path.suffix == ".csv" else _read_json_rows(path)
-    points = _points_of_table(path, rows)
+    try:
+        points = _points_of_table(path, rows)
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        kind = path.suffix[1:].upper()
+        raise InvalidInputError(f"{path} is no {kind} file: {error}") from None
     return OtherLog("JaxMARL", task or "task of JaxMARL", {}, _to_rows(points))
 
 
 def _read_epymarl(path: Path) -> OtherLog:
     """A run of EPyMARL: one seed."""
     config = _read_object(path / "config.json")
-    name = next(x for x in EPYMARL_FILES if (path / x).is_file())
+    found = [x for x in EPYMARL_FILES if (path / x).is_file()]
+    name = next(iter(found), EPYMARL_FILES[0])
     content = _read_object(path / name)
     points = _metrics_points(content) if name == EPYMARL_FILES[0] else None
     points = _info_points(content) if points is None else points
@@ -96,15 +114,15 @@ def _read_epymarl(path: Path) -> OtherLog:
     arguments = config.get("env_args")
     key = arguments.get("key") if isinstance(arguments, dict) else None
     seed = config.get("seed")
-    if type(seed) is not int:
-        raise InvalidInputError(f"{path / 'config.json'} has no seed")
+    if type(seed) is not int or not 0 <= seed < MAX_SEED:
+        raise InvalidInputError(f"{path / 'config.json'} has no seed below {MAX_SEED}")
     scalars: dict[str, str | int | float | None] = {
-        name: value
+        name[:MAX_TEXT]: value[:MAX_TEXT] if isinstance(value, str) else value
         for name, value in config.items()
         if isinstance(value, str | int | float) and name != "seed"
     }
-    task = OUR_TASK.sub(r"\1", str(key)) if key else "task of EPyMARL"
-    system = f"EPyMARL {config.get('name', '')}".strip()
+    task = OUR_TASK.sub(r"\1", str(key)[:MAX_TEXT]) if key else "task of EPyMARL"
+    system = f"EPyMARL {config.get('name', '')}".strip()[:MAX_TEXT]
     return OtherLog(system, task, scalars, _to_rows({seed: points}))
 
 
@@ -129,7 +147,7 @@ def _pairs(steps: object, values: object) -> list[tuple[int, float]]:
     if not isinstance(steps, list) or not isinstance(values, list):
         return []
     pairs = zip(map(_number, steps), map(_number, values), strict=False)
-    return [(int(x), y) for x, y in pairs if x is not None and y is not None]
+    return [(int(x), y) for x, y in pairs if _is_step(x) and y is not None]
 
 
 def _number(value: object) -> float | None:
@@ -146,57 +164,77 @@ def _number(value: object) -> float | None:
     return float(value)
 
 
-def _read_csv(path: Path) -> list[Mapping[str, object]]:
-    try:
-        with open_untrusted(path, MAX_BYTES) as file:
-            text = file.read().decode()
-        return [*csv.DictReader(io.StringIO(text))]
-    except (OSError, ValueError, csv.Error) as error:
-        if isinstance(error, InvalidInputError):
-            raise
-        raise InvalidInputError(f"{path} is no CSV file: {error}") from None
+def _read_csv(path: Path) -> Iterator[Mapping[str, object]]:
+    """Yields the rows of a CSV file."""
+    yield from csv.DictReader(_lines(path))
 
 
-def _read_json_rows(path: Path) -> list[Mapping[str, object]]:
-    """Rows of a JSON file: a list of objects, or one object a line."""
+def _read_json_rows(path: Path) -> Iterator[Mapping[str, object]]:
+    """Yields the rows of a JSON file: a list of objects, or one object a line."""
     if path.suffix == ".json":
-        content = read_json(path, MAX_BYTES)
+        content = read_json(path, MAX_JSON_BYTES)
+        if not isinstance(content, list):
+            raise InvalidInputError(f"{path} is no list; expected a list of rows")
     else:
-        content = [*_json_lines(path)]
-    if not isinstance(content, list):
-        raise InvalidInputError(f"{path} is no list; expected a list of rows")
-    return [row for row in content if isinstance(row, dict)]
+        content = (json.loads(line, parse_int=parse_int) for line in _lines(path))
+    for row in content:
+        if isinstance(row, dict):
+            yield row
 
 
-def _json_lines(path: Path) -> Iterator[object]:
-    try:
-        with open_untrusted(path, MAX_BYTES) as file:
-            lines = file.read().splitlines()
-        for line in lines:
-            yield json.loads(line)
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, InvalidInputError):
-            raise
-        raise InvalidInputError(f"{path} is no JSON file: {error}") from None
+def _lines(path: Path) -> Iterator[str]:
+    """Yields the lines of a file.
+
+    Raises:
+        InvalidInputError: one is too long, or the file is no regular one, or too large.
+    """
+    with open_untrusted(path, MAX_BYTES) as file:
+        while line := file.readline(MAX_LINE_BYTES):
+            if len(line) == MAX_LINE_BYTES:
+                raise InvalidInputError(f"{path} has a line that is too long")
+            yield line.decode()
 
 
-def _points_of_table(path: Path, rows: Sequence[Mapping[str, object]]) -> Points:
-    """Points of a table: a column with the step, and one with returns for each run."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def _points_of_table(path: Path, rows: Iterable[Mapping[str, object]]) -> Points:
+    """Points of a table: a column with the step, and one with returns for each run.
+
+    Raises:
+        InvalidInputError: a column is missing, or there are too many points.
+    """
+    names: dict[str, None] = {}
+    points: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    total = 0
+    for row in rows:
+        names |= dict.fromkeys(map(str, row))
+        steps = {x: _number(row.get(x)) for x in STEP_COLUMNS if x in row}
+        for name in filter(_is_return, row):
+            for column, step in steps.items():
+                if _is_step(step) and (value := _number(row[name])) is not None:
+                    points.setdefault((column, name), []).append((int(step), value))
+                    total += 1
+        if total > MAX_POINTS or len(names) > MAX_COLUMNS:
+            raise InvalidInputError(
+                f"{path} is too large; expected at most {MAX_POINTS:,} returns, and "
+                f"{MAX_COLUMNS:,} columns"
+            )
     step = next((name for name in STEP_COLUMNS if name in names), None)
-    columns = _return_columns(names)
+    columns = _return_columns([*names])
     if step is None or not columns:
         raise InvalidInputError(
-            f"{path} has the columns {visible(', '.join(map(str, names[:6])))}; "
+            f"{path} has the columns {visible(', '.join([*names][:6]))[:200]}; "
             f"expected {' or '.join(STEP_COLUMNS[:2])}, and {JAXMARL_RETURNS[1]}"
         )
-    points: dict[int, list[tuple[int, float]]] = {}
-    for seed, name in enumerate(columns):
-        pairs = [(_number(row.get(step)), _number(row.get(name))) for row in rows]
-        points[seed] = [
-            (int(x), y) for x, y in pairs if x is not None and y is not None
-        ]
-    return points
+    return {seed: points.get((step, name), []) for seed, name in enumerate(columns)}
+
+
+def _is_step(value: float | None) -> TypeGuard[float]:
+    return value is not None and 0.0 <= value <= MAX_STEP
+
+
+def _is_return(name: object) -> bool:
+    """Whether a column holds returns, of a history or of a chart."""
+    text = str(name)
+    return any(text == x or text.endswith(f" - {x}") for x in JAXMARL_RETURNS)
 
 
 def _return_columns(names: Sequence[str]) -> list[str]:
@@ -221,7 +259,7 @@ def _to_rows(points: Points) -> list[MetricsRow]:
 
 
 def _read_object(path: Path) -> Mapping[str, object]:
-    content = visible_json(read_json(path, MAX_BYTES))
+    content = visible_json(read_json(path, MAX_JSON_BYTES))
     if not isinstance(content, dict):
         raise InvalidInputError(f"{path} holds no JSON object")
     return content

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jinja2
 
-from syntony.errors import InvalidInputError
+from syntony.errors import InvalidInputError, visible
 from syntony.jax_settings import standard_jax_settings
 from syntony.report.components import EpisodePlayer, Plot, Section, to_jsonable
 from syntony.report.runs import ReportRun, load_report_runs
@@ -65,7 +65,8 @@ def write_report(
     """
     if (study := _single_study(runs)) is not None:
         out = study.path / "report.html" if out is None else out
-        return _write_page(out, study.path.name, study_sections(study))
+        names = visible(study.path.resolve().name)
+        return _write_page(out, names, study_sections(study))
     report_runs = load_report_runs(runs, trust=trust)
     folder = report_runs[0].stored.path if len(report_runs) == 1 else Path()
     out = folder / "report.html" if out is None else out

@@ -4,6 +4,7 @@ It is made from the journal of the study and the metrics logs of its runs: no ru
 loaded or evaluated.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -50,6 +51,12 @@ MAX_BEST = 5
 MAX_CURVES = 8
 """Settings of a cell whose learning curves are drawn, the best ones."""
 MAX_CURVE_POINTS = 200
+MAX_CELLS = 500
+"""Systems on tasks that are shown."""
+MAX_VARIED = 50
+"""Flags whose values are shown."""
+MAX_POINTS = 2000
+"""Settings in a plot over the values of a flag, the best ones."""
 MAX_FAILURES = 50
 """Failed trials in the table."""
 FIXED_FLAGS = {"task", "channel", "preset"}
@@ -96,16 +103,17 @@ def study_sections(folder: StudyFolder) -> list[Section]:
     """
     content, status = folder.read_study(), read_study_status(folder.path)
     found = stored_budgets(content)
-    records = [*folder.records().values()]
+    by_cell: dict[str, list[TrialRecord]] = {}
+    for record in folder.records().values():
+        by_cell.setdefault(record.cell, []).append(record)
     sections = [_overview(status, str(content.get("budget_note", "")))]
-    for index, cell in enumerate(status.cells):
-        own = [record for record in records if record.cell == cell.title]
-        results = _settings(own)
+    for index, cell in enumerate(status.cells[:MAX_CELLS]):
+        results = _settings(by_cell.get(cell.title, []))
         parts = [_best_table(results), *_slices(results)]
         if (curves := _curves_plot(cell.title, results, folder)) is not None:
             parts.append(curves)
         sections.append(Section(f"cell-{index}", cell.title, parts, []))
-    sections.append(_cost(found, records))
+    sections.append(_cost(found, by_cell))
     if status.failures:
         sections.append(_failures(status.failures))
     return sections
@@ -130,12 +138,7 @@ def _overview(status: StudyStatus, note: str) -> Section:
 
 def _settings(records: Sequence[TrialRecord]) -> list[SettingResult]:
     """The settings of a cell, the best first."""
-    names = {name for record in records for name in record.flags} - FIXED_FLAGS
-    varied = [
-        name
-        for name in sorted(names)
-        if len({str(record.flags.get(name)) for record in records}) > 1
-    ]
+    varied = _varied_flags(records)
     grouped: dict[str, list[TrialRecord]] = {}
     for record in records:
         key = f"{record.setting(0).id} {record.number}"
@@ -145,6 +148,18 @@ def _settings(records: Sequence[TrialRecord]) -> list[SettingResult]:
         for group in grouped.values()
     ]
     return sorted(results, key=lambda x: x.objective, reverse=True)
+
+
+def _varied_flags(records: Sequence[TrialRecord]) -> list[str]:
+    """Names of the flags that differ between trials, in alphabetical order."""
+    values: dict[str, set[str]] = {}
+    counts: Counter[str] = Counter()
+    for record in records:
+        counts.update([*record.flags])
+        for name, value in record.flags.items():
+            values.setdefault(name, set()).add(str(value))
+    varied = [x for x in values if len(values[x]) > 1 or counts[x] < len(records)]
+    return sorted({*varied} - FIXED_FLAGS)[:MAX_VARIED]
 
 
 def _best_table(results: Sequence[SettingResult]) -> Table:
@@ -165,17 +180,19 @@ def _best_table(results: Sequence[SettingResult]) -> Table:
 
 def _slices(results: Sequence[SettingResult]) -> Iterator[Plot]:
     """Yields a plot of the scores over the values of each flag that varies."""
-    scored = [x for x in results if x.score is not None]
+    scored = [x for x in results if x.score is not None][:MAX_POINTS]
     names = [*scored[0].flags] if scored else []
+    labels = [escape_html(x.label) for x in scored]
     for name in names:
         metric = scored[0].metric
-        values = [x.flags[name] for x in scored]
+        flags = [x.flags[name] for x in scored]
+        values = [escape_html(x) if isinstance(x, str) else x for x in flags]
         trace: Trace = {
             "type": "scatter",
             "mode": "markers",
             "x": values,
             "y": [x.score for x in scored],
-            "text": [escape_html(x.label) for x in scored],
+            "text": labels,
             "name": escape_html(name),
             "marker": {"color": BLUE, "size": 8, "opacity": 0.7},
         }
@@ -258,14 +275,16 @@ def _read_curve(result: SettingResult, folder: StudyFolder) -> LearningCurve | N
     return LearningCurve(curve.steps[kept], curve.scores[:, kept])
 
 
-def _cost(found: Sequence[Budget], records: Sequence[TrialRecord]) -> Section:
+def _cost(
+    found: Sequence[Budget], by_cell: Mapping[str, Sequence[TrialRecord]]
+) -> Section:
     """Section with the budget of each cell, and what it has used."""
     header = ["system and task", "settings", "seeds", "steps", "budget", "used", "time"]
     rows = []
-    for x in found:
-        own = [record for record in records if record.cell == x.title]
+    for x in found[:MAX_CELLS]:
+        own = by_cell.get(x.title, [])
         used = sum(record.steps * len(record.seeds) for record in own)
-        seconds = sum(record.seconds for record in own)
+        seconds = sum((record.seconds for record in own), 0.0)
         counts = (x.settings, x.seeds, x.steps, x.total_steps, used)
         rows.append([x.title, *(f"{n:,}" for n in counts), format_duration(seconds)])
     caption = (

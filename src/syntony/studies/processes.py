@@ -5,8 +5,11 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from syntony.errors import visible
+from syntony.errors import InvalidInputError, visible
 from syntony.studies.trial import Job, Outcome
+from syntony.training.atomic_io import open_to_append
+from syntony.training.folder_walk import MAX_ARRAY_BYTES
+from syntony.training.safe_io import open_untrusted
 
 CORES_VARIABLE = "SYNTONY_TRIAL_CORES"
 """Environment variable with the numbers of the CPU cores of a trial."""
@@ -29,7 +32,7 @@ def start_process(
         run: another run folder.
         environment: variables in addition to those of this process.
     """
-    with job.log.open("ab") as log:
+    with open_to_append(job.log) as log:
         return subprocess.Popen(
             job.command(run),
             stdin=subprocess.PIPE,
@@ -55,11 +58,11 @@ def outcome_of(job: Job, code: int) -> Outcome:
 def last_line(log: Path) -> str:
     """Last line of a log that is not empty, without `syntony:` before it."""
     try:
-        with log.open("rb") as file:
+        with open_untrusted(log, MAX_ARRAY_BYTES) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - MAX_TAIL_BYTES))
             lines = file.read().decode(errors="replace").split("\n")
-    except OSError:
+    except (OSError, InvalidInputError):
         return ""
     texts = [line.strip() for line in lines if line.strip()]
     line = texts[-1].removeprefix("syntony: ") if texts else ""

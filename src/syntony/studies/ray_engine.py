@@ -13,9 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from syntony.errors import InvalidInputError
 from syntony.studies.engine import EngineOptions, missing_extra_error
 from syntony.studies.processes import run_to_end
 from syntony.studies.trial import Job, Outcome
+from syntony.training.atomic_io import atomic_write_bytes
+from syntony.training.safe_io import open_untrusted
 
 if TYPE_CHECKING:
     import ray
@@ -27,6 +30,7 @@ TOKEN_FILE = ".shared"
 """File of the study folder by which a node knows whether it sees that folder."""
 STOPPED = 143
 """Exit code of a trial that was stopped."""
+MAX_TOKEN_BYTES = 100
 OBJECT_STORE_BYTES = 100_000_000
 """Memory for objects of a cluster that is started here: trials return few bytes."""
 
@@ -60,7 +64,7 @@ class RayEngine:
         self._token = secrets.token_hex(16)
         folder = options.folder.path.absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / TOKEN_FILE).write_text(self._token)
+        atomic_write_bytes(folder / TOKEN_FILE, self._token.encode())
         self._task = ray.remote(
             num_cpus=options.cores,
             num_gpus=options.gpus,
@@ -156,8 +160,9 @@ def unpack(files: bytes, run: Path) -> None:
 
 def _sees(folder: Path, token: str) -> bool:
     try:
-        return (folder / TOKEN_FILE).read_text() == token
-    except OSError:
+        with open_untrusted(folder / TOKEN_FILE, MAX_TOKEN_BYTES) as file:
+            return file.read().decode(errors="replace") == token
+    except (OSError, InvalidInputError):
         return False
 
 

@@ -7,10 +7,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from syntony.errors import InvalidInputError
 from syntony.studies.engine import Engine
+from syntony.studies.journal import after_event
 from syntony.studies.scores import Progress, read_progress, to_objective
 from syntony.studies.sources import TrialSource
 from syntony.studies.status import Budget, StudyStatus, make_status
-from syntony.studies.study_folder import StudyFolder, after_event
+from syntony.studies.study_folder import StudyFolder
 from syntony.studies.trial import Job, Outcome, ToArguments, Trial, TrialRecord
 from syntony.training.run_folder import RunFolder
 from syntony.training.signals import (

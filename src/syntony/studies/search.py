@@ -4,7 +4,8 @@ Optuna proposes settings and judges evaluations; the trials are those of the stu
 journal is a file in the study folder.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from syntony.errors import InvalidInputError
@@ -41,6 +42,7 @@ class SearchSource:
         self._study = _open_study(self._search, cell, folder)
         known = [x for x in folder.records().values() if x.cell == cell.title]
         known = [x for x in known if x.number is not None]
+        _check_proposals(self._study, known, folder.search_path)
         self._asked = len(known)
         self._waiting = [
             Trial(x.name, x.setting(cell.steps), x.seeds, x.number)
@@ -120,14 +122,35 @@ def _open_study(search: Search, cell: Cell, folder: StudyFolder) -> "optuna.Stud
         raise missing_extra_error("Optuna", "sweep") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     first = max(1, cell.steps // FIRST_RUNG)
-    return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(folder.search_path))),
-        study_name=cell.title,
-        direction="maximize",
-        sampler=_make_sampler(search, 0),
-        pruner=SuccessiveHalvingPruner(first, HALVING_FACTOR),
-        load_if_exists=True,
-    )
+    path = folder.search_path
+    # Its own lock, which a kill may have left: this process holds that of the study.
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    try:
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            study_name=cell.title,
+            direction="maximize",
+            sampler=_make_sampler(search, 0),
+            pruner=SuccessiveHalvingPruner(first, HALVING_FACTOR),
+            load_if_exists=True,
+        )
+    except Exception as error:
+        # For a damaged file Optuna may raise any exception.
+        raise InvalidInputError(
+            f"{path} is damaged ({type(error).__name__}); expected another --out"
+        ) from None
+
+
+def _check_proposals(
+    study: "optuna.Study", known: Sequence[TrialRecord], path: Path
+) -> None:
+    """Raises InvalidInputError if a trial has no proposal: the file was lost."""
+    count = len(study.get_trials(deepcopy=False))
+    if any((x.number or 0) >= count for x in known):
+        raise InvalidInputError(
+            f"{path} has {count} proposals, and the journal more; expected another "
+            "--out, or that file as it was"
+        )
 
 
 def _make_sampler(search: Search, number: int) -> "optuna.samplers.BaseSampler":

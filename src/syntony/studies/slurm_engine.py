@@ -7,11 +7,13 @@ is needed.
 """
 
 import os
+import secrets
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from syntony.errors import InvalidInputError
 from syntony.studies.engine import EngineOptions, missing_extra_error
 from syntony.studies.processes import Process, outcome_of, start_process, stop_process
 from syntony.studies.trial import Job, Outcome
+from syntony.training.atomic_io import make_folder
 
 if TYPE_CHECKING:
     pass
@@ -48,7 +51,7 @@ class SlurmEngine:
         except ImportError:
             raise missing_extra_error("submitit", "slurm") from None
         self._options = options
-        folder = options.folder.path.absolute() / "slurm"
+        folder = _new_folder(options.folder.path.absolute())
         try:
             self._executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=0)
         except RuntimeError:
@@ -123,6 +126,18 @@ class SlurmEngine:
         for name in lost:
             del self._missing[name], self._jobs[name]
         return [Outcome(name, None) for name in lost]
+
+
+def _new_folder(study: Path) -> Path:
+    """New folder of a random name for submitit's files.
+
+    It holds pickles, which run code when they are read: none that was there before, in
+    the study of someone else, must have the name of one.
+    """
+    make_folder(study / "slurm")
+    folder = study / "slurm" / secrets.token_hex(8)
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 class SlurmTrial:

@@ -15,6 +15,11 @@ from syntony.training.safe_io import JsonObject
 
 MAX_READ = 64
 """Most running trials whose progress is read."""
+MAX_CELLS = 10_000
+"""Most cells of a study that are shown."""
+MAX_TITLE = 500
+"""Most characters of the title of a cell."""
+MAX_COUNT = 2**53
 
 
 class Budget(NamedTuple):
@@ -146,10 +151,10 @@ def stored_budgets(content: JsonObject) -> list[Budget]:
     entries = [x for x in listed if isinstance(x, dict)]
     return [
         Budget(
-            visible(str(x.get("title", ""))),
+            visible(str(x.get("title", "")))[:MAX_TITLE],
             *(_count(x, name) for name in Budget._fields[1:]),
         )
-        for x in entries
+        for x in entries[:MAX_CELLS]
     ]
 
 
@@ -163,7 +168,7 @@ def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
 
 def _count(entries: Mapping[str, object], name: str) -> int:
     value = entries.get(name)
-    return value if type(value) is int else 0
+    return min(max(value, 0), MAX_COUNT) if type(value) is int else 0
 
 
 def _totals(found: Sequence[Budget]) -> list[tuple[str, int]]:
@@ -201,9 +206,12 @@ def _seconds_left(
     steps = {x.title: x.steps for x in found}
     overall = _mean_seconds(ended)
     left = 0.0
+    by_cell: dict[str, list[TrialRecord]] = {}
+    for x in ended:
+        by_cell.setdefault(x.cell, []).append(x)
     for cell in cells:
-        own = [x for x in ended if x.cell == cell.title]
-        left += cell.left * (_mean_seconds(own) if own else overall)
+        own = by_cell.get(cell.title, ended)
+        left += cell.left * _mean_seconds(own)
     running = [x for x in records if x.state == "running"][:MAX_READ]
     for record in running:
         length = max(1, steps.get(record.cell, 1))

@@ -5,32 +5,23 @@ in their place where only the states of many trials are asked for.
 """
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from syntony.errors import InvalidInputError, visible
-from syntony.studies.trial import Trial, TrialRecord, TrialState
-from syntony.training.atomic_io import append_bytes, atomic_write_bytes
+from syntony.errors import InvalidInputError
+from syntony.studies.journal import MAX_TRIALS, read_records
+from syntony.studies.trial import Trial, TrialRecord
+from syntony.training.atomic_io import append_bytes, atomic_write_bytes, make_folder
+from syntony.training.folder_walk import (
+    MAX_JOURNAL_BYTES,
+    MAX_STUDY_BYTES,
+    check_study_folder,
+)
 from syntony.training.locks import exclusive_lock
 from syntony.training.safe_io import JsonObject, open_untrusted, read_json, visible_json
-
-MAX_JOURNAL_BYTES = 2**30
-"""Most bytes of a journal: a million events."""
-MAX_STUDY_BYTES = 2**24
-TRIAL_NAME = re.compile(r"\w[\w.-]{0,200}")
-"""Name of a trial, which is a folder in that of the study."""
-STATES: dict[str, TrialState] = {
-    "created": "waiting",
-    "started": "running",
-    "interrupted": "waiting",
-}
-STATES |= {"done": "done", "failed": "failed", "retried": "waiting"}
-STATES |= {"pruned": "pruned"}
-"""Event of the journal, and the state of the trial after it."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +63,20 @@ class StudyFolder:
         return self.study_path.is_file()
 
     def read_study(self) -> JsonObject:
-        """Content of `study.json`.
+        """Content of `study.json`; before, checks what the whole folder contains.
+
+        Control characters in it are made visible: they may reach a terminal.
 
         Raises:
-            InvalidInputError: there is no study in the folder.
+            InvalidInputError: there is no study in the folder, or something that no
+                study has, e.g. a link.
         """
         if not self.contains_study():
             raise InvalidInputError(
                 f"{self.path} is not the folder of a study: no study.json"
             )
-        content = read_json(self.study_path, MAX_STUDY_BYTES)
+        self.check_content()
+        content = visible_json(read_json(self.study_path, MAX_STUDY_BYTES))
         if not isinstance(content, dict):
             raise InvalidInputError(f"{self.study_path} holds no JSON object")
         return content
@@ -102,8 +97,10 @@ class StudyFolder:
         try:
             if self.path.is_dir() and not self.contains_study():
                 self._reject_foreign_files()
+            self.check_content()
+            self.path.mkdir(parents=True, exist_ok=True)
             for folder in (self.path / "trials", self.path / "logs"):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
             if self.journal_path.exists():
                 self._end_last_line()
         except OSError as error:
@@ -113,6 +110,19 @@ class StudyFolder:
         with exclusive_lock(self.lock_path):
             yield
 
+    def check_content(self) -> None:
+        """Checks what the folder contains, before anything in it is opened or written.
+
+        Raises:
+            InvalidInputError: see `check_study_folder`.
+        """
+        try:
+            check_study_folder(self.path)
+        except OSError as error:
+            raise InvalidInputError(
+                f"{self.path} cannot be read: {error.strerror}"
+            ) from None
+
     def append(self, name: str, event: str, **values: object) -> None:
         """Appends an event of a trial to the journal."""
         entry = {"trial": name, "event": event, "time": round(time.time(), 3)}
@@ -120,7 +130,15 @@ class StudyFolder:
         append_bytes(self.journal_path, line.encode() + b"\n")
 
     def create(self, trials: Sequence[Trial]) -> None:
-        """Adds new trials to the journal."""
+        """Adds new trials to the journal.
+
+        Raises:
+            InvalidInputError: they are more than a study may have.
+        """
+        if len(trials) > MAX_TRIALS:
+            raise InvalidInputError(
+                f"the study has {len(trials):,} trials; expected at most {MAX_TRIALS:,}"
+            )
         now = round(time.time(), 3)
         events = [
             {
@@ -144,39 +162,11 @@ class StudyFolder:
         Raises:
             InvalidInputError: the journal cannot be read.
         """
-        records: dict[str, TrialRecord] = {}
-        for event in self._events():
-            name = event.get("trial")
-            if not isinstance(name, str) or not TRIAL_NAME.fullmatch(name):
-                continue
-            if event["event"] == "created":
-                records[name] = _created(name, event)
-            elif name in records:
-                records[name] = after_event(records[name], str(event["event"]), event)
-        return records
-
-    def _events(self) -> Iterator[JsonObject]:
-        """Yields the events; a line that a kill has cut is left out."""
-        if not self.journal_path.exists():
-            return
-        try:
-            with open_untrusted(self.journal_path, MAX_JOURNAL_BYTES) as file:
-                lines = file.read().splitlines()
-        except OSError as error:
-            raise InvalidInputError(
-                f"{self.journal_path} cannot be read: {error.strerror}"
-            ) from None
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(event, dict) and event.get("event") in STATES:
-                yield event
+        return read_records(self.journal_path)
 
     def _end_last_line(self) -> None:
         """Ends a line that a kill has cut, so that the next one is its own."""
-        with self.journal_path.open("rb") as file:
+        with open_untrusted(self.journal_path, MAX_JOURNAL_BYTES) as file:
             file.seek(0, 2)
             if not file.tell():
                 return
@@ -200,11 +190,13 @@ def run_folders(path: Path) -> list[Path]:
     Trials that failed, were pruned, or have not begun are left out.
 
     Raises:
-        InvalidInputError: the journal of the study cannot be read.
+        InvalidInputError: the journal of the study cannot be read, or the folder
+            contains what no study does.
     """
     folder = StudyFolder(path)
     if not folder.contains_study():
         return [path]
+    folder.check_content()
     records = folder.records().values()
     found = [
         folder.run_path(record.name)
@@ -213,52 +205,3 @@ def run_folders(path: Path) -> list[Path]:
         or (record.state in ("running", "waiting") and record.number is None)
     ]
     return [run for run in found if (run / "settings.json").is_file()]
-
-
-def _created(name: str, event: JsonObject) -> TrialRecord:
-    flags, seeds = event.get("flags"), event.get("seeds")
-    number = event.get("number")
-    return TrialRecord(
-        name=name,
-        system=visible(str(event.get("system"))),
-        flags=_flags(flags) if isinstance(flags, dict) else {},
-        seeds=tuple(x for x in seeds if type(x) is int)
-        if isinstance(seeds, list)
-        else (),
-        number=number if type(number) is int else None,
-    )
-
-
-def _flags(flags: JsonObject) -> dict[str, str | int | float]:
-    shown = visible_json(flags)
-    assert isinstance(shown, dict)
-    return {k: v for k, v in shown.items() if isinstance(v, str | int | float)}
-
-
-def after_event(
-    record: TrialRecord, kind: str, values: Mapping[str, object]
-) -> TrialRecord:
-    """A trial after an event.
-
-    Args:
-        record: the trial before.
-        kind: name of the event.
-        values: its values; they may be anyone's.
-    """
-    is_failure = kind in ("failed", "retried")
-    error, score, metric = (values.get(x) for x in ("error", "score", "metric"))
-    return record._replace(
-        state=STATES[kind],
-        steps=max(record.steps, int(_number(values, "steps"))),
-        seconds=record.seconds + _number(values, "seconds"),
-        failures=record.failures + is_failure,
-        interruptions=record.interruptions + (kind == "interrupted"),
-        error=visible(error) if isinstance(error, str) and is_failure else "",
-        score=float(score) if isinstance(score, int | float) else record.score,
-        metric=visible(metric) if isinstance(metric, str) else record.metric,
-    )
-
-
-def _number(values: Mapping[str, object], name: str) -> float:
-    value = values.get(name)
-    return float(value) if isinstance(value, int | float) else 0.0

@@ -4,9 +4,11 @@ No link is followed: neither one with the name of the file, nor within a run fol
 with the name of its folder. A run folder may be from anyone.
 """
 
+import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,14 +79,32 @@ def append_bytes(path: Path, content: bytes) -> None:
     """
     with _naming(path), _open_folder(path.parent) as folder:
         is_new = path.name not in os.listdir(folder)
-        descriptor = os.open(path.name, APPENDED_FILE, 0o666, dir_fd=folder)
-        with os.fdopen(descriptor, "ab") as file:
+        with os.fdopen(_open_appended(path.name, folder), "ab") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if is_new:
             # Else a power failure could take the name of the file.
             os.fsync(folder)
+
+
+def open_to_append(path: Path) -> BinaryIO:
+    """Opens a file to append to, which is created if needed, e.g. for a process.
+
+    Raises:
+        OSError: it cannot be written, or is a link; `filename` is that of `path`.
+    """
+    with _naming(path), _open_folder(path.parent) as folder:
+        return os.fdopen(_open_appended(path.name, folder), "ab")
+
+
+def _open_appended(name: str, folder: int) -> int:
+    """Descriptor of a file to append to, relative to that of its folder."""
+    descriptor = os.open(name, APPENDED_FILE, 0o666, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is not a regular file", name)
+    return descriptor
 
 
 def make_folder(path: Path) -> None:

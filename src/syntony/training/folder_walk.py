@@ -1,6 +1,6 @@
-"""Walk through a run folder before anything in it is opened or written.
+"""Walk through the folder of a run or study before anything in it is opened or written.
 
-A run folder may be from anyone. Names that a run never has are ignored and never
+Such a folder may be from anyone. Names that a run never has are ignored and never
 opened. Those that it has must be regular files and folders, of bounded sizes.
 """
 
@@ -20,6 +20,12 @@ MAX_ARRAY_BYTES = 2**40
 """Bytes of a file of arrays; the settings give a closer bound where they are read."""
 MAX_ENTRIES = 200_000
 """Most files of one folder."""
+MAX_STUDY_BYTES = 2**22
+"""Bytes of `study.json`, which has a few entries for each system and task."""
+MAX_JOURNAL_BYTES = 2**27
+"""Bytes of the journal of a study; enough for 100,000 trials."""
+MAX_SEARCH_BYTES = 2**28
+"""Bytes of Optuna's journal."""
 
 ARRAYS = re.compile(r".*\.npz")
 PICTURES = re.compile(r".*\.(svg|png|pdf|gif|mp4|webm|html)")
@@ -41,6 +47,16 @@ FOLDERS: dict[str, Mapping[re.Pattern[str], int]] = {
     "reference": {},
 }
 """Names of a run's folders, and those of the files in each."""
+STUDY_FILES = {
+    re.compile(r"study\.json"): MAX_STUDY_BYTES,
+    re.compile(r"trials\.jsonl"): MAX_JOURNAL_BYTES,
+    re.compile(r"search\.log"): MAX_SEARCH_BYTES,
+    re.compile(r"report\.html"): MAX_LOG_BYTES,
+    re.compile(r"\.lock|\.shared"): MAX_SETTINGS_BYTES,
+}
+"""Names of a study's files, and the most bytes of each."""
+STUDY_FOLDERS = ("trials", "logs", "slurm")
+LOGS = re.compile(r".*\.log")
 
 
 def check_run_folder(path: Path) -> None:
@@ -63,6 +79,32 @@ def check_run_folder(path: Path) -> None:
                 _check_inner(entry.name, inner)
         else:
             _check_file(entry, FILES)
+
+
+def check_study_folder(path: Path) -> None:
+    """Checks what the folder of a study contains, without opening any file.
+
+    What its run folders contain is checked when each is read: see `check_run_folder`.
+
+    Args:
+        path: the study folder; it may be a link itself, as the user named it.
+
+    Raises:
+        InvalidInputError, OSError: as for `check_run_folder`.
+    """
+    if not path.is_dir():
+        return
+    for entry in _entries(path):
+        if entry.name not in STUDY_FOLDERS:
+            _check_file(entry, STUDY_FILES)
+            continue
+        _require_folder(entry)
+        if entry.name == "trials":
+            for trial in _entries(Path(entry)):
+                _require_folder(trial)
+        elif entry.name == "logs":
+            for log in _entries(Path(entry)):
+                _check_file(log, {LOGS: MAX_ARRAY_BYTES})
 
 
 def _check_inner(folder: str, entry: os.DirEntry[str]) -> None:

@@ -28,6 +28,8 @@ from syntony.training.safe_io import open_untrusted
 # A metric may be None, but code that knows it to be finite computes with it.
 MetricsRow = dict[str, Any]
 """Numbers by name; `step` and `seed` are integers, others may be None: not finite."""
+MAX_VALUES = 100 * MAX_ROWS
+"""Most numbers of a log; in memory each takes up to 100 bytes."""
 NAME_RULE = "expected letters, digits, spaces and /_.,:;+*%@#=()[]-, at most 200"
 
 
@@ -90,6 +92,7 @@ def read_rows(path: Path) -> list[MetricsRow]:
 
 def _iter_rows(path: Path, file: BinaryIO) -> Iterator[MetricsRow]:
     names: dict[str, str] = {}
+    values = 0
     for number in itertools.count(1):
         text = file.readline(MAX_LINE_BYTES)
         if not text.endswith(b"\n"):
@@ -100,8 +103,13 @@ def _iter_rows(path: Path, file: BinaryIO) -> Iterator[MetricsRow]:
             return
         if number > MAX_ROWS:
             raise InvalidInputError(f"{path} has more than {MAX_ROWS:,} lines")
-        if text != b"\n":
-            yield _parse_row(path, number, text, names)
+        if text == b"\n":
+            continue
+        row = _parse_row(path, number, text, names)
+        values += len(row)
+        if values > MAX_VALUES:
+            raise InvalidInputError(f"{path} has more than {MAX_VALUES:,} numbers")
+        yield row
 
 
 def last_step(path: Path, seed: int) -> int:

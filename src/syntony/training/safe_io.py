@@ -76,7 +76,7 @@ def read_json(path: Path, max_bytes: int) -> object:
     """
     try:
         with open_untrusted(path, max_bytes) as file:
-            value = json.loads(file.read(_size(file)), parse_int=_parse_int)
+            value = json.loads(file.read(_size(file)), parse_int=parse_int)
         _check_depth(value)
         return value
     except InvalidInputError:
@@ -133,7 +133,8 @@ def visible_json(value: object) -> object:
     return value
 
 
-def _parse_int(text: str) -> int:
+def parse_int(text: str) -> int:
+    """Integer of a JSON file; raises ValueError for one of too many digits."""
     # Longer numbers are never valid, and overflow where they are converted.
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits")

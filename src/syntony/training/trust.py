@@ -1,4 +1,4 @@
-"""Trust: whether the modules and programs that a run's settings name may be used.
+"""Trust: whether the modules, programs and files that settings name may be used.
 
 A run of this machine may use them, one from elsewhere only if the user says so. What
 was trained here is known by a list in the user's state folder, not by the run: one line
@@ -22,6 +22,8 @@ CODE_FIELDS = ("system", "task", "channel", "settings")
 """Entries of `settings.json` that may name code."""
 CODE_ID = re.compile(r"(?:python:(?!<)|pettingzoo:|gymnasium:|batched:)(\w*)")
 """Start of an id that imports a module; its group is the package of the module."""
+FILE_ID = re.compile(r"codebook:(.*)", re.DOTALL)
+"""Id that reads a file outside of the run; its group is the path."""
 PYTHON_PARAMETER = "python="
 """Parameter of an id that starts another Python."""
 MAX_LIST_BYTES = 2**26
@@ -31,13 +33,13 @@ MAX_LISTED = 3
 
 
 def named_code(settings: Mapping[str, object]) -> list[str]:
-    """Ids in a run's settings that import modules or start programs.
+    """Ids in a run's settings that import modules, start programs or read files.
 
     Args:
         settings: content of `settings.json`; it may be anyone's.
     """
     texts = _iter_texts([settings.get(name) for name in CODE_FIELDS])
-    return [*dict.fromkeys(text for text in texts if CODE_ID.search(text))]
+    return [*dict.fromkeys(text for text in texts if _is_code(text))]
 
 
 def check_trust(path: Path, settings: Mapping[str, object], *, trust: bool) -> bool:
@@ -59,8 +61,9 @@ def check_trust(path: Path, settings: Mapping[str, object], *, trust: bool) -> b
         listed = ", ".join(names[:MAX_LISTED])
         more = f" and {len(names) - MAX_LISTED} more" if names[MAX_LISTED:] else ""
         raise UntrustedCodeError(
-            f"{path} names code and was not trained on this machine: {listed}{more}; "
-            "where you know that code, add --trust (in Python trust=True)"
+            f"{path} names {_kind(names)} and was not trained on this machine: "
+            f"{listed}{more}; where you know that {_kind(names)}, add --trust (in "
+            "Python trust=True)"
         )
     return bool(names)
 
@@ -108,6 +111,8 @@ def _fingerprint(settings: Mapping[str, object]) -> str:
 
 def _code_places(id: str) -> Iterator[str]:
     """Yields the file of each package that an id names."""
+    if match := FILE_ID.fullmatch(id):
+        yield os.path.realpath(match[1])
     if PYTHON_PARAMETER in id:
         # Another Python searches the current folder.
         yield os.path.realpath(os.curdir)
@@ -118,6 +123,15 @@ def _code_places(id: str) -> Iterator[str]:
         origin = spec.origin if spec is not None else None
         place = origin or next(iter(locations), None)
         yield match[1] if place is None else os.path.realpath(place)
+
+
+def _is_code(text: str) -> bool:
+    return bool(CODE_ID.search(text) or FILE_ID.fullmatch(text))
+
+
+def _kind(names: list[str]) -> str:
+    """Word for what ids name, in a message."""
+    return "files" if all(map(FILE_ID.fullmatch, names)) else "code"
 
 
 def _iter_texts(value: object) -> Iterator[str]:

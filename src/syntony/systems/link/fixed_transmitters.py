@@ -20,6 +20,7 @@ from syntony.networks.modems import (
     make_transmitter,
 )
 from syntony.networks.user_network import NetworkSpec, check_network
+from syntony.plugins import require_user_files
 from syntony.systems.link.codes import CLASSICAL_TRANSMITTERS, Code, classical_code
 
 FILE_PREFIX = "codebook:"
@@ -148,7 +149,8 @@ def read_codebook(path: Path, messages: int, uses: int) -> Complex[np.ndarray, "
 def _read_numbers(
     path: Path, expected: str
 ) -> Float[np.ndarray, "..."] | Complex[np.ndarray, "..."]:
-    # A run folder may be anyone's, and name any file: none is read that has no end.
+    # A run folder may be anyone's, and name any file.
+    require_user_files(path)
     if not path.is_file():
         raise InvalidInputError(f"there is no file {path}; {expected}")
     if path.stat().st_size > MAX_FILE_BYTES:
