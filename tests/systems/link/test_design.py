@@ -139,7 +139,9 @@ def test_a_code_is_learned_slowly_with_few_blocks_per_message(name, batch_size, 
     state = link.init(jax.random.key(0))
     grad = np.random.default_rng(0).normal(size=(16, 2, 2)).astype(np.float32)
     after = link.update_transmitter(state, jnp.array(grad))
-    change = jnp.abs(after.transmitter.out.bias - state.transmitter.out.bias)
+    before: Any = state.transmitter
+    moved: Any = after.transmitter
+    change = jnp.abs(moved.out.bias - before.out.bias)
     assert float(change.max()) == pytest.approx(factor * 5e-4, rel=1e-2)
 
 
