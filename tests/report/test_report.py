@@ -14,11 +14,13 @@ import plotly.graph_objects as go
 import pytest
 import report_runs
 
+from syntony.comparison.results import TaskPair
 from syntony.errors import InvalidInputError
 from syntony.report.page import write_report
 from syntony.report.runs import load_report_runs
 from syntony.report.sections import link
-from syntony.report.sections.comparison import comparison_sections
+from syntony.report.sections.comparison import comparison_sections, verdict
+from syntony.report.sections.learning_curves import learning_sections
 
 # Some tests edit the settings, of which reports warn.
 pytestmark = pytest.mark.filterwarnings("ignore:.*settings.json was changed after")
@@ -261,6 +263,49 @@ def test_runs_on_different_tasks_are_not_compared(runs: dict[str, Path]):
     assert comparison_sections([team, link_run]) == []
     (section,) = comparison_sections([team, plain, link_run])
     assert section.title == "Comparison"
+    assert section.notes[0].startswith(f"{report_runs.TASK}: these seeds do not show")
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        ((0.9, 0.6, 1.0), "a is better than b; a run of a .* 0.90 \\[0.60, 1.00\\]"),
+        ((0.2, 0.1, 0.3), "b is better than a; a run of b .* 0.80 \\[0.70, 0.90\\]"),
+        ((0.9, 0.4, 1.0), "do not show whether a or b .* 0.90 \\[0.40, 1.00\\]"),
+        ((0.2, 0.1, 0.6), "do not show whether b or a .* 0.80 \\[0.40, 0.90\\]"),
+    ],
+)
+def test_the_verdict_is_for_the_better_one(
+    interval: tuple[float, float, float], expected: str
+):
+    probability, low, high = interval
+    pair = TaskPair(
+        x="a",
+        y="b",
+        probability=probability,
+        low=low,
+        high=high,
+        difference=None,
+        difference_low=None,
+        difference_high=None,
+    )
+    assert re.search(expected, verdict(pair))
+
+
+@pytest.mark.filterwarnings("ignore:.*metrics.jsonl")
+def test_losses_of_a_transmitter_alone_have_no_figure_of_both(
+    runs: dict[str, Path], tmp_path: Path
+):
+    folder = copy_run(runs["link"], tmp_path / "transmitter")
+    metrics = folder / "metrics.jsonl"
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for row in rows:
+        row.pop("train/receiver_loss", None)
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (section,) = learning_sections(load_report_runs([str(folder)]))
+    titles = [part.title for part in section.parts]
+    assert "Transmitter loss" in titles
+    assert not any(title.startswith("Losses") for title in titles)
 
 
 def test_a_run_of_an_older_version_has_all_sections(

@@ -62,6 +62,10 @@ def test_the_section_has_all_plots(plots: dict[str, Plot]):
         assert len(plot.alt) > 30
 
 
+def test_no_note_denies_the_beliefs_that_are_shown(sections: dict[str, Section]):
+    assert not any("no beliefs" in note for note in sections["team-0"].notes)
+
+
 def test_returns_are_beside_the_known_ones(plots: dict[str, Plot]):
     lines = {}
     for trace in plots["Return over SNR"].figure["data"]:

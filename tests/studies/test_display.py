@@ -82,16 +82,23 @@ def test_the_report_has_the_best_settings_first(sweep: Sweep):
     best, one_slice, curves = cell.parts
     assert isinstance(best, Table)
     # A flag with one value is none that varies.
-    assert best.header == ["rank", "rate", "score", "seeds", "trial"]
-    assert [row[1] for row in best.rows] == ["0.3", "0.1", "0.5"]
+    assert best.header == ["rank", "score", "rate", "seeds", "trial"]
+    assert [row[2] for row in best.rows] == ["0.3", "0.1", "0.5"]
     assert isinstance(one_slice, Plot)
     (points,) = one_slice.figure["data"]
     assert dict(zip(points["x"], points["y"], strict=True)) == pytest.approx(
         {rate: -((rate - 0.3) ** 2) + 900e-6 + 0.5e-3 for rate in (0.1, 0.3, 0.5)}
     )
+    assert one_slice.figure["layout"]["xaxis"]["ticktext"] == ["0.3", "0.1", "0.5"]
     assert isinstance(curves, Plot)
-    # Of each setting a band and a line.
-    assert len(curves.figure["data"]) == 6
+    # Of each setting a line for each of its two seeds, and their mean.
+    traces = curves.figure["data"]
+    assert [trace.get("showlegend", True) for trace in traces] == [
+        False,
+        False,
+        True,
+    ] * 3
+    assert not any("fill" in trace for trace in traces)
     assert isinstance(cost.parts[0], Table)
     assert cost.parts[0].rows[0][1:6] == ["3", "2", "900", "5,400", "5,400"]
 

@@ -34,8 +34,8 @@ METRICS = {
     ),
     "eval/belief_error": MetricInfo(
         "mean square",
-        "Error of the decoded beliefs of a team that transmits, over the SNR, in the "
-        "units of normalized observations.",
+        "Error of the decoded beliefs of a team that transmits, in the units of "
+        "normalized observations.",
     ),
     "eval/bler": MetricInfo(
         SHARE,

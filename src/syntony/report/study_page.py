@@ -15,14 +15,16 @@ from syntony.evaluation.learning_curves import (
     align_curves,
     points_by_seed,
 )
-from syntony.evaluation.statistics import mean_over_seeds
+from syntony.evaluation.statistics import MIN_SEEDS_FOR_INTERVAL, mean_over_seeds
 from syntony.report.components import (
     Plot,
     PlotlyFigure,
+    PlotlyObject,
     Section,
     Table,
     Trace,
     axis_range,
+    background_line_trace,
     band_trace,
     escape_html,
     line_trace,
@@ -57,6 +59,8 @@ MAX_VARIED = 50
 """Flags whose values are shown."""
 MAX_POINTS = 2000
 """Settings in a plot over the values of a flag, the best ones."""
+MAX_VALUE_TICKS = 5
+"""Distinct values of a flag at most that are all ticks of its axis."""
 MAX_FAILURES = 50
 """Failed trials in the table."""
 FIXED_FLAGS = {"task", "channel", "preset"}
@@ -121,13 +125,13 @@ def study_sections(folder: StudyFolder) -> list[Section]:
 
 def _overview(status: StudyStatus, note: str) -> Section:
     """Section with the trials of every cell."""
-    header = ["system and task", "done", "running", "failed", "stopped early", "best"]
+    header = ["system and task", "best", "done", "running", "failed", "stopped early"]
     rows = [
         [
             cell.title,
+            _score_text(cell.best.score, cell.best.metric) if cell.best else "",
             f"{cell.done} of {cell.total}",
             *map(str, (cell.running, cell.failed, cell.pruned)),
-            _score_text(cell.best.score, cell.best.metric) if cell.best else "",
         ]
         for cell in status.cells
     ]
@@ -164,12 +168,12 @@ def _varied_flags(records: Sequence[TrialRecord]) -> list[str]:
 
 def _best_table(results: Sequence[SettingResult]) -> Table:
     names = [*results[0].flags] if results else []
-    header = ["rank", *names, "score", "seeds", "trial"]
+    header = ["rank", "score", *names, "seeds", "trial"]
     rows = [
         [
             str(rank),
-            *(str(value) for value in result.flags.values()),
             _score_text(result.score, result.metric),
+            *(str(value) for value in result.flags.values()),
             str(sum(len(x.seeds) for x in result.records)),
             result.records[0].name,
         ]
@@ -183,6 +187,7 @@ def _slices(results: Sequence[SettingResult]) -> Iterator[Plot]:
     scored = [x for x in results if x.score is not None][:MAX_POINTS]
     names = [*scored[0].flags] if scored else []
     labels = [escape_html(x.label) for x in scored]
+    others = "; the other flags vary as well" if len(names) > 1 else ""
     for name in names:
         metric = scored[0].metric
         flags = [x.flags[name] for x in scored]
@@ -200,7 +205,7 @@ def _slices(results: Sequence[SettingResult]) -> Iterator[Plot]:
             name=sanitize_filename(f"slice-{name}"),
             title=name,
             alt=f"Scores of all settings over their values of {name}.",
-            caption="Each point is a setting; the other flags vary as well.",
+            caption=f"Each point is a setting{others}.",
             figure=_slice_figure(trace, name, metric, values),
         )
 
@@ -211,7 +216,12 @@ def _slice_figure(
     numbers = [x for x in values if isinstance(x, int | float)]
     positive = len(numbers) == len(values) and min(numbers) > 0.0
     is_wide = positive and max(numbers) > 30.0 * min(numbers)
-    xaxis = {"type": "log"} if is_wide else {}
+    xaxis: PlotlyObject = {"type": "log"} if is_wide else {}
+    # Ticks at the values themselves: others would have prefixes, as in 100µ.
+    if len(set(numbers)) <= MAX_VALUE_TICKS:
+        xaxis |= {"tickvals": numbers, "ticktext": [f"{x:g}" for x in numbers]}
+    else:
+        xaxis |= {"exponentformat": "power"}
     if len(numbers) < len(values):
         xaxis = {"type": "category"}
     yaxis = {"type": "log"} if metric in ERROR_RATE_METRICS else {}
@@ -233,10 +243,15 @@ def _curves_plot(
         if curve is None:
             continue
         band = mean_over_seeds(curve.scores)
-        if len(curve.scores) > 1:
+        if len(curve.scores) >= MIN_SEEDS_FOR_INTERVAL:
             traces.append(band_trace(curve.steps, band.low, band.high, style, name))
+        elif len(curve.scores) > 1:
+            traces += [
+                background_line_trace(curve.steps, seed_scores, style, name)
+                for seed_scores in curve.scores
+            ]
         traces.append(line_trace(curve.steps, band.mean, name, style, legendgroup=name))
-        scores.append(band.mean)
+        scores += [curve.scores, band.mean]
     if not traces:
         return None
     metric = drawn[0].metric
@@ -247,7 +262,8 @@ def _curves_plot(
         name=sanitize_filename(f"curves-{title}"),
         title="Learning curves",
         alt=f"Line chart of {metric} over steps, for the best settings of {title}.",
-        caption="Means over seeds with their 95 % intervals (Student's).",
+        caption="Means over seeds: of three or more with their 95 % intervals "
+        "(Student's), of two with a thin line for each.",
         figure=plotly_figure(
             traces, xlabel="steps", ylabel=metric_label(metric), yaxis=axis
         ),

@@ -1,10 +1,9 @@
 """Legends of the figures for print, which are below the axes and never on data."""
 
 from collections.abc import Collection
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from matplotlib import style
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from syntony.visualization.style import STYLE_SHEET, LineLook
@@ -63,8 +62,9 @@ def add_legend_below(figure: Figure, title: str = "") -> Figure:
     return figure
 
 
-def _named(figure: Figure) -> dict[str, Artist]:
-    """Lines and points with a name, by it."""
+# Legends take a container of bars, which is no Artist.
+def _named(figure: Figure) -> dict[str, Any]:
+    """Lines, points and groups of bars with a name, by it."""
     return {
         label: handle
         for axes in figure.axes

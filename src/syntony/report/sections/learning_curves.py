@@ -53,7 +53,7 @@ def learning_sections(report_runs: Sequence[ReportRun]) -> list[Section]:
 
 def overview_section(report_runs: Sequence[ReportRun]) -> Section:
     """Section with a table of all runs."""
-    header = ["run", "system", "task or channel", "seeds", "steps", "score", "time"]
+    header = ["run", "score", "system", "task or channel", "seeds", "steps", "time"]
     rows = [_overview_row(report_run) for report_run in report_runs]
     caption = (
         "Scores are those of the last evaluation that all seeds of a run had: mean "
@@ -90,11 +90,11 @@ def _overview_row(report_run: ReportRun) -> list[str]:
     stored = report_run.stored
     return [
         report_run.label,
+        final_score_text(stored),
         stored.system,
         stored.task_or_channel,
         _num_seeds_text(stored.settings.get("seeds", "")),
         f"{stored.last_step:,}",
-        final_score_text(stored),
         "" if stored.wall_s is None else format_duration(stored.wall_s),
     ]
 
@@ -174,20 +174,23 @@ def _curve_traces(
 
 
 def _link_loss_plots(report_runs: Sequence[ReportRun]) -> list[Plot]:
-    """One plot per run that logged losses of a receiver and a transmitter."""
+    """One plot per run that logged losses of a receiver, as links do."""
     plots = []
     names = ("train/receiver_loss", "train/transmitter_loss")
     for report_run in report_runs:
         curves = {name: read_metric_curve(report_run.stored, name) for name in names}
         logged = {n: c for n, c in curves.items() if c is not None}
+        # A team that transmits has no receiver's loss, and its transmitters' is a
+        # difference of losses, which a logarithmic axis does not show.
+        if names[0] not in logged:
+            continue
         traces = []
         for index, (name, curve) in enumerate(logged.items()):
             mean = mask_low_rates(curve.over_seeds().mean)
             style = report_run.style._replace(dash=("solid", "dash")[index])
             label = name.partition("/")[2].replace("_", " ")
             traces.append(line_trace(curve.steps, mean, label, style))
-        if traces:
-            plots.append(_link_loss_plot(report_run, traces))
+        plots.append(_link_loss_plot(report_run, traces))
     return plots
 
 

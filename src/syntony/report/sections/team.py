@@ -30,7 +30,12 @@ from syntony.report.components import (
 )
 from syntony.report.episode_player import build_episode_player
 from syntony.report.runs import ReportRun, sanitize_filename
-from syntony.systems.system import ActsInEpisodes, HasBeliefs, StateT
+from syntony.systems.system import (
+    ActsInEpisodes,
+    HasBeliefs,
+    StateT,
+    TransmitsObservations,
+)
 from syntony.tasks.rollout import Trajectory
 from syntony.tasks.scene import Feature
 from syntony.training.seed_scheduler import seed_keys
@@ -99,7 +104,7 @@ def team_section(index: int, report_run: ReportRun) -> Section:
             _belief_scatter_plot(name, samples),
             _probe_table(samples),
         ]
-    else:
+    elif not isinstance(system, TransmitsObservations):
         notes.append(f"{report_run.stored.system} has no beliefs about teammates.")
     if len(run.seeds) > 1:
         notes.append(f"Shown is seed {seed}, the first of {len(run.seeds)}.")
@@ -177,7 +182,7 @@ def _filter_weight_plots(
         figure=plotly_figure(
             [trace],
             xlabel="",
-            ylabel="agent, of teammate",
+            ylabel="",
             xaxis={"tickangle": -60, "nticks": 0, "dtick": 1, "type": "category"},
             yaxis={"autorange": "reversed"},
             height=260 + 24 * len(trace["y"]),
@@ -206,13 +211,17 @@ def _filter_weight_heatmap(
         "type": "heatmap",
         "z": np.array([[row.get(name, np.nan) for name in columns] for row in rows]),
         "x": columns,
-        "y": [f"{i + 1} of {j + 1}" for i, j in pairs],
+        "y": [_pair_name(i, j) for i, j in pairs],
         "zmin": 0,
         "zmax": 1,
         "colorscale": "Viridis",
         "colorbar": {"title": {"text": "w"}, "thickness": 12},
-        "hovertemplate": "agent %{y}: %{x}<br>weight %{z:.3f}<extra></extra>",
+        "hovertemplate": "%{y}: %{x}<br>weight %{z:.3f}<extra></extra>",
     }
+
+
+def _pair_name(agent: int, teammate: int) -> str:
+    return f"{agent_name(agent)}, of {agent_name(teammate).removeprefix('agent ')}"
 
 
 def _mean_weight_by_name(

@@ -294,7 +294,7 @@ def _scatter_trace(
         "y": points[:, 1],
         "name": name,
         "hovertemplate": "%{x:.2f} + %{y:.2f}i",
-        "marker": {"color": color, "size": 5, "opacity": 0.7},
+        "marker": {"color": color, "size": 7, "opacity": 0.7},
     }
 
 
@@ -419,7 +419,7 @@ def _share_plot(name: str, codes: Sequence[AgentCode]) -> Plot:
             traces,
             xlabel="",
             ylabel="share of variance",
-            xaxis={"type": "category", "nticks": 0, "tickangle": -40},
+            xaxis={"type": "category", "nticks": 0},
             yaxis={"range": [0, 1.02]},
             barmode="group",
         ),

@@ -95,8 +95,9 @@ function bindDetails() {
   }
 }
 
-// On paper everything is light, open, and as wide as the page.
-const PRINT_WIDTH = 680;
+// On paper everything is light, open, and as wide as the columns of an A4 page: the
+// style sheet has one for wide blocks, and two otherwise, on any screen.
+const PRINT_WIDTH = { wide: 670, narrow: 310 };
 
 function bindPrint() {
   let theme = "";
@@ -108,7 +109,8 @@ function bindPrint() {
     for (const details of closed) details.open = true;
     applyTheme();
     for (const plot of document.querySelectorAll(".js-plotly-plot")) {
-      const width = Math.min(PRINT_WIDTH, plot.parentElement.clientWidth || PRINT_WIDTH);
+      const isWide = plot.closest(".block").classList.contains("wide");
+      const width = isWide ? PRINT_WIDTH.wide : PRINT_WIDTH.narrow;
       Plotly.relayout(plot, { width, autosize: false });
     }
   });

@@ -30,6 +30,9 @@ function valuesFigure(episode, step, agent) {
   }];
   const layout = {
     height: hasBeliefs ? 430 : 300, hovermode: "x",
+    // The names of the observations are above the axes, and the legend above them.
+    margin: { l: 12, r: 12, t: 30, b: 12 },
+    legend: { orientation: "h", y: 1.09, yanchor: "bottom", x: 0, xanchor: "left" },
     xaxis: { tickvals: positions, ticktext: names, tickangle: -90, automargin: true, range: [-0.7, truth.length - 0.3], showgrid: false, zeroline: false },
     yaxis: { title: { text: "value" }, range: episode.value_range, domain: hasBeliefs ? [0.36, 1] : [0, 1], automargin: true },
     shapes: observers.map((other, block) => ({
@@ -38,7 +41,7 @@ function valuesFigure(episode, step, agent) {
     })),
     annotations: observers.map((other, block) => ({
       text: `observation of ${episode.agents[other]}`, x: block * size - 0.4, y: 1, xref: "x", yref: "paper",
-      xanchor: "left", yanchor: "top", showarrow: false,
+      xanchor: "left", yanchor: "bottom", showarrow: false,
     })),
   };
   if (hasBeliefs) {
