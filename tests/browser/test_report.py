@@ -229,6 +229,8 @@ def test_the_slider_of_a_constellation_by_keys(opened: OpenPage):
 @pytest.mark.parametrize("suffix", ["SVG", "PNG"])
 def test_figures_are_downloaded(opened: OpenPage, suffix: str, tmp_path: Path):
     page = opened.page
+    # The learning curves are folded; a link to them opens them.
+    page.locator("nav a", has_text="Learning").first.click()
     button = page.get_by_role("button", name=f"Download Return as {suffix}", exact=True)
     with page.expect_download() as download:
         button.click()
