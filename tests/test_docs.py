@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -146,6 +146,9 @@ def test_the_task_of_the_guide_is_that_of_the_example():
     code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
     assert code is not None
     assert not [line for line in code[1].splitlines() if line not in example]
+    names: dict[str, Any] = {"__name__": "your_own_task"}
+    exec(code[1], names)
+    assert names["Corridor"](length=7).id == "python:your_own_task:Corridor?length=7"
 
 
 def test_the_algorithm_of_the_guide_is_the_example():

@@ -141,6 +141,9 @@ function bindPlayer(root, name, episode) {
   root.querySelector("[data-download-scene]")?.addEventListener("click", () => downloadScene(sceneSvg, name));
   bindDownloads(root, chart, name);
   show();
+  // A long scene, as a corridor, has the width of the page: its cells would be tiny.
+  const view = sceneSvg?.viewBox.baseVal;
+  if (view && view.width > 3 * view.height) root.querySelector(".scene").classList.add("long");
 }
 
 function downloadScene(svg, name) {
