@@ -249,7 +249,7 @@ def link_gaussian(out: Path) -> syntony.Run:
 
 
 def link_fading(out: Path) -> syntony.Run:
-    """A link over Rayleigh fading: an equalising receiver, and SPSA."""
+    """A link over Rayleigh fading: an equalizing receiver, and SPSA."""
     system = syntony.Link(
         channel=Rayleigh(snr_db=15.0),
         feedback=syntony.Feedback(noise_std=0.1),
