@@ -122,7 +122,7 @@ BAD_LOGS = {
     "columns.csv": ("a,b\n1,2\n", "has the columns a, b; expected env_step"),
     "text.json": ("not JSON", "cannot be read"),
     "object.json": ("{}", "is no list"),
-    "cut.jsonl": ('{"a": 1}\n{"a', "is no JSON file"),
+    "cut.jsonl": ('{"a": 1}\n{"a', "is no JSONL file"),
     "log.txt": ("x", "is no run and no log"),
 }
 

@@ -90,7 +90,7 @@ def test_equalizing_receiver_divides_by_its_estimate(key, scale_invariant):
         7,
         5,
         estimator_dim=4,
-        scale_invariant=False,
+        scale_invariant=scale_invariant,
         key=key,
     )
     y, scale = random_normal(6, 3, 2), 1.0
