@@ -130,20 +130,27 @@ def copy_run(template: Path, run: Path, rate: float, seed: int) -> None:
     (run / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
 
 
+LAUNCHER = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu = used.ru_utime + used.ru_stime
+wall = time.perf_counter() - start
+print(json.dumps([round(wall, 1), round(cpu, 1), round(used.ru_maxrss / 1000)]))
+"""
+"""Runs a command from a small process: at its start a child has its parent's memory."""
+
+
 def measure_command(*arguments: str) -> dict[str, float]:
     """Wall and CPU time, and memory, of a command of `syntony`."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
     command = [sys.executable, "-m", "syntony", *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {
-        "wall_s": round(time.perf_counter() - start, 1),
-        "cpu_s": round(cpu, 1),
-        # The largest child so far: the commands are measured in order of their memory.
-        "peak_mb": round(after.ru_maxrss / 1000),
-    }
+    printed = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, *command],
+        check=True,
+        stdout=subprocess.PIPE,
+    ).stdout
+    return dict(zip(("wall_s", "cpu_s", "peak_mb"), json.loads(printed), strict=True))
 
 
 def measure_runs() -> dict[str, object]:

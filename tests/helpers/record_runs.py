@@ -47,8 +47,8 @@ METRIC_NAMES = {
 """Old name to new name of each renamed metric; `_low` and `_high` follow by themselves.
 Applied to the old recording."""
 
-TIMES = ("wall_s",)
-"""Entries of a line of metrics that measure time."""
+TIMES = ("wall_s", "chain")
+"""Entries of a line of metrics that measure time, or are a hash of those."""
 
 MOST = 12
 """Differences of a run that are printed."""
