@@ -29,7 +29,7 @@ CUT = {
     "phone": "h1",
     "print": "div.arithmatex, pre, .md-typeset__table, table",
 }
-"""What nobody scrolls in a view: on paper not even code and tables."""
+"""Elements that may not scroll sideways; in print also code and tables."""
 MEASURE = """() => ({
     broken: [...document.images].filter((x) => x.complete && !x.naturalWidth)
         .map((x) => x.src),

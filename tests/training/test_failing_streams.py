@@ -1,4 +1,4 @@
-"""Standard output and error that fail: each write of a command fails in turn."""
+"""Standard output and error that fail, at each write of a command."""
 
 import errno
 import io

@@ -1,7 +1,7 @@
 """The journal of a study as records of its trials; it may be anyone's, or damaged.
 
 Lines that are no events are left out, and values of other types or sizes than a study
-writes are dropped, so that whoever reads the records need not check them again.
+writes are dropped: the records need no further checks.
 """
 
 import json
