@@ -304,11 +304,11 @@ def test_controls_of_a_learned_code():
     """Nothing but the symbols tells an agent what its teammate observes."""
     system = syntony.preset("air", "default", task("probe-cue?cues=4"), None)
     assert isinstance(system, OverTheAir)
-    system = system.with_channel(system.channel.with_snr(10.0)).resolve_steps(100_000)
+    system = system.with_channel(system.channel.with_snr(10.0)).resolve_steps(200_000)
     # One program for the learned and for the frozen transmitters.
     train = jax.jit(
         lambda system, state: jax.lax.while_loop(
-            lambda s: s.env_steps < 100_000, lambda s: system.step(s)[0], state
+            lambda s: s.env_steps < 200_000, lambda s: system.step(s)[0], state
         )
     )
     start = jax.jit(system.init)(jax.random.key(0))
