@@ -7,6 +7,11 @@ row to DIR/air.csv for every seed and SNR: case, constants, mean return of sampl
 of greedy actions over 20,000 episodes, and seconds. One program trains all seeds, SNRs
 and hints of a case. Constants were chosen on seeds from 100 on. DIR/made_by.json has
 the command, commit, versions, hardware and constants of each case.
+
+Cases that compare feedback signals are also evaluated ten times during training, over
+2,000 episodes at the channel's SNR. DIR/curves.csv has their returns, and at the end
+the share of the codewords' variance that follows each entity of the observations, mean
+over agents.
 """
 
 import argparse
@@ -25,6 +30,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from syntony.channels.registry import channel
+from syntony.evaluation.transmissions import (
+    agent_codes,
+    collect_transmissions,
+)
 from syntony.presets.registry import preset
 from syntony.systems.air.over_the_air import OverTheAir, OverTheAirState
 from syntony.tasks.registry import task
@@ -35,8 +44,11 @@ from syntony.training.devices import (
 )
 from syntony.training.provenance import collect_provenance
 from syntony.training.serialization import serialize
+from syntony.visualization.obs_features import obs_features
 
 EVAL_EPISODES, EVAL_KEY = 20_000, 77
+CODE_EPISODES = 2_000
+"""Episodes whose symbols show what codewords follow."""
 Constants = Mapping[str, object]
 
 
@@ -49,6 +61,8 @@ class Case(NamedTuple):
     steps: int
     uses: int = 1
     transmission: Constants = MappingProxyType({})
+    evaluations: int = 0
+    """During training, beside that at its end."""
 
 
 CUE = "probe-cue?cues=4"
@@ -77,7 +91,11 @@ CASES = {
     },
     **{
         f"{name}-{signal}": Case(
-            tasks, snrs_db, steps, transmission={"feedback_signal": signal}
+            tasks,
+            snrs_db,
+            steps,
+            transmission={"feedback_signal": signal},
+            evaluations=10,
         )
         for signal in SIGNALS
         for name, tasks, snrs_db, steps in (
@@ -136,17 +154,24 @@ def trainings(case: Case, seeds: range) -> Iterator[tuple[str, float, int]]:
                 yield task_id, snr_db, seed
 
 
-def run(name: str, case: Case, seeds: range, path: Path) -> None:
-    """Trains and evaluates a case, and appends its rows to a file."""
+def run(name: str, case: Case, seeds: range, out: Path) -> None:
+    """Trains and evaluates a case, and appends its rows to the files."""
     for task_id, snr_db, seed in trainings(case, seeds):
         start = time.perf_counter()
+        row = {"case": name, "task": task_id, "snr_db": snr_db, "seed": seed}
         system = make_system(case, task_id, snr_db)
-        state = train(
-            system, init(system, jax.random.key(seed)), jnp.asarray(case.steps)
-        )
-        keys = jax.random.split(jax.random.key(EVAL_KEY), 10)
-        parts = [evaluate(system, state, key) for key in keys]
-        means = {n: float(sum(p[n] for p in parts)) / len(parts) for n in parts[0]}
+        state = init(system, jax.random.key(seed))
+        for step in stops(case):
+            state = train(system, state, jnp.asarray(step))
+            if case.evaluations:
+                means = evaluate_mean(system, state, 1)
+                value = means["eval/return_mean"]
+                append_row(out / "curves.csv", measured(row, step, "return", value))
+        if case.evaluations:
+            for entity, share in shares(system, state).items():
+                measurement = measured(row, case.steps, f"share of {entity}", share)
+                append_row(out / "curves.csv", measurement)
+        means = evaluate_mean(system, state, 10)
         row = {
             "case": name,
             "task": task_id,
@@ -159,8 +184,48 @@ def run(name: str, case: Case, seeds: range, path: Path) -> None:
             "episodes": EVAL_EPISODES,
             "seconds": round(time.perf_counter() - start, 1),
         }
-        append_row(path, row)
+        append_row(out / "air.csv", row)
         print(row, flush=True)
+
+
+def stops(case: Case) -> list[int]:
+    """Steps at which the training is evaluated."""
+    count = max(case.evaluations, 1)
+    return [case.steps * (i + 1) // count for i in range(count)]
+
+
+def measured(
+    row: Mapping[str, object], step: int, metric: str, value: float
+) -> dict[str, object]:
+    """Row of a measurement at a step."""
+    return {**row, "step": step, "metric": metric, "value": round(value, 5)}
+
+
+def evaluate_mean(
+    system: OverTheAir, state: OverTheAirState, batches: int
+) -> dict[str, float]:
+    """Mean of each metric over batches of 2,000 episodes, at the channel's own SNR."""
+    state = system.evaluation_state(state)
+    keys = jax.random.split(jax.random.key(EVAL_KEY), batches)
+    parts = [evaluate(system, state, key) for key in keys]
+    return {name: float(sum(p[name] for p in parts)) / batches for name in parts[0]}
+
+
+def shares(system: OverTheAir, state: OverTheAirState) -> dict[str, float]:
+    """Share of the codewords' variance that follows each entity, mean over agents."""
+    samples = collect_transmissions(
+        system,
+        system.evaluation_state(state),
+        jax.random.key(EVAL_KEY),
+        episodes=CODE_EPISODES,
+        max_samples=CODE_EPISODES,
+    )
+    codes = agent_codes(samples, obs_features(system.task))
+    entities = {entity: None for code in codes for entity in code.shares}
+    found = {
+        e: [code.shares[e] for code in codes if e in code.shares] for e in entities
+    }
+    return {entity: sum(values) / len(values) for entity, values in found.items()}
 
 
 def write_made_by(path: Path, name: str, case: Case) -> None:
@@ -197,7 +262,7 @@ def main() -> None:
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     for name in args.cases:
         write_made_by(args.out / "made_by.json", name, CASES[name])
-        run(name, CASES[name], seeds, args.out / "air.csv")
+        run(name, CASES[name], seeds, args.out)
 
 
 if __name__ == "__main__":
