@@ -10,8 +10,8 @@ the command, commit, versions, hardware and constants of each case.
 
 Cases that compare feedback signals are also evaluated ten times during training, over
 2,000 episodes at the channel's SNR. DIR/curves.csv has their returns, and at the end
-the share of the codewords' variance that follows each entity of the observations, mean
-over agents.
+the share of the codewords' variance that follows each entity of the observations, and
+the mean weight of the filters for it, means over agents.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import csv
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -27,15 +27,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from syntony.channels.registry import channel
 from syntony.evaluation.transmissions import (
     agent_codes,
     collect_transmissions,
+    group_features,
 )
 from syntony.presets.registry import preset
 from syntony.systems.air.over_the_air import OverTheAir, OverTheAirState
+from syntony.systems.air.transmission import teammate_indices
+from syntony.systems.marl.smpe_beliefs import filter_weights, normalize_obs
 from syntony.tasks.registry import task
 from syntony.training.devices import (
     compiler_options,
@@ -61,6 +65,8 @@ class Case(NamedTuple):
     steps: int
     uses: int = 1
     transmission: Constants = MappingProxyType({})
+    beliefs: Constants = MappingProxyType({})
+    preset: str = "default"
     evaluations: int = 0
     """During training, beside that at its end."""
 
@@ -104,17 +110,53 @@ CASES = {
             ("listener", (LISTENER,), (-10.0, 0.0, 10.0), 1_000_000),
         )
     },
+    "distractors-filters": Case(
+        (DISTRACTED,),
+        (10.0, 5.0, 0.0),
+        200_000,
+        preset="action_filters",
+        evaluations=10,
+    ),
+    **{
+        f"distractors-filters-{name}": Case(
+            (DISTRACTED,),
+            (10.0,),
+            200_000,
+            preset="action_filters",
+            beliefs=beliefs,
+            evaluations=10,
+        )
+        for name, beliefs in (
+            ("slow-critic", {"filter_critic_lr": 5e-4}),
+            ("norm", {"lambda_norm": 0.1}),
+        )
+    },
+    # What is seen is not transmitted: a belief of two numbers is the only bottleneck.
+    **{
+        f"narrow-{name}": Case(
+            (DISTRACTED,),
+            (10.0,),
+            200_000,
+            transmission={"communication": "perfect"},
+            beliefs={"latent_dim": 2},
+            preset=preset_name,
+            evaluations=10,
+        )
+        for name, preset_name in (("filters", "action_filters"), ("all", "default"))
+    },
 }
 
 
 def make_system(case: Case, task_id: str, snr_db: float) -> OverTheAir:
     """System of one training."""
-    system = preset("air", "default", task(task_id), channel(f"awgn?snr_db={snr_db}"))
+    awgn = channel(f"awgn?snr_db={snr_db}")
+    system = preset("air", case.preset, task(task_id), awgn)
     assert isinstance(system, OverTheAir)
     system = dataclasses.replace(
         system,
         uses=case.uses,
         transmission=dataclasses.replace(system.transmission, **case.transmission),
+        beliefs=dataclasses.replace(system.beliefs, **case.beliefs),
     )
     return system.resolve_steps(case.steps)
 
@@ -167,10 +209,10 @@ def run(name: str, case: Case, seeds: range, out: Path) -> None:
                 means = evaluate_mean(system, state, 1)
                 value = means["eval/return_mean"]
                 append_row(out / "curves.csv", measured(row, step, "return", value))
-        if case.evaluations:
-            for entity, share in shares(system, state).items():
-                measurement = measured(row, case.steps, f"share of {entity}", share)
-                append_row(out / "curves.csv", measurement)
+        for metric, value in (
+            entities(system, state) if case.evaluations else {}
+        ).items():
+            append_row(out / "curves.csv", measured(row, case.steps, metric, value))
         means = evaluate_mean(system, state, 10)
         row = {
             "case": name,
@@ -211,21 +253,47 @@ def evaluate_mean(
     return {name: float(sum(p[name] for p in parts)) / batches for name in parts[0]}
 
 
-def shares(system: OverTheAir, state: OverTheAirState) -> dict[str, float]:
-    """Share of the codewords' variance that follows each entity, mean over agents."""
+def entities(system: OverTheAir, state: OverTheAirState) -> dict[str, float]:
+    """What codewords follow, and filter weights, of each entity; means over agents."""
+    state = system.evaluation_state(state)
+    key = jax.random.key(EVAL_KEY)
     samples = collect_transmissions(
-        system,
-        system.evaluation_state(state),
-        jax.random.key(EVAL_KEY),
-        episodes=CODE_EPISODES,
-        max_samples=CODE_EPISODES,
+        system, state, key, episodes=CODE_EPISODES, max_samples=CODE_EPISODES
     )
-    codes = agent_codes(samples, obs_features(system.task))
-    entities = {entity: None for code in codes for entity in code.shares}
-    found = {
-        e: [code.shares[e] for code in codes if e in code.shares] for e in entities
+    features = obs_features(system.task)
+    shares = [code.shares for code in agent_codes(samples, features)]
+    found = {f"share of {name}": value for name, value in mean_of(shares).items()}
+    if system.beliefs.filters:
+        weights = entity_weights(system, state, samples.obs)
+        found |= {f"weight of {name}": value for name, value in weights.items()}
+    return found
+
+
+def entity_weights(
+    system: OverTheAir, state: OverTheAirState, obs: Float[np.ndarray, "S N O"]
+) -> dict[str, float]:
+    """Mean filter weight of each entity that teammates observe."""
+    beliefs = state.team.beliefs
+    own = normalize_obs(system.beliefs, beliefs.shared_stats, jnp.asarray(obs))
+    w = np.asarray(filter_weights(system.beliefs, beliefs.filter, own))
+    w = w.reshape(len(obs), obs.shape[1], -1, obs.shape[2]).mean(axis=0)
+    indices = teammate_indices(obs.shape[1])
+    groups = [group_features(names) for names in obs_features(system.task)]
+    weights = [
+        {name: float(w[i, k, columns].mean()) for name, columns in groups[j].items()}
+        for i, teammates in enumerate(indices)
+        for k, j in enumerate(teammates)
+    ]
+    return mean_of(weights)
+
+
+def mean_of(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each name over those that have it."""
+    names = dict.fromkeys(name for each in values for name in each)
+    return {
+        name: float(np.mean([each[name] for each in values if name in each]))
+        for name in names
     }
-    return {entity: sum(values) / len(values) for entity, values in found.items()}
 
 
 def write_made_by(path: Path, name: str, case: Case) -> None:

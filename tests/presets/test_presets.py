@@ -97,6 +97,25 @@ def test_differences_of_the_paper_preset_from_table_3(id, overrides):
     assert paper == dataclasses.replace(table_3, **configs)
 
 
+@pytest.mark.parametrize("system", ["smpe", "air"])
+def test_filters_that_a_critic_of_actions_trains_differ_in_them_alone(system):
+    """Beside the signal that a team that transmits feeds back."""
+    base: Any = preset(system, "paper" if system == "smpe" else "default", task(LBF))
+    beliefs = dataclasses.replace(
+        base.beliefs, filters=True, lambda_norm=0.0, filter_critic_lr=2e-3
+    )
+    expected = dataclasses.replace(
+        base,
+        beliefs=beliefs,
+        filtered_critic=True,
+        filtered_critic_values="action",
+    )
+    if system == "air":
+        transmission = dataclasses.replace(base.transmission, feedback_signal="belief")
+        expected = dataclasses.replace(expected, transmission=transmission)
+    assert preset(system, "action_filters", task(LBF)) == expected
+
+
 # The released configuration: λ_rec, λ_norm, the minimum filter weight, the filter's
 # layers, its learning rate under the critic loss, the intervals of belief updates and
 # of the target filter in steps, and that of filter updates in belief updates.

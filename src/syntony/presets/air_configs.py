@@ -1,9 +1,11 @@
 """Constants of teams that transmit: one set for all tasks."""
 
+import dataclasses
+
 from syntony.channels.awgn import AWGN
 from syntony.channels.channel import AnyChannel
 from syntony.errors import InvalidInputError
-from syntony.presets.paper_configs import RunOptions
+from syntony.presets.paper_configs import RunOptions, action_filters
 from syntony.systems.air.over_the_air import OverTheAir
 from syntony.systems.marl.actor_critic import ActorCriticConfig
 from syntony.systems.marl.smpe import ExplorationConfig
@@ -54,6 +56,26 @@ def tuned_air(task: Task | None, channel: AnyChannel | None = None) -> OverTheAi
         ),
         exploration=ExplorationConfig(intrinsic_reward=False),
         filtered_critic=False,
+    )
+
+
+def filtered_air(task: Task | None, channel: AnyChannel | None = None) -> OverTheAir:
+    """Team that transmits, with belief feedback of the features that matter.
+
+    Filters learn from a critic of actions. Without a norm loss the weights of all other
+    features vanish, and with them their part of the errors that are fed back.
+
+    Args:
+        task: its task.
+        channel: its channel; None: AWGN.
+    """
+    team = tuned_air(task, channel)
+    return dataclasses.replace(
+        team,
+        beliefs=action_filters(team.beliefs),
+        transmission=dataclasses.replace(team.transmission, feedback_signal="belief"),
+        filtered_critic=True,
+        filtered_critic_values="action",
     )
 
 

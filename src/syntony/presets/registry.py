@@ -9,9 +9,10 @@ from syntony.channels.ml import is_white_noise
 from syntony.errors import unknown_name_error
 from syntony.jax_settings import standard_jax_settings
 from syntony.plugins import PREFIX
-from syntony.presets.air_configs import air_run_options, tuned_air
+from syntony.presets.air_configs import air_run_options, filtered_air, tuned_air
 from syntony.presets.paper_configs import (
     RunOptions,
+    action_filtered_smpe,
     epymarl_factory,
     official_smpe,
     paper_maa2c,
@@ -173,6 +174,10 @@ PRESET_FACTORIES: dict[str, dict[str, tuple[str, SystemFactory]]] = {
             paper_smpe,
         ),
         "table3": ("SMPE²'s Table 3 as printed", table_3_smpe),
+        "action_filters": (
+            "as `paper`, with filters that keep what changes the best action",
+            action_filtered_smpe,
+        ),
         "official_compat": (
             "SMPE²'s released code, including its deviations from the paper",
             official_smpe,
@@ -217,6 +222,10 @@ PRESET_FACTORIES: dict[str, dict[str, tuple[str, SystemFactory]]] = {
         "default": (
             "action feedback, no filters; the SNR falls over the first half",
             tuned_air,
+        ),
+        "action_filters": (
+            "belief feedback, with filters that keep what changes the best action",
+            filtered_air,
         ),
     },
 }

@@ -28,7 +28,7 @@ Sources: SMPE² (`marl/smpe.py`); Aoudia & Hoydis (2018), the transmitter's esti
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -149,6 +149,9 @@ class OverTheAir(TransmittingTeam):
     exploration: ExplorationConfig = ExplorationConfig()
     filtered_critic: bool = field(True, static=True)
     """Train the filters by the loss of a critic of the filtered state, too."""
+    filtered_critic_values: Literal["state", "action"] = field("state", static=True)
+    """What the filtered critic estimates: the value of the filtered state, or of the
+    agent's own action in it."""
 
     def __post_init__(self):
         channel = self.channel
@@ -165,6 +168,7 @@ class OverTheAir(TransmittingTeam):
             beliefs=self.beliefs,
             exploration=self.exploration,
             filtered_critic=self.filtered_critic,
+            filtered_critic_values=self.filtered_critic_values,
         )
 
     def init(self, key: Key[Array, ""]) -> OverTheAirState:

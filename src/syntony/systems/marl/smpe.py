@@ -166,6 +166,10 @@ class SMPE(MultiAgentSystem[SMPEState]):
     filtered_critic: bool = field(True, static=True)
     """Train the filters by the loss of a critic of the filtered state, too; without, is
     an ablation."""
+    filtered_critic_values: Literal["state", "action"] = field("state", static=True)
+    """What the filtered critic estimates: the value of the filtered state (the
+    paper's), or of the agent's own action in it, which depends on every feature that
+    changes the best action."""
 
     def check(self) -> None:
         """Raises InvalidInputError where a setting is invalid."""
@@ -179,6 +183,11 @@ class SMPE(MultiAgentSystem[SMPEState]):
         if not (self.standard_critic or self.filtered_critic):
             raise InvalidInputError(
                 "no critic is left; keep the standard or the filtered one"
+            )
+        if self.filtered_critic_values == "action" and not self.standard_critic:
+            raise InvalidInputError(
+                "filtered_critic_values is 'action', and there is no standard critic; "
+                "expected 'state': advantages are measured against a state's value"
             )
         if self.actor_critic.reward == "individual":
             raise InvalidInputError(
@@ -200,11 +209,13 @@ class SMPE(MultiAgentSystem[SMPEState]):
         task, config = self.task, self.actor_critic
         num_agents, latent_dim = task.num_agents, self.beliefs.latent_dim
         actor = init_actors(config, task, self.feature_dim, keys[0])
-        joint_dim = num_agents * task.obs_dim
+        filtered_dim = num_agents * task.obs_dim
+        if self.filtered_critic_values == "action":
+            filtered_dim += task.num_actions
         critic_states = [
             init_critic(config, task, dim, key)
             for dim, key in zip(
-                (central_state_dim(task), joint_dim), keys[1:3], strict=True
+                (central_state_dim(task), filtered_dim), keys[1:3], strict=True
             )
         ]
         hash_input = self.exploration.hash_input
@@ -458,15 +469,18 @@ class SMPE(MultiAgentSystem[SMPEState]):
         """Loss of the filtered critic (eq. 6), also of the filters, and G − V_k.
 
         Its input is made of observations: filters weigh what teammates observe, also
-        where the task has a global state.
+        where the task has a global state. With an agent's own action it is an action
+        value, whose target bootstraps from the action that was taken later (SARSA).
         """
         own = normalize_obs(self.beliefs, state.beliefs.shared_stats, trajectory.obs)
         obs = normalize_agent_obs(state.input_stats, trajectory.obs)
         w = filter_weights(self.beliefs, filters, own)
-        filtered = filtered_state(obs, other_agents_obs(obs), w)
+        inputs = filtered_state(obs, other_agents_obs(obs), w)
+        if self.filtered_critic_values == "action":
+            inputs = with_actions(inputs, trajectory.action, self.task.num_actions)
         target_critic = state.filtered_critic_state.target_critic
         return value_loss(
-            self.actor_critic, critic, target_critic, filtered, reward, trajectory
+            self.actor_critic, critic, target_critic, inputs, reward, trajectory
         )
 
     def update_target_critics(self, state: SMPEState) -> SMPEState:
@@ -592,6 +606,21 @@ class SMPE(MultiAgentSystem[SMPEState]):
             reward_stats=cast(FeatureStats, weights["reward_stats"]),
             input_stats=cast(InputStats | None, weights["input_stats"]),
         )
+
+
+def with_actions(
+    inputs: Float[Array, "T1 E N S"], action: Int[Array, "T E N"], num_actions: int
+) -> Float[Array, "T1 E N SA"]:
+    """Inputs of an action-value critic: states, and each agent's action, one-hot.
+
+    Args:
+        inputs: states, with that after the last step, where no action is taken.
+        action: actions.
+        num_actions: A.
+    """
+    one_hot = jax.nn.one_hot(action, num_actions)
+    none = jnp.zeros_like(one_hot[:1])
+    return jnp.concatenate([inputs, jnp.concatenate([one_hot, none])], axis=-1)
 
 
 def update_inputs(state: SMPEState, trajectory: Trajectory) -> SMPEState:
