@@ -1,6 +1,6 @@
 """Teams that transmit, beside the limits of their tasks: return of each seed.
 
-    python benchmarks/air_limits.py CASE... [--seeds 10] [--first-seed 0] [--out DIR]
+    python benchmarks/air_limits.py CASE... [--seeds 10] [--snrs 0,10] [--out DIR]
 
 Trains `air` with its defaults in the named cases (`--list` prints them) and appends a
 row to DIR/air.csv for every seed and SNR: case, constants, mean return of sampled and
@@ -320,6 +320,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], metavar="CASE")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--snrs", help="SNRs in dB, of those of the case: 0,10")
     parser.add_argument("--out", type=Path, default=Path("results/air"))
     parser.add_argument("--list", action="store_true", help="print the cases")
     args = parser.parse_args()
@@ -329,8 +330,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     for name in args.cases:
-        write_made_by(args.out / "made_by.json", name, CASES[name])
-        run(name, CASES[name], seeds, args.out)
+        case = CASES[name]
+        if args.snrs:
+            wanted = [float(snr_db) for snr_db in args.snrs.split(",")]
+            case = case._replace(snrs_db=tuple(s for s in case.snrs_db if s in wanted))
+        write_made_by(args.out / "made_by.json", name, case)
+        run(name, case, seeds, args.out)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ METRICS = {
         "nats per block", "Cross-entropy of the receiver."
     ),
     "train/transmitter_loss": MetricInfo(
-        "nats per block",
+        "nats per block; air: of its feedback signal",
         "Mean loss that the transmitter received over the feedback link.",
     ),
 }
