@@ -30,6 +30,7 @@ from syntony.studies.study import Setting, Study, study_to_dict
 from syntony.studies.study_folder import StudyFolder
 from syntony.studies.trial import Job, Outcome
 from syntony.training.integrity import CHAIN_KEY, HASH_KEY
+from syntony.training.provenance import collect_provenance
 from syntony.training.verification import SEAL_KEY
 
 RESULTS = Path(__file__).parents[1] / "results" / "speed" / "studies.json"
@@ -242,6 +243,7 @@ def main() -> None:
         sys.exit(f"expected one of {', '.join(PARTS)}")
     measured = PARTS[part]() | {
         "command": f"python benchmarks/study_scale.py {part}",
+        "commit": collect_provenance()["commit"],
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "load_at_end": round(os.getloadavg()[0], 1),
