@@ -30,7 +30,6 @@ from syntony.studies.study import Setting, Study, study_to_dict
 from syntony.studies.study_folder import StudyFolder
 from syntony.studies.trial import Job, Outcome
 from syntony.training.integrity import CHAIN_KEY, HASH_KEY
-from syntony.training.provenance import collect_provenance
 from syntony.training.verification import SEAL_KEY
 
 RESULTS = Path(__file__).parents[1] / "results" / "speed" / "studies.json"
@@ -229,6 +228,13 @@ def measure_ray() -> dict[str, object]:
     }
 
 
+def commit() -> str:
+    """Commit of the checkout; empty outside of one."""
+    command = ["git", "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
 PARTS: dict[str, Callable[[], dict[str, object]]] = {
     "runs": measure_runs,
     "driver": measure_driver,
@@ -243,7 +249,7 @@ def main() -> None:
         sys.exit(f"expected one of {', '.join(PARTS)}")
     measured = PARTS[part]() | {
         "command": f"python benchmarks/study_scale.py {part}",
-        "commit": collect_provenance()["commit"],
+        "commit": commit(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "load_at_end": round(os.getloadavg()[0], 1),
