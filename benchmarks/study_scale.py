@@ -228,6 +228,13 @@ def measure_ray() -> dict[str, object]:
     }
 
 
+def commit() -> str:
+    """Commit of the checkout; empty outside of one."""
+    command = ["git", "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
 PARTS: dict[str, Callable[[], dict[str, object]]] = {
     "runs": measure_runs,
     "driver": measure_driver,
@@ -242,6 +249,7 @@ def main() -> None:
         sys.exit(f"expected one of {', '.join(PARTS)}")
     measured = PARTS[part]() | {
         "command": f"python benchmarks/study_scale.py {part}",
+        "commit": commit(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "load_at_end": round(os.getloadavg()[0], 1),

@@ -16,7 +16,7 @@ from syntony.errors import EnvironmentStepError
 from syntony.systems.marl.actor_critic import MAA2C, ActorCriticConfig
 from syntony.systems.marl.base import find_huge_reward
 from syntony.tasks.rollout import Trajectory
-from syntony.training import checkpoint
+from syntony.training import checkpoint, seed_scheduler
 
 pytestmark = pytest.mark.usefixtures("nans_allowed")
 
@@ -81,8 +81,15 @@ def test_the_error_names_task_and_step(nan_reward: bool, after: int, tmp_path: P
 
 
 @pytest.mark.slow
-def test_the_state_before_the_error_is_saved(tmp_path: Path, monkeypatch):
-    """Even within a chunk; resuming fails again, and succeeds with a repaired task."""
+@pytest.mark.parametrize("chunk_seconds", [1e-9, 1.0])
+def test_the_state_before_the_error_is_saved(
+    tmp_path: Path, monkeypatch, chunk_seconds: float
+):
+    """Within a chunk, and many chunks after the backup of the state; resuming fails
+    again, and succeeds with a repaired task."""
+    monkeypatch.setattr(seed_scheduler, "TARGET_CHUNK_SECONDS", chunk_seconds)
+    # Of the other case, with a repaired task.
+    jax.clear_caches()
     options: Any = {"steps": 4_000, "nan_reward": True, "after": 1}
     options["probability"] = 1e-3
     with pytest.raises(EnvironmentStepError) as raised:

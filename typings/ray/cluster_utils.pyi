@@ -4,7 +4,11 @@ class Cluster:
     address: str
     worker_nodes: Iterable[object]
     def __init__(
-        self, *, initialize_head: bool, head_node_args: Mapping[str, object]
+        self,
+        *,
+        initialize_head: bool,
+        shutdown_at_exit: bool,
+        head_node_args: Mapping[str, object],
     ) -> None: ...
     def add_node(self, **arguments: object) -> object: ...
     def remove_node(self, node: object, *, allow_graceful: bool) -> None: ...

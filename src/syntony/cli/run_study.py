@@ -6,7 +6,7 @@ from pathlib import Path
 
 from syntony.cli.config_file import ConfigFile, Entry, line_of
 from syntony.cli.study_display import StudyDisplay
-from syntony.cli.train import parse_config
+from syntony.cli.train import config_switches, parse_config
 from syntony.jax_settings import standard_jax_settings
 from syntony.studies.engine import Engine, EngineOptions, make_engine
 from syntony.studies.runner import StudyPlan, StudyRunner
@@ -33,6 +33,8 @@ from syntony.training.devices import process_cpu_count
 from syntony.training.progress import format_duration
 from syntony.training.provenance import collect_provenance
 
+SELECTING_FLAGS = ("preset", "task", "channel")
+"""Flags on which it depends which other flags there are."""
 IN_PYTHON = Path("study")
 """Stands for the file of a study that was made in Python, in messages."""
 
@@ -177,33 +179,22 @@ class TrialArguments:
     def __init__(self, path: Path | None):
         self._path = path or IN_PYTHON
         self._lines = [] if path is None else path.read_text().splitlines()
-        self._known: dict[tuple[str, int, tuple[int, ...]], list[str]] = {}
+        self._switches: dict[tuple[object, ...], list[str]] = {}
 
     def of(self, setting: Setting, seeds: tuple[int, ...]) -> list[str]:
         """The arguments for a setting and seeds.
 
-        Raises:
-            InvalidInputError: a flag is unknown or invalid.
-        """
-        key = setting.id, setting.steps, seeds
-        if key not in self._known:
-            self._known[key] = self._parse(setting, seeds)
-        return self._known[key]
+        The trial itself parses them: that takes a third of a second, too long for the
+        one process that starts all trials.
 
-    def _parse(self, setting: Setting, seeds: tuple[int, ...]) -> list[str]:
-        flags: dict[str, object] = {**setting.flags, "steps": setting.steps}
-        flags |= {"seeds": seeds}
-        if len(seeds) == 1:
-            flags |= {"seeds": 1, "seed": seeds[0]}
-        entries = {
-            name.replace("_", "-"): Entry(value, line_of(self._lines, name))
-            for name, value in flags.items()
-        }
-        config = ConfigFile(self._path, setting.system, entries)
-        parsed = parse_config(config)
+        Raises:
+            InvalidInputError: the task, channel or preset is unknown, or a flag that
+                takes no value has one.
+        """
+        config = self._config(setting, seeds)
         with config.naming_line():
-            parsed.system.check()
-        return [setting.system, *parsed.flags, "--quiet"]
+            flags = config.arguments((), self._switches_of(config))
+        return [setting.system, *flags, "--quiet"]
 
     def check(self, study: Study) -> None:
         """Checks every flag and value of a study, but not all combinations.
@@ -213,7 +204,30 @@ class TrialArguments:
         """
         for cell in study.cells():
             for values in _single_changes(cell):
-                self.of(cell.setting(values), cell.seeds)
+                config = self._config(cell.setting(values), cell.seeds)
+                parsed = parse_config(config)
+                with config.naming_line():
+                    parsed.system.check()
+
+    def _config(self, setting: Setting, seeds: tuple[int, ...]) -> ConfigFile:
+        """A setting and seeds as entries of a configuration file."""
+        flags: dict[str, object] = {**setting.flags, "steps": setting.steps}
+        flags |= {"seeds": seeds}
+        if len(seeds) == 1:
+            flags |= {"seeds": 1, "seed": seeds[0]}
+        entries = {
+            name.replace("_", "-"): Entry(value, line_of(self._lines, name))
+            for name, value in flags.items()
+        }
+        return ConfigFile(self._path, setting.system, entries)
+
+    def _switches_of(self, config: ConfigFile) -> list[str]:
+        """Flags without a value; they depend on the system and a few other flags."""
+        entries = [config.entries.get(name) for name in SELECTING_FLAGS]
+        key = config.system, *(None if x is None else x.value for x in entries)
+        if key not in self._switches:
+            self._switches[key] = config_switches(config)
+        return self._switches[key]
 
 
 def _single_changes(cell: Cell) -> Iterator[Mapping[str, FlagValue]]:

@@ -261,17 +261,10 @@ def _parse_arguments(argv: Sequence[str], config: ConfigFile | None) -> Train:
         raise InvalidInputError(f"train what? expected {names} or {USER_PATTERN}")
     name, flags = argv[0], list(argv[1:])
     prog = f"syntony train {name}"
-    # Whether a flag has a value is known once the system's flags are.
-    selectable = [] if config is None else config.arguments(flags, ())
-    selected, rest = parse_known_args(
-        _selection_class(name), [*selectable, *flags], prog=prog
-    )
-    selection = Selection(**vars(selected))
-    configs = _default_configs(name, selection)
+    selected, rest = _select(name, flags, config)
+    configs = _default_configs(name, selected)
     _reject_duplicate_flags(name, configs)
-    args_class = dataclasses.make_dataclass(
-        "TrainArgs", [(field, _described_type(x)) for field, x in configs.items()]
-    )
+    args_class = _args_class(configs)
     if config is not None:
         switches = [*switch_names(args_class, RULES)]
         flags = [*config.arguments(flags, switches), *flags]
@@ -297,6 +290,36 @@ def _parse_arguments(argv: Sequence[str], config: ConfigFile | None) -> Train:
     elif args.files.print_schema:
         printed = schema_text(name, args)
     return Train(args.system, arguments, args.start, printed, config, flags)
+
+
+def config_switches(config: ConfigFile) -> list[str]:
+    """Flags without a value, and their negations, of the system of a file.
+
+    Raises:
+        InvalidInputError: its task, channel or preset is unknown.
+    """
+    name = config.system or ""
+    selected, _ = _select(name, [], config)
+    return [*switch_names(_args_class(_default_configs(name, selected)), RULES)]
+
+
+def _select(
+    name: str, flags: Sequence[str], config: ConfigFile | None
+) -> tuple["Selection", list[str]]:
+    """Values of the flags that others depend on; also all other arguments."""
+    # Whether a flag has a value is known once the system's flags are.
+    selectable = [] if config is None else config.arguments(flags, ())
+    selected, rest = parse_known_args(
+        _selection_class(name), [*selectable, *flags], prog=f"syntony train {name}"
+    )
+    return Selection(**vars(selected)), rest
+
+
+def _args_class(configs: Mapping[str, object]) -> type:
+    """Dataclass of all flags, from those whose fields they are."""
+    return dataclasses.make_dataclass(
+        "TrainArgs", [(field, _described_type(x)) for field, x in configs.items()]
+    )
 
 
 class Selection(NamedTuple):

@@ -21,8 +21,10 @@ from syntony.training.signals import (
 )
 from syntony.training.trust import CODE_ID, named_code, remember_trained
 
+MIN_POLL_SECONDS = 0.01
 POLL_SECONDS = 0.2
-"""Time between two looks at the running trials."""
+"""Least and most time between two looks at the running trials; it doubles while none
+is done."""
 DISPLAY_SECONDS = 2.0
 """Time between two updates of the display."""
 PRUNE_SECONDS = 2.0
@@ -94,7 +96,7 @@ class StudyRunner:
         self._running: dict[str, RunningTrial] = {}
         self._retries: list[Trial] = []
         self._failures: dict[str, int] = {}
-        self._shown = self._looked = 0.0
+        self._shown = self._looked = self._pause = 0.0
 
     def run(self) -> None:
         """Runs all trials.
@@ -105,7 +107,7 @@ class StudyRunner:
         with handle_signals() as stop:
             try:
                 while self._step(stop):
-                    time.sleep(POLL_SECONDS)
+                    time.sleep(self._pause)
                 self._show()
             finally:
                 self._engine.close()
@@ -118,8 +120,13 @@ class StudyRunner:
             self._stop_all()
         else:
             self._submit()
-        for outcome in self._engine.poll():
+        outcomes = self._engine.poll()
+        for outcome in outcomes:
             self._finish(outcome, is_stopping=bool(stop))
+        # The place of one that is done is taken at once; a cluster that loses trials at
+        # once is given time.
+        is_done = any(outcome.code == 0 for outcome in outcomes)
+        self._pause = 0.0 if is_done else _next_pause(self._pause)
         self._prune()
         if time.monotonic() - self._shown > DISPLAY_SECONDS:
             self._show()
@@ -280,6 +287,11 @@ class StudyRunner:
                 cores=self._engine.cores,
             )
         )
+
+
+def _next_pause(pause: float) -> float:
+    """Time until the next look at the trials, after one at which none was done."""
+    return min(max(MIN_POLL_SECONDS, 2 * pause), POLL_SECONDS)
 
 
 def _packages(ids: list[str]) -> set[str]:

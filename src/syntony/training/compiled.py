@@ -73,6 +73,7 @@ class CompiledPrograms(NamedTuple):
 
     init: Callable[..., TrainState]
     train_chunk: Callable[..., tuple[TrainState, ChunkStatus]]
+    """Compiled, it overwrites the state that it is given."""
     evaluate: Callable[..., EvalSamples]
 
 
@@ -223,7 +224,8 @@ def compile_programs(
     count = on_device(jax.ShapeDtypeStruct((), jnp.int32))
     lowered = (
         jitted_init.lower(system, key),
-        jax.jit(train_chunk).lower(system, train_state, count, count),
+        # The state is overwritten: see `Backup` in `seed_scheduler`.
+        jax.jit(train_chunk, donate_argnums=1).lower(system, train_state, count, count),
         jax.jit(evaluate).lower(system, train_state.state, key),
     )
     options = fast_compile_options(), compiler_options(), compiler_options()

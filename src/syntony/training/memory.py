@@ -94,7 +94,9 @@ def check_programs(config: RunConfig, programs: Iterable[CompiledPrograms]) -> N
             ("eval_episodes",),
         )
         one, name, settings = max(steps, evaluation)
-        needed = one * _workers_per_device(workers) + states * num_idle
+        # Each seed in training has a backup of its state, as each idle one has a state.
+        num_states = num_idle + _workers_per_device(workers)
+        needed = one * _workers_per_device(workers) + states * num_states
         if available is not None and needed > available:
             part = MemoryPart(name, one, (), settings)
             raise InsufficientMemoryError(

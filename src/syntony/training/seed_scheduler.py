@@ -36,9 +36,27 @@ TARGET_CHUNK_SECONDS = 1.0
 """Target duration of a chunk; training reacts to Ctrl-C between chunks."""
 POLL_INTERVAL_SECONDS = 0.1
 """Interval at which the host checks for signals while it waits for workers."""
+BACKUP_SECONDS = 10.0
+"""Most seconds of training between the backup of a state and the state."""
 
 
 ChunkError = InvalidInputError | EnvironmentStepError | OutOfMemoryError
+
+
+class Backup(NamedTuple):
+    """A training state of a seed that no chunk overwrites.
+
+    A compiled chunk writes its result over the state that it is given, where it would
+    otherwise copy it, replay buffer included. From the backup each later state can be
+    computed again, with the same numbers.
+    """
+
+    train_state: TrainState
+    step: int
+    taken_at: float
+    """Value of `time.monotonic()`."""
+    num_updates: int = 0
+    """Updates from here to the state of the seed."""
 
 
 class SeedRun(NamedTuple):
@@ -54,6 +72,17 @@ class SeedRun(NamedTuple):
     """Step of the next checkpoint that is kept; None: none is."""
     max_updates: int = 1
     """Most updates in the next chunk."""
+    backup: Backup | None = None
+    """Earlier state, where the next chunk may overwrite `train_state`; None: it may
+    not."""
+
+    def intact(self) -> "SeedRun":
+        """This seed with a state that can be read: that of the backup, if need be."""
+        if self.backup is None or not _is_overwritten(self.train_state):
+            return self
+        return self._replace(
+            train_state=self.backup.train_state, step=self.backup.step, backup=None
+        )
 
 
 class ChunkResult(NamedTuple):
@@ -117,6 +146,8 @@ def schedule_seeds(
             `seed_runs`.
     """
     busy: dict[Future[ChunkResult], tuple[int, DeviceSharding]] = {}
+    # Seeds that wait for a worker would have two states each in memory.
+    keeps_backups = len(seed_runs) <= len(idle_devices)
     results: list[ChunkResult] = []
     while True:
         if not overlap:
@@ -142,6 +173,8 @@ def schedule_seeds(
             return
         idle_devices += [busy.pop(future)[1] for future in done]
         results = [future.result() for future in done]
+        if not keeps_backups:
+            results = [_without_backup(result) for result in results]
         seed_runs.update({x.seed_run.seed: x.seed_run for x in results})
 
 
@@ -153,7 +186,7 @@ def advance_seed(
 ) -> ChunkResult:
     """Trains one seed for a chunk, and evaluates it if that is due.
 
-    Where memory is short, the result has the state before the chunk.
+    Where memory is short, the result has the state before the chunk, or its backup.
     """
     try:
         return _advance_seed(config, seed_run, programs, device)
@@ -161,6 +194,7 @@ def advance_seed(
         if not is_memory_error(error):
             raise
         message = f"out of memory: {summarize_exception(error)}"
+        seed_run = seed_run.intact()
         return _error_result(seed_run, seed_run.step, OutOfMemoryError(message))
 
 
@@ -171,10 +205,12 @@ def _advance_seed(
     device: DeviceSharding,
 ) -> ChunkResult:
     before = _train_state_on(config.system, seed_run, programs, device)
+    backup = _fresh_backup(config.system, seed_run, before)
+    given = _given_state(config.system, backup, before, device)
     start = time.perf_counter()
     bounds = np.int32(_chunk_end(seed_run)), np.int32(seed_run.max_updates)
     try:
-        train_state, status = programs.train_chunk(config.system, before, *bounds)
+        train_state, status = programs.train_chunk(config.system, given, *bounds)
     except BlackBoxError as error:
         step = int(config.system.num_steps(error.train_state.state))
         seed_run = seed_run._replace(train_state=error.train_state, step=step)
@@ -182,29 +218,89 @@ def _advance_seed(
     status = jax.device_get(status)
     seconds, step = time.perf_counter() - start, int(status.step)
     _check_progress(seed_run, step)
+    num_updates = int(status.num_updates)
+    backup = backup._replace(num_updates=backup.num_updates + num_updates)
     if not status.is_finite:
-        return _divergence_result(config.system, seed_run, before, status, programs)
-    limit = _next_max_updates(seed_run.max_updates, int(status.num_updates), seconds)
+        return _divergence_result(
+            config.system, seed_run, backup, status, programs, device
+        )
     updated = seed_run._replace(
         train_state=train_state,
         step=step,
-        max_updates=limit,
+        max_updates=_next_max_updates(seed_run.max_updates, num_updates, seconds),
         next_keep_step=next_keep_after(config, step),
+        backup=backup if config.system.jittable else None,
     )
-    kept_at = _kept_at(config, seed_run, step)
+    result = ChunkResult(updated, None, _kept_at(config, seed_run, step))
     assert seed_run.next_eval_step is not None
-    if not status.is_done and step < seed_run.next_eval_step:
-        return ChunkResult(updated, None, kept_at)
+    if status.is_done or step >= seed_run.next_eval_step:
+        next_eval_step = None if status.is_done else next_eval_after(config, step)
+        result = result._replace(
+            seed_run=updated._replace(next_eval_step=next_eval_step)
+        )
+        before_chunk = seed_run._replace(backup=backup)
+        return _evaluated(config, before_chunk, result, programs, device)
+    # What is recorded, while the next chunk runs, becomes the backup of that one.
+    return result if result.kept_at is None else _without_backup(result)
+
+
+def _evaluated(
+    config: RunConfig,
+    before_chunk: SeedRun,
+    result: ChunkResult,
+    programs: CompiledPrograms,
+    device: DeviceSharding,
+) -> ChunkResult:
+    """Result of a chunk with its evaluation.
+
+    Args:
+        before_chunk: progress of the seed before the chunk.
+        result: result of the chunk.
+    """
+    train_state = result.seed_run.train_state
+    assert train_state is not None
     try:
-        metrics = _evaluate_seed(config, updated, train_state, programs, device)
+        metrics = _evaluate_seed(config, result.seed_run, train_state, programs, device)
     except (InvalidInputError, EnvironmentStepError) as error:
-        # The state before the chunk: a resumed run then repeats the evaluation.
-        return _error_result(seed_run, step, error)
-    updated = updated._replace(
-        train_state=reset_metric_sums(train_state),
-        next_eval_step=None if status.is_done else next_eval_after(config, step),
+        # A state before the chunk: a resumed run then repeats the evaluation.
+        return _error_result(before_chunk.intact(), result.seed_run.step, error)
+    # It is recorded while the next chunk runs, and becomes the backup of that one.
+    seed_run = result.seed_run._replace(
+        train_state=reset_metric_sums(train_state), backup=None
     )
-    return ChunkResult(updated, metrics, kept_at)
+    return result._replace(seed_run=seed_run, metrics=metrics)
+
+
+def _without_backup(result: ChunkResult) -> ChunkResult:
+    return result._replace(seed_run=result.seed_run._replace(backup=None))
+
+
+def _fresh_backup(system: System, seed_run: SeedRun, before: TrainState) -> Backup:
+    """The backup of a seed; the state before the chunk if there is none, or an old one.
+
+    Where a host trains, states are not overwritten, and that state is at hand.
+    """
+    known, now = seed_run.backup, time.monotonic()
+    if system.jittable and known and now - known.taken_at < BACKUP_SECONDS:
+        return known
+    return Backup(before, seed_run.step, now)
+
+
+def _given_state(
+    system: System, backup: Backup, before: TrainState, device: DeviceSharding
+) -> TrainState:
+    """The state that a chunk is given, which it overwrites; never the backup itself."""
+    is_backup = backup.train_state is before
+    return _copy(before, device) if is_backup and system.jittable else before
+
+
+def _copy(train_state: TrainState, device: DeviceSharding) -> TrainState:
+    return jax.device_put(train_state, device, may_alias=False)
+
+
+def _is_overwritten(train_state: TrainState | None) -> bool:
+    leaves = [x for x in jax.tree.leaves(train_state) if isinstance(x, jax.Array)]
+    return any(x.is_deleted() for x in leaves)
 
 
 def _check_progress(seed_run: SeedRun, step: int) -> None:
@@ -248,12 +344,14 @@ def _train_state_on(
 def _divergence_result(
     system: System,
     seed_run: SeedRun,
-    before: TrainState,
+    backup: Backup,
     status: ChunkStatus,
     programs: CompiledPrograms,
+    device: DeviceSharding,
 ) -> ChunkResult:
     """Result of a chunk in which a number became not finite."""
-    if task_error := _find_task_error(system, before, status, programs):
+    seed_run = seed_run._replace(backup=None)
+    if task_error := _find_task_error(system, backup, status, programs, device):
         train_state, step, error = task_error
         seed_run = seed_run._replace(train_state=train_state, step=step)
         return _error_result(seed_run, step, error)
@@ -271,22 +369,24 @@ def _error_result(seed_run: SeedRun, step: int, error: ChunkError) -> ChunkResul
 
 def _find_task_error(
     system: System,
-    train_state: TrainState,
+    backup: Backup,
     status: ChunkStatus,
     programs: CompiledPrograms,
+    device: DeviceSharding,
 ) -> tuple[TrainState, int, EnvironmentStepError] | None:
     """State and step before the update that diverged, and the error of its task.
 
     None if the numbers of the task are finite: then the training itself diverged.
 
     Args:
-        train_state: the state before the chunk.
+        backup: a state before the chunk, with the updates up to the end of it.
         status: summary of the chunk, whose last update diverged.
     """
     if not isinstance(system, DiagnosesNonFinite):
         return None
-    bounds = np.int32(status.step), np.int32(int(status.num_updates) - 1)
-    last, _ = programs.train_chunk(system, train_state, *bounds)
+    bounds = np.int32(status.step), np.int32(backup.num_updates - 1)
+    start = _given_state(system, backup, backup.train_state, device)
+    last, _ = programs.train_chunk(system, start, *bounds)
     message = system.diagnose(last.state)
     if not message:
         return None
