@@ -54,8 +54,8 @@ def test_marl_eval_has_as_many_steps_of_every_run():
             == algorithms["smpe"]["seed_0"]["step_1"]["step_count"]
         )
     # Interpolated at the steps of another seed: the curves are straight lines.
-    assert algorithms["maa2c"]["seed_0"]["step_1"]["return_mean"] == [1.0]
-    assert algorithms["smpe"]["seed_1"]["step_1"]["return_mean"] == [2.0]
+    assert algorithms["maa2c"]["seed_0"]["step_1"]["return"] == [1.0]
+    assert algorithms["smpe"]["seed_1"]["step_1"]["return"] == [2.0]
 
 
 def test_csv_has_every_evaluation_as_it_is():

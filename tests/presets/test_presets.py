@@ -58,6 +58,14 @@ def test_table_3_as_printed(id):
     )
 
 
+def test_filters_of_large_teams_are_narrower_than_their_outputs():
+    ids = (LBF, MPE, RWARE, "SimpleSpread-5", "SimpleSpread-8")
+    for name in ("paper", "table3", "official_compat"):
+        systems: list[Any] = [preset("smpe", name, task(id)) for id in ids]
+        widths = [system.beliefs.filter_hidden for system in systems]
+        assert widths == [0, 0, 32, 0, 128]
+
+
 CLIPPED = {"obs_clip": 5.0, "soft_clip_log_var": True}
 LARGE = {"beliefs": CLIPPED | {"lambda_rec": 0.1}, "exploration": {"hash_bits": 13}}
 MEAN_HASHES = {"hash_input": "mean", "hash_bits": 10}

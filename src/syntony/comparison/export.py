@@ -81,7 +81,8 @@ def _exported_runs(
     task: TaskRuns, group: RunGroup, steps: Float[np.ndarray, " T"]
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """Yields the name of each seed, and its evaluations."""
-    name = task.metric.rpartition("/")[2]
+    # marl-eval calls it `return`, and the mean over episodes `mean_return`.
+    name = task.metric.rpartition("/")[2].removesuffix("_mean")
     best = min if task.metric in ERROR_RATE_METRICS else max
     for curve in group.seed_curves:
         scores = np.interp(steps, curve.steps, curve.scores)

@@ -23,6 +23,10 @@ MAX_UNSHARED_ACTORS = 5
 DOUBLED_CRITIC_LR = 1e-3
 """Adam's learning rate that equals two steps of 5e-4 with the same gradient."""
 
+MAX_FILTER_HIDDEN = 128
+"""Most units of a filter's hidden layers. The paper leaves them open: as wide as its
+output, a filter of N agents costs N⁴ and more. Up to 5 agents outputs are fewer."""
+
 LARGE_BOARD_ROWS = 11
 """Rows of a foraging board from which on hashes are of samples, with more bits."""
 
@@ -99,6 +103,9 @@ def table_3_smpe(task: Task) -> SMPE:
         case _:
             # The defaults of the config are the column of foraging.
             beliefs = BeliefConfig()
+    if (task.num_agents - 1) * task.obs_dim > MAX_FILTER_HIDDEN:
+        hidden = beliefs.filter_hidden or MAX_FILTER_HIDDEN
+        beliefs = dataclasses.replace(beliefs, filter_hidden=hidden)
     return SMPE(
         task=task,
         actor_critic=table_3_actor_critic(task),

@@ -36,7 +36,7 @@ TARGET_CHUNK_SECONDS = 1.0
 """Target duration of a chunk; training reacts to Ctrl-C between chunks."""
 POLL_INTERVAL_SECONDS = 0.1
 """Interval at which the host checks for signals while it waits for workers."""
-BACKUP_SECONDS = 10.0
+BACKUP_SECONDS = 30.0
 """Most seconds of training between the backup of a state and the state."""
 
 
