@@ -117,6 +117,13 @@ CASES = {
         preset="action_filters",
         evaluations=10,
     ),
+    "hint-filters": Case(
+        (HINTED,),
+        (-5.0, 0.0, 10.0),
+        200_000,
+        preset="action_filters",
+        evaluations=10,
+    ),
     **{
         f"distractors-filters-{name}": Case(
             (DISTRACTED,),
