@@ -267,9 +267,11 @@ def entities(system: OverTheAir, state: OverTheAirState) -> dict[str, float]:
     samples = collect_transmissions(
         system, state, key, episodes=CODE_EPISODES, max_samples=CODE_EPISODES
     )
-    features = obs_features(system.task)
-    shares = [code.shares for code in agent_codes(samples, features)]
-    found = {f"share of {name}": value for name, value in mean_of(shares).items()}
+    found: dict[str, float] = {}
+    if system.trains_transmitters:
+        codes = agent_codes(samples, obs_features(system.task))
+        shares = mean_of([code.shares for code in codes])
+        found |= {f"share of {name}": value for name, value in shares.items()}
     if system.beliefs.filters:
         weights = entity_weights(system, state, samples.obs)
         found |= {f"weight of {name}": value for name, value in weights.items()}
