@@ -234,12 +234,8 @@ def _advance_seed(
     result = ChunkResult(updated, None, _kept_at(config, seed_run, step))
     assert seed_run.next_eval_step is not None
     if status.is_done or step >= seed_run.next_eval_step:
-        next_eval_step = None if status.is_done else next_eval_after(config, step)
-        result = result._replace(
-            seed_run=updated._replace(next_eval_step=next_eval_step)
-        )
         before_chunk = seed_run._replace(backup=backup)
-        return _evaluated(config, before_chunk, result, programs, device)
+        return _evaluated(config, before_chunk, result, status, programs, device)
     # What is recorded, while the next chunk runs, becomes the backup of that one.
     return result if result.kept_at is None else _without_backup(result)
 
@@ -248,26 +244,32 @@ def _evaluated(
     config: RunConfig,
     before_chunk: SeedRun,
     result: ChunkResult,
+    status: ChunkStatus,
     programs: CompiledPrograms,
     device: DeviceSharding,
 ) -> ChunkResult:
     """Result of a chunk with its evaluation.
 
     Args:
+        config: of the run.
         before_chunk: progress of the seed before the chunk.
         result: result of the chunk.
+        status: summary of the chunk.
+        programs: compiled programs.
+        device: of this seed.
     """
-    train_state = result.seed_run.train_state
+    step = result.seed_run.step
+    next_eval_step = None if status.is_done else next_eval_after(config, step)
+    updated = result.seed_run._replace(next_eval_step=next_eval_step)
+    train_state = updated.train_state
     assert train_state is not None
     try:
-        metrics = _evaluate_seed(config, result.seed_run, train_state, programs, device)
+        metrics = _evaluate_seed(config, updated, train_state, programs, device)
     except (InvalidInputError, EnvironmentStepError) as error:
         # A state before the chunk: a resumed run then repeats the evaluation.
-        return _error_result(before_chunk.intact(), result.seed_run.step, error)
+        return _error_result(before_chunk.intact(), step, error)
     # It is recorded while the next chunk runs, and becomes the backup of that one.
-    seed_run = result.seed_run._replace(
-        train_state=reset_metric_sums(train_state), backup=None
-    )
+    seed_run = updated._replace(train_state=reset_metric_sums(train_state), backup=None)
     return result._replace(seed_run=seed_run, metrics=metrics)
 
 
