@@ -20,7 +20,11 @@ from syntony.systems.air.over_the_air import OverTheAir
 from syntony.systems.air.states import OverTheAirState
 from syntony.systems.marl.actor_critic import ActorCriticConfig
 from syntony.systems.marl.smpe import ExplorationConfig
-from syntony.systems.marl.smpe_beliefs import BeliefConfig
+from syntony.systems.marl.smpe_beliefs import (
+    BeliefConfig,
+    filter_weights,
+    normalize_obs,
+)
 from syntony.systems.system import TransmitsObservations
 from syntony.tasks.registry import task
 from syntony.training.devices import fast_compile_options
@@ -344,3 +348,29 @@ def test_controls_of_a_learned_code():
     jax.tree.map(np.testing.assert_array_equal, *unchanged)
     received = frozen.receive(other, jax.random.key(0), obs)
     assert 0.3 < correct(received, other) < correct(own) - 0.02
+
+
+@pytest.mark.slow
+def test_filters_keep_the_cue_and_leave_out_distractors():
+    """Preset `action_filters`: what does not change the best action gets no weight."""
+    game = task("probe-cue?cues=4&distractors=16")
+    system = syntony.preset("air", "action_filters", game, None)
+    assert isinstance(system, OverTheAir)
+    system = system.with_channel(system.channel.with_snr(10.0)).resolve_steps(50_000)
+
+    @jax.jit
+    def weights(key: jax.Array) -> jax.Array:
+        state = jax.lax.while_loop(
+            lambda s: s.env_steps < 50_000,
+            lambda s: system.step(s)[0],
+            system.init(key),
+        )
+        beliefs = state.team.beliefs
+        own = normalize_obs(
+            system.beliefs, beliefs.shared_stats, observations(system, 100)
+        )
+        return filter_weights(system.beliefs, beliefs.filter, own)
+
+    w = np.asarray(weights(jax.random.key(0)))
+    assert np.min(np.mean(w[..., :4], axis=(0, 1))) > 0.9
+    assert np.max(np.mean(w[..., 8:], axis=(0, 1))) < 0.1
