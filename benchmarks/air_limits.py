@@ -19,7 +19,7 @@ import csv
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -30,17 +30,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from syntony.channels.channel import AnyChannel
 from syntony.channels.registry import channel
 from syntony.evaluation.transmissions import (
+    Transmissions,
     agent_codes,
     collect_transmissions,
     group_features,
 )
-from syntony.presets.registry import preset
+from syntony.presets.air_configs import filtered_air, tuned_air
 from syntony.systems.air.over_the_air import OverTheAir, OverTheAirState
 from syntony.systems.air.transmission import teammate_indices
-from syntony.systems.marl.smpe_beliefs import filter_weights, normalize_obs
 from syntony.tasks.registry import task
+from syntony.tasks.task import Task
 from syntony.training.devices import (
     compiler_options,
     enable_compilation_cache,
@@ -66,7 +68,7 @@ class Case(NamedTuple):
     uses: int = 1
     transmission: Constants = MappingProxyType({})
     beliefs: Constants = MappingProxyType({})
-    preset: str = "default"
+    preset: Callable[[Task, AnyChannel], OverTheAir] = tuned_air
     evaluations: int = 0
     """During training, beside that at its end."""
 
@@ -114,14 +116,14 @@ CASES = {
         (DISTRACTED,),
         (10.0, 5.0, 0.0),
         200_000,
-        preset="action_filters",
+        preset=filtered_air,
         evaluations=10,
     ),
     "hint-filters": Case(
         (HINTED,),
         (-5.0, 0.0, 10.0),
         200_000,
-        preset="action_filters",
+        preset=filtered_air,
         evaluations=10,
     ),
     **{
@@ -129,7 +131,7 @@ CASES = {
             (DISTRACTED,),
             (10.0,),
             200_000,
-            preset="action_filters",
+            preset=filtered_air,
             beliefs=beliefs,
             evaluations=10,
         )
@@ -146,10 +148,10 @@ CASES = {
             200_000,
             transmission={"communication": "perfect"},
             beliefs={"latent_dim": 2},
-            preset=preset_name,
+            preset=preset,
             evaluations=10,
         )
-        for name, preset_name in (("filters", "action_filters"), ("all", "default"))
+        for name, preset in (("filters", filtered_air), ("all", tuned_air))
     },
 }
 
@@ -157,8 +159,7 @@ CASES = {
 def make_system(case: Case, task_id: str, snr_db: float) -> OverTheAir:
     """System of one training."""
     awgn = channel(f"awgn?snr_db={snr_db}")
-    system = preset("air", case.preset, task(task_id), awgn)
-    assert isinstance(system, OverTheAir)
+    system = case.preset(task(task_id), awgn)
     system = dataclasses.replace(
         system,
         uses=case.uses,
@@ -216,9 +217,8 @@ def run(name: str, case: Case, seeds: range, out: Path) -> None:
                 means = evaluate_mean(system, state, 1)
                 value = means["eval/return_mean"]
                 append_row(out / "curves.csv", measured(row, step, "return", value))
-        for metric, value in (
-            entities(system, state) if case.evaluations else {}
-        ).items():
+        found = entities(system, state) if case.evaluations else {}
+        for metric, value in found.items():
             append_row(out / "curves.csv", measured(row, case.steps, metric, value))
         means = evaluate_mean(system, state, 10)
         row = {
@@ -273,18 +273,20 @@ def entities(system: OverTheAir, state: OverTheAirState) -> dict[str, float]:
         shares = mean_of([code.shares for code in codes])
         found |= {f"share of {name}": value for name, value in shares.items()}
     if system.beliefs.filters:
-        weights = entity_weights(system, state, samples.obs)
+        weights = entity_weights(system, state, samples)
         found |= {f"weight of {name}": value for name, value in weights.items()}
     return found
 
 
 def entity_weights(
-    system: OverTheAir, state: OverTheAirState, obs: Float[np.ndarray, "S N O"]
+    system: OverTheAir, state: OverTheAirState, samples: Transmissions
 ) -> dict[str, float]:
     """Mean filter weight of each entity that teammates observe."""
-    beliefs = state.team.beliefs
-    own = normalize_obs(system.beliefs, beliefs.shared_stats, jnp.asarray(obs))
-    w = np.asarray(filter_weights(system.beliefs, beliefs.filter, own))
+    obs = samples.obs
+    belief = system.decode_received(
+        state, jnp.asarray(obs), jnp.asarray(samples.received)
+    )
+    w = np.asarray(belief.filter_weights)
     w = w.reshape(len(obs), obs.shape[1], -1, obs.shape[2]).mean(axis=0)
     indices = teammate_indices(obs.shape[1])
     groups = [group_features(names) for names in obs_features(system.task)]

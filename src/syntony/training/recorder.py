@@ -133,7 +133,7 @@ class RunRecorder:
         unsaved = self.wall_s - last_saved
         is_due = row is not None or result.kept_at is not None
         if is_due or unsaved > CHECKPOINT_INTERVAL_SECONDS:
-            self._save_checkpoint(_unchanging(result.seed_run), result.kept_at)
+            self._save_checkpoint(result.seed_run.at_backup(), result.kept_at)
 
     def record_stop(self, seed: int) -> None:
         """Stores that a callback has ended the training of a seed."""
@@ -215,11 +215,3 @@ class RunRecorder:
             ),
         )
         self._last_saved_wall_s[seed_run.seed] = self.wall_s
-
-
-def _unchanging(seed_run: SeedRun) -> SeedRun:
-    """A seed with a state that the chunk that is running does not overwrite."""
-    if seed_run.backup is None:
-        return seed_run
-    train_state, step, *_ = seed_run.backup
-    return seed_run._replace(train_state=train_state, step=step, backup=None)

@@ -76,13 +76,17 @@ class SeedRun(NamedTuple):
     """Earlier state, where the next chunk may overwrite `train_state`; None: it may
     not."""
 
-    def intact(self) -> "SeedRun":
-        """This seed with a state that can be read: that of the backup, if need be."""
-        if self.backup is None or not _is_overwritten(self.train_state):
+    def at_backup(self) -> "SeedRun":
+        """This seed with a state that no chunk overwrites."""
+        if self.backup is None:
             return self
         return self._replace(
             train_state=self.backup.train_state, step=self.backup.step, backup=None
         )
+
+    def intact(self) -> "SeedRun":
+        """This seed with a state that can be read: that of the backup, if need be."""
+        return self.at_backup() if _is_overwritten(self.train_state) else self
 
 
 class ChunkResult(NamedTuple):

@@ -15,16 +15,13 @@ from syntony.channels.registry import channel
 from syntony.conformance.system import check_system
 from syntony.equations.signal import mean_power
 from syntony.errors import InvalidInputError
+from syntony.presets.air_configs import filtered_air, tuned_air
 from syntony.systems.air.config import TransmissionConfig
 from syntony.systems.air.over_the_air import OverTheAir
 from syntony.systems.air.states import OverTheAirState
 from syntony.systems.marl.actor_critic import ActorCriticConfig
 from syntony.systems.marl.smpe import ExplorationConfig
-from syntony.systems.marl.smpe_beliefs import (
-    BeliefConfig,
-    filter_weights,
-    normalize_obs,
-)
+from syntony.systems.marl.smpe_beliefs import BeliefConfig
 from syntony.systems.system import TransmitsObservations
 from syntony.tasks.registry import task
 from syntony.training.devices import fast_compile_options
@@ -265,8 +262,7 @@ def test_over_a_black_box_it_learns_on_the_host():
 def test_at_60_db_it_comes_near_to_perfect_communication(task_id: str):
     returns = {}
     for mode in ("learned", "perfect"):
-        system = syntony.preset("air", "default", task(task_id), channel("awgn"))
-        assert isinstance(system, OverTheAir)
+        system = tuned_air(task(task_id), channel("awgn"))
         system = dataclasses.replace(
             system.with_channel(system.channel.with_snr(60.0)),
             transmission=TransmissionConfig(communication=mode, schedule_steps=100_000),
@@ -306,8 +302,7 @@ def mutual_information(x: jax.Array, y: jax.Array, count: int) -> float:
 @pytest.mark.slow
 def test_controls_of_a_learned_code():
     """Nothing but the symbols tells an agent what its teammate observes."""
-    system = syntony.preset("air", "default", task("probe-cue?cues=4"), None)
-    assert isinstance(system, OverTheAir)
+    system = tuned_air(task("probe-cue?cues=4"))
     system = system.with_channel(system.channel.with_snr(10.0)).resolve_steps(200_000)
     # One program for the learned and for the frozen transmitters.
     train = jax.jit(
@@ -354,8 +349,7 @@ def test_controls_of_a_learned_code():
 def test_filters_keep_the_cue_and_leave_out_distractors():
     """Preset `action_filters`: what does not change the best action gets no weight."""
     game = task("probe-cue?cues=4&distractors=16")
-    system = syntony.preset("air", "action_filters", game, None)
-    assert isinstance(system, OverTheAir)
+    system = filtered_air(game)
     system = system.with_channel(system.channel.with_snr(10.0)).resolve_steps(50_000)
 
     @jax.jit
@@ -365,11 +359,9 @@ def test_filters_keep_the_cue_and_leave_out_distractors():
             lambda s: system.step(s)[0],
             system.init(key),
         )
-        beliefs = state.team.beliefs
-        own = normalize_obs(
-            system.beliefs, beliefs.shared_stats, observations(system, 100)
-        )
-        return filter_weights(system.beliefs, beliefs.filter, own)
+        obs = observations(system, 100)
+        received = jnp.zeros((*obs.shape[:-1], system.received_dim))
+        return system.decode_received(state, obs, received).filter_weights
 
     w = np.asarray(weights(jax.random.key(0)))
     assert np.min(np.mean(w[..., :4], axis=(0, 1))) > 0.9

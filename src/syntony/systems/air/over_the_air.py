@@ -39,7 +39,6 @@ from syntony.channels.awgn import AWGN
 from syntony.channels.channel import AnyChannel
 from syntony.channels.feedback import Feedback
 from syntony.config import between, field, pytree_dataclass, validate
-from syntony.errors import InvalidInputError
 from syntony.networks.agents import (
     ReceivingEncoder,
     encoder_spec,
@@ -71,12 +70,11 @@ from syntony.systems.air.states import (
 )
 from syntony.systems.air.transmission import (
     init_transmitters,
-    parse_graph,
     raw_symbols,
     unit_level,
     update_mean_energy,
 )
-from syntony.systems.air.transmitting_team import TransmittingTeam
+from syntony.systems.air.transmitting_team import TransmittingTeam, check_transmission
 from syntony.systems.link.gradient_estimators import (
     PerturbedBatch,
     pop_delayed,
@@ -681,26 +679,3 @@ class OverTheAir(TransmittingTeam):
         for part in (self.channel, self.link_feedback, self.transmission):
             part.check()
         check_transmission(self)
-
-
-def check_transmission(system: OverTheAir) -> None:
-    """Raises InvalidInputError where settings exclude each other."""
-    config = system.transmission
-    parse_graph(config.graph, system.task.num_agents)
-    if config.link_gradient == "backprop" and not system.channel.differentiable:
-        raise InvalidInputError(
-            f"link_gradient is 'backprop', but {system.channel.id} has no gradient; "
-            "expected 'policy' or 'spsa'"
-        )
-    if config.link_gradient == "policy":
-        return
-    if config.feedback_signal == "return":
-        raise InvalidInputError(
-            f"feedback_signal is 'return', and link_gradient is "
-            f"{config.link_gradient!r}; expected 'policy': symbols are sent once"
-        )
-    if system.link_feedback.delay_iterations:
-        raise InvalidInputError(
-            f"feedback is delayed, and link_gradient is {config.link_gradient!r}; "
-            "expected 'policy', which keeps pending batches"
-        )

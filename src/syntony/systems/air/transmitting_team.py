@@ -12,6 +12,7 @@ from syntony.channels.channel import AnyChannel, ChannelState, output_uses
 from syntony.channels.feedback import Feedback
 from syntony.channels.stand_in import stand_in
 from syntony.equations import signal
+from syntony.errors import InvalidInputError
 from syntony.networks.agents import (
     other_agents_obs,
 )
@@ -305,3 +306,26 @@ class TransmittingTeam(MultiAgentSystem[OverTheAirState]):
         """N_0 at the present SNR, which the receivers know; 0 if there is none."""
         snr_db = self.channel.snr_db
         return noise_power_of(None if snr_db is None else snr_db + link.snr_offset_db)
+
+
+def check_transmission(system: TransmittingTeam) -> None:
+    """Raises InvalidInputError where settings exclude each other."""
+    config = system.transmission
+    parse_graph(config.graph, system.task.num_agents)
+    if config.link_gradient == "backprop" and not system.channel.differentiable:
+        raise InvalidInputError(
+            f"link_gradient is 'backprop', but {system.channel.id} has no gradient; "
+            "expected 'policy' or 'spsa'"
+        )
+    if config.link_gradient == "policy":
+        return
+    if config.feedback_signal == "return":
+        raise InvalidInputError(
+            f"feedback_signal is 'return', and link_gradient is "
+            f"{config.link_gradient!r}; expected 'policy': symbols are sent once"
+        )
+    if system.link_feedback.delay_iterations:
+        raise InvalidInputError(
+            f"feedback is delayed, and link_gradient is {config.link_gradient!r}; "
+            "expected 'policy', which keeps pending batches"
+        )
